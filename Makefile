@@ -1,0 +1,31 @@
+# fluct: PostgreSQL extension. `make help` lists what one can ask for.
+EXTENSION = fluct
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" fluct.control)
+MODULE_big = fluct
+
+# Layers from top to bottom (design of the house: imports point downward).
+LAYERS = fluct
+OBJS = $(patsubst %,src/%.o,$(LAYERS))
+
+# One file a subject; the order is that of the install script.
+SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
+	streams.sql dead_letters.sql files.sql ranking.sql reports.sql \
+	samples.sql views.sql privileges.sql)
+
+DATA_built = $(EXTENSION)--$(VERSION).sql
+EXTRA_CLEAN = $(EXTENSION)--*.sql test/build
+
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Werror
+SHLIB_LINK = -lrdkafka
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(PGXS),)
+include $(PGXS)
+endif
+
+$(EXTENSION)--$(VERSION).sql: $(SQL_PARTS) fluct.control
+	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
+	  cat $(SQL_PARTS); } > $@
