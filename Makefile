@@ -1,18 +1,16 @@
 # fluct: PostgreSQL extension. `make help` lists what one can ask for.
 EXTENSION = fluct
-VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" fluct.control)
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" fluct.control)
 MODULE_big = fluct
 
-# Layers from top to bottom (design of the house: imports point downward).
-LAYERS = fluct
-OBJS = $(patsubst %,src/%.o,$(LAYERS))
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 
 # One file a subject; the order is that of the install script.
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
 	streams.sql dead_letters.sql files.sql ranking.sql reports.sql \
 	samples.sql views.sql privileges.sql)
 
-DATA_built = $(EXTENSION)--$(VERSION).sql
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = $(EXTENSION)--*.sql test/build
 
 PG_CPPFLAGS = -I$(srcdir)/src
@@ -26,6 +24,6 @@ ifneq ($(PGXS),)
 include $(PGXS)
 endif
 
-$(EXTENSION)--$(VERSION).sql: $(SQL_PARTS) fluct.control
+$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
