@@ -69,6 +69,8 @@ extern bool fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 extern const FluctJsonValue *fluct_json_field(const FluctJson *json, int field);
 extern FluctJsonType fluct_json_rowset_type(const FluctJson *json, int rowset);
 extern int	fluct_json_row_count(const FluctJson *json, int rowset);
+extern FluctJsonType fluct_json_row_type(const FluctJson *json, int rowset,
+										 int row);
 extern const FluctJsonValue *fluct_json_cell(const FluctJson *json, int rowset,
 											 int row, int field);
 
