@@ -27,3 +27,24 @@ endif
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
+
+# tests
+KAFKACTL = test/build/kafkactl
+
+$(KAFKACTL): test/kafka/kafkactl.c
+	@mkdir -p test/build
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lrdkafka
+
+.PHONY: test lint indent kafka
+test:
+	@PG_CONFIG='$(PG_CONFIG)' test/run
+
+lint:
+	@test/lint
+
+indent:
+	@test/lint --indent
+
+# Fetches Kafka, so that what comes next needs no network.
+kafka: $(KAFKACTL)
+	@test/kafka/kafka fetch
