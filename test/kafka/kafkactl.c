@@ -65,15 +65,15 @@ die(const char *format,...)
 }
 
 static int64_t
-number(const char *text, const char *what)
+number(const char *digits, const char *what)
 {
 	char	   *end;
 	int64_t		value;
 
 	errno = 0;
-	value = strtoll(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || value < 0)
-		die("%s is not a number: \"%s\"", what, text);
+	value = strtoll(digits, &end, 10);
+	if (errno != 0 || end == digits || *end != '\0' || value < 0)
+		die("%s is not a number: \"%s\"", what, digits);
 	return value;
 }
 
