@@ -25,7 +25,7 @@ include $(PGXS)
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
-	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
 
 # tests
@@ -35,7 +35,20 @@ $(KAFKACTL): test/kafka/kafkactl.c
 	@mkdir -p test/build
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lrdkafka
 
-.PHONY: test lint indent kafka
+# The files that need no server, under the sanitizers.
+PURE = $(wildcard src/json.c src/value.c src/csv.c)
+UNIT_TESTS = $(patsubst test/unit/%.c,test/build/%,$(wildcard test/unit/test_*.c))
+
+test/build/test_%: test/unit/test_%.c $(PURE) $(wildcard src/*.h test/unit/*.h)
+	@mkdir -p test/build
+	$(CC) -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter \
+		-Wno-sign-compare -Wno-missing-field-initializers -Werror \
+		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		-Isrc -o $@ $< $(PURE) -lm
+
+.PHONY: test unit lint indent kafka
+unit: $(UNIT_TESTS)
+
 test:
 	@PG_CONFIG='$(PG_CONFIG)' test/run
 
