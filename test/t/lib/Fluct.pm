@@ -164,6 +164,14 @@ sub crash_server
 			sleep(0.02);
 		}
 	}
+
+	# Until init has taken note of its death, the postmaster's pid answers,
+	# and its lock file counts.
+	while (kill(0, $postmaster))
+	{
+		die "nobody reaps process $postmaster" if time() > $end;
+		sleep(0.02);
+	}
 	$node->start;
 	return;
 }

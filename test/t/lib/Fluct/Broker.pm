@@ -86,6 +86,7 @@ sub create_topic
 	my ($self, $topic, $partitions, @settings) = @_;
 
 	call('create-topic', $self->{dir}, $topic, $partitions // 1, @settings);
+	$self->{topics}{$topic} = 1;
 	return;
 }
 
@@ -111,6 +112,7 @@ sub delete_topic
 	my ($self, $topic) = @_;
 
 	call('delete-topic', $self->{dir}, $topic);
+	delete $self->{topics}{$topic};
 	return;
 }
 
@@ -189,10 +191,19 @@ END
 {
 	my $exit_code = $?;
 
-	# Its data are of no use any more, so no need to be polite.
-	foreach my $broker (@started)
+	# A broker of ours has no use any more, so no need to be polite; another's
+	# is left as it was found.
+	foreach my $broker (grep { -e $_->dir } @started)
 	{
-		$broker->kill if -e $broker->dir && !$broker->is_external;
+		if ($broker->is_external)
+		{
+			eval { $broker->delete_topic($_) }
+			  foreach keys %{ $broker->{topics} // {} };
+		}
+		else
+		{
+			eval { $broker->kill };
+		}
 	}
 	$? = $exit_code;
 }
