@@ -25,5 +25,39 @@ include $(PGXS)
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
-	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
+
+# tests
+KAFKACTL = test/build/kafkactl
+
+$(KAFKACTL): test/kafka/kafkactl.c
+	@mkdir -p test/build
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lrdkafka
+
+# The files that need no server, under the sanitizers.
+PURE = $(wildcard src/json.c src/value.c src/csv.c)
+UNIT_TESTS = $(patsubst test/unit/%.c,test/build/%,$(wildcard test/unit/test_*.c))
+
+test/build/test_%: test/unit/test_%.c $(PURE) $(wildcard src/*.h test/unit/*.h)
+	@mkdir -p test/build
+	$(CC) -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter \
+		-Wno-sign-compare -Wno-missing-field-initializers -Werror \
+		-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		-Isrc -o $@ $< $(PURE) -lm
+
+.PHONY: test unit lint indent kafka
+unit: $(UNIT_TESTS)
+
+test:
+	@PG_CONFIG='$(PG_CONFIG)' test/run
+
+lint:
+	@test/lint
+
+indent:
+	@test/lint --indent
+
+# Fetches Kafka, so that what comes next needs no network.
+kafka: $(KAFKACTL)
+	@test/kafka/kafka fetch
