@@ -25,5 +25,5 @@ include $(PGXS)
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
-	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
