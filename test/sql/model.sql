@@ -1,5 +1,5 @@
 -- The users' tables: made, healed, carried along; partitions.
-\set VERBOSITY default
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP SCHEMA IF EXISTS fluct CASCADE;
 CREATE EXTENSION fluct;
