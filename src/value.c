@@ -151,8 +151,8 @@ is_control(const char *p, int length)
  * UTF-8 characters only, `?` for what is none or would control something, and
  * `...` where it was cut.
  */
-static void
-copy_printable(char *out, size_t size, const char *text)
+void
+fluct_copy_printable(char *out, size_t size, const char *text)
 {
 	const char *end = text + strlen(text);
 	size_t		n = 0;
@@ -193,8 +193,8 @@ fluct_refuse(FluctRefusal *refusal, FluctReason reason, const char *path,
 
 	refusal->reason = reason;
 	memcpy(refusal->sqlstate, reasons[reason].sqlstate, 6);
-	copy_printable(refusal->path, sizeof(refusal->path), path ? path : "");
-	copy_printable(refusal->detail, sizeof(refusal->detail), text);
+	fluct_copy_printable(refusal->path, sizeof(refusal->path), path ? path : "");
+	fluct_copy_printable(refusal->detail, sizeof(refusal->detail), text);
 }
 
 /* Reads `e+12`; what is too large for numeric_in comes back as its limit. */

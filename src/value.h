@@ -26,6 +26,9 @@ extern void fluct_refuse(FluctRefusal *refusal, FluctReason reason,
 						 const char *path, const char *detail,...)
 			__attribute__((format(printf, 4, 5)));
 
+/* Copies text for people: whole UTF-8, no control characters, cut by `...`. */
+extern void fluct_copy_printable(char *out, size_t size, const char *text);
+
 /* Bytes of the UTF-8 character at p (1 to 4), or 0 if none stands there. */
 extern int	fluct_value_utf8_char(const char *p, const char *end);
 
