@@ -40,8 +40,10 @@ UNIT_TESTS = $(patsubst test/unit/%.c,test/build/%, \
 FUZZ_ITERATIONS ?= 100000
 FUZZ_SEED ?= 1
 
-.PHONY: unit unit-bench fuzz
-unit: $(UNIT_TESTS)
+.PHONY: unit unit-programs unit-bench fuzz
+unit-programs: $(UNIT_TESTS)
+
+unit: unit-programs
 	prove --exec '' $(UNIT_TESTS)
 
 fuzz: test/build/json_fuzz
