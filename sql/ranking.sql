@@ -15,21 +15,7 @@
 -- How far the data reaches
 -- ---------------------------------------------------------------------------
 
--- PROVISIONAL: views.sql is to define these two over the streams' state; move
--- them there with the same names, arguments and meaning.
-CREATE FUNCTION fluct._data_until()
-RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT NULL::timestamptz $$;
-COMMENT ON FUNCTION fluct._data_until() IS
-'the time up to which every stream''s data is whole; NULL where there are no streams or nothing is known to be missing';
-
-CREATE FUNCTION fluct._source_offsets()
-RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT NULL::jsonb $$;
-COMMENT ON FUNCTION fluct._source_offsets() IS
-'the streams'' stored positions, {"stream": {"topic": {"partition": next offset}}}; NULL without streams';
+-- _data_until() and _source_offsets() are in views.sql.
 -- end of PROVISIONAL
 
 CREATE FUNCTION fluct._incomplete_reason(until timestamptz)
