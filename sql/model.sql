@@ -662,6 +662,8 @@ BEGIN
 		RETURN format('fluct.%I is there, but no partition of %s', name, parent);
 	ELSIF NOT pg_has_role(rel.relowner, 'USAGE') THEN
 		RETURN format('%I does not own %s', current_user, parent);
+	ELSIF NOT has_schema_privilege('fluct', 'CREATE') THEN
+		RETURN format('%I may not create tables in schema fluct', current_user);
 	END IF;
 	RETURN NULL;
 END

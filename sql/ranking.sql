@@ -380,7 +380,7 @@ DECLARE
 BEGIN
 	IF data_until < w.until THEN
 		RAISE WARNING 'the windows reach past the stored data: it is whole up to %', data_until
-			USING ERRCODE = 'warning',
+			USING ERRCODE = '01000',
 			      DETAIL = format('The recent window ends at %s.', w.until),
 			      HINT = 'SELECT * FROM fluct.freshness';
 	END IF;
