@@ -27,3 +27,65 @@ endif
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
+
+# unit tests: the pure files, without a server, under the sanitizers
+UNIT_SRCS = $(wildcard $(addprefix src/, value.c json.c csv.c))
+UNIT_DEPS = $(UNIT_SRCS) $(wildcard src/*.h) test/unit/tap.h
+UNIT_CFLAGS = -std=gnu99 -Isrc -Itest/unit -Wall -Wextra -Wno-sign-compare \
+	-Wno-missing-field-initializers -Werror
+SANITIZE = -g -O1 -fsanitize=address,undefined -fno-sanitize-recover
+UNIT_TESTS = $(patsubst test/unit/%.c,test/build/%, \
+	$(wildcard test/unit/test_*.c)) test/build/test_json_portable \
+	test/build/json_fuzz
+FUZZ_ITERATIONS ?= 100000
+FUZZ_SEED ?= 1
+
+.PHONY: unit unit-programs unit-bench fuzz
+unit-programs: $(UNIT_TESTS)
+
+unit: unit-programs
+	prove --exec '' $(UNIT_TESTS)
+
+fuzz: test/build/json_fuzz
+	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
+
+unit-bench: test/build/bench_json
+	test/build/bench_json
+
+test/build/test_%: test/unit/test_%.c $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) $< $(UNIT_SRCS) -lm -o $@
+
+# the scanner without SSE2, as other machines run it
+test/build/test_json_portable: test/unit/test_json.c $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -DFLUCT_NO_SIMD $< $(UNIT_SRCS) -lm -o $@
+
+test/build/json_fuzz: test/fuzz/json_fuzz.c $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -DFLUCT_FUZZ_MAIN $< $(UNIT_SRCS) -lm -o $@
+
+test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) -O2 $< $(UNIT_SRCS) -lm -o $@
+
+# tests
+KAFKACTL = test/build/kafkactl
+
+$(KAFKACTL): test/kafka/kafkactl.c
+	@mkdir -p test/build
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lrdkafka
+
+.PHONY: test lint indent kafka
+test:
+	@PG_CONFIG='$(PG_CONFIG)' test/run
+
+lint:
+	@test/lint
+
+indent:
+	@test/lint --indent
+
+# Fetches Kafka, so that what comes next needs no network.
+kafka: $(KAFKACTL)
+	@test/kafka/kafka fetch

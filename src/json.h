@@ -45,15 +45,20 @@ typedef struct FluctJson FluctJson;
 
 #define FLUCT_JSON_ROOT		(-1)	/* the message itself, in place of a rowset */
 
+/* Open brackets at one time, and bytes of a message. */
+#define FLUCT_JSON_MAX_DEPTH	64
+#define FLUCT_JSON_MAX_LEN		((size_t) INT32_MAX)
+
 /*
  * Life: create, add the paths, then parse as often as wanted.  All memory
  * comes from the allocator and is reused from parse to parse; results hold
  * until the next parse.
  *
- * Paths: `$.a.b`, `$["odd key"].b` from the message; `@`, `@.x.y` from the
- * element of a rowset; a rowset is `$.a.b[*]`.  The add functions return the
- * number of the rowset or field, or -1 for a path that is not of that form.
- * The same path added twice gives the same number.
+ * Paths: `$`, `$.a.b`, `$["odd key"].b` from the message (rowset
+ * FLUCT_JSON_ROOT); `@`, `@.x.y` from the element of a rowset; a rowset is
+ * `$.a.b[*]`.  The add functions return the number of the rowset or field, or
+ * -1 for a path that is not of that form.  Fields are numbered from 0 within
+ * their rowset.  The same path added twice gives the same number.
  */
 extern FluctJson *fluct_json_create(const FluctAllocator *allocator);
 extern int	fluct_json_add_rowset(FluctJson *json, const char *path);
@@ -69,6 +74,10 @@ extern bool fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 extern const FluctJsonValue *fluct_json_field(const FluctJson *json, int field);
 extern FluctJsonType fluct_json_rowset_type(const FluctJson *json, int rowset);
 extern int	fluct_json_row_count(const FluctJson *json, int rowset);
+
+/* What the element itself is: cells by name are absent if it is no object. */
+extern FluctJsonType fluct_json_row_type(const FluctJson *json, int rowset,
+										 int row);
 extern const FluctJsonValue *fluct_json_cell(const FluctJson *json, int rowset,
 											 int row, int field);
 

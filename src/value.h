@@ -26,7 +26,17 @@ extern void fluct_refuse(FluctRefusal *refusal, FluctReason reason,
 						 const char *path, const char *detail,...)
 			__attribute__((format(printf, 4, 5)));
 
-/* The digits that a JSON number has when written out (1e3: 4, 0.01: 3). */
+/* Copies text for people: whole UTF-8, no control characters, cut by `...`. */
+extern void fluct_copy_printable(char *out, size_t size, const char *text);
+
+/* Bytes of the UTF-8 character at p (1 to 4), or 0 if none stands there. */
+extern int	fluct_value_utf8_char(const char *p, const char *end);
+
+/*
+ * FLUCT_OK, FLUCT_INVALID_JSON (not a JSON number) or FLUCT_OUT_OF_RANGE: more
+ * than FLUCT_MAX_DIGITS when written out (1e3 has 4, 0.01 has 3).  Costs no
+ * more than reading the text.
+ */
 extern FluctReason fluct_value_check_number(const char *text, size_t len);
 
 /* What numeric_recv reads: ndigits, weight, sign, dscale, base-10000 digits. */
