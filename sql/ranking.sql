@@ -15,22 +15,21 @@
 -- How far the data reaches
 -- ---------------------------------------------------------------------------
 
--- PROVISIONAL: views.sql is to define these two over the streams' state; move
--- them there with the same names, arguments and meaning.
-CREATE FUNCTION fluct._data_until()
-RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT NULL::timestamptz $$;
-COMMENT ON FUNCTION fluct._data_until() IS
-'the time up to which every stream''s data is whole; NULL where there are no streams or nothing is known to be missing';
+-- fluct._data_until() is in views.sql.
 
 CREATE FUNCTION fluct._source_offsets()
 RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT NULL::jsonb $$;
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb_object_agg(p.stream, p.offsets)
+  FROM (SELECT o.stream, jsonb_object_agg(o.partition, o.next_offset) AS offsets
+          FROM fluct.stream_offsets o
+          JOIN fluct.streams s ON s.name = o.stream
+         WHERE to_regclass(s.target) = to_regclass('fluct.orders')
+         GROUP BY o.stream) p
+$$;
 COMMENT ON FUNCTION fluct._source_offsets() IS
-'the streams'' stored positions, {"stream": {"topic": {"partition": next offset}}}; NULL without streams';
--- end of PROVISIONAL
+'the next offsets of the streams into fluct.orders, {"stream": {"partition": offset}}; NULL without such streams';
 
 CREATE FUNCTION fluct._incomplete_reason(until timestamptz)
 RETURNS text

@@ -29,9 +29,9 @@ SELECT indexdef FROM pg_indexes
  WHERE schemaname = 'fluct' AND tablename IN ('orders', 'order_lines') ORDER BY 1;
 
 -- every object of the model, and every function of it, has a comment
-SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND c.relname !~ '^_'
  WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
-   AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL);
+   AND (obj_description(c.oid, 'pg_class') IS NULL OR a.attnum IS NOT NULL AND col_description(c.oid, a.attnum) IS NULL);
 SELECT p.oid::regprocedure FROM pg_proc p
  WHERE p.pronamespace = 'fluct'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
 -- and every function pins its search_path

@@ -33,7 +33,7 @@ if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions 
 }
 
 $node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'pg_cron'
+shared_preload_libraries = 'fluct,pg_cron'
 cron.database_name = 'shop'
 cron.use_background_workers = on
 });
@@ -45,10 +45,8 @@ like($err, qr/pg_cron is not created in this database.*CREATE EXTENSION pg_cron/
 $node->safe_psql('shop', q{
 	CREATE EXTENSION pg_cron;
 	CREATE ROLE clerk LOGIN;
-	GRANT USAGE ON SCHEMA fluct TO clerk;
-	GRANT SELECT ON ALL TABLES IN SCHEMA fluct TO clerk;
+	SELECT fluct.grant_operator('clerk');
 	GRANT INSERT, DELETE ON fluct.fluctuations TO clerk;
-	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fluct TO clerk;
 });
 my @clerk = (extra_params => [ '-U', 'clerk' ]);
 ($rc, $out, $err) = $node->psql('shop', q{SELECT * FROM fluct.schedule_fluctuations('minutely', '* * * * *')}, @clerk);
