@@ -15,8 +15,7 @@
 -- How far the data reaches
 -- ---------------------------------------------------------------------------
 
--- _data_until() and _source_offsets() are in views.sql.
--- end of PROVISIONAL
+-- fluct._data_until() and fluct._source_offsets() are in views.sql.
 
 CREATE FUNCTION fluct._incomplete_reason(until timestamptz)
 RETURNS text
@@ -366,7 +365,7 @@ DECLARE
 BEGIN
 	IF data_until < w.until THEN
 		RAISE WARNING 'the windows reach past the stored data: it is whole up to %', data_until
-			USING ERRCODE = 'warning',
+			USING ERRCODE = '01000',
 			      DETAIL = format('The recent window ends at %s.', w.until),
 			      HINT = 'SELECT * FROM fluct.freshness';
 	END IF;
