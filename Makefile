@@ -25,7 +25,7 @@ include $(PGXS)
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
-	{ echo '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
 
 # unit tests: the pure files, without a server, under the sanitizers
@@ -40,8 +40,10 @@ UNIT_TESTS = $(patsubst test/unit/%.c,test/build/%, \
 FUZZ_ITERATIONS ?= 100000
 FUZZ_SEED ?= 1
 
-.PHONY: unit unit-bench fuzz
-unit: $(UNIT_TESTS)
+.PHONY: unit unit-programs unit-bench fuzz
+unit-programs: $(UNIT_TESTS)
+
+unit: unit-programs
 	prove --exec '' $(UNIT_TESTS)
 
 fuzz: test/build/json_fuzz
@@ -66,3 +68,24 @@ test/build/json_fuzz: test/fuzz/json_fuzz.c $(UNIT_DEPS)
 test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 	@mkdir -p test/build
 	$(CC) $(UNIT_CFLAGS) -O2 $< $(UNIT_SRCS) -lm -o $@
+
+# tests
+KAFKACTL = test/build/kafkactl
+
+$(KAFKACTL): test/kafka/kafkactl.c
+	@mkdir -p test/build
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lrdkafka
+
+.PHONY: test lint indent kafka
+test:
+	@PG_CONFIG='$(PG_CONFIG)' test/run
+
+lint:
+	@test/lint
+
+indent:
+	@test/lint --indent
+
+# Fetches Kafka, so that what comes next needs no network.
+kafka: $(KAFKACTL)
+	@test/kafka/kafka fetch

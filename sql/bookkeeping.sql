@@ -1,1 +1,209 @@
--- bookkeeping.sql
+-- bookkeeping.sql: what the extension itself remembers about streams.
+--
+-- These tables are members of the extension, and their rows go into a dump.
+-- Columns are only ever added, with defaults, so that old dumps restore.
+-- People write `streams` (through functions); the stream workers and the
+-- launcher write `stream_states` and `stream_offsets`.  Two tables, so that a
+-- session that leaves a transaction open never holds a worker's batch up.
+
+CREATE TABLE fluct.streams (
+    name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
+    owner text NOT NULL,
+    server text NOT NULL,
+    topic text NOT NULL CHECK (topic <> ''),
+    target text NOT NULL,
+    mapping jsonb NOT NULL,
+    on_conflict text NOT NULL DEFAULT 'nothing'
+        CHECK (on_conflict IN ('nothing', 'error', 'update')),
+    start_at text,
+    on_bad_message text NOT NULL DEFAULT 'dead_letter'
+        CHECK (on_bad_message IN ('dead_letter', 'fail')),
+    on_data_loss text NOT NULL DEFAULT 'fail'
+        CHECK (on_data_loss IN ('fail', 'skip')),
+    max_dead_letters int NOT NULL DEFAULT 1000 CHECK (max_dead_letters >= 0),
+    error_window interval NOT NULL DEFAULT '1 hour'
+        CHECK (error_window > '0'),
+    batch_size int NOT NULL DEFAULT 1000
+        CHECK (batch_size BETWEEN 1 AND 100000),
+    batch_bytes bigint NOT NULL DEFAULT 8388608
+        CHECK (batch_bytes BETWEEN 1024 AND 268435456),
+    batch_interval interval NOT NULL DEFAULT '100 ms'
+        CHECK (batch_interval BETWEEN '0' AND '1 minute'),
+    workers int NOT NULL DEFAULT 1 CHECK (workers BETWEEN 1 AND 64),
+    keep_raw boolean NOT NULL DEFAULT true,
+    partitions int[],
+    enabled boolean NOT NULL DEFAULT false,
+    pause_reason text,
+    starts int NOT NULL DEFAULT 0,
+    version int NOT NULL DEFAULT 1,
+    system_identifier text,
+    database_oid oid,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE fluct.streams IS
+'One Kafka topic consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
+COMMENT ON COLUMN fluct.streams.name IS 'name of the stream: letters, digits, _ . -, at most 63';
+COMMENT ON COLUMN fluct.streams.owner IS 'role (by name) that writes the targets; it, its members and superusers may change the stream';
+COMMENT ON COLUMN fluct.streams.server IS 'foreign server of the wrapper fluct_kafka that holds the connection';
+COMMENT ON COLUMN fluct.streams.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.streams.target IS 'qualified name of the table that the messages fill';
+COMMENT ON COLUMN fluct.streams.mapping IS 'which field of a message becomes which column';
+COMMENT ON COLUMN fluct.streams.on_conflict IS 'a row whose key is there already: nothing (counted as duplicate, its children too), error (dead letter), update';
+COMMENT ON COLUMN fluct.streams.start_at IS 'where the first start begins: earliest, latest, a timestamp, a negative interval, or {"partition": offset}; NULL = earliest, or where a dropped stream of this name stood';
+COMMENT ON COLUMN fluct.streams.on_bad_message IS 'a message that can never be stored: dead_letter (kept in dead_letters) or fail (the stream stops)';
+COMMENT ON COLUMN fluct.streams.on_data_loss IS 'stored offset below the start of Kafka''s log: fail, or skip (the gap is a row in gaps)';
+COMMENT ON COLUMN fluct.streams.max_dead_letters IS 'more dead letters than this within error_window fail the stream';
+COMMENT ON COLUMN fluct.streams.error_window IS 'window of max_dead_letters';
+COMMENT ON COLUMN fluct.streams.batch_size IS 'most messages in one transaction';
+COMMENT ON COLUMN fluct.streams.batch_bytes IS 'most bytes of messages in one transaction';
+COMMENT ON COLUMN fluct.streams.batch_interval IS 'longest wait of a message for its batch to fill';
+COMMENT ON COLUMN fluct.streams.workers IS 'worker processes that divide the partitions';
+COMMENT ON COLUMN fluct.streams.keep_raw IS 'whether each message is also kept as it came in fluct.raw_messages';
+COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume; NULL = all, new ones too';
+COMMENT ON COLUMN fluct.streams.enabled IS 'whether it is to run';
+COMMENT ON COLUMN fluct.streams.pause_reason IS 'the words given to pause_stream';
+COMMENT ON COLUMN fluct.streams.starts IS 'how often start_stream was called; a failure counts until the next start';
+COMMENT ON COLUMN fluct.streams.version IS 'raised by every change; a worker of an older version leaves';
+COMMENT ON COLUMN fluct.streams.system_identifier IS 'cluster in which it was last started; it runs in no other';
+COMMENT ON COLUMN fluct.streams.database_oid IS 'database in which it was last started; it runs in no other';
+COMMENT ON COLUMN fluct.streams.changed_at IS 'time of the last change';
+COMMENT ON COLUMN fluct.streams.created_at IS 'time of create_stream';
+
+CREATE TABLE fluct.stream_states (
+    stream text NOT NULL,
+    worker int NOT NULL DEFAULT 0,
+    starts int NOT NULL DEFAULT 0,
+    state text NOT NULL
+        CHECK (state IN ('paused', 'starting', 'running', 'backing_off',
+                         'failed')),
+    reason text,
+    detail text,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    failures int NOT NULL DEFAULT 0,
+    next_start timestamptz,
+    last_error text,
+    last_error_at timestamptz,
+    PRIMARY KEY (stream, worker)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE fluct.stream_states IS
+'What the worker processes of each stream last said of themselves. stat_streams shows it to people.';
+COMMENT ON COLUMN fluct.stream_states.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.stream_states.worker IS 'number of the worker, from 0';
+COMMENT ON COLUMN fluct.stream_states.starts IS 'streams.starts when this was said; an older word counts no more';
+COMMENT ON COLUMN fluct.stream_states.state IS 'starting, running, backing_off, failed or paused';
+COMMENT ON COLUMN fluct.stream_states.reason IS 'one word for why';
+COMMENT ON COLUMN fluct.stream_states.detail IS 'the fact behind the reason';
+COMMENT ON COLUMN fluct.stream_states.since IS 'since when';
+COMMENT ON COLUMN fluct.stream_states.failures IS 'starts since the last committed batch; counted before each start, so that a crash counts as well';
+COMMENT ON COLUMN fluct.stream_states.next_start IS 'no start before this time';
+COMMENT ON COLUMN fluct.stream_states.last_error IS 'message of the last error';
+COMMENT ON COLUMN fluct.stream_states.last_error_at IS 'time of the last error';
+
+CREATE TABLE fluct.stream_offsets (
+    stream text NOT NULL,
+    topic text NOT NULL,
+    partition int NOT NULL,
+    next_offset bigint NOT NULL CHECK (next_offset >= 0),
+    log_start_offset bigint,
+    log_end_offset bigint,
+    messages bigint NOT NULL DEFAULT 0,
+    rows bigint NOT NULL DEFAULT 0,
+    duplicates bigint NOT NULL DEFAULT 0,
+    dead_letters bigint NOT NULL DEFAULT 0,
+    tombstones bigint NOT NULL DEFAULT 0,
+    last_message_time timestamptz,
+    last_commit timestamptz,
+    PRIMARY KEY (stream, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE fluct.stream_offsets IS
+'Position of each stream in each partition. Moves forward in the transaction that stores the rows, by compare-and-set; rows of a dropped stream stay, so that a new stream of that name can go on there.';
+COMMENT ON COLUMN fluct.stream_offsets.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.stream_offsets.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.stream_offsets.partition IS 'Kafka partition';
+COMMENT ON COLUMN fluct.stream_offsets.next_offset IS 'offset of the first message that is not yet committed here';
+COMMENT ON COLUMN fluct.stream_offsets.log_start_offset IS 'first offset that Kafka still held when last seen';
+COMMENT ON COLUMN fluct.stream_offsets.log_end_offset IS 'offset that the next message will get, when last seen';
+COMMENT ON COLUMN fluct.stream_offsets.messages IS 'messages committed';
+COMMENT ON COLUMN fluct.stream_offsets.rows IS 'rows stored in the targets, children too';
+COMMENT ON COLUMN fluct.stream_offsets.duplicates IS 'messages whose key was there already';
+COMMENT ON COLUMN fluct.stream_offsets.dead_letters IS 'messages that went to dead_letters';
+COMMENT ON COLUMN fluct.stream_offsets.tombstones IS 'messages without a value, skipped';
+COMMENT ON COLUMN fluct.stream_offsets.last_message_time IS 'Kafka''s time of the newest message committed';
+COMMENT ON COLUMN fluct.stream_offsets.last_commit IS 'time of the last batch';
+
+CREATE TABLE fluct.dead_letters (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream text NOT NULL,
+    topic text NOT NULL,
+    partition int NOT NULL,
+    "offset" bigint NOT NULL,
+    key bytea,
+    headers jsonb,
+    value bytea,
+    message_time timestamptz,
+    reason text NOT NULL,
+    sqlstate text,
+    detail text,
+    path text,
+    status text NOT NULL DEFAULT 'open'
+        CHECK (status IN ('open', 'retried', 'discarded')),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    closed_at timestamptz,
+    closed_by text,
+    close_reason text,
+    retried_value bytea
+);
+CREATE INDEX dead_letters_open_idx ON fluct.dead_letters (stream, created_at)
+    WHERE status = 'open';
+COMMENT ON TABLE fluct.dead_letters IS
+'Messages that can never be stored as they are, with the reason. Written in the transaction that moves the offset past them.';
+COMMENT ON COLUMN fluct.dead_letters.id IS 'number, for retry_dead_letters and discard_dead_letters';
+COMMENT ON COLUMN fluct.dead_letters.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.dead_letters.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.dead_letters.partition IS 'Kafka partition';
+COMMENT ON COLUMN fluct.dead_letters."offset" IS 'Kafka offset';
+COMMENT ON COLUMN fluct.dead_letters.key IS 'key of the message, as it came';
+COMMENT ON COLUMN fluct.dead_letters.headers IS 'headers of the message: an array of {"key", "value"}, value_base64 where it is not UTF-8';
+COMMENT ON COLUMN fluct.dead_letters.value IS 'value of the message, as it came (the first 64 KB where the reason is too_large)';
+COMMENT ON COLUMN fluct.dead_letters.message_time IS 'Kafka''s time of the message';
+COMMENT ON COLUMN fluct.dead_letters.reason IS 'one word of a fixed list: empty_value, invalid_json, invalid_encoding, nul, not_an_object, duplicate_key, missing_field, null_field, wrong_type, not_finite, out_of_range, bad_timestamp, empty_key, too_long, too_deep, too_large, constraint, trigger';
+COMMENT ON COLUMN fluct.dead_letters.sqlstate IS 'SQLSTATE of the refusal';
+COMMENT ON COLUMN fluct.dead_letters.detail IS 'what was found';
+COMMENT ON COLUMN fluct.dead_letters.path IS 'where in the message, such as $.order_lines[1].volume (elements from 0)';
+COMMENT ON COLUMN fluct.dead_letters.status IS 'open, retried (stored later) or discarded';
+COMMENT ON COLUMN fluct.dead_letters.created_at IS 'time of the refusal';
+COMMENT ON COLUMN fluct.dead_letters.closed_at IS 'time of the retry that stored it, or of the discarding';
+COMMENT ON COLUMN fluct.dead_letters.closed_by IS 'role that retried or discarded it';
+COMMENT ON COLUMN fluct.dead_letters.close_reason IS 'the words given to discard_dead_letters';
+COMMENT ON COLUMN fluct.dead_letters.retried_value IS 'corrected value that was stored in place of the original';
+
+CREATE TABLE fluct.gaps (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream text NOT NULL,
+    topic text NOT NULL,
+    partition int NOT NULL,
+    from_offset bigint NOT NULL,
+    to_offset bigint NOT NULL,
+    reason text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK (from_offset < to_offset)
+);
+COMMENT ON TABLE fluct.gaps IS
+'Intervals of offsets [from_offset, to_offset) that a stream went past without having them: Kafka had deleted them, or a person skipped them.';
+COMMENT ON COLUMN fluct.gaps.id IS 'number';
+COMMENT ON COLUMN fluct.gaps.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.gaps.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.gaps.partition IS 'Kafka partition';
+COMMENT ON COLUMN fluct.gaps.from_offset IS 'first offset missed';
+COMMENT ON COLUMN fluct.gaps.to_offset IS 'first offset after the gap';
+COMMENT ON COLUMN fluct.gaps.reason IS 'data_loss (deleted in Kafka) or seek (by seek_stream)';
+COMMENT ON COLUMN fluct.gaps.created_at IS 'time at which it was noticed';
+
+SELECT pg_catalog.pg_extension_config_dump('fluct.streams', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.stream_states', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.stream_offsets', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.dead_letters', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.dead_letters_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.gaps', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.gaps_id_seq', '');

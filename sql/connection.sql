@@ -1,1 +1,57 @@
--- connection.sql
+-- connection.sql: servers and user mappings hold the connections to Kafka.
+
+CREATE FUNCTION fluct._caller() RETURNS oid
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_caller';
+COMMENT ON FUNCTION fluct._caller() IS
+'The role that called the public function whose underscored sibling is running; NULL outside of one.';
+
+CREATE FUNCTION fluct._announce_change() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_announce_change';
+COMMENT ON FUNCTION fluct._announce_change() IS
+'Wakes the launcher and all stream workers once this transaction has committed.';
+
+CREATE FUNCTION fluct._preloaded() RETURNS boolean
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_preloaded';
+COMMENT ON FUNCTION fluct._preloaded() IS
+'Whether fluct is in shared_preload_libraries, so that streams can run.';
+
+CREATE FUNCTION fluct.kafka_options_validator(options text[], catalog oid)
+RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_options_validator';
+COMMENT ON FUNCTION fluct.kafka_options_validator(text[], oid) IS
+'Checks the options of servers and user mappings of fluct_kafka: an allow-list of librdkafka''s names with _ for . and a syntax for each value.';
+
+CREATE FOREIGN DATA WRAPPER fluct_kafka
+    NO HANDLER VALIDATOR fluct.kafka_options_validator;
+COMMENT ON FOREIGN DATA WRAPPER fluct_kafka IS
+'Connections to Kafka: CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092''). It has no foreign tables.';
+
+-- A server that a stream needs stays.  Streams are rows, which pg_depend does
+-- not know, hence an event trigger.
+CREATE FUNCTION fluct._keep_servers_of_streams() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    used record;
+BEGIN
+    SELECT s.name, s.server INTO used
+    FROM pg_event_trigger_dropped_objects() d
+    JOIN fluct.streams s ON s.server = d.object_name
+        OR quote_ident(s.server) = d.object_identity
+    WHERE d.object_type = 'server'
+        AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'dependent_objects_still_exist',
+            MESSAGE = format('server "%s" is used by stream "%s"', used.server, used.name),
+            HINT = format('SELECT fluct.drop_stream(%L);', used.name);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._keep_servers_of_streams() IS
+'Event trigger: refuses DROP SERVER while a stream uses the server.';
+
+CREATE EVENT TRIGGER fluct_keep_servers ON sql_drop
+    WHEN TAG IN ('DROP SERVER')
+    EXECUTE FUNCTION fluct._keep_servers_of_streams();

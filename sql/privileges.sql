@@ -1,1 +1,85 @@
--- privileges.sql
+-- privileges.sql: who may do what.
+--
+-- What changes anything, reads a file or shows processes is not for PUBLIC.
+-- The rest (sums over tables that the caller must be able to read) is.
+
+REVOKE ALL ON FUNCTION fluct._live() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fluct._live() TO pg_monitor;
+GRANT SELECT ON fluct.stat_streams, fluct.stat_partitions, fluct.freshness, fluct._stream_state TO pg_monitor;
+
+-- The functions that act with the rights of the extension's owner, and their
+-- siblings that do the work.
+DO $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN
+        SELECT p.oid FROM pg_catalog.pg_proc p
+        WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
+        UNION ALL
+        SELECT sibling.oid FROM pg_catalog.pg_proc p
+        JOIN pg_catalog.pg_proc sibling ON sibling.pronamespace = p.pronamespace
+            AND sibling.proname = '_' || p.proname AND sibling.proargtypes = p.proargtypes
+        WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
+        UNION ALL
+        SELECT p.oid FROM pg_catalog.pg_proc p
+        WHERE p.pronamespace = 'fluct'::regnamespace
+            AND p.proname IN ('_own_stream', '_sync', '_sync_done', '_await_progress',
+                              '_announce_change', '_check_rights', '_check_mapping', '_derive_mapping')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    statement text;
+BEGIN
+    FOREACH statement IN ARRAY grants LOOP
+        statement := format('GRANT %s TO %s;', statement, role);
+        EXECUTE statement;
+        RETURN NEXT statement;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role and returns them.';
+
+CREATE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()'];
+BEGIN
+    RETURN QUERY SELECT * FROM fluct._grant(role, grants || (
+        SELECT array_agg('SELECT ON ' || c.oid::regclass ORDER BY c.relname)
+        FROM pg_class c
+        WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+            AND NOT c.relispartition));
+END
+$$;
+COMMENT ON FUNCTION fluct.grant_reader(regrole) IS
+'Lets a role read all of fluct: orders, rankings, how the streams are doing. Does the GRANTs and returns them. Call it again after create_tables().';
+
+CREATE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM fluct._grant(role,
+        ARRAY['CREATE ON SCHEMA fluct', 'USAGE ON FOREIGN DATA WRAPPER fluct_kafka'] || (
+        SELECT array_agg(format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                p.oid::regprocedure) ORDER BY p.proname)
+        FROM pg_proc p
+        JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname !~ '^_'
+            AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
+            AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
+    RETURN QUERY SELECT * FROM fluct.grant_reader(role);
+END
+$$;
+COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
+'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct. Does the GRANTs and returns them.';
+
+REVOKE ALL ON FUNCTION fluct._grant(regrole, text[]), fluct.grant_reader(regrole), fluct.grant_operator(regrole) FROM PUBLIC;

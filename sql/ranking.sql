@@ -1,1 +1,503 @@
--- ranking.sql
+-- ranking.sql: which industries fluctuated most.
+--
+-- A ranking has three steps, each in a function of its own: the windows (where
+-- they begin and end, and what divides the sums), the spend per industry and
+-- window (the one place that reads orders), and the ranking proper, which knows
+-- the options and works on those sums alone.
+--
+-- Sums are exact numeric.  Each quotient is one division, the last step, of
+-- exact sums: with r = recent sum, b = baseline sum, and recent ÷ baseline = n/d
+-- in lowest terms, the average is b·n/d, delta (r·d − b·n)/d, and delta_pct
+-- 100·(r·d − b·n)/(b·n).  Numeric division keeps at least the decimals of its
+-- dividend, so the dividend is scaled first, and the quotient rounded to 20.
+
+-- ---------------------------------------------------------------------------
+-- How far the data reaches
+-- ---------------------------------------------------------------------------
+
+-- PROVISIONAL: views.sql is to define these two over the streams' state; move
+-- them there with the same names, arguments and meaning.
+CREATE FUNCTION fluct._data_until()
+RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT NULL::timestamptz $$;
+COMMENT ON FUNCTION fluct._data_until() IS
+'the time up to which every stream''s data is whole; NULL where there are no streams or nothing is known to be missing';
+
+CREATE FUNCTION fluct._source_offsets()
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT NULL::jsonb $$;
+COMMENT ON FUNCTION fluct._source_offsets() IS
+'the streams'' stored positions, {"stream": {"topic": {"partition": next offset}}}; NULL without streams';
+-- end of PROVISIONAL
+
+CREATE FUNCTION fluct._incomplete_reason(until timestamptz)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+AS $$
+DECLARE
+	data_until timestamptz := fluct._data_until();
+BEGIN
+	IF data_until < until THEN
+		RETURN format('data is whole up to %s', data_until);
+	ELSIF until > clock_timestamp() THEN
+		RETURN format('the recent window ends at %s', until);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._incomplete_reason(timestamptz) IS
+'why data before this time may be missing: the streams have not stored it, or it lies ahead; NULL where all is there';
+
+-- ---------------------------------------------------------------------------
+-- The windows
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE fluct._windows AS (
+	since timestamptz,
+	mid timestamptz,
+	until timestamptz,
+	numerator bigint,
+	denominator bigint,
+	width interval,
+	origin timestamptz,
+	edges timestamptz[],
+	agg_date date
+);
+COMMENT ON TYPE fluct._windows IS
+'the baseline [since, mid) and the recent window [mid, until); numerator / denominator = recent / baseline in lowest terms; the windows as long as the recent one, back from mid: by width from origin where rolling, by edges where calendar days';
+
+CREATE FUNCTION fluct._microseconds(name text, value interval)
+RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+	sample text := CASE name WHEN 'recent' THEN '24 hours' ELSE '30 days' END;
+BEGIN
+	IF extract(year FROM value) <> 0 OR extract(month FROM value) <> 0 THEN
+		RAISE EXCEPTION '% must not be in months or years', name
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('It is %s, and months differ in length.', value),
+			      HINT = format('Allowed are days, hours, minutes, seconds: %s => ''%s''.', name, sample);
+	END IF;
+	IF value IS NULL OR value <= '0' OR NOT isfinite(value) THEN
+		RAISE EXCEPTION '% must be a positive interval', name
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('It is %s.', coalesce(value::text, 'NULL')),
+			      HINT = format('Allowed is any length above 0 in days, hours, minutes, seconds: %s => ''%s''.', name, sample);
+	END IF;
+	RETURN extract(epoch FROM value) * 1000000;
+END
+$$;
+COMMENT ON FUNCTION fluct._microseconds(text, interval) IS
+'the length of a window, a day being 24 hours; raises invalid_parameter_value, naming the option, unless it is positive and without months';
+
+CREATE FUNCTION fluct._whole_days(name text, value interval)
+RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+	us bigint := fluct._microseconds(name, value);
+	day CONSTANT bigint := 86400000000;
+BEGIN
+	IF us % day <> 0 THEN
+		RAISE EXCEPTION '% must be whole days where time_zone is given', name
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('It is %s.', value),
+			      HINT = 'Allowed are 1 day, 2 days and so on; without time_zone any length.';
+	END IF;
+	RETURN us / day;
+END
+$$;
+COMMENT ON FUNCTION fluct._whole_days(text, interval) IS
+'the length of a window in calendar days; raises invalid_parameter_value, naming the option, where it is none';
+
+CREATE FUNCTION fluct._check_zone(name text, zone text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM now() AT TIME ZONE zone;
+EXCEPTION WHEN invalid_parameter_value THEN
+	RAISE EXCEPTION 'unknown %: "%"', name, zone
+		USING ERRCODE = 'invalid_parameter_value',
+		      DETAIL = 'Allowed is NULL, or a name such as Europe/Berlin or UTC.',
+		      HINT = 'SELECT name FROM pg_timezone_names';
+END
+$$;
+COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_value, naming the option, where the zone is unknown';
+
+-- Interval arithmetic is done in UTC: "30 days" across a change of the clocks
+-- is otherwise 719 or 721 hours.
+CREATE FUNCTION fluct._rolling_windows(as_of timestamptz, recent interval, baseline interval)
+RETURNS fluct._windows
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+	recent_us bigint := fluct._microseconds('recent', recent);
+	baseline_us bigint := fluct._microseconds('baseline', baseline);
+	us CONSTANT interval := '1 microsecond';
+	w fluct._windows;
+BEGIN
+	w.until := as_of;
+	w.mid := as_of - recent_us * us;
+	w.since := w.mid - baseline_us * us;
+	w.numerator := recent_us / gcd(recent_us, baseline_us);
+	w.denominator := baseline_us / gcd(recent_us, baseline_us);
+	w.width := recent_us * us;
+	w.origin := w.mid - ceil(baseline_us::numeric / recent_us)::bigint * recent_us * us;
+	RETURN w;
+END
+$$;
+COMMENT ON FUNCTION fluct._rolling_windows(timestamptz, interval, interval) IS
+'the windows that end at as_of';
+
+-- A calendar day begins where its midnight is in the zone, so it may have 23
+-- or 25 hours.
+CREATE FUNCTION fluct._calendar_windows(as_of timestamptz, recent interval, baseline interval, time_zone text)
+RETURNS fluct._windows
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	recent_days int := fluct._whole_days('recent', recent);
+	baseline_days int := fluct._whole_days('baseline', baseline);
+	last_day date := (as_of AT TIME ZONE time_zone)::date;
+	w fluct._windows;
+BEGIN
+	-- where the clocks go back over midnight, that midnight is the later one
+	IF last_day::timestamp AT TIME ZONE time_zone > as_of THEN
+		last_day := last_day - 1;
+	END IF;
+	w.until := last_day::timestamp AT TIME ZONE time_zone;
+	w.mid := (last_day - recent_days)::timestamp AT TIME ZONE time_zone;
+	w.since := (last_day - recent_days - baseline_days)::timestamp AT TIME ZONE time_zone;
+	w.numerator := recent_days / gcd(recent_days, baseline_days);
+	w.denominator := baseline_days / gcd(recent_days, baseline_days);
+	w.edges := ARRAY(
+		SELECT (last_day - k * recent_days)::timestamp AT TIME ZONE time_zone
+		  FROM generate_series(ceil(baseline_days::numeric / recent_days)::int + 1, 1, -1) k);
+	RETURN w;
+END
+$$;
+COMMENT ON FUNCTION fluct._calendar_windows(timestamptz, interval, interval, text) IS
+'the windows of whole calendar days of the zone, before its last midnight <= as_of';
+
+CREATE FUNCTION fluct._windows_of(as_of timestamptz, recent interval, baseline interval, time_zone text)
+RETURNS fluct._windows
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	w fluct._windows;
+BEGIN
+	IF as_of IS NULL OR NOT isfinite(as_of) THEN
+		RAISE EXCEPTION 'as_of must be a time'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('It is %s.', coalesce(as_of::text, 'NULL')),
+			      HINT = 'Leave it away for now().';
+	END IF;
+	IF time_zone IS NULL THEN
+		w := fluct._rolling_windows(as_of, recent, baseline);
+	ELSE
+		PERFORM fluct._check_zone('time_zone', time_zone);
+		w := fluct._calendar_windows(as_of, recent, baseline, time_zone);
+	END IF;
+	w.agg_date := ((w.until - interval '1 microsecond') AT TIME ZONE coalesce(time_zone, 'UTC'))::date;
+	RETURN w;
+END
+$$;
+COMMENT ON FUNCTION fluct._windows_of(timestamptz, interval, interval, text) IS
+'the windows of a ranking: rolling, or of whole calendar days where a zone is given';
+
+-- ---------------------------------------------------------------------------
+-- The spend
+-- ---------------------------------------------------------------------------
+
+-- The one place that reads orders.  One pass over [since, until) by the index
+-- on ordered_at; EXECUTE plans with the times at hand.  Whatever else may know
+-- these sums can take its place.
+CREATE FUNCTION fluct._spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format($q$
+		SELECT ci.industry, %s, count(*), sum(o.amount)
+		  FROM fluct.orders o
+		  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id
+		 WHERE o.ordered_at >= $1 AND o.ordered_at < $2
+		 GROUP BY 1, 2 $q$,
+		CASE WHEN w.edges IS NULL THEN 'date_bin($3, o.ordered_at, $4)'
+		     ELSE '($5)[width_bucket(o.ordered_at, $5)]' END)
+		USING w.since, w.until, w.width, w.origin, w.edges;
+END
+$$;
+COMMENT ON FUNCTION fluct._spend(fluct._windows) IS
+'orders and their sum per industry and window; a window is named by its start, the recent one''s is mid; windows without orders have no row';
+
+-- ---------------------------------------------------------------------------
+-- The ranking
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE fluct._fluctuation AS (
+	rank int,
+	industry text,
+	recent_value numeric,
+	baseline_avg numeric,
+	delta numeric,
+	delta_pct numeric,
+	recent_orders bigint,
+	baseline_orders bigint,
+	active_days int
+);
+COMMENT ON TYPE fluct._fluctuation IS 'an industry in a ranking; rank is NULL where direction or min_baseline leave it out';
+
+CREATE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF value IS NULL OR value <> ALL (allowed) THEN
+		RAISE EXCEPTION '% must be %', name,
+			regexp_replace(array_to_string(allowed, ', '), ', ([^,]*)$', ' or \1')
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('It is %s.', coalesce('"' || value || '"', 'NULL')),
+			      HINT = format('%s => ''%s'' is the default.', name, allowed[1]);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_word(text, text, text[]) IS 'raises invalid_parameter_value unless the option has one of the allowed values, the first being the default';
+
+CREATE FUNCTION fluct._check_options(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._check_word('measure', measure, 'absolute', 'relative', 'zscore');
+	PERFORM fluct._check_word('direction', direction, 'both', 'up', 'down');
+	PERFORM fluct._check_word('average', average, 'elapsed', 'active');
+	IF min_baseline = 'NaN' THEN
+		RAISE EXCEPTION 'min_baseline must be a number or NULL'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = 'It is NaN.', HINT = 'NULL is the default.';
+	END IF;
+	IF w.numerator <> 1 AND (measure = 'zscore' OR average = 'active') THEN
+		RAISE EXCEPTION 'baseline must be a multiple of recent'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = CASE WHEN average = 'active' THEN 'average => ''active'''
+			                    ELSE 'measure => ''zscore''' END
+			               || ' counts the baseline in windows as long as the recent one.',
+			      HINT = 'For example recent => ''7 days'', baseline => ''28 days''.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_options(fluct._windows, text, text, text, numeric) IS
+'raises invalid_parameter_value, naming the allowed values, where an option has none of them';
+
+CREATE FUNCTION fluct._check_top_n(top_n int)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF top_n < 1 THEN
+		RAISE EXCEPTION 'top_n must be 1 or more, or NULL for all'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('It is %s.', top_n), HINT = 'top_n => 3 is the default.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value where top_n is below 1';
+
+-- n/d is recent ÷ baseline, or for average => 'active' 1 ÷ active windows, and
+-- 0/1 where there are none.  deviation = (N·Σv² − (Σv)²), N² times the population
+-- variance over all N windows, so that the square of the score is
+-- x²·N² ÷ (d²·deviation).  Scores are compared to 60 decimals, finer than any
+-- two different quotients of such sums lie apart.
+CREATE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+RETURNS fluct._fluctuation[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._require_tables();
+	PERFORM fluct._check_options(w, measure, direction, average, min_baseline);
+	RETURN ARRAY(
+		WITH sums AS (
+			SELECT i.industry,
+				   coalesce(sum(s.amount) FILTER (WHERE s.starts = w.mid), 0) AS r,
+				   coalesce(sum(s.amount) FILTER (WHERE s.starts < w.mid), 0) AS b,
+				   coalesce(sum(s.amount * s.amount) FILTER (WHERE s.starts < w.mid), 0) AS squares,
+				   coalesce(sum(s.orders) FILTER (WHERE s.starts = w.mid), 0) AS recent_orders,
+				   coalesce(sum(s.orders) FILTER (WHERE s.starts < w.mid), 0) AS baseline_orders,
+				   count(*) FILTER (WHERE s.starts < w.mid) AS active_days
+			  FROM fluct.industries i
+			  LEFT JOIN fluct._spend(w) s ON s.industry = i.industry
+			 GROUP BY i.industry
+		), quotients AS (
+			SELECT s.*, q.n, q.d, s.r * q.d - s.b * q.n AS x,
+				   w.denominator::numeric / w.numerator AS windows
+			  FROM sums s
+			 CROSS JOIN LATERAL (
+				SELECT CASE WHEN average = 'elapsed' THEN w.numerator
+							ELSE least(s.active_days, 1) END::numeric AS n,
+					   CASE WHEN average = 'elapsed' THEN w.denominator
+							ELSE greatest(s.active_days, 1) END::numeric AS d) q
+		), scored AS (
+			SELECT q.*,
+				   CASE measure
+				   WHEN 'absolute' THEN abs(q.x) * round(1.0, 60) / q.d
+				   WHEN 'relative' THEN abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
+				   ELSE q.x * q.x * q.windows * q.windows * round(1.0, 60)
+						/ nullif(q.d * q.d * (q.windows * q.squares - q.b * q.b), 0)
+				   END AS score,
+				   (direction = 'both' OR direction = 'up' AND q.x > 0 OR direction = 'down' AND q.x < 0)
+				   AND (min_baseline IS NULL OR q.b * q.n >= min_baseline * q.d) AS ranked
+			  FROM quotients q
+		)
+		SELECT (CASE WHEN s.ranked THEN rank() OVER (PARTITION BY s.ranked ORDER BY s.score DESC NULLS LAST) END,
+				s.industry, s.r,
+				trim_scale(round(s.b * s.n * round(1.0, 20) / s.d, 20)),
+				trim_scale(round(s.x * round(1.0, 20) / s.d, 20)),
+				trim_scale(round(100 * s.x * round(1.0, 20) / nullif(s.b * s.n, 0), 20)),
+				s.recent_orders, s.baseline_orders, s.active_days)::fluct._fluctuation
+		  FROM scored s
+		 ORDER BY 1);
+END
+$$;
+COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric) IS
+'every listed industry with its sums, averages and rank, ordered by rank';
+
+-- A consumer that stands still must not look like a market crash.
+CREATE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	data_until timestamptz := fluct._data_until();
+	newest timestamptz;
+	spend numeric;
+	lost numeric;
+	counted numeric;
+BEGIN
+	IF data_until < w.until THEN
+		RAISE WARNING 'the windows reach past the stored data: it is whole up to %', data_until
+			USING ERRCODE = 'warning',
+			      DETAIL = format('The recent window ends at %s.', w.until),
+			      HINT = 'SELECT * FROM fluct.freshness';
+	END IF;
+
+	SELECT coalesce(sum(r.recent_orders), 0) INTO counted FROM unnest(ranking) r;
+	IF counted > 0 THEN
+		RETURN;
+	END IF;
+	SELECT max(o.ordered_at) INTO newest FROM fluct.orders o;
+	SELECT sum(abs(o.amount)), sum(abs(o.amount)) FILTER (WHERE NOT EXISTS (
+			SELECT 1 FROM fluct.customer_industries ci WHERE ci.customer_id = o.customer_id))
+	  INTO spend, lost
+	  FROM fluct.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
+	RAISE NOTICE 'no order counts between % and %', w.mid, w.until
+		USING DETAIL = concat_ws(' ',
+				CASE WHEN newest IS NULL THEN 'There are no orders at all.'
+				     ELSE format('The newest order is of %s.', newest) END,
+				CASE WHEN ranking = '{}' THEN 'No industries are listed.' END,
+				round(100 * coalesce(lost, 0) / nullif(spend, 0), 1)
+				|| ' % of the spend since ' || w.since || ' has no industry.'),
+		      HINT = CASE WHEN ranking = '{}' THEN 'Load fluct.industries and the customers first.'
+		                  WHEN lost > 0 THEN 'SELECT * FROM fluct.unattributed_spend'
+		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
+END
+$$;
+COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[]) IS
+'one WARNING where the windows reach past what the streams have stored, one NOTICE where no order counts in the recent window';
+
+CREATE FUNCTION fluct.top_fluctuations(
+	as_of timestamptz DEFAULT now(),
+	recent interval DEFAULT '24 hours',
+	baseline interval DEFAULT '30 days',
+	top_n int DEFAULT 3,
+	measure text DEFAULT 'absolute',
+	direction text DEFAULT 'both',
+	average text DEFAULT 'elapsed',
+	time_zone text DEFAULT NULL,
+	min_baseline numeric DEFAULT NULL)
+RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
+			   recent_orders bigint, baseline_orders bigint, active_days int)
+LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	w fluct._windows := fluct._windows_of(as_of, recent, baseline, time_zone);
+	ranking fluct._fluctuation[];
+BEGIN
+	PERFORM fluct._check_top_n(top_n);
+	ranking := fluct._rank(w, measure, direction, average, min_baseline);
+	PERFORM fluct._tell(w, ranking);
+	RETURN QUERY
+		SELECT * FROM unnest(ranking) r
+		 WHERE r.rank <= coalesce(top_n, r.rank)
+		 ORDER BY r.rank, r.industry COLLATE "C";
+END
+$$;
+COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
+measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. active_days: windows of the baseline, as long as the recent one, with orders.
+Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
+
+-- ---------------------------------------------------------------------------
+-- For people
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE fluct.podium_row AS (
+	rank int,
+	industry text,
+	recent numeric,
+	average numeric,
+	change numeric,
+	change_pct numeric,
+	orders bigint,
+	complete boolean
+);
+COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, change_pct to 1';
+
+CREATE FUNCTION fluct._podium(ranking fluct._fluctuation[], top_n int, complete boolean)
+RETURNS SETOF fluct.podium_row
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT r.rank, r.industry, round(r.recent_value, 2), round(r.baseline_avg, 2),
+       round(r.delta, 2), round(r.delta_pct, 1), r.recent_orders, complete
+  FROM unnest(ranking) r
+ WHERE r.rank <= coalesce(top_n, r.rank)
+ ORDER BY r.rank, r.industry COLLATE "C"
+$$;
+COMMENT ON FUNCTION fluct._podium(fluct._fluctuation[], int, boolean) IS 'a ranking''s first ranks, rounded for people';
+
+CREATE FUNCTION fluct.podium(
+	day date DEFAULT NULL,
+	recent interval DEFAULT '24 hours',
+	baseline interval DEFAULT '30 days',
+	top_n int DEFAULT 3,
+	measure text DEFAULT 'absolute',
+	direction text DEFAULT 'both',
+	average text DEFAULT 'elapsed',
+	time_zone text DEFAULT NULL)
+RETURNS SETOF fluct.podium_row
+LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	zone text := CASE WHEN day IS NULL THEN time_zone
+	                  ELSE coalesce(time_zone, current_setting('TimeZone')) END;
+	as_of timestamptz := now();
+	w fluct._windows;
+	ranking fluct._fluctuation[];
+BEGIN
+	PERFORM fluct._check_top_n(top_n);
+	IF day IS NOT NULL THEN
+		PERFORM fluct._check_zone('time_zone', zone);
+		as_of := (day + 1)::timestamp AT TIME ZONE zone;
+	END IF;
+	w := fluct._windows_of(as_of, recent, baseline, zone);
+	ranking := fluct._rank(w, measure, direction, average, NULL);
+	PERFORM fluct._tell(w, ranking);
+	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w.until) IS NULL);
+END
+$$;
+COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS
+'The industries that fluctuated most, for people: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, change_pct to 1; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';

@@ -1,1 +1,171 @@
--- views.sql
+-- views.sql: how the streams are doing, without asking a broker.
+
+CREATE FUNCTION fluct._live(
+    OUT stream text, OUT worker int, OUT pid int, OUT state text, OUT reason text,
+    OUT detail text, OUT since timestamptz, OUT data_until timestamptz,
+    OUT lag bigint, OUT rate bigint)
+RETURNS SETOF record
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_live';
+COMMENT ON FUNCTION fluct._live() IS
+'The stream workers of this database that run now, from shared memory. lag in messages, rate in messages a second over the last 10 s or more.';
+
+CREATE VIEW fluct.stat_partitions AS
+SELECT o.stream, o.topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
+    greatest(o.log_end_offset - o.next_offset, 0) AS lag,
+    o.log_start_offset, o.last_commit
+FROM fluct.stream_offsets o
+JOIN fluct.streams s ON s.name = o.stream
+ORDER BY o.stream, o.partition;
+COMMENT ON VIEW fluct.stat_partitions IS
+'Position of each stream in each partition of its topic; the log''s ends as the stream last saw them.';
+COMMENT ON COLUMN fluct.stat_partitions.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.stat_partitions.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.stat_partitions.partition IS 'Kafka partition';
+COMMENT ON COLUMN fluct.stat_partitions.current_offset IS 'offset of the first message that is not yet committed here';
+COMMENT ON COLUMN fluct.stat_partitions.log_end_offset IS 'offset that the next message will get, when last seen';
+COMMENT ON COLUMN fluct.stat_partitions.lag IS 'messages in Kafka that are not committed here, when last seen (transaction markers count)';
+COMMENT ON COLUMN fluct.stat_partitions.log_start_offset IS 'first offset that Kafka still held when last seen';
+COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch with this partition';
+
+-- A stream's state: what people asked for comes first, then what a process
+-- that runs says, then what one last said.
+CREATE VIEW fluct._stream_state AS
+SELECT s.name AS stream,
+    CASE WHEN NOT s.enabled OR away.true THEN 'paused'
+         WHEN failed.state IS NOT NULL THEN 'failed'
+         ELSE coalesce(live.state, said.state, 'starting') END AS state,
+    CASE WHEN away.true THEN 'restored_elsewhere'
+         WHEN NOT s.enabled THEN s.pause_reason
+         WHEN failed.state IS NOT NULL THEN failed.reason
+         WHEN live.state IS NOT NULL THEN live.reason
+         WHEN said.state IS NOT NULL THEN said.reason END AS reason,
+    CASE WHEN away.true THEN 'last started in another cluster or database; start_stream goes on here'
+         WHEN NOT s.enabled THEN NULL
+         WHEN failed.state IS NOT NULL THEN failed.detail
+         WHEN live.state IS NOT NULL THEN live.detail
+         ELSE said.detail END AS detail,
+    CASE WHEN NOT s.enabled OR away.true THEN s.changed_at
+         ELSE coalesce(failed.since, live.since, said.since, s.changed_at) END AS since,
+    live.lag, live.rate, live.pids
+FROM fluct.streams s
+CROSS JOIN LATERAL (
+    SELECT s.starts > 0 AND (s.system_identifier, s.database_oid) IS DISTINCT FROM
+        ((SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c),
+         (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS "true") away
+LEFT JOIN LATERAL (
+    SELECT st.state, st.reason, st.detail, st.since
+    FROM fluct.stream_states st
+    WHERE st.stream = s.name AND st.starts = s.starts AND st.state = 'failed'
+    ORDER BY st.since LIMIT 1) failed ON true
+LEFT JOIN LATERAL (
+    -- the worker that is worst off speaks for the stream
+    SELECT (array_agg(l.state ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS state,
+        (array_agg(l.reason ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS reason,
+        (array_agg(l.detail ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS detail,
+        max(l.since) AS since, sum(l.lag)::bigint AS lag, sum(l.rate)::bigint AS rate,
+        array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids
+    FROM fluct._live() l WHERE l.stream = s.name HAVING count(*) > 0) live ON true
+LEFT JOIN LATERAL (
+    SELECT st.state, st.reason, st.detail, st.since
+    FROM fluct.stream_states st
+    WHERE st.stream = s.name AND st.starts = s.starts AND st.state <> 'running'
+    ORDER BY st.since DESC LIMIT 1) said ON true;
+COMMENT ON VIEW fluct._stream_state IS 'State of each stream, from what was asked for, what its workers say and what they last said.';
+
+CREATE VIEW fluct.freshness AS
+SELECT v.stream, until.data_until,
+    CASE WHEN until.data_until IS NOT NULL
+        THEN greatest(date_trunc('second', clock_timestamp() - until.data_until), '0') END AS behind,
+    v.state
+FROM fluct._stream_state v
+LEFT JOIN LATERAL (
+    SELECT min(CASE WHEN v.state = 'running' AND v.lag = 0 THEN clock_timestamp()
+                    ELSE o.last_message_time END) AS data_until
+    FROM fluct.stream_offsets o
+    WHERE o.stream = v.stream
+        AND (v.state <> 'running' OR v.lag = 0 OR o.log_end_offset > o.next_offset OR o.log_end_offset IS NULL)
+    ) until ON true
+ORDER BY v.stream;
+COMMENT ON VIEW fluct.freshness IS
+'Up to when each stream''s data is whole, by Kafka''s time of its messages: now, if all that Kafka holds is committed.';
+COMMENT ON COLUMN fluct.freshness.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.freshness.data_until IS 'every message up to this time is committed; NULL if nothing is known';
+COMMENT ON COLUMN fluct.freshness.behind IS 'how long ago that is';
+COMMENT ON COLUMN fluct.freshness.state IS 'state of the stream';
+
+CREATE VIEW fluct.stat_streams AS
+SELECT v.stream, v.state, v.reason,
+    coalesce(v.lag, sums.lag) AS lag, f.behind,
+    v.rate, sums.messages, sums.duplicates, sums.dead_letters,
+    v.since, v.detail, sums.rows, sums.partitions, sums.tombstones, sums.last_commit,
+    errors.last_error, errors.last_error_at, s.owner, s.server, s.topic, s.target, s.workers, v.pids
+FROM fluct._stream_state v
+JOIN fluct.streams s ON s.name = v.stream
+JOIN fluct.freshness f ON f.stream = v.stream
+CROSS JOIN LATERAL (
+    SELECT sum(greatest(o.log_end_offset - o.next_offset, 0))::bigint AS lag,
+        coalesce(sum(o.messages), 0)::bigint AS messages,
+        coalesce(sum(o.duplicates), 0)::bigint AS duplicates,
+        coalesce(sum(o.dead_letters), 0)::bigint AS dead_letters,
+        coalesce(sum(o.tombstones), 0)::bigint AS tombstones,
+        coalesce(sum(o.rows), 0)::bigint AS rows,
+        count(*) AS partitions, max(o.last_commit) AS last_commit
+    FROM fluct.stream_offsets o WHERE o.stream = v.stream) sums
+LEFT JOIN LATERAL (
+    SELECT st.last_error, st.last_error_at FROM fluct.stream_states st
+    WHERE st.stream = v.stream AND st.last_error IS NOT NULL
+    ORDER BY st.last_error_at DESC LIMIT 1) errors ON true
+ORDER BY v.stream;
+COMMENT ON VIEW fluct.stat_streams IS
+'One row a stream: how it is and what it has done. No broker is asked; lag is as the worker last saw it.';
+COMMENT ON COLUMN fluct.stat_streams.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.stat_streams.state IS 'paused, starting, running, backing_off (tried again by itself) or failed (start_stream goes on)';
+COMMENT ON COLUMN fluct.stat_streams.reason IS 'one word for why; the README lists them';
+COMMENT ON COLUMN fluct.stat_streams.lag IS 'messages in Kafka that are not committed here';
+COMMENT ON COLUMN fluct.stat_streams.behind IS 'age of the time up to which the data is whole';
+COMMENT ON COLUMN fluct.stat_streams.rate IS 'messages committed a second, over the last 10 s or more';
+COMMENT ON COLUMN fluct.stat_streams.messages IS 'messages committed';
+COMMENT ON COLUMN fluct.stat_streams.duplicates IS 'messages whose key was there already';
+COMMENT ON COLUMN fluct.stat_streams.dead_letters IS 'messages that went to dead_letters, closed ones too';
+COMMENT ON COLUMN fluct.stat_streams.since IS 'since when it is in this state';
+COMMENT ON COLUMN fluct.stat_streams.detail IS 'the fact behind the reason';
+COMMENT ON COLUMN fluct.stat_streams.rows IS 'rows stored in the targets, children too';
+COMMENT ON COLUMN fluct.stat_streams.partitions IS 'partitions with a position';
+COMMENT ON COLUMN fluct.stat_streams.tombstones IS 'messages without a value, skipped';
+COMMENT ON COLUMN fluct.stat_streams.last_commit IS 'time of the last batch';
+COMMENT ON COLUMN fluct.stat_streams.last_error IS 'message of the last error';
+COMMENT ON COLUMN fluct.stat_streams.last_error_at IS 'time of the last error';
+COMMENT ON COLUMN fluct.stat_streams.owner IS 'role that writes the targets';
+COMMENT ON COLUMN fluct.stat_streams.server IS 'foreign server that holds the connection';
+COMMENT ON COLUMN fluct.stat_streams.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.stat_streams.target IS 'table that the messages fill';
+COMMENT ON COLUMN fluct.stat_streams.workers IS 'worker processes that divide the partitions';
+COMMENT ON COLUMN fluct.stat_streams.pids IS 'process ids of those that run now';
+
+CREATE VIEW fluct.open_dead_letters AS
+SELECT d.id, format('%s[%s]@%s', d.topic, d.partition, d."offset") AS at,
+    d.reason, d.path, d.detail,
+    left(fluct._as_text(d.value), 80) AS message, d.created_at
+FROM fluct.dead_letters d
+WHERE d.status = 'open'
+ORDER BY d.id;
+COMMENT ON VIEW fluct.open_dead_letters IS
+'Dead letters that nobody has retried or discarded, each with its place in Kafka and the message''s first 80 characters.';
+COMMENT ON COLUMN fluct.open_dead_letters.id IS 'number, for retry_dead_letters and discard_dead_letters';
+COMMENT ON COLUMN fluct.open_dead_letters.at IS 'topic[partition]@offset';
+COMMENT ON COLUMN fluct.open_dead_letters.reason IS 'one word for why it was refused';
+COMMENT ON COLUMN fluct.open_dead_letters.path IS 'where in the message';
+COMMENT ON COLUMN fluct.open_dead_letters.detail IS 'what was found';
+COMMENT ON COLUMN fluct.open_dead_letters.message IS 'first 80 characters, bytes that are no text as \xNN';
+COMMENT ON COLUMN fluct.open_dead_letters.created_at IS 'time of the refusal';
+
+-- The time up to which the orders are whole; the ranking warns by it.
+CREATE FUNCTION fluct._data_until() RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(f.data_until)
+    FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
+    WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('fluct.orders')
+$$;
+COMMENT ON FUNCTION fluct._data_until() IS
+'Time up to which all streams into fluct.orders are whole; NULL where there is none or nothing is known.';

@@ -8,5 +8,22 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "guc.h"
+#include "launcher.h"
+#include "miscadmin.h"
+#include "shmem.h"
 
 PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/* Without a preload there are no processes, and everything else works. */
+void
+_PG_init(void)
+{
+	fluct_guc_init();
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	fluct_shmem_init();
+	fluct_launcher_register();
+}

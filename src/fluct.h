@@ -55,6 +55,35 @@ typedef struct FluctRefusal
 	char		detail[FLUCT_DETAIL_LEN];
 } FluctRefusal;
 
+/* What became of a message. */
+typedef enum FluctOutcome
+{
+	FLUCT_PENDING = 0,
+	FLUCT_STORED,
+	FLUCT_DUPLICATE,
+	FLUCT_DEAD,
+	FLUCT_TOMBSTONE
+} FluctOutcome;
+
+/*
+ * A message as Kafka delivered it, in the batch's memory.  A value longer
+ * than fluct.max_message_bytes is cut; full_len tells its true length.
+ */
+typedef struct FluctMessage
+{
+	int32_t		partition;
+	int64_t		offset;
+	int64_t		time_ms;		/* since 1970, UTC; -1 = none */
+	const char *key;			/* NULL = none */
+	size_t		key_len;
+	const char *value;			/* NULL = tombstone */
+	size_t		value_len;
+	size_t		full_len;
+	const char *headers;		/* JSON array of {"key", "value"}, or NULL */
+	FluctOutcome outcome;
+	FluctRefusal *refusal;		/* why it is dead, or NULL */
+} FluctMessage;
+
 /* The caller's allocator: grows p to size bytes or does not return. */
 typedef struct FluctAllocator
 {

@@ -1,0 +1,331 @@
+/*-------------------------------------------------------------------------
+ *
+ * admin.c
+ *	  What SQL calls.
+ *
+ * Bookkeeping tables are written by functions only, and a function must know
+ * who called it: the owner of a stream is its creator.  A SECURITY DEFINER
+ * function can't know that.  So each public function that writes bookkeeping
+ * is this file's fluct_call_as_owner, which remembers the caller, becomes the
+ * extension's owner, and calls the function of the same name with an
+ * underscore before it and the same arguments, which nobody else may call.
+ * That one asks fluct._caller() and checks as the caller.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/reloptions.h"
+#include "catalog.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_user_mapping.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "guc.h"
+#include "mapping.h"
+#include "miscadmin.h"
+#include "options.h"
+#include "decode.h"
+#include "shmem.h"
+#include "storage/condition_variable.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(fluct_call_as_owner);
+PG_FUNCTION_INFO_V1(fluct_caller);
+PG_FUNCTION_INFO_V1(fluct_announce_change);
+PG_FUNCTION_INFO_V1(fluct_preloaded);
+PG_FUNCTION_INFO_V1(fluct_options_validator);
+PG_FUNCTION_INFO_V1(fluct_check_mapping);
+PG_FUNCTION_INFO_V1(fluct_derive_mapping);
+PG_FUNCTION_INFO_V1(fluct_live);
+PG_FUNCTION_INFO_V1(fluct_sync);
+PG_FUNCTION_INFO_V1(fluct_sync_done);
+PG_FUNCTION_INFO_V1(fluct_await_progress);
+
+/* ----- calls with the rights of the extension's owner ----- */
+
+/* Who called the innermost function of fluct_call_as_owner. */
+static Oid	caller = InvalidOid;
+
+typedef struct Sibling
+{
+	FmgrInfo	function;
+	Oid			owner;
+} Sibling;
+
+/* The function `_name` with the same arguments as the one called. */
+static Sibling *
+find_sibling(FunctionCallInfo fcinfo)
+{
+	Sibling    *sibling = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt,
+											 sizeof(Sibling));
+	HeapTuple	tuple,
+				other;
+	Form_pg_proc proc;
+	char		name[NAMEDATALEN];
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u",
+			 fcinfo->flinfo->fn_oid);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	snprintf(name, sizeof(name), "_%s", NameStr(proc->proname));
+	other = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name),
+							PointerGetDatum(&proc->proargtypes),
+							ObjectIdGetDatum(proc->pronamespace));
+	if (!HeapTupleIsValid(other) ||
+		((Form_pg_proc) GETSTRUCT(other))->proowner != proc->proowner)
+		elog(ERROR, "function %s has no sibling", NameStr(proc->proname));
+	sibling->owner = proc->proowner;
+	fmgr_info_cxt(((Form_pg_proc) GETSTRUCT(other))->oid, &sibling->function,
+				  fcinfo->flinfo->fn_mcxt);
+	ReleaseSysCache(other);
+	ReleaseSysCache(tuple);
+	return sibling;
+}
+
+Datum
+fluct_call_as_owner(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
+	Sibling    *sibling;
+	Oid			outer_caller = caller;
+	Oid			user;
+	int			context;
+	volatile Datum result = (Datum) 0;
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = find_sibling(fcinfo);
+	sibling = fcinfo->flinfo->fn_extra;
+	GetUserIdAndSecContext(&user, &context);
+	if (context & SECURITY_RESTRICTED_OPERATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("a stream can't be changed within a security-restricted operation")));
+	InitFunctionCallInfoData(*call, &sibling->function, fcinfo->nargs,
+							 fcinfo->fncollation, fcinfo->context,
+							 fcinfo->resultinfo);
+	memcpy(call->args, fcinfo->args, sizeof(NullableDatum) * fcinfo->nargs);
+	caller = user;
+	SetUserIdAndSecContext(sibling->owner,
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	PG_TRY();
+	{
+		result = FunctionCallInvoke(call);
+	}
+	PG_FINALLY();
+	{
+		caller = outer_caller;
+		SetUserIdAndSecContext(user, context);
+	}
+	PG_END_TRY();
+	fcinfo->isnull = call->isnull;
+	return result;
+}
+
+/* The role that called the public function; NULL outside of one. */
+Datum
+fluct_caller(PG_FUNCTION_ARGS)
+{
+	if (!OidIsValid(caller))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(caller);
+}
+
+Datum
+fluct_announce_change(PG_FUNCTION_ARGS)
+{
+	fluct_shmem_announce_change();
+	PG_RETURN_VOID();
+}
+
+/* Whether fluct is in shared_preload_libraries. */
+Datum
+fluct_preloaded(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(fluct_shared != NULL);
+}
+
+/* ----- servers and mappings ----- */
+
+/* The VALIDATOR of the foreign data wrapper. */
+Datum
+fluct_options_validator(PG_FUNCTION_ARGS)
+{
+	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	ListCell   *lc;
+	bool		brokers = false;
+
+	if (options != NIL && catalog != ForeignServerRelationId &&
+		catalog != UserMappingRelationId)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("only servers and user mappings of fluct_kafka have options")));
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		fluct_options_check(def->defname, strVal(def->arg),
+							catalog == UserMappingRelationId);
+		brokers = brokers || strcmp(def->defname, "bootstrap_servers") == 0;
+	}
+	if (catalog == ForeignServerRelationId && !brokers)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("a server of fluct_kafka needs the option \"bootstrap_servers\""),
+				 errhint("OPTIONS (bootstrap_servers 'host:9092')")));
+	PG_RETURN_VOID();
+}
+
+/*
+ * _check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid):
+ * the names of all tables that the mapping writes to, or an error.
+ */
+Datum
+fluct_check_mapping(PG_FUNCTION_ARGS)
+{
+	FluctMapping *mapping;
+	Datum	   *names;
+
+	mapping = fluct_mapping_compile(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
+									text_to_cstring(PG_GETARG_TEXT_PP(2)),
+									CurrentMemoryContext);
+	fluct_decode_check_fallbacks(mapping);
+	fluct_mapping_check_targets(mapping, PG_GETARG_OID(3));
+	names = palloc(sizeof(Datum) * mapping->ntargets);
+	for (int t = 0; t < mapping->ntargets; t++)
+		names[t] = CStringGetTextDatum(mapping->targets[t].name);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, mapping->ntargets, TEXTOID,
+										  -1, false, TYPALIGN_INT));
+}
+
+Datum
+fluct_derive_mapping(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_JSONB_P(fluct_mapping_derive(PG_GETARG_OID(0)));
+}
+
+/* ----- live workers ----- */
+
+/* _live(): stream, worker, pid, state, reason, detail, since, … of this database. */
+Datum
+fluct_live(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (fluct_shared == NULL)
+		return (Datum) 0;
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+		Datum		values[10];
+		bool		nulls[10] = {0};
+
+		if (!slot->in_use || slot->database != MyDatabaseId)
+			continue;
+		values[0] = CStringGetTextDatum(slot->stream);
+		values[1] = Int32GetDatum(slot->worker);
+		values[2] = Int32GetDatum(slot->pid);
+		nulls[2] = slot->pid == 0;
+		values[3] = CStringGetTextDatum(slot->state);
+		values[4] = CStringGetTextDatum(slot->reason);
+		nulls[4] = slot->reason[0] == '\0';
+		values[5] = CStringGetTextDatum(slot->detail);
+		nulls[5] = slot->detail[0] == '\0';
+		values[6] = TimestampTzGetDatum(slot->since);
+		values[7] = TimestampTzGetDatum(slot->data_until);
+		nulls[7] = slot->data_until == 0;
+		values[8] = Int64GetDatum(pg_atomic_read_u64(&slot->lag));
+		values[9] = Int64GetDatum(pg_atomic_read_u64(&slot->rate));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
+	}
+	LWLockRelease(fluct_shared->lock);
+	return (Datum) 0;
+}
+
+/* ----- wait_for_stream ----- */
+
+/*
+ * _sync(stream text, worker int): asks the worker to note where Kafka's log
+ * ends now; a ticket for _sync_done, NULL while the worker does not run.
+ */
+Datum
+fluct_sync(PG_FUNCTION_ARGS)
+{
+	char	   *stream = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	FluctSlot  *slot = NULL;
+	uint64		ticket = 0;
+
+	if (fluct_shared == NULL)
+		PG_RETURN_NULL();
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	slot = fluct_shmem_find(MyDatabaseId, stream, PG_GETARG_INT32(1));
+	if (slot && slot->proc)
+	{
+		ticket = pg_atomic_add_fetch_u64(&slot->sync_wanted, 1);
+		SetLatch(&slot->proc->procLatch);
+	}
+	LWLockRelease(fluct_shared->lock);
+	if (ticket == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64((int64) ticket);
+}
+
+/* _sync_done(stream, worker, ticket): NULL when that worker is gone. */
+Datum
+fluct_sync_done(PG_FUNCTION_ARGS)
+{
+	char	   *stream = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	FluctSlot  *slot;
+	bool		done = false;
+	bool		gone;
+
+	if (fluct_shared == NULL)
+		PG_RETURN_NULL();
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	slot = fluct_shmem_find(MyDatabaseId, stream, PG_GETARG_INT32(1));
+
+	/* a new worker in the slot has drawn no ticket as high as ours */
+	gone = slot == NULL || slot->proc == NULL ||
+		pg_atomic_read_u64(&slot->sync_wanted) < (uint64) PG_GETARG_INT64(2);
+	if (!gone)
+		done = pg_atomic_read_u64(&slot->sync_done) >=
+			(uint64) PG_GETARG_INT64(2);
+	LWLockRelease(fluct_shared->lock);
+	if (gone)
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(done);
+}
+
+/* _await_progress(ms int): until some worker says something, or ms. */
+Datum
+fluct_await_progress(PG_FUNCTION_ARGS)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = fluct_compat_wait_event("FluctProgress");
+	if (fluct_shared)
+	{
+		ConditionVariableTimedSleep(&fluct_shared->progress,
+									PG_GETARG_INT32(0), wait_event);
+		ConditionVariableCancelSleep();
+	}
+	else
+		DirectFunctionCall1(pg_sleep, Float8GetDatum(PG_GETARG_INT32(0) / 1000.0));
+	PG_RETURN_VOID();
+}

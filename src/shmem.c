@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *	  Live state of the workers in shared memory, and how to wake them.
+ *
+ * What must survive is in tables; here is only what a running process says
+ * of itself, and the latches.  After a crash all of it begins empty.
+ *
+ * A slot belongs to the launcher from reserve to free; the worker in between
+ * only fills it.  So a worker that dies without a word leaves its slot, and
+ * the launcher, which learns of the death, frees it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "shmem.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+
+FluctShared *fluct_shared = NULL;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+static bool change_pending = false;
+
+static void
+request(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(FluctShared)));
+	RequestNamedLWLockTranche("fluct", 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	fluct_shared = ShmemInitStruct("fluct", sizeof(FluctShared), &found);
+	if (!found)
+	{
+		memset(fluct_shared, 0, sizeof(FluctShared));
+		fluct_shared->lock = &(GetNamedLWLockTranche("fluct"))->lock;
+		pg_atomic_init_u64(&fluct_shared->changes, 0);
+		ConditionVariableInit(&fluct_shared->progress);
+		for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+		{
+			FluctSlot  *slot = &fluct_shared->slots[i];
+
+			pg_atomic_init_u64(&slot->lag, 0);
+			pg_atomic_init_u64(&slot->rate, 0);
+			pg_atomic_init_u64(&slot->sync_wanted, 0);
+			pg_atomic_init_u64(&slot->sync_done, 0);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+fluct_shmem_wake_launcher(void)
+{
+	if (fluct_shared == NULL)
+		return;
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	if (fluct_shared->launcher)
+		SetLatch(&fluct_shared->launcher->procLatch);
+	LWLockRelease(fluct_shared->lock);
+}
+
+void
+fluct_shmem_wake(FluctSlot *slot)
+{
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	if (slot->proc)
+		SetLatch(&slot->proc->procLatch);
+	LWLockRelease(fluct_shared->lock);
+}
+
+/*
+ * After the commit, and not before: whoever is woken must see the change.
+ */
+static void
+after_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		change_pending = false;
+	if (event != XACT_EVENT_COMMIT || !change_pending)
+		return;
+	change_pending = false;
+	pg_atomic_fetch_add_u64(&fluct_shared->changes, 1);
+	fluct_shmem_wake_launcher();
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+		fluct_shmem_wake(&fluct_shared->slots[i]);
+}
+
+void
+fluct_shmem_announce_change(void)
+{
+	change_pending = (fluct_shared != NULL);
+}
+
+void
+fluct_shmem_init(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	RegisterXactCallback(after_transaction, NULL);
+}
+
+/* The slot of that worker, or NULL.  The caller holds the lock. */
+FluctSlot *
+fluct_shmem_find(Oid database, const char *stream, int worker)
+{
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		if (slot->in_use && slot->database == database &&
+			slot->worker == worker && strcmp(slot->stream, stream) == 0)
+			return slot;
+	}
+	return NULL;
+}
+
+/* Takes a free slot; NULL when there is none. */
+FluctSlot *
+fluct_shmem_reserve(Oid database, const char *stream, int worker)
+{
+	FluctSlot  *slot = NULL;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < FLUCT_MAX_SLOTS && slot == NULL; i++)
+		if (!fluct_shared->slots[i].in_use)
+			slot = &fluct_shared->slots[i];
+	if (slot)
+	{
+		slot->in_use = true;
+		slot->database = database;
+		strlcpy(slot->stream, stream, NAMEDATALEN);
+		slot->worker = worker;
+		slot->proc = NULL;
+		slot->pid = 0;
+		strlcpy(slot->state, "starting", FLUCT_STATE_LEN);
+		slot->reason[0] = slot->detail[0] = '\0';
+		slot->since = GetCurrentTimestamp();
+		slot->data_until = 0;
+		pg_atomic_write_u64(&slot->lag, 0);
+		pg_atomic_write_u64(&slot->rate, 0);
+		pg_atomic_write_u64(&slot->sync_wanted, 0);
+		pg_atomic_write_u64(&slot->sync_done, 0);
+	}
+	LWLockRelease(fluct_shared->lock);
+	return slot;
+}
+
+void
+fluct_shmem_free(FluctSlot *slot)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	slot->in_use = false;
+	slot->proc = NULL;
+	slot->pid = 0;
+	LWLockRelease(fluct_shared->lock);
+}
+
+static void
+detach(int code, Datum arg)
+{
+	FluctSlot  *slot = (FluctSlot *) DatumGetPointer(arg);
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	if (slot->proc == MyProc)
+	{
+		slot->proc = NULL;
+		slot->pid = 0;
+	}
+	LWLockRelease(fluct_shared->lock);
+	ConditionVariableBroadcast(&fluct_shared->progress);
+	fluct_shmem_wake_launcher();
+}
+
+/* The calling worker takes its place in the slot until it exits. */
+void
+fluct_shmem_attach(FluctSlot *slot)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	slot->proc = MyProc;
+	slot->pid = MyProcPid;
+	LWLockRelease(fluct_shared->lock);
+	before_shmem_exit(detach, PointerGetDatum(slot));
+}
+
+/* `since` moves only when the state or its reason changes. */
+void
+fluct_shmem_set_state(FluctSlot *slot, const char *state, const char *reason,
+					  const char *detail)
+{
+	reason = reason ? reason : "";
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	if (strcmp(slot->state, state) != 0 || strcmp(slot->reason, reason) != 0)
+		slot->since = GetCurrentTimestamp();
+	strlcpy(slot->state, state, FLUCT_STATE_LEN);
+	strlcpy(slot->reason, reason, FLUCT_STATE_LEN);
+	strlcpy(slot->detail, detail ? detail : "", FLUCT_LIVE_DETAIL_LEN);
+	LWLockRelease(fluct_shared->lock);
+	ConditionVariableBroadcast(&fluct_shared->progress);
+}

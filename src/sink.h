@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * sink.h
+ *	  A batch of messages into the tables, with its offsets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_SINK_H
+#define FLUCT_SINK_H
+
+#include "postgres.h"
+
+#include "catalog.h"
+#include "fluct.h"
+#include "mapping.h"
+
+typedef struct FluctSink FluctSink;
+
+/* What a batch came to. */
+typedef enum FluctVerdict
+{
+	FLUCT_COMMITTED,
+	FLUCT_MOVED_BY_ANOTHER,		/* somebody else has moved the offsets */
+	FLUCT_NOTHING_FITS			/* all of a first batch were refused */
+} FluctVerdict;
+
+/*
+ * Compiles the stream's mapping and prepares its statements for `owner`, in a
+ * child of `parent`.  SPI must be connected.  A relation that changes later
+ * is noticed (fluct_sink_stale).
+ */
+extern FluctSink *fluct_sink_open(const FluctStream *stream, Oid owner,
+								  MemoryContext parent);
+extern void fluct_sink_close(FluctSink *sink);
+
+/* Whether a table of the mapping may have changed since it was compiled. */
+extern bool fluct_sink_stale(const FluctSink *sink);
+
+/*
+ * Stores the messages in the current transaction, as the owner, and says in
+ * each what became of it.  With isolate, a message that the tables refuse is
+ * found by halving and becomes FLUCT_DEAD; without, the first refusal is an
+ * ERROR.  rows[i] is the number of rows that partition counters get.
+ */
+extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,
+							 int count, bool isolate);
+
+/*
+ * One batch, one transaction: rows, raw copy, dead letters, offsets.  The
+ * positions are those of the partitions in the batch; read_offset says where
+ * each goes.  On FLUCT_COMMITTED their next_offset has moved.
+ */
+extern FluctVerdict fluct_sink_commit(FluctSink *sink, int worker,
+									  FluctMessage *messages, int count,
+									  FluctPosition *positions,
+									  int npositions, bool first);
+
+/* The first refused message of a batch that FLUCT_NOTHING_FITS, or NULL. */
+extern const FluctMessage *fluct_sink_refused(const FluctMessage *messages,
+											  int count);
+
+/* Rows stored in the targets by the last fluct_sink_store, by message. */
+extern int64 fluct_sink_rows_of(const FluctSink *sink, int message);
+
+#endif							/* FLUCT_SINK_H */

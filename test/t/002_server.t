@@ -1,0 +1,23 @@
+# A server with the libraries loaded; what the harness promises about it.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use Fluct;
+use Test::More;
+
+my $node = fluct_node('main');
+
+is($node->safe_psql('postgres', 'SHOW shared_preload_libraries'),
+	'fluct,pg_cron', 'the libraries are loaded');
+is($node->safe_psql('postgres',
+		"SELECT extname FROM pg_extension WHERE extname = 'fluct'"),
+	'fluct', 'the extension is there');
+ok(poll($node,
+		"SELECT count(*) FROM pg_stat_activity
+		 WHERE backend_type = 'pg_cron launcher'", 1),
+	'pg_cron runs');
+
+crash_server($node);
+ok(poll($node, 'SELECT true'), 'the server comes back after kill -9');
+
+done_testing();

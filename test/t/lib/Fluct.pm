@@ -1,0 +1,286 @@
+# Fluct - what the TAP tests of fluct share
+#
+#   use Fluct;
+#   my $kafka = fluct_broker();                  # skips the test without one
+#   my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 8);
+#   $kafka->create_topic('orders', 4);
+#   $kafka->produce('orders', [ orders(100, seed => 1) ]);
+#   poll($node, 'SELECT count(*) FROM fluct.orders', 100);
+#
+# Tests observe state and never wait for time: poll() a query, or take
+# log_position() before an action and wait_for_log() from there.
+package Fluct;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use Fluct::Broker;
+use POSIX qw(floor strftime);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(fluct_broker fluct_node poll poll_until worker_pid
+  worker_pids crash_worker crash_server log_position orders write_lines);
+
+# SIGINT would leave servers and brokers behind.
+$SIG{INT} = $SIG{TERM} = sub { exit(130) };
+
+# A running broker, or the whole test file is skipped with the reason.
+sub fluct_broker
+{
+	my ($name, @settings) = @_;
+	my $missing = Fluct::Broker::missing();
+
+	plan(skip_all => $missing) if $missing;
+	return Fluct::Broker->start($name // 'main', @settings);
+}
+
+# A running server with the extension, in the database postgres.
+#
+# Options: kafka => a broker: also the tables, and the server shop;
+# extension => 0: nothing but the running server.  All else is a setting;
+# fsync is off unless it is given.
+sub fluct_node
+{
+	my ($name, %option) = @_;
+	my $kafka = delete $option{kafka};
+	my $extension = delete $option{extension} // 1;
+	my %conf = (
+		'shared_preload_libraries' => 'fluct,pg_cron',
+		'fluct.database' => 'postgres',
+		'cron.database_name' => 'postgres',
+		'cron.use_background_workers' => 'on',
+		'max_worker_processes' => 32,
+		'max_prepared_transactions' => 4,
+		'restart_after_crash' => 'on',
+		'log_statement' => 'none',
+		'fsync' => 'off',
+		'timezone' => 'UTC',
+		%option);
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf',
+		join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
+	$node->start;
+	return $node unless $extension;
+
+	$node->safe_psql('postgres', 'CREATE EXTENSION fluct');
+	if ($kafka)
+	{
+		my $bootstrap = $kafka->bootstrap;
+
+		$node->safe_psql('postgres', "SELECT fluct.create_tables()");
+		$node->safe_psql('postgres',
+			"CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
+			 OPTIONS (bootstrap_servers '$bootstrap')");
+	}
+	return $node;
+}
+
+# Waits until $test, given the query's output, is true; returns the output,
+# or undef after the timeout, with a note of what it was last.  A server that
+# is not there (it may be recovering) is asked again.
+sub poll_until
+{
+	my ($node, $query, $test, $timeout) = @_;
+	my $end = time() + ($timeout // $PostgreSQL::Test::Utils::timeout_default);
+	my ($out, $err);
+
+	for (;;)
+	{
+		my $rc = $node->psql('postgres', $query, stdout => \$out,
+			stderr => \$err, timeout => 60);
+
+		return $out if defined($rc) && $rc == 0 && $test->($out);
+		last if time() > $end;
+		sleep(0.05);
+	}
+	diag("waited in vain on: $query\nlast: " . ($out // '') . "\n" . ($err // ''));
+	return undef;
+}
+
+# Waits until the query's output is $expected (default t); true, or false
+# after the timeout in seconds.
+sub poll
+{
+	my ($node, $query, $expected, $timeout) = @_;
+
+	$expected //= 't';
+	return defined(
+		poll_until($node, $query, sub { $_[0] eq $expected }, $timeout));
+}
+
+# The pids of the stream workers that are there now.
+sub worker_pids
+{
+	my ($node) = @_;
+
+	return split(/\n/, $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity
+		 WHERE backend_type = 'fluct stream worker' ORDER BY backend_start"));
+}
+
+# Waits for a stream worker other than $not, and returns its pid.
+sub worker_pid
+{
+	my ($node, $not, $timeout) = @_;
+
+	$not //= 0;
+	return poll_until($node,
+		"SELECT pid FROM pg_stat_activity
+		 WHERE backend_type = 'fluct stream worker' AND pid <> $not
+		 ORDER BY backend_start DESC LIMIT 1",
+		sub { $_[0] ne '' }, $timeout);
+}
+
+# kill -9 for a stream worker; the server restarts itself.  Returns the pid.
+sub crash_worker
+{
+	my ($node) = @_;
+	my $pid = worker_pid($node);
+
+	kill('KILL', $pid);
+	return $pid;
+}
+
+# kill -9 for the whole server; starts it again when no process of it is left.
+sub crash_server
+{
+	my ($node) = @_;
+	my $postmaster = $node->{_pid};
+	my @children = grep { $_ } split(/\s+/, slurp_file(
+		"/proc/$postmaster/task/$postmaster/children"));
+
+	$node->kill9;
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+	foreach my $pid ($postmaster, @children)
+	{
+		while (kill(0, $pid) && !is_zombie($pid))
+		{
+			die "process $pid outlives its postmaster" if time() > $end;
+			sleep(0.02);
+		}
+	}
+
+	# Until init has taken note of its death, the postmaster's pid answers,
+	# and its lock file counts.
+	while (kill(0, $postmaster))
+	{
+		die "nobody reaps process $postmaster" if time() > $end;
+		sleep(0.02);
+	}
+	$node->start;
+	return;
+}
+
+sub is_zombie
+{
+	my ($pid) = @_;
+
+	open(my $status, '<', "/proc/$pid/status") or return 1;
+	return scalar(grep { /^State:\s*Z/ } <$status>);
+}
+
+# Where the server's log ends now: wait_for_log's second argument.
+sub log_position
+{
+	my ($node) = @_;
+
+	return -s $node->logfile;
+}
+
+
+### Orders
+
+# A generator of its own, so that a seed means the same everywhere.
+sub generator
+{
+	my $state = ($_[0] * 2654435761 + 12345) & 0xffffffff;
+
+	return sub {
+		$state = ($state * 1664525 + 1013904223) & 0xffffffff;
+		return floor($state / 4294967296 * $_[0]);
+	};
+}
+
+sub uuid
+{
+	my ($random) = @_;
+
+	return sprintf('%04x%04x-%04x-4%03x-%04x-%04x%04x%04x',
+		map({ $random->(65536) } 1 .. 3), $random->(4096),
+		32768 + $random->(16384), map({ $random->(65536) } 1 .. 3));
+}
+
+# The shortest text that reads back as the same double: 0.1, and
+# 189921.66000000006 where a sum went that way.
+sub double_text
+{
+	my ($value) = @_;
+
+	foreach my $digits (15 .. 17)
+	{
+		my $text = sprintf("%.${digits}g", $value);
+
+		return $text if $text == $value;
+	}
+}
+
+# n orders in the real shape, as JSON; the same for the same arguments.
+#
+# Options: seed (default 1), customers (20), products (50), lines (most of an
+# order, 100), since (2026-01-01, in seconds since 1970), interval (seconds
+# from one order to the next, 60).
+sub orders
+{
+	my ($n, %option) = @_;
+	my $random = generator($option{seed} // 1);
+	my $most_lines = $option{lines} // 100;
+	my $time = $option{since} // 1767225600;
+	my @customers = map { uuid($random) } 1 .. ($option{customers} // 20);
+	my @products =
+	  map { [ uuid($random), (1 + $random->(99999)) / 100 ] }
+	  1 .. ($option{products} // 50);
+	my @orders;
+
+	for (1 .. $n)
+	{
+		my $amount = 0;
+		my @lines;
+
+		for (1 .. 1 + $random->($most_lines))
+		{
+			my ($id, $price) = @{ $products[ $random->(scalar @products) ] };
+			my $volume = 1 + $random->(100);
+
+			$amount += $volume * $price;
+			push(@lines,
+				qq({"product_id": "$id", "volume": $volume, "price": )
+				  . double_text($price) . '}');
+		}
+		push(@orders, sprintf('{"order_id": "%s", "customer_id": "%s", '
+			. '"order_lines": [%s], "amount": %s, "timestamp": "%s.%06d%s"}',
+			uuid($random), $customers[ $random->(scalar @customers) ],
+			join(', ', @lines), double_text($amount),
+			strftime('%Y-%m-%dT%H:%M:%S', gmtime($time)),
+			$random->(1000000), $random->(2) ? '+00:00' : ''));
+		$time += $option{interval} // 60;
+	}
+	return @orders;
+}
+
+# Writes lines to a file; returns its name.
+sub write_lines
+{
+	my ($file, @lines) = @_;
+
+	open(my $out, '>', $file) or die "$file: $!";
+	print $out map { "$_\n" } @lines;
+	close($out) or die "$file: $!";
+	return $file;
+}
+
+1;
