@@ -155,38 +155,53 @@ COMMENT ON FUNCTION fluct._refuse_file(text, bigint, text, text, text) IS 'raise
 -- The steps that all loaders share
 -- ---------------------------------------------------------------------------
 
--- TODO when admin.c is there: these two by fluct_call_as_owner, so that who
--- loads needs no right on the bookkeeping.
+-- By C's fluct_call_as_owner, so that who loads needs no right on the
+-- bookkeeping; operators may execute them (see privileges.sql).
 CREATE FUNCTION fluct._is_loaded(kind text, sha256 bytea, options jsonb)
 RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT coalesce((SELECT f.rejected = 0 AND f.unknown_industries = 0
-				   FROM fluct.files f
-				  WHERE f.kind = _is_loaded.kind AND f.sha256 = _is_loaded.sha256
-					AND f.options = _is_loaded.options AND f.status = 'loaded'
-				  ORDER BY f.id DESC LIMIT 1), false)
-$$;
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._is_loaded(text, bytea, jsonb) IS 'whether this content was loaded with these options, with nothing left to report';
 
-CREATE FUNCTION fluct._record_file(outcome jsonb, rejects jsonb)
-RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION fluct.__is_loaded(kind text, sha256 bytea, options jsonb)
+RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-WITH f AS (
+BEGIN
+	RETURN coalesce((SELECT f.rejected = 0 AND f.unknown_industries = 0
+					   FROM fluct.files f
+					  WHERE f.kind = __is_loaded.kind AND f.sha256 = __is_loaded.sha256
+						AND f.options = __is_loaded.options AND f.status = 'loaded'
+					  ORDER BY f.id DESC LIMIT 1), false);
+END
+$$;
+COMMENT ON FUNCTION fluct.__is_loaded(text, bytea, jsonb) IS '_is_loaded, as the extension''s owner';
+
+CREATE FUNCTION fluct._record_file(outcome jsonb, rejects jsonb)
+RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct._record_file(jsonb, jsonb) IS 'writes one row of fluct.files, under the caller''s name, and its rows of fluct.file_rejects; returns the id';
+
+CREATE FUNCTION fluct.__record_file(outcome jsonb, rejects jsonb)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	new_id bigint;
+BEGIN
 	INSERT INTO fluct.files
 		   (kind, file, bytes, sha256, options, status, rows, inserted, updated, unchanged, removed, duplicates,
 			links, links_added, links_removed, rejected, unknown_industries, seconds, loaded_by)
 	SELECT o.kind, o.file, o.bytes, o.sha256, o.options, o.status, o.rows, o.inserted, o.updated, o.unchanged, o.removed, o.duplicates,
-		   o.links, o.links_added, o.links_removed, o.rejected, o.unknown_industries, o.seconds, o.loaded_by
+		   o.links, o.links_added, o.links_removed, o.rejected, o.unknown_industries, o.seconds, pg_get_userbyid(fluct._caller())
 	  FROM jsonb_populate_record(NULL::fluct.files, outcome) o
-	RETURNING id
-)
-INSERT INTO fluct.file_rejects (file_id, line, reason, detail, fields)
-SELECT f.id, r.line, r.reason, r.detail, r.fields
-  FROM f, jsonb_populate_recordset(NULL::fluct.file_rejects, rejects) r
+	RETURNING id INTO new_id;
+	INSERT INTO fluct.file_rejects (file_id, line, reason, detail, fields)
+	SELECT new_id, r.line, r.reason, r.detail, r.fields
+	  FROM jsonb_populate_recordset(NULL::fluct.file_rejects, rejects) r;
+	RETURN new_id;
+END
 $$;
-COMMENT ON FUNCTION fluct._record_file(jsonb, jsonb) IS 'writes one row of fluct.files and its rows of fluct.file_rejects';
+COMMENT ON FUNCTION fluct.__record_file(jsonb, jsonb) IS '_record_file, as the extension''s owner';
 
 CREATE FUNCTION fluct._check_option(name text, value text, allowed text[])
 RETURNS void
@@ -226,7 +241,7 @@ BEGIN
 		'kind', kind, 'file', path, 'bytes', identity.bytes, 'options', options, 'status', 'loaded',
 		'rows', 0, 'inserted', 0, 'updated', 0, 'unchanged', 0, 'removed', 0, 'duplicates', 0,
 		'links', 0, 'links_added', 0, 'links_removed', 0, 'rejected', 0, 'unknown_industries', 0,
-		'loaded_by', current_user, 'loaded_at', started));
+		'loaded_at', started));
 	load.sha256 := identity.sha256;
 	IF NOT force AND fluct._is_loaded(kind, load.sha256, options) THEN
 		load.status := 'duplicate';
@@ -601,4 +616,3 @@ REVOKE ALL ON FUNCTION fluct.load_products(text, text, bigint, boolean) FROM PUB
 REVOKE ALL ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fluct._file_identity(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fluct._read_csv(text, bytea, text[], boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fluct._record_file(jsonb, jsonb) FROM PUBLIC;

@@ -5,6 +5,10 @@
  *
  * A file is what somebody put there, so nothing about it is believed:
  *
+ * - Who has not the rights of pg_read_server_files reads below
+ *	 fluct.inbox_root only: each folder on the way is opened from the one before
+ *	 it, so neither a link nor ".." can lead out, and a file with a second name
+ *	 is refused, which may be one outside.
  * - It is opened without following a link and without waiting (a FIFO would
  *	 block for ever), and looked at through the descriptor, never by name again.
  * - Its identity is the SHA-256 of its bytes.  fluct.files remembers that; who
@@ -31,6 +35,7 @@
 #include "csv.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "guc.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
@@ -55,6 +60,7 @@ typedef struct OpenFile
 	char		name[MAXPGPATH];	/* without folders, as it can be printed */
 	struct stat status;
 	pg_cryptohash_ctx *hash;
+	MemoryContextCallback end;
 } OpenFile;
 
 /* Where the rows of a file go. */
@@ -68,7 +74,7 @@ typedef struct RowSink
 	bool	   *nulls;
 } RowSink;
 
-/* The file as a whole is refused; errno tells why where %m is used. */
+/* The file as a whole is refused. */
 static void
 refuse_file(const OpenFile *file, int sqlstate, const char *reason,
 			const char *detail)
@@ -79,32 +85,24 @@ refuse_file(const OpenFile *file, int sqlstate, const char *reason,
 			 errdetail("%s", detail)));
 }
 
-/*
- * Who may read which file.  TODO when guc.h is there: a file below
- * fluct_inbox_root needs no right, but then no component of its path below it
- * may be a link or "..", and it may have one name only (st_nlink 1).
- */
 static void
-check_right(const OpenFile *file, const char *path)
+refuse_outside(const OpenFile *file, const char *detail)
 {
-	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("file \"%s\" is refused: outside_root", file->name),
-				 errdetail("It is not below fluct.inbox_root."),
-				 errhint("Only roles with privileges of"
-						 " pg_read_server_files may load any file.")));
-	if (!is_absolute_path(path))
-		refuse_file(file, ERRCODE_INVALID_NAME, "not_found",
-					"A relative path; expected one that begins with \"/\".");
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("file \"%s\" is refused: outside_root", file->name),
+			 errdetail("%s", detail),
+			 errhint("Only roles with privileges of pg_read_server_files may"
+					 " load any file.")));
 }
 
+/* It could not be opened or read: errno tells why. */
 static void
 refuse_open(const OpenFile *file)
 {
 	char		detail[FLUCT_DETAIL_LEN];
 
-	snprintf(detail, sizeof(detail), "It cannot be opened: %s.",
+	snprintf(detail, sizeof(detail), "It cannot be read: %s.",
 			 strerror(errno));
 	if (errno == ENOENT || errno == ENOTDIR)
 		refuse_file(file, ERRCODE_UNDEFINED_FILE, "not_found",
@@ -115,8 +113,77 @@ refuse_open(const OpenFile *file)
 	else if (errno == ENXIO || errno == ENODEV)
 		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
 					detail);
+	else if (errno == EACCES || errno == EPERM)
+		refuse_file(file, ERRCODE_INSUFFICIENT_PRIVILEGE, "unreadable",
+					detail);
 	else
-		refuse_file(file, errcode_for_file_access(), "unreadable", detail);
+		refuse_file(file, ERRCODE_IO_ERROR, "unreadable", detail);
+}
+
+/*
+ * What follows the root's folder in a path, or NULL if it is not below.  A
+ * relative path is one from the root.
+ */
+static const char *
+path_below_root(const char *path)
+{
+	size_t		len = strlen(fluct_inbox_root);
+
+	if (!is_absolute_path(path))
+		return path;
+	while (len > 1 && fluct_inbox_root[len - 1] == '/')
+		len--;
+	if (len == 0 || strncmp(path, fluct_inbox_root, len) != 0 || path[len] != '/')
+		return NULL;
+	return path + len + 1;
+}
+
+/* Opens a folder's member, and closes the folder. */
+static int
+open_member(int folder, const char *name, int flags)
+{
+	int			fd = openat(folder, name,
+							O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags);
+	int			save_errno = errno;
+
+	close(folder);
+	errno = save_errno;
+	return fd;
+}
+
+/* Goes down from the root, one folder at a time. */
+static int
+open_below_root(const OpenFile *file, const char *path)
+{
+	int			fd;
+	char	   *rest;
+	char	   *name;
+
+	if (path == NULL)
+		refuse_outside(file, "It is not below fluct.inbox_root.");
+	if (fluct_inbox_root[0] == '\0')
+		refuse_file(file, ERRCODE_INVALID_NAME, "not_found",
+					"A relative path; expected one that begins with \"/\","
+					" as fluct.inbox_root is empty.");
+	rest = pstrdup(path);
+	fd = open(fluct_inbox_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && (name = strsep(&rest, "/")) != NULL)
+	{
+		if (strcmp(name, "..") == 0)
+		{
+			close(fd);
+			refuse_outside(file, "Its path has \"..\" in it.");
+		}
+		if (rest == NULL)
+			return open_member(fd, name, O_NONBLOCK);
+		if (name[0] == '\0' || strcmp(name, ".") == 0)
+			continue;
+		fd = open_member(fd, name, O_DIRECTORY);
+		if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+			refuse_outside(file, "A folder of its path is a link, or no"
+						   " folder.");
+	}
+	return fd;
 }
 
 /* What kind of thing is no regular file. */
@@ -132,37 +199,73 @@ describe_mode(mode_t mode)
 	return "It is a device.";
 }
 
-/* Opens the file, until close_file or the transaction's end. */
+/* The callback in which the descriptor and the hash die. */
 static void
-open_file(OpenFile *file, const text *path)
+end_file(void *arg)
 {
-	char	   *full = text_to_cstring(path);
-	const char *slash = strrchr(full, '/');
+	OpenFile   *file = arg;
 
-	fluct_copy_printable(file->name, sizeof(file->name),
-						 slash != NULL ? slash + 1 : full);
-	check_right(file, full);
-	file->fd = OpenTransientFile(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-								 O_CLOEXEC | PG_BINARY);
-	if (file->fd < 0)
-		refuse_open(file);
-	if (fstat(file->fd, &file->status) != 0)
-		refuse_open(file);
-	if (!S_ISREG(file->status.st_mode))
-		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
-					describe_mode(file->status.st_mode));
-	file->hash = pg_cryptohash_create(PG_SHA256);
-	if (file->hash == NULL || pg_cryptohash_init(file->hash) < 0)
-		elog(ERROR, "could not begin a SHA-256");
+	if (file->hash != NULL)
+		pg_cryptohash_free(file->hash);
+	if (file->fd >= 0)
+	{
+		close(file->fd);
+		ReleaseExternalFD();
+	}
 }
 
 static void
-close_file(OpenFile *file, uint8 *digest)
+check_kind(const OpenFile *file, bool any_file)
+{
+	if (!S_ISREG(file->status.st_mode))
+		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
+					describe_mode(file->status.st_mode));
+	if (!any_file && file->status.st_nlink > 1)
+		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
+					"It has more than one name (hard link).");
+}
+
+/* Opens the file, which is closed with the current memory context. */
+static OpenFile *
+open_file(const text *path)
+{
+	OpenFile   *file = palloc0(sizeof(OpenFile));
+	char	   *full = text_to_cstring(path);
+	const char *slash = strrchr(full, '/');
+	bool		any_file = has_privs_of_role(GetUserId(),
+											 ROLE_PG_READ_SERVER_FILES);
+
+	fluct_copy_printable(file->name, sizeof(file->name),
+						 slash != NULL ? slash + 1 : full);
+	file->fd = -1;
+	file->end.func = end_file;
+	file->end.arg = file;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &file->end);
+	if (!AcquireExternalFD())
+		refuse_open(file);
+	if (any_file && is_absolute_path(full))
+		file->fd = open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	else
+		file->fd = open_below_root(file, path_below_root(full));
+	if (file->fd < 0)
+	{
+		ReleaseExternalFD();
+		refuse_open(file);
+	}
+	if (fstat(file->fd, &file->status) != 0)
+		refuse_open(file);
+	check_kind(file, any_file);
+	file->hash = pg_cryptohash_create(PG_SHA256);
+	if (file->hash == NULL || pg_cryptohash_init(file->hash) < 0)
+		elog(ERROR, "could not begin a SHA-256");
+	return file;
+}
+
+static void
+finish_hash(OpenFile *file, uint8 *digest)
 {
 	if (pg_cryptohash_final(file->hash, digest, PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not end a SHA-256");
-	pg_cryptohash_free(file->hash);
-	CloseTransientFile(file->fd);
 }
 
 /* Reads on, hashing; 0 at the end.  A FluctCsvSource. */
@@ -211,7 +314,7 @@ digest_datum(const uint8 *digest)
 Datum
 fluct_file_identity(PG_FUNCTION_ARGS)
 {
-	OpenFile	file;
+	OpenFile   *file = open_file(PG_GETARG_TEXT_PP(0));
 	TupleDesc	tupdesc;
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	char	   *buffer = palloc(READ_SIZE);
@@ -222,14 +325,13 @@ fluct_file_identity(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	open_file(&file, PG_GETARG_TEXT_PP(0));
-	while ((n = read_file(&file, buffer, READ_SIZE)) > 0)
+	while ((n = read_file(file, buffer, READ_SIZE)) > 0)
 		bytes += n;
-	close_file(&file, digest);
+	finish_hash(file, digest);
 
 	values[0] = Int64GetDatum(bytes);
 	values[1] =
-		TimestampTzGetDatum(time_t_to_timestamptz(file.status.st_mtime));
+		TimestampTzGetDatum(time_t_to_timestamptz(file->status.st_mtime));
 	values[2] = digest_datum(digest);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));
 }
@@ -397,7 +499,7 @@ Datum
 fluct_read_csv(PG_FUNCTION_ARGS)
 {
 	bytea	   *wanted = PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1);
-	OpenFile	file;
+	OpenFile   *file;
 	RowSink		sink = {(ReturnSetInfo *) fcinfo->resultinfo};
 	char	  **names;
 	char	   *rest = palloc(READ_SIZE);
@@ -414,12 +516,12 @@ fluct_read_csv(PG_FUNCTION_ARGS)
 											 "fluct csv row",
 											 ALLOCSET_DEFAULT_SIZES);
 
-	open_file(&file, PG_GETARG_TEXT_PP(0));
-	read_rows(&file, (const char *const *) names, &sink,
+	file = open_file(PG_GETARG_TEXT_PP(0));
+	read_rows(file, (const char *const *) names, &sink,
 			  PG_GETARG_BOOL(3));
-	while (read_file(&file, rest, READ_SIZE) > 0)
+	while (read_file(file, rest, READ_SIZE) > 0)
 		continue;
-	close_file(&file, digest);
+	finish_hash(file, digest);
 	if (wanted != NULL &&
 		(VARSIZE_ANY_EXHDR(wanted) != PG_SHA256_DIGEST_LENGTH ||
 		 memcmp(VARDATA_ANY(wanted), digest, PG_SHA256_DIGEST_LENGTH) != 0))

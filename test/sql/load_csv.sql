@@ -164,16 +164,53 @@ SELECT fluct.load_customers(:'header', on_bad_row => NULL);
 SELECT line, reason, detail, fatal FROM fluct._read_csv(:'header', '\x00', '{customer_id}', false);
 SELECT line, fields, reason, detail FROM fluct._read_csv(:'tmp' || '/cut.csv', NULL, '{industry}', true);
 
--- Rights: of PUBLIC none, and no other file than the inbox's
+-- Rights: of PUBLIC none; of an operator to load files of the inbox's folder
 CREATE ROLE regress_fluct_loader;
 GRANT USAGE ON SCHEMA fluct TO regress_fluct_loader;
 SET ROLE regress_fluct_loader;
 SELECT fluct.load_industries(:'header');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION fluct.load_industries, fluct._file_identity TO regress_fluct_loader;
+SELECT count(*) > 0 AS granted FROM fluct.grant_operator('regress_fluct_loader');
 SET ROLE regress_fluct_loader;
 SELECT fluct.load_industries(:'header');
+SELECT fluct.load_industries('header.csv');
 RESET ROLE;
+\! mkdir -p "$TMP_CSV/root/sub"; printf 'industry\nRooted\n' > "$TMP_CSV/root/sub/good.csv"; cp "$TMP_CSV/root/sub/good.csv" "$TMP_CSV/root/twice.csv"
+\! cd "$TMP_CSV/root"; ln twice.csv again.csv; ln -s sub linked; ln -s sub/good.csv link.csv; mkdir -p ../root2; cp sub/good.csv ../root2
+SELECT format('ALTER SYSTEM SET fluct.inbox_root = %L', :'tmp' || '/root/') AS set_root \gset
+:set_root;
+CREATE FUNCTION pg_temp.reload(wanted text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_reload_conf();
+	FOR i IN 1 .. 1000 LOOP
+		EXIT WHEN current_setting('fluct.inbox_root') = wanted;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END
+$$;
+SELECT pg_temp.reload(:'tmp' || '/root/');
+GRANT SELECT, INSERT ON fluct.industries TO regress_fluct_loader;
+SET ROLE regress_fluct_loader;
+SELECT :cols FROM fluct.load_industries(:'tmp' || '/root/sub/good.csv');
+SELECT :cols FROM fluct.load_industries('sub//./good.csv');
+SELECT fluct.load_industries(:'tmp' || '/root2/good.csv');
+SELECT fluct.load_industries('../root2/good.csv');
+SELECT fluct.load_industries('linked/good.csv');
+SELECT fluct.load_industries('link.csv');
+SELECT fluct.load_industries('sub/good.csv/x');
+SELECT fluct.load_industries('twice.csv');
+SELECT fluct.load_industries('sub');
+SELECT fluct.load_industries('');
+SELECT fluct.load_industries('nowhere.csv');
+-- the users' tables are changed with the caller's rights
+SELECT fluct.load_products('sub/good.csv');
+SELECT count(*) FROM fluct.files WHERE loaded_by = 'regress_fluct_loader';
+INSERT INTO fluct.files (kind, file, status, loaded_by) VALUES ('orders', 'x', 'loaded', 'x');
+RESET ROLE;
+SELECT :cols FROM fluct.load_industries('twice.csv', force => true);
+ALTER SYSTEM RESET fluct.inbox_root;
+SELECT pg_temp.reload('');
 DROP OWNED BY regress_fluct_loader;
 DROP ROLE regress_fluct_loader;
 
