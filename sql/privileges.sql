@@ -76,7 +76,7 @@ BEGIN
         WHERE p.pronamespace = 'fluct'::regnamespace
             AND (p.proname !~ '^_' OR p.proname IN (
                 '_known_report', '_save_report', '_cron_settings',
-                '_file_identity', '_read_csv', '_is_loaded', '_record_file'))
+                '_file_identity', '_read_csv', '_is_loaded', '_record_file', '_lines_span', '_load_lines'))
             AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
             AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
     RETURN QUERY SELECT * FROM fluct.grant_reader(role);

@@ -662,7 +662,7 @@ check_deferred(const FluctTarget *t, Relation rel)
 }
 
 void
-fluct_mapping_check_targets(const FluctMapping *mapping, Oid owner)
+fluct_mapping_check_targets(const FluctMapping *mapping)
 {
 	for (int i = 0; i < mapping->ntargets; i++)
 	{
@@ -671,6 +671,18 @@ fluct_mapping_check_targets(const FluctMapping *mapping, Oid owner)
 
 		check_foreign_partitions(t);
 		check_deferred(t, rel);
+		relation_close(rel, AccessShareLock);
+	}
+}
+
+void
+fluct_mapping_check_owner(const FluctMapping *mapping, Oid owner)
+{
+	for (int i = 0; i < mapping->ntargets; i++)
+	{
+		const FluctTarget *t = &mapping->targets[i];
+		Relation	rel = relation_open(t->relid, AccessShareLock);
+
 		if (superuser_arg(owner) && !superuser_arg(rel->rd_rel->relowner))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

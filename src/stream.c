@@ -216,6 +216,7 @@ open_sink(void)
 				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
 						w.stream->owner, w.stream->name)));
 	w.sink = fluct_sink_open(w.stream, w.owner, TopMemoryContext);
+	fluct_sink_check_owner(w.sink);
 	fluct_worker_commit();
 }
 
