@@ -227,10 +227,9 @@ check_kind(const OpenFile *file, bool any_file)
 
 /* Opens the file, which is closed with the current memory context. */
 static OpenFile *
-open_file(const text *path)
+open_file(const char *full)
 {
 	OpenFile   *file = palloc0(sizeof(OpenFile));
-	char	   *full = text_to_cstring(path);
 	const char *slash = strrchr(full, '/');
 	bool		any_file = has_privs_of_role(GetUserId(),
 											 ROLE_PG_READ_SERVER_FILES);
@@ -314,7 +313,7 @@ digest_datum(const uint8 *digest)
 Datum
 fluct_file_identity(PG_FUNCTION_ARGS)
 {
-	OpenFile   *file = open_file(PG_GETARG_TEXT_PP(0));
+	OpenFile   *file = open_file(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	TupleDesc	tupdesc;
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	char	   *buffer = palloc(READ_SIZE);
@@ -516,7 +515,7 @@ fluct_read_csv(PG_FUNCTION_ARGS)
 											 "fluct csv row",
 											 ALLOCSET_DEFAULT_SIZES);
 
-	file = open_file(PG_GETARG_TEXT_PP(0));
+	file = open_file(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	read_rows(file, (const char *const *) names, &sink,
 			  PG_GETARG_BOOL(3));
 	while (read_file(file, rest, READ_SIZE) > 0)
