@@ -457,9 +457,11 @@ BEGIN
 	made := made || fluct._make_columns();
 	made := made || fluct._make_keys(made);
 	made := made || fluct._make_indexes() || fluct._make_default_partitions();
-	made := made || ARRAY(SELECT 'partition ' || p.partition
-							FROM fluct.maintain_partitions() p
-						   WHERE p.action = 'created');
+	IF EXISTS (SELECT 1 FROM fluct._model_partitions() p WHERE 'table ' || p.parent = ANY (made)) THEN
+		made := made || ARRAY(SELECT 'partition ' || p.partition
+								FROM fluct.maintain_partitions() p
+							   WHERE p.action = 'created');
+	END IF;
 	made := made || fluct._make_views() || fluct._make_triggers();
 
 	IF made = '{}' THEN
@@ -473,7 +475,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.create_tables() IS
-'Makes the users'' tables (industries, products, customers, customer_industries, orders, order_lines, raw_messages, fluctuations), owned by the caller, who needs CREATE on schema fluct. Called again it brings missing columns, indexes, partitions, views and triggers and changes nothing else. Returns what it made. Errors: insufficient_privilege.';
+'Makes the users'' tables (industries, products, customers, customer_industries, orders, order_lines, raw_messages, fluctuations), owned by the caller, who needs CREATE on schema fluct. Called again it brings missing columns, indexes, default partitions, views and triggers and changes nothing else. Returns what it made. Errors: insufficient_privilege.';
 
 -- ---------------------------------------------------------------------------
 -- Lines follow their orders
@@ -660,6 +662,8 @@ BEGIN
 		RETURN format('fluct.%I is there, but no partition of %s', name, parent);
 	ELSIF NOT pg_has_role(rel.relowner, 'USAGE') THEN
 		RETURN format('%I does not own %s', current_user, parent);
+	ELSIF NOT has_schema_privilege('fluct', 'CREATE') THEN
+		RETURN format('%I may not create tables in schema fluct', current_user);
 	END IF;
 	RETURN NULL;
 END

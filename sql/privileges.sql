@@ -74,7 +74,9 @@ BEGIN
         FROM pg_proc p
         JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
         WHERE p.pronamespace = 'fluct'::regnamespace
-            AND (p.proname !~ '^_' OR p.proname IN ('_file_identity', '_read_csv', '_is_loaded', '_record_file'))
+            AND (p.proname !~ '^_' OR p.proname IN (
+                '_known_report', '_save_report', '_cron_settings',
+                '_file_identity', '_read_csv', '_is_loaded', '_record_file'))
             AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
             AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
     RETURN QUERY SELECT * FROM fluct.grant_reader(role);

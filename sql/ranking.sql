@@ -15,22 +15,7 @@
 -- How far the data reaches
 -- ---------------------------------------------------------------------------
 
--- PROVISIONAL: views.sql is to define these two over the streams' state; move
--- them there with the same names, arguments and meaning.
-CREATE FUNCTION fluct._data_until()
-RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT NULL::timestamptz $$;
-COMMENT ON FUNCTION fluct._data_until() IS
-'the time up to which every stream''s data is whole; NULL where there are no streams or nothing is known to be missing';
-
-CREATE FUNCTION fluct._source_offsets()
-RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT NULL::jsonb $$;
-COMMENT ON FUNCTION fluct._source_offsets() IS
-'the streams'' stored positions, {"stream": {"topic": {"partition": next offset}}}; NULL without streams';
--- end of PROVISIONAL
+-- fluct._data_until() and fluct._source_offsets() are in views.sql.
 
 CREATE FUNCTION fluct._incomplete_reason(until timestamptz)
 RETURNS text
@@ -380,7 +365,7 @@ DECLARE
 BEGIN
 	IF data_until < w.until THEN
 		RAISE WARNING 'the windows reach past the stored data: it is whole up to %', data_until
-			USING ERRCODE = 'warning',
+			USING ERRCODE = '01000',
 			      DETAIL = format('The recent window ends at %s.', w.until),
 			      HINT = 'SELECT * FROM fluct.freshness';
 	END IF;

@@ -613,13 +613,11 @@ $$;
 COMMENT ON FUNCTION fluct.unschedule_fluctuations(text) IS
 'Ends a report''s schedule; the report, its options and its rows stay. Returns false where it had none. Errors: undefined_object for an unknown report, insufficient_privilege.';
 
--- What writes is granted by grant_operator().
+-- What writes is granted by grant_operator(); so are the functions below it that
+-- work with their owner's rights.
 REVOKE ALL ON FUNCTION
 	fluct._known_report(text),
 	fluct._save_report(fluct.reports),
-	fluct._report(text, interval, interval, text, text, text, text, numeric),
-	fluct._record(fluct.reports, timestamptz, fluct._windows),
-	fluct._run_report(text),
 	fluct._cron_settings(),
 	fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric),
 	fluct.schedule_fluctuations(text, text, interval, interval, text, text, text, text, numeric, int),

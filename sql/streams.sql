@@ -107,8 +107,8 @@ BEGIN
                        WHEN on_conflict = 'nothing' AND i = 1 THEN '{INSERT,SELECT}'
                        ELSE '{INSERT}' END;
         FOREACH need IN ARRAY needed LOOP
-            IF NOT CASE WHEN need = 'DELETE' THEN has_table_privilege(caller, target, need)
-                        ELSE has_any_column_privilege(caller, target, need) END THEN
+            IF NOT (CASE WHEN need = 'DELETE' THEN has_table_privilege(caller, target, need)
+                         ELSE has_any_column_privilege(caller, target, need) END) THEN
                 RAISE EXCEPTION USING
                     ERRCODE = 'insufficient_privilege',
                     MESSAGE = format('role "%s" has no right to %s on %s', role, need, target),

@@ -169,3 +169,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._data_until() IS
 'Time up to which all streams into fluct.orders are whole; NULL where there is none or nothing is known.';
+
+CREATE FUNCTION fluct._source_offsets() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_object_agg(t.stream, jsonb_build_object(t.topic, t.positions))
+    FROM (SELECT o.stream, min(o.topic) AS topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
+          FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
+          WHERE to_regclass(s.target) = to_regclass('fluct.orders')
+          GROUP BY o.stream) t
+$$;
+COMMENT ON FUNCTION fluct._source_offsets() IS
+'Positions of the streams into fluct.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';

@@ -399,9 +399,9 @@ try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
 	trigger_depth_at_error = 0;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	error_context_stack = &callback;
 	PG_TRY();
 	{
+		error_context_stack = &callback;
 		write_range(sink, messages, from, to);
 		error_context_stack = callback.previous;
 		ReleaseCurrentSubTransaction();
@@ -409,7 +409,6 @@ try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
-		error_context_stack = callback.previous;
 		error = CopyErrorData();
 		if (!blame_data(error->sqlerrcode, reason))
 			PG_RE_THROW();

@@ -29,11 +29,15 @@ SELECT indexdef FROM pg_indexes
  WHERE schemaname = 'fluct' AND tablename IN ('orders', 'order_lines') ORDER BY 1;
 
 -- every object of the model, and every function of it, has a comment
-SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND c.relname !~ '^_'
  WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
-   AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL);
+   AND (obj_description(c.oid, 'pg_class') IS NULL OR a.attnum IS NOT NULL AND col_description(c.oid, a.attnum) IS NULL);
 SELECT p.oid::regprocedure FROM pg_proc p
  WHERE p.pronamespace = 'fluct'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
+-- and every function pins its search_path
+SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+ WHERE p.pronamespace = 'fluct'::regnamespace AND p.prokind = 'f' AND l.lanname IN ('sql', 'plpgsql')
+   AND NOT EXISTS (SELECT 1 FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=pg_catalog, pg_temp');
 -- and no user's table is a member of the extension
 SELECT count(*) AS members FROM pg_depend
  WHERE deptype = 'e' AND objid IN (SELECT to_regclass('fluct.' || table_name) FROM fluct._model_tables());
@@ -154,6 +158,14 @@ GRANT USAGE, CREATE ON SCHEMA fluct TO regress_fluct_none;
 SET ROLE regress_fluct_none;
 SELECT fluct.create_tables();
 SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'fluct' AND tablename LIKE 'order%';
+RESET ROLE;
+REVOKE CREATE ON SCHEMA fluct FROM regress_fluct_none;
+SET ROLE regress_fluct_none;
+SELECT * FROM fluct.ensure_partitions('2019-05-05', '2019-05-05');
+RESET ROLE;
+-- what a superuser makes still belongs to the tables' owner
+SELECT * FROM fluct.ensure_partitions('2019-05-05', '2019-05-05');
+SELECT tableowner FROM pg_tables WHERE tablename = 'order_lines_2019_05';
 RESET ROLE;
 SET client_min_messages = warning;
 DROP EXTENSION fluct CASCADE;

@@ -111,6 +111,19 @@ SELECT * FROM fluct.podium('2026-03-29', baseline => '3 days');
 SELECT * FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => 'UTC', top_n => 1);
 SELECT complete FROM fluct.podium((now() + interval '2 days')::date, top_n => 1);
 
+-- A stream that stands still must not look like a market crash.
+BEGIN;
+CREATE OR REPLACE FUNCTION fluct._data_until() RETURNS timestamptz LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT '2026-03-29 10:00Z'::timestamptz $$;
+SELECT rank, industry, complete FROM fluct.podium('2026-03-29', baseline => '3 days', top_n => 1);
+SELECT rank, industry, complete FROM fluct.podium('2026-03-28', baseline => '3 days', top_n => 1);
+SELECT rank, industry, recent_orders FROM fluct.top_fluctuations('2026-03-29 10:00:00.000001Z', top_n => 1);
+SELECT rank, industry, recent_orders FROM fluct.top_fluctuations('2026-03-29 10:00Z', top_n => 1);
+SELECT rank, complete FROM fluct.record_fluctuations('r', '2026-03-29 10:00:00.000001Z', top_n => 1);
+SELECT rank, complete FROM fluct.record_fluctuations('r', '2026-03-29 10:00Z', top_n => 1);
+SELECT DISTINCT as_of, complete, incomplete_reason FROM fluct.fluctuations;
+ROLLBACK;
+
 -- Bad arguments name what is allowed.
 SELECT * FROM fluct.top_fluctuations(recent => '0');
 SELECT * FROM fluct.top_fluctuations(baseline => '-1 day');

@@ -102,8 +102,9 @@ SET ROLE regress_fluct_one;
 SELECT * FROM fluct.record_fluctuations();
 SELECT * FROM fluct.schedule_fluctuations('r', '0 * * * *');
 RESET ROLE;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fluct TO regress_fluct_one, regress_fluct_two;
-GRANT SELECT ON ALL TABLES IN SCHEMA fluct TO regress_fluct_one, regress_fluct_two;
+\o /dev/null
+SELECT fluct.grant_operator('regress_fluct_one'), fluct.grant_operator('regress_fluct_two');
+\o
 GRANT INSERT, DELETE ON fluct.fluctuations TO regress_fluct_one, regress_fluct_two;
 SET ROLE regress_fluct_one;
 SELECT count(*) FROM fluct.record_fluctuations('ones', '2020-03-02 12:00Z');

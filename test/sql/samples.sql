@@ -56,7 +56,7 @@ INSERT INTO fluct.industries SELECT * FROM fluct.sample_industries();
 INSERT INTO fluct.customers SELECT customer_id, company_name FROM fluct.sample_customers();
 INSERT INTO fluct.customer_industries SELECT customer_id, i FROM fluct.sample_customers(), string_to_table(specialized_industries, ';') i;
 INSERT INTO fluct.orders SELECT j ->> 'order_id', j ->> 'customer_id', (j ->> 'amount')::numeric, (left(j ->> 'timestamp', 26) || 'Z')::timestamptz
-  FROM (SELECT t::jsonb AS j FROM fluct.sample_orders(10000, '2026-01-20 00:00Z', '2026-02-20 00:00Z') t) x;
+  FROM (SELECT t::jsonb AS j FROM fluct.sample_orders(4000, '2026-01-20 00:00Z', '2026-02-20 00:00Z') t) x;
 SELECT rank, industry, change_pct FROM fluct.podium('2026-02-19', time_zone => 'UTC');
 
 SELECT * FROM fluct.sample_orders(0);

@@ -1,0 +1,87 @@
+# A dump of a database whose tables the users have changed restores whole, and
+# the tables outlive the extension.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('dump');
+$node->init;
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE shop');
+$node->safe_psql('shop', q{
+	CREATE EXTENSION fluct;
+	SELECT fluct.create_tables();
+	ALTER TABLE fluct.orders ADD COLUMN channel text GENERATED ALWAYS AS (customer_id || '!') STORED,
+		ADD COLUMN note text DEFAULT 'none';
+	ALTER TABLE fluct.order_lines ADD COLUMN vat numeric DEFAULT 0.19;
+	CREATE INDEX orders_note ON fluct.orders (note);
+	CREATE INDEX lines_product ON fluct.order_lines (product_id);
+	CREATE VIEW fluct.my_view AS SELECT note, count(*) FROM fluct.orders GROUP BY 1;
+	INSERT INTO fluct.industries VALUES ('Food');
+	INSERT INTO fluct.customers VALUES ('c', 'C');
+	INSERT INTO fluct.customer_industries VALUES ('c', 'Food');
+	INSERT INTO fluct.orders (order_id, customer_id, amount, ordered_at)
+		SELECT 'o' || i, 'c', i + 0.1, '2020-06-15 12:00Z'::timestamptz - i * interval '1 day' FROM generate_series(1, 100) i;
+	SELECT * FROM fluct.ensure_partitions('2020-04-01', '2020-06-15');
+	INSERT INTO fluct.order_lines SELECT order_id, k, 'p', k, 1, ordered_at FROM fluct.orders, generate_series(1, 2) k;
+	INSERT INTO fluct.raw_messages (stream, topic, partition, "offset", value) VALUES ('s', 't', 0, 1, '\x01');
+	SELECT * FROM fluct.record_fluctuations('kept', '2020-06-15 12:00Z');
+});
+my $state = q{
+	SELECT 'orders', count(*), sum(amount), min(channel), min(note) FROM fluct.orders
+	UNION ALL SELECT 'lines', count(*), sum(vat), min(tableoid::regclass::text), max(tableoid::regclass::text) FROM fluct.order_lines
+	UNION ALL SELECT 'raw', count(*), NULL, min(topic), NULL FROM fluct.raw_messages
+	UNION ALL SELECT 'kept', count(*), sum(delta), min(industry), NULL FROM fluct.fluctuations
+	UNION ALL SELECT 'report', count(*), NULL, min(report), min(owner) FROM fluct.reports
+	UNION ALL SELECT 'indexes', count(*), NULL, min(indexname), max(indexname) FROM pg_indexes WHERE schemaname = 'fluct'
+	UNION ALL SELECT 'triggers', count(*), NULL, min(tgname), max(tgname) FROM pg_trigger WHERE NOT tgisinternal
+	UNION ALL SELECT 'comments', count(*), NULL, NULL, NULL FROM pg_description d
+		WHERE classoid = 'pg_class'::regclass AND EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = d.objoid AND c.relnamespace = 'fluct'::regnamespace)
+	UNION ALL SELECT 'ranking', rank, delta, industry, NULL FROM fluct.top_fluctuations('2020-06-15 12:00Z')
+};
+my $before = $node->safe_psql('shop', $state);
+like($before, qr/^orders\|100\|/, 'there is something to dump');
+
+my $dir = $node->backup_dir;
+mkdir $dir;
+for my $format ('plain', 'custom')
+{
+	my $file = "$dir/shop.$format";
+	$node->safe_psql('postgres', "CREATE DATABASE copy_$format");
+	$node->command_ok([ 'pg_dump', "--format=$format", "--file=$file", 'shop' ], "$format: dump");
+	my @restore = $format eq 'plain'
+	  ? ('psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-d', "copy_$format", '-f', $file)
+	  : ('pg_restore', '--exit-on-error', '-d', "copy_$format", $file);
+	$node->command_ok(\@restore, "$format: restore");
+	is($node->safe_psql("copy_$format", $state), $before, "$format: all is there");
+	is($node->safe_psql("copy_$format", 'SELECT fluct.create_tables()'), 'nothing was missing', "$format: nothing to heal");
+	is($node->safe_psql("copy_$format", q{DELETE FROM fluct.orders WHERE order_id = 'o50'; SELECT count(*) FROM fluct.order_lines}),
+		'198', "$format: lines follow their orders");
+}
+
+# While somebody reads everything (as pg_dump does), no partition is made, and
+# nobody waits; afterwards the rows move.
+my ($in, $out, $timer) = ('', '', IPC::Run::timeout(60));
+$node->safe_psql('shop', q{INSERT INTO fluct.order_lines (order_id, line_number, product_id, volume, price, ordered_at) VALUES ('x', 1, 'p', 1, 1, '2019-01-01 00:00Z')});
+my $psql = IPC::Run::start(
+	[ 'psql', '-qXAt', '-d', $node->connstr('shop'), '-f', '-' ], '<', \$in, '>', \$out, '2>&1', $timer);
+$in = "BEGIN; SELECT 'reads', count(*) FROM fluct.order_lines;\n";
+$psql->pump until $out =~ /reads/;
+is($node->safe_psql('shop', q{SELECT partition, action FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')}),
+	'order_lines_2019_01|skipped', 'a partition is skipped while the default is read');
+$in = "COMMIT;\n\\q\n";
+$psql->finish;
+is($node->safe_psql('shop', q{SELECT partition, action, rows_moved FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')}),
+	'order_lines_2019_01|created|1', 'and made afterwards, with its row');
+is($node->safe_psql('shop', q{SELECT tableoid::regclass FROM fluct.order_lines WHERE order_id = 'x'}),
+	'fluct.order_lines_2019_01', 'which is there');
+
+$node->safe_psql('shop', 'DROP EXTENSION fluct CASCADE');
+is($node->safe_psql('shop', 'SELECT count(*) FROM fluct.orders'), '100', 'the orders outlive the extension');
+is($node->safe_psql('shop', 'SELECT count(*) FROM fluct.fluctuations'), '1', 'and so do the fluctuations');
+$node->safe_psql('shop', 'CREATE EXTENSION fluct');
+like($node->safe_psql('shop', 'SELECT fluct.create_tables()'), qr/^created trigger orders_delete_lines/, 'create_tables() heals');
+$node->stop;
+done_testing();
