@@ -36,6 +36,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
@@ -335,6 +336,20 @@ fluct_file_identity(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));
 }
 
+/* A field in the database's encoding. */
+static Datum
+field_datum(const FluctCsvField *field)
+{
+	char	   *converted;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || field->len == 0)
+		return PointerGetDatum(cstring_to_text_with_len(field->text,
+														field->len));
+	converted = pnstrdup(field->text, field->len);
+	return CStringGetTextDatum(pg_any_to_server(converted, field->len,
+												PG_UTF8));
+}
+
 /* Adds (line, fields, NULL, NULL, false). */
 static void
 put_record(RowSink *sink, const FluctCsvRecord *record)
@@ -351,8 +366,7 @@ put_record(RowSink *sink, const FluctCsvRecord *record)
 
 		sink->nulls[i] = field->len == 0 && !field->quoted;
 		if (!sink->nulls[i])
-			sink->values[i] = PointerGetDatum(cstring_to_text_with_len
-											  (field->text, field->len));
+			sink->values[i] = field_datum(field);
 	}
 	values[0] = Int64GetDatum(record->line);
 	values[1] = PointerGetDatum(construct_md_array(sink->values, sink->nulls,
