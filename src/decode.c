@@ -10,7 +10,7 @@
  * A message is taken or refused whole: a refusal in its last line takes back
  * the rows that its first lines had added.
  *
- * What the children repeat of the message (`$…` in a child) is encoded once a
+ * What the children repeat of the message (`$...` in a child) is encoded once a
  * message and copied into each row; that is most of the work of 50 lines.
  *
  *-------------------------------------------------------------------------
@@ -603,7 +603,7 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 		fluct_refuse(refusal, reason, path, "found %s%.*s%s%s",
 					 value->type == FLUCT_JSON_STRING ? "\"" : "",
 					 (int) Min(value->len, 100), value->text,
-					 value->len > 100 ? "…" : "",
+					 value->len > 100 ? "..." : "",
 					 value->type == FLUCT_JSON_STRING ? "\"" : "");
 }
 

@@ -37,6 +37,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
@@ -228,10 +229,9 @@ check_kind(const FluctFile *file, bool any_file)
 
 /* Opens the file, which is closed with the current memory context. */
 FluctFile *
-fluct_files_open(const text *path)
+fluct_files_open(const char *full)
 {
-	FluctFile   *file = palloc0(sizeof(FluctFile));
-	char	   *full = text_to_cstring(path);
+	FluctFile  *file = palloc0(sizeof(FluctFile));
 	const char *slash = strrchr(full, '/');
 	bool		any_file = has_privs_of_role(GetUserId(),
 											 ROLE_PG_READ_SERVER_FILES);
@@ -336,7 +336,7 @@ digest_datum(const uint8 *digest)
 Datum
 fluct_file_identity(PG_FUNCTION_ARGS)
 {
-	FluctFile   *file = fluct_files_open(PG_GETARG_TEXT_PP(0));
+	FluctFile  *file = fluct_files_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	TupleDesc	tupdesc;
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	char	   *buffer = palloc(READ_SIZE);
@@ -358,6 +358,20 @@ fluct_file_identity(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));
 }
 
+/* A field in the database's encoding. */
+static Datum
+field_datum(const FluctCsvField *field)
+{
+	char	   *converted;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || field->len == 0)
+		return PointerGetDatum(cstring_to_text_with_len(field->text,
+														field->len));
+	converted = pnstrdup(field->text, field->len);
+	return CStringGetTextDatum(pg_any_to_server(converted, field->len,
+												PG_UTF8));
+}
+
 /* Adds (line, fields, NULL, NULL, false). */
 static void
 put_record(RowSink *sink, const FluctCsvRecord *record)
@@ -374,8 +388,7 @@ put_record(RowSink *sink, const FluctCsvRecord *record)
 
 		sink->nulls[i] = field->len == 0 && !field->quoted;
 		if (!sink->nulls[i])
-			sink->values[i] = PointerGetDatum(cstring_to_text_with_len
-											  (field->text, field->len));
+			sink->values[i] = field_datum(field);
 	}
 	values[0] = Int64GetDatum(record->line);
 	values[1] = PointerGetDatum(construct_md_array(sink->values, sink->nulls,
@@ -536,7 +549,7 @@ fluct_read_csv(PG_FUNCTION_ARGS)
 											 "fluct csv row",
 											 ALLOCSET_DEFAULT_SIZES);
 
-	file = fluct_files_open(PG_GETARG_TEXT_PP(0));
+	file = fluct_files_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	read_rows(file, (const char *const *) names, &sink,
 			  PG_GETARG_BOOL(3));
 	if (!fluct_files_unchanged(file, wanted))

@@ -18,7 +18,7 @@ typedef struct FluctFile FluctFile;
  * Opens the file for the current user; it is closed with the current memory
  * context.  Errors: not_found, unreadable, outside_root, not_regular_file.
  */
-extern FluctFile *fluct_files_open(const text *path);
+extern FluctFile *fluct_files_open(const char *path);
 
 /* Reads on, hashing; 0 at the end.  The first argument is the FluctFile. */
 extern size_t fluct_files_read(void *arg, char *buffer, size_t size);

@@ -66,7 +66,7 @@ refuse_line(const Lines *lines, int64 number, const FluctRefusal *refusal)
 }
 
 static void
-open_lines(Lines *lines, const text *path)
+open_lines(Lines *lines, const char *path)
 {
 	memset(lines, 0, sizeof(Lines));
 	lines->file = fluct_files_open(path);
@@ -228,7 +228,7 @@ fluct_lines_span(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	open_lines(&lines, PG_GETARG_TEXT_PP(0));
+	open_lines(&lines, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	while (next_line(&lines, &line, &len))
 	{
 		FluctRefusal refusal;
@@ -323,7 +323,7 @@ fluct_load_lines(PG_FUNCTION_ARGS)
 	tupdesc = BlessTupleDesc(tupdesc);
 	stream.target = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	stream.mapping = PG_GETARG_JSONB_P(3);
-	open_lines(&lines, PG_GETARG_TEXT_PP(0));
+	open_lines(&lines, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	SPI_connect();
 	sink = fluct_sink_open(&stream, GetUserId(), CurrentMemoryContext);
 	store_lines(&lines, sink, &count, &inserted);

@@ -7,10 +7,10 @@
  *
  *	{"columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
  *	 "extra": COLUMN,
- *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": …,
+ *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": ...,
  *				   "extra": COLUMN}]}
  *
- * PATH is `$…` (the message), `@…` (the element of the child's array), `#`
+ * PATH is `$...` (the message), `@...` (the element of the child's array), `#`
  * (its number from 1) or `kafka.` offset, partition, timestamp, key, topic,
  * headers.  Everything that can be wrong is found here, before the first
  * message, with an error that names the table and the column.

@@ -8,7 +8,7 @@
  * security, knows no conflict rule and goes past what another extension's
  * planner does with a table.  So it is used only where the plan of the
  * equivalent INSERT is a bare ModifyTable on a table without row security;
- * everything else is an INSERT … SELECT FROM unnest.
+ * everything else is an INSERT ... SELECT FROM unnest.
  *
  * CopyFrom's callback has no user pointer, hence the static `feed`.
  *
