@@ -95,6 +95,7 @@ extern void fluct_catalog_set_state(const char *stream, int worker, int starts,
 /* Positions of the stream, by partition; *count of them. */
 extern FluctPosition *fluct_catalog_positions(const char *stream, int *count,
 											  MemoryContext context);
+
 /*
  * Where start_at says that a partition begins: a time in ms since 1970, -1
  * (the end), -2 (the beginning), or with *exact an offset.

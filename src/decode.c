@@ -819,7 +819,7 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 {
 	Kafka		kafka = {message, topic};
 	bool		good = message->value != NULL &&
-		decode_json(mapping, message, refusal);
+	decode_json(mapping, message, refusal);
 
 	for (int t = 0; good && t < mapping->ntargets; t++)
 		if (t == 0)

@@ -205,7 +205,7 @@ describe_mode(mode_t mode)
 static void
 end_file(void *arg)
 {
-	FluctFile   *file = arg;
+	FluctFile  *file = arg;
 
 	if (file->hash != NULL)
 		pg_cryptohash_free(file->hash);
@@ -273,7 +273,7 @@ finish_hash(FluctFile *file, uint8 *digest)
 size_t
 fluct_files_read(void *arg, char *buffer, size_t size)
 {
-	FluctFile   *file = arg;
+	FluctFile  *file = arg;
 	ssize_t		n;
 
 	CHECK_FOR_INTERRUPTS();
@@ -534,7 +534,7 @@ Datum
 fluct_read_csv(PG_FUNCTION_ARGS)
 {
 	bytea	   *wanted = PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1);
-	FluctFile   *file;
+	FluctFile  *file;
 	RowSink		sink = {(ReturnSetInfo *) fcinfo->resultinfo};
 	char	  **names;
 

@@ -309,7 +309,7 @@ store_lines(Lines *lines, FluctSink *sink, int64 *count, int64 *inserted)
 Datum
 fluct_load_lines(PG_FUNCTION_ARGS)
 {
-	FluctStream stream = {.name = "load", .topic = "", .on_conflict = "nothing"};
+	FluctStream stream = {0};
 	FluctSink  *sink;
 	Lines		lines;
 	TupleDesc	tupdesc;
@@ -321,6 +321,9 @@ fluct_load_lines(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	tupdesc = BlessTupleDesc(tupdesc);
+	stream.name = "load_orders";
+	stream.topic = "";
+	stream.on_conflict = "nothing";
 	stream.target = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	stream.mapping = PG_GETARG_JSONB_P(3);
 	open_lines(&lines, text_to_cstring(PG_GETARG_TEXT_PP(0)));

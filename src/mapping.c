@@ -221,7 +221,7 @@ compile_format(Compiler *c, FluctColumn *column, const char *format)
 {
 	bool		time = column->form == FLUCT_FORM_TIMESTAMP;
 	bool		number = column->form >= FLUCT_FORM_INT2 &&
-		column->form <= FLUCT_FORM_FLOAT8;
+	column->form <= FLUCT_FORM_FLOAT8;
 
 	if (format == NULL || (time && strcmp(format, "iso8601") == 0))
 		column->format = FLUCT_FORMAT_PLAIN;
@@ -429,7 +429,7 @@ check_unmapped(Compiler *c)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		bool		mapped = att->attisdropped || !att->attnotnull ||
-			att->atthasdef || att->attidentity;
+		att->atthasdef || att->attidentity;
 
 		for (int j = 0; j < c->target->ncolumns && !mapped; j++)
 			mapped = c->target->columns[j].attnum == i + 1;
@@ -636,11 +636,11 @@ check_foreign_partitions(const FluctTarget *t)
 		return;
 	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("%s can't be the target of a stream", t->name),
-					 errdetail("Its partition %s is a foreign table, which commits on its own.",
-							   get_rel_name(lfirst_oid(lc)))));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s can't be the target of a stream", t->name),
+				 errdetail("Its partition %s is a foreign table, which commits on its own.",
+						   get_rel_name(lfirst_oid(lc)))));
 }
 
 static void

@@ -52,7 +52,8 @@
 #define LONGEST_RETRY		60000	/* ms between tries of a batch */
 #define RATE_WINDOW			10000	/* ms */
 
-static struct
+/* All that this process knows. */
+typedef struct Worker
 {
 	FluctSlot  *slot;
 	FluctStream *stream;
@@ -78,7 +79,9 @@ static struct
 	int64		rate_count;
 	uint64		sync_ticket;	/* being fulfilled; 0 = none */
 	int64	   *sync_target;	/* by place in positions */
-}			self;
+} Worker;
+
+static Worker self;
 
 /* ----- states ----- */
 
@@ -373,7 +376,7 @@ read_positions(void)
 			all[self.npositions++] = all[i];
 	self.positions = all;
 	self.sync_target = MemoryContextAlloc(TopMemoryContext,
-									   sizeof(int64) * (self.npositions + 1));
+										  sizeof(int64) * (self.npositions + 1));
 }
 
 /* Kafka deleted what was not read yet: a gap, if the stream allows one. */
@@ -631,8 +634,8 @@ settle(const FluctPosition *touched, int n)
 		self.positions[at].next_offset = touched[i].next_offset;
 		if (touched[i].time_ms >= 0)
 			self.slot->data_until = Max(self.slot->data_until,
-									 (touched[i].time_ms -
-									  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400000) * 1000);
+										(touched[i].time_ms -
+										 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400000) * 1000);
 	}
 }
 
@@ -803,7 +806,7 @@ static long
 time_to_sleep(void)
 {
 	long		wait = fluct_kafka_trouble()->reason[0] ? RETRY_INTERVAL :
-		PROBE_INTERVAL;
+	PROBE_INTERVAL;
 
 	if (self.count > 0)
 		wait = Min(wait, self.stream->batch_interval - ms_since(self.batch_since));
@@ -876,10 +879,10 @@ start(void)
 		proc_exit(0);
 	set_state("starting", NULL, NULL);
 	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
-									ALLOCSET_DEFAULT_SIZES);
+									   ALLOCSET_DEFAULT_SIZES);
 	self.messages = MemoryContextAllocHuge(TopMemoryContext,
-										sizeof(FluctMessage) *
-										self.stream->batch_size);
+										   sizeof(FluctMessage) *
+										   self.stream->batch_size);
 	open_sink();
 	open_client();
 	take_position();
