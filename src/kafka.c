@@ -30,7 +30,7 @@
 #include <librdkafka/rdkafka.h>
 #include <unistd.h>
 
-#include "common/base64.h"
+#include "compat.h"
 #include "guc.h"
 #include "kafka.h"
 #include "mb/pg_wchar.h"
@@ -496,7 +496,7 @@ put_json_value(char *to, const char *value, size_t len)
 		return put_json_string(to, value, len);
 	}
 	to += sprintf(to, "\"value_base64\":\"");
-	to += pg_b64_encode(value, len, to, JSON_ROOM(len));
+	to += fluct_compat_base64(value, len, to, JSON_ROOM(len));
 	*to++ = '"';
 	return to;
 }

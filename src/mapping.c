@@ -28,6 +28,7 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "executor/executor.h"
 #include "mapping.h"
 #include "miscadmin.h"
@@ -477,7 +478,7 @@ static void
 find_key(Compiler *c)
 {
 	List	   *indexes = RelationGetIndexList(c->rel);
-	Oid			primary = RelationGetPrimaryKeyIndex(c->rel);
+	Oid			primary = fluct_compat_primary_key(c->rel);
 	ListCell   *lc;
 
 	if (OidIsValid(primary))

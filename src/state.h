@@ -26,7 +26,8 @@ extern void fluct_state_set(const char *state, const char *reason,
 
 /* The end of the stream until somebody starts it again. */
 extern void fluct_state_fail(const char *reason,
-							 const char *detail) pg_attribute_noreturn();
+							 const char *detail)
+			__attribute__((noreturn));
 
 /* Leaves when the stream is no more what this worker was started for. */
 extern void fluct_state_check(void);
