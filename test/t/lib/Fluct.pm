@@ -21,8 +21,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(fluct_broker fluct_node poll poll_until worker_pid
-  worker_pids crash_worker crash_server log_position orders write_lines);
+our @EXPORT = qw(fluct_broker fluct_node poll poll_until await_state caught_up
+  worker_pid worker_pids crash_worker crash_server log_position orders
+  write_lines);
 
 # SIGINT would leave servers and brokers behind.
 $SIG{INT} = $SIG{TERM} = sub { exit(130) };
@@ -111,6 +112,26 @@ sub poll
 	$expected //= 't';
 	return defined(
 		poll_until($node, $query, sub { $_[0] eq $expected }, $timeout));
+}
+
+# Waits until the stream is in a state, `state` or `state/reason`.
+sub await_state
+{
+	my ($node, $stream, $state, $timeout) = @_;
+	my $column = $state =~ m{/} ? "concat_ws('/', state, reason)" : 'state';
+
+	return poll($node,
+		"SELECT $column FROM fluct.stat_streams WHERE stream = '$stream'",
+		$state, $timeout);
+}
+
+# Waits until all that Kafka holds now is committed.
+sub caught_up
+{
+	my ($node, $stream, $timeout) = @_;
+
+	return poll($node, "SELECT fluct.wait_for_stream('$stream', '5 s')", 't',
+		$timeout);
 }
 
 # The pids of the stream workers that are there now.
