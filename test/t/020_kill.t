@@ -32,7 +32,7 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE arrivals (partition int, "offset" bigint, order_id text,
 		amount numeric);
 	CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
-		'BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END';
+		'BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END';
 	CREATE TRIGGER linger AFTER INSERT ON arrivals
 		FOR EACH STATEMENT EXECUTE FUNCTION linger();
 	CREATE TRIGGER linger AFTER INSERT ON fluct.orders
@@ -117,9 +117,12 @@ for my $i (reverse 1 .. $#faults)
 }
 foreach my $name (@faults)
 {
-	# Back, whatever the last one was; then a moment of its own choice.
+	# Back, whatever the last one was; mostly at work again; then a moment of
+	# its own choice.
 	poll($node, 'SELECT true');
-	sleep(rand(0.8));
+	poll($node, "SELECT bool_and(state = 'running') FROM fluct.stat_streams")
+	  if rand() < 0.8;
+	sleep(rand(0.5));
 	until (eval { $fault{$name}->() })
 	{
 		note("$name: $@") if $@;
@@ -129,6 +132,7 @@ foreach my $name (@faults)
 }
 is($done{worker}, 20, 'workers were killed 20 times');
 is($done{server}, 3, 'the server was killed 3 times');
+cmp_ok($in_transaction, '>', 0, 'some of the workers in a transaction');
 note("of the workers' deaths, $in_transaction were in a transaction");
 
 # ----- the reckoning -----
