@@ -177,6 +177,16 @@ read_stream(void)
 	return stream;
 }
 
+/* Leaves to the next worker what this one can't do; that is no failure. */
+static void
+make_way(void)
+{
+	fluct_worker_begin();
+	fluct_catalog_count_success(w.stream->name, w.slot->worker);
+	fluct_worker_commit();
+	proc_exit(0);
+}
+
 /* Leaves when the stream is no more what this worker was started for. */
 static void
 check_changes(void)
@@ -192,7 +202,7 @@ check_changes(void)
 	now = read_stream();
 	if (now == NULL || !now->enabled || !now->here ||
 		now->version != w.stream->version)
-		proc_exit(0);
+		make_way();
 }
 
 static void
@@ -491,6 +501,8 @@ note_log(void)
 	w.last_note = GetCurrentTimestamp();
 	fluct_worker_begin();
 	fluct_catalog_note_log(w.stream->name, w.positions, w.npositions);
+	if (!w.committed)
+		fluct_catalog_count_success(w.stream->name, w.slot->worker);
 	fluct_worker_commit();
 }
 
@@ -791,7 +803,7 @@ probe(void)
 	if (partitions < 0)
 		return;
 	if (partitions > w.topic_partitions)
-		proc_exit(0);			/* the next worker takes them up */
+		make_way();				/* the next worker takes them up */
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
 	set_state("running", NULL, NULL);
