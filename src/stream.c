@@ -600,7 +600,11 @@ digest_error(MemoryContext context, int attempt)
 					  unpack_sql_state(error->sqlerrcode),
 					  error->hint ? " " : "", error->hint ? error->hint : "");
 	if (!may_pass(error->sqlerrcode))
+	{
+		/* perhaps because the stream was changed and then its table */
+		check_changes();
 		fail(reason, detail);
+	}
 	set_state(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
 			  "running" : "backing_off", reason, detail);
 	wait = 200 * pow(2, Min(attempt, 10));
@@ -684,7 +688,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 
 	PG_TRY();
 	{
-		if (fluct_sink_stale(w.sink))
+		if (w.sink == NULL || fluct_sink_stale(w.sink))
 			open_sink();
 		verdict = fluct_sink_commit(w.sink, w.slot->worker, w.messages,
 									w.count, touched, n, !w.committed);
