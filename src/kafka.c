@@ -43,7 +43,8 @@
 #define QUEUE_BUDGET_KB		32768	/* of messages fetched ahead */
 #define KEPT_OF_TOO_LARGE	65536
 
-static struct
+/* The one client of this process. */
+typedef struct Client
 {
 	rd_kafka_t *client;
 	rd_kafka_queue_t *queue;
@@ -55,7 +56,9 @@ static struct
 	int			nends;
 	FluctTrouble trouble;
 	char		connection[192];	/* what was last said of one */
-}			kafka = {.pipe = {-1, -1}};
+} Client;
+
+static Client kafka = {.pipe = {-1, -1}};
 
 /* ----- trouble ----- */
 

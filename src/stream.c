@@ -52,7 +52,8 @@
 #define LONGEST_RETRY		60000	/* ms between tries of a batch */
 #define RATE_WINDOW			10000	/* ms */
 
-static struct
+/* All that this process knows. */
+typedef struct Worker
 {
 	FluctSlot  *slot;
 	FluctStream *stream;
@@ -78,7 +79,9 @@ static struct
 	int64		rate_count;
 	uint64		sync_ticket;	/* being fulfilled; 0 = none */
 	int64	   *sync_target;	/* by place in positions */
-} w;
+} Worker;
+
+static Worker self;
 
 /* ----- states ----- */
 
@@ -98,8 +101,8 @@ store_state(const char *state, const char *reason, const char *detail,
 	PG_TRY();
 	{
 		fluct_worker_begin();
-		fluct_catalog_set_state(w.stream->name, w.slot->worker,
-								w.stream->starts, state, reason, detail,
+		fluct_catalog_set_state(self.stream->name, self.slot->worker,
+								self.stream->starts, state, reason, detail,
 								error);
 		fluct_worker_commit();
 	}
@@ -118,7 +121,7 @@ report_activity(const char *state, const char *reason)
 {
 	char		text[256];
 
-	snprintf(text, sizeof(text), "stream %s: %s%s%s", w.slot->stream, state,
+	snprintf(text, sizeof(text), "stream %s: %s%s%s", self.slot->stream, state,
 			 reason ? ", " : "", reason ? reason : "");
 	pgstat_report_activity(strcmp(state, "running") == 0 && reason == NULL ?
 						   STATE_IDLE : STATE_RUNNING, text);
@@ -133,16 +136,16 @@ set_state(const char *state, const char *reason, const char *detail)
 {
 	char		key[FLUCT_STATE_LEN];
 
-	fluct_shmem_set_state(w.slot, state, reason, detail);
+	fluct_shmem_set_state(self.slot, state, reason, detail);
 	report_activity(state, reason);
 	snprintf(key, sizeof(key), "%s", reason ? reason : state);
-	if (strcmp(key, w.reason) == 0)
+	if (strcmp(key, self.reason) == 0)
 		return;
-	strlcpy(w.reason, key, sizeof(w.reason));
+	strlcpy(self.reason, key, sizeof(self.reason));
 	store_state(state, reason, detail, reason ? detail : NULL);
 	if (reason)
 		ereport(LOG,
-				(errmsg("stream \"%s\" is %s: %s", w.stream->name, state,
+				(errmsg("stream \"%s\" is %s: %s", self.stream->name, state,
 						reason),
 				 detail ? errdetail_internal("%s", detail) : 0,
 				 errhidecontext(true)));
@@ -152,14 +155,14 @@ set_state(const char *state, const char *reason, const char *detail)
 static void
 fail(const char *reason, const char *detail)
 {
-	fluct_shmem_set_state(w.slot, "failed", reason, detail);
+	fluct_shmem_set_state(self.slot, "failed", reason, detail);
 	store_state("failed", reason, detail, detail);
 	ereport(LOG,
-			(errmsg("stream \"%s\" has failed: %s", w.stream->name, reason),
+			(errmsg("stream \"%s\" has failed: %s", self.stream->name, reason),
 			 detail ? errdetail_internal("%s", detail) : 0,
 			 errhidecontext(true),
 			 errhint("When the cause is gone: SELECT fluct.start_stream('%s');",
-					 w.stream->name)));
+					 self.stream->name)));
 
 	proc_exit(0);
 }
@@ -172,7 +175,7 @@ read_stream(void)
 	FluctStream *stream;
 
 	fluct_worker_begin();
-	stream = fluct_catalog_stream(w.slot->stream, TopMemoryContext);
+	stream = fluct_catalog_stream(self.slot->stream, TopMemoryContext);
 	fluct_worker_commit();
 	return stream;
 }
@@ -182,7 +185,7 @@ static void
 make_way(void)
 {
 	fluct_worker_begin();
-	fluct_catalog_count_success(w.stream->name, w.slot->worker);
+	fluct_catalog_count_success(self.stream->name, self.slot->worker);
 	fluct_worker_commit();
 	proc_exit(0);
 }
@@ -196,12 +199,12 @@ check_changes(void)
 
 	if (!fluct_enabled)
 		proc_exit(0);
-	if (changes == w.changes_seen)
+	if (changes == self.changes_seen)
 		return;
-	w.changes_seen = changes;
+	self.changes_seen = changes;
 	now = read_stream();
 	if (now == NULL || !now->enabled || !now->here ||
-		now->version != w.stream->version)
+		now->version != self.stream->version)
 		make_way();
 }
 
@@ -216,16 +219,17 @@ static void
 open_sink(void)
 {
 	fluct_worker_begin();
-	if (w.sink)
-		fluct_sink_close(w.sink);
-	w.sink = NULL;
-	w.owner = get_role_oid(w.stream->owner, true);
-	if (!OidIsValid(w.owner))
+	if (self.sink)
+		fluct_sink_close(self.sink);
+	self.sink = NULL;
+	self.owner = get_role_oid(self.stream->owner, true);
+	if (!OidIsValid(self.owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
-						w.stream->owner, w.stream->name)));
-	w.sink = fluct_sink_open(w.stream, w.owner, TopMemoryContext);
+						self.stream->owner, self.stream->name)));
+	self.sink = fluct_sink_open(self.stream, self.owner, TopMemoryContext);
+	fluct_sink_check_owner(self.sink);
 	fluct_worker_commit();
 }
 
@@ -239,9 +243,9 @@ open_client(void)
 	int			nsettings;
 
 	fluct_worker_begin();
-	options = fluct_catalog_options(w.stream->server, w.owner,
+	options = fluct_catalog_options(self.stream->server, self.owner,
 									TopMemoryContext);
-	settings = fluct_options_settings(options, w.stream->owner, &nsettings);
+	settings = fluct_options_settings(options, self.stream->owner, &nsettings);
 	foreach(lc, options)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
@@ -251,8 +255,8 @@ open_client(void)
 	}
 	if (group == NULL)
 		group = psprintf("fluct.%s.%s", get_database_name(MyDatabaseId),
-						 w.stream->name);
-	fluct_kafka_open(settings, nsettings, group, w.stream->topic);
+						 self.stream->name);
+	fluct_kafka_open(settings, nsettings, group, self.stream->topic);
 	fluct_worker_commit();
 }
 
@@ -263,22 +267,22 @@ is_mine(int partition)
 {
 	int			place = partition;
 
-	if (w.stream->npartitions > 0)
+	if (self.stream->npartitions > 0)
 	{
-		for (place = 0; place < w.stream->npartitions; place++)
-			if (w.stream->partitions[place] == partition)
+		for (place = 0; place < self.stream->npartitions; place++)
+			if (self.stream->partitions[place] == partition)
 				break;
-		if (place == w.stream->npartitions)
+		if (place == self.stream->npartitions)
 			return false;
 	}
-	return place % w.stream->workers == w.slot->worker;
+	return place % self.stream->workers == self.slot->worker;
 }
 
 /* Asks until the brokers answer. */
 static void
 wait_for_partitions(void)
 {
-	while ((w.topic_partitions = fluct_kafka_partitions()) < 0)
+	while ((self.topic_partitions = fluct_kafka_partitions()) < 0)
 	{
 		const FluctTrouble *trouble = fluct_kafka_trouble();
 
@@ -293,14 +297,14 @@ wait_for_partitions(void)
 static FluctOffset *
 ask_log(int64 at)
 {
-	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * w.topic_partitions);
+	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * self.topic_partitions);
 
-	for (int i = 0; i < w.topic_partitions; i++)
+	for (int i = 0; i < self.topic_partitions; i++)
 	{
 		offsets[i].partition = i;
 		offsets[i].at = at;
 	}
-	while (!fluct_kafka_offsets(offsets, w.topic_partitions))
+	while (!fluct_kafka_offsets(offsets, self.topic_partitions))
 	{
 		const FluctTrouble *trouble = fluct_kafka_trouble();
 
@@ -316,15 +320,15 @@ static FluctOffset *
 resolve_start(const FluctOffset *ends)
 {
 	FluctOffset *start = ask_log(FLUCT_OFFSET_BEGINNING);
-	bool	   *exact = palloc0(sizeof(bool) * w.topic_partitions);
+	bool	   *exact = palloc0(sizeof(bool) * self.topic_partitions);
 
-	if (w.stream->start_at == NULL)
+	if (self.stream->start_at == NULL)
 		return start;
 	fluct_worker_begin();
-	for (int i = 0; i < w.topic_partitions; i++)
-		start[i].at = fluct_catalog_start_of(w.stream->start_at, i, &exact[i]);
+	for (int i = 0; i < self.topic_partitions; i++)
+		start[i].at = fluct_catalog_start_of(self.stream->start_at, i, &exact[i]);
 	fluct_worker_commit();
-	for (int i = 0; i < w.topic_partitions; i++)
+	for (int i = 0; i < self.topic_partitions; i++)
 		if (exact[i])
 		{
 			int64		offset = start[i].at;
@@ -332,7 +336,7 @@ resolve_start(const FluctOffset *ends)
 			start[i].at = FLUCT_OFFSET_BEGINNING;
 			start[i].offset = offset;
 		}
-	for (int i = 0; i < w.topic_partitions; i++)
+	for (int i = 0; i < self.topic_partitions; i++)
 	{
 		while (!exact[i] && !fluct_kafka_offsets(&start[i], 1))
 			nap(RETRY_INTERVAL);
@@ -353,16 +357,16 @@ make_positions(const FluctOffset *starts, const FluctOffset *beginnings)
 	int			known;
 
 	fluct_worker_begin();
-	fluct_catalog_lock_positions(w.stream->name);
-	(void) fluct_catalog_positions(w.stream->name, &known,
+	fluct_catalog_lock_positions(self.stream->name);
+	(void) fluct_catalog_positions(self.stream->name, &known,
 								   CurrentMemoryContext);
-	for (int i = 0; i < w.topic_partitions; i++)
+	for (int i = 0; i < self.topic_partitions; i++)
 	{
 		FluctPosition position = {.partition = i};
 
 		position.next_offset = known == 0 ? starts[i].offset :
 			beginnings[i].offset;
-		fluct_catalog_add_position(w.stream->name, w.stream->topic, &position);
+		fluct_catalog_add_position(self.stream->name, self.stream->topic, &position);
 	}
 	fluct_worker_commit();
 }
@@ -374,15 +378,15 @@ read_positions(void)
 	int			count;
 
 	fluct_worker_begin();
-	all = fluct_catalog_positions(w.stream->name, &count, TopMemoryContext);
+	all = fluct_catalog_positions(self.stream->name, &count, TopMemoryContext);
 	fluct_worker_commit();
-	w.npositions = 0;
+	self.npositions = 0;
 	for (int i = 0; i < count; i++)
 		if (is_mine(all[i].partition))
-			all[w.npositions++] = all[i];
-	w.positions = all;
-	w.sync_target = MemoryContextAlloc(TopMemoryContext,
-									   sizeof(int64) * (w.npositions + 1));
+			all[self.npositions++] = all[i];
+	self.positions = all;
+	self.sync_target = MemoryContextAlloc(TopMemoryContext,
+										  sizeof(int64) * (self.npositions + 1));
 }
 
 /* Kafka deleted what was not read yet: a gap, if the stream allows one. */
@@ -393,17 +397,17 @@ skip_lost(FluctPosition *position, int64 beginning)
 
 	detail = psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log begins at " INT64_FORMAT,
 					  position->partition, position->next_offset, beginning);
-	if (!w.stream->skip_data_loss)
+	if (!self.stream->skip_data_loss)
 		fail("data_loss", detail);
 	ereport(LOG,
 			(errmsg("stream \"%s\" goes past lost messages",
-					w.stream->name), errdetail_internal("%s", detail)));
+					self.stream->name), errdetail_internal("%s", detail)));
 	position->read_offset = beginning;
 	fluct_worker_begin();
-	fluct_catalog_add_gap(w.stream->name, w.stream->topic,
+	fluct_catalog_add_gap(self.stream->name, self.stream->topic,
 						  position->partition, position->next_offset,
 						  beginning, "data_loss");
-	if (!fluct_catalog_advance(w.stream->name, position, 1))
+	if (!fluct_catalog_advance(self.stream->name, position, 1))
 		proc_exit(0);
 	fluct_worker_commit();
 	position->next_offset = beginning;
@@ -412,14 +416,14 @@ skip_lost(FluctPosition *position, int64 beginning)
 static void
 check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
 {
-	for (int i = 0; i < w.npositions; i++)
+	for (int i = 0; i < self.npositions; i++)
 	{
-		FluctPosition *p = &w.positions[i];
+		FluctPosition *p = &self.positions[i];
 
-		if (p->partition >= w.topic_partitions)
+		if (p->partition >= self.topic_partitions)
 			fail("topic_changed",
 				 psprintf("partition %d is gone from topic \"%s\"",
-						  p->partition, w.stream->topic));
+						  p->partition, self.stream->topic));
 		if (p->next_offset < beginnings[p->partition].offset)
 			skip_lost(p, beginnings[p->partition].offset);
 		if (p->next_offset > ends[p->partition].offset)
@@ -435,15 +439,15 @@ check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
 static void
 assign(void)
 {
-	int32	   *partitions = palloc(sizeof(int32) * (w.npositions + 1));
-	int64	   *offsets = palloc(sizeof(int64) * (w.npositions + 1));
+	int32	   *partitions = palloc(sizeof(int32) * (self.npositions + 1));
+	int64	   *offsets = palloc(sizeof(int64) * (self.npositions + 1));
 
-	for (int i = 0; i < w.npositions; i++)
+	for (int i = 0; i < self.npositions; i++)
 	{
-		partitions[i] = w.positions[i].partition;
-		offsets[i] = w.positions[i].next_offset;
+		partitions[i] = self.positions[i].partition;
+		offsets[i] = self.positions[i].next_offset;
 	}
-	fluct_kafka_assign(partitions, offsets, w.npositions);
+	fluct_kafka_assign(partitions, offsets, self.npositions);
 }
 
 static void
@@ -459,7 +463,7 @@ take_position(void)
 	read_positions();
 	check_positions(beginnings, ends);
 	assign();
-	w.last_word = GetCurrentTimestamp();
+	self.last_word = GetCurrentTimestamp();
 }
 
 /* ----- Kafka's log, lag, and those who wait ----- */
@@ -469,9 +473,9 @@ observe_log(void)
 {
 	uint64		lag = 0;
 
-	for (int i = 0; i < w.npositions; i++)
+	for (int i = 0; i < self.npositions; i++)
 	{
-		FluctPosition *p = &w.positions[i];
+		FluctPosition *p = &self.positions[i];
 		int64		start,
 					end;
 
@@ -483,26 +487,26 @@ observe_log(void)
 		if (p->log_end > p->next_offset)
 			lag += p->log_end - p->next_offset;
 	}
-	pg_atomic_write_u64(&w.slot->lag, lag);
-	if (ms_since(w.rate_since) >= RATE_WINDOW)
+	pg_atomic_write_u64(&self.slot->lag, lag);
+	if (ms_since(self.rate_since) >= RATE_WINDOW)
 	{
-		pg_atomic_write_u64(&w.slot->rate,
-							w.rate_count * 1000 / ms_since(w.rate_since));
-		w.rate_since = GetCurrentTimestamp();
-		w.rate_count = 0;
+		pg_atomic_write_u64(&self.slot->rate,
+							self.rate_count * 1000 / ms_since(self.rate_since));
+		self.rate_since = GetCurrentTimestamp();
+		self.rate_count = 0;
 	}
 }
 
 static void
 note_log(void)
 {
-	if (ms_since(w.last_note) < LOG_INTERVAL)
+	if (ms_since(self.last_note) < LOG_INTERVAL)
 		return;
-	w.last_note = GetCurrentTimestamp();
+	self.last_note = GetCurrentTimestamp();
 	fluct_worker_begin();
-	fluct_catalog_note_log(w.stream->name, w.positions, w.npositions);
-	if (!w.committed)
-		fluct_catalog_count_success(w.stream->name, w.slot->worker);
+	fluct_catalog_note_log(self.stream->name, self.positions, self.npositions);
+	if (!self.committed)
+		fluct_catalog_count_success(self.stream->name, self.slot->worker);
 	fluct_worker_commit();
 }
 
@@ -510,32 +514,32 @@ note_log(void)
 static void
 serve_waiters(void)
 {
-	uint64		wanted = pg_atomic_read_u64(&w.slot->sync_wanted);
+	uint64		wanted = pg_atomic_read_u64(&self.slot->sync_wanted);
 	FluctOffset *ends;
 
-	if (w.sync_ticket == 0 &&
-		wanted > pg_atomic_read_u64(&w.slot->sync_done))
+	if (self.sync_ticket == 0 &&
+		wanted > pg_atomic_read_u64(&self.slot->sync_done))
 	{
-		ends = palloc0(sizeof(FluctOffset) * (w.npositions + 1));
-		for (int i = 0; i < w.npositions; i++)
+		ends = palloc0(sizeof(FluctOffset) * (self.npositions + 1));
+		for (int i = 0; i < self.npositions; i++)
 		{
-			ends[i].partition = w.positions[i].partition;
+			ends[i].partition = self.positions[i].partition;
 			ends[i].at = FLUCT_OFFSET_END;
 		}
-		if (w.npositions > 0 && !fluct_kafka_offsets(ends, w.npositions))
+		if (self.npositions > 0 && !fluct_kafka_offsets(ends, self.npositions))
 			return;
-		for (int i = 0; i < w.npositions; i++)
-			w.sync_target[i] = ends[i].offset;
-		w.sync_ticket = wanted;
+		for (int i = 0; i < self.npositions; i++)
+			self.sync_target[i] = ends[i].offset;
+		self.sync_ticket = wanted;
 		pfree(ends);
 	}
-	if (w.sync_ticket == 0)
+	if (self.sync_ticket == 0)
 		return;
-	for (int i = 0; i < w.npositions; i++)
-		if (w.positions[i].next_offset < w.sync_target[i])
+	for (int i = 0; i < self.npositions; i++)
+		if (self.positions[i].next_offset < self.sync_target[i])
 			return;
-	pg_atomic_write_u64(&w.slot->sync_done, w.sync_ticket);
-	w.sync_ticket = 0;
+	pg_atomic_write_u64(&self.slot->sync_done, self.sync_ticket);
+	self.sync_ticket = 0;
 	ConditionVariableBroadcast(&fluct_shared->progress);
 }
 
@@ -620,9 +624,9 @@ plan_advance(FluctPosition *touched)
 {
 	int			n = 0;
 
-	for (int i = 0; i < w.npositions; i++)
+	for (int i = 0; i < self.npositions; i++)
 	{
-		FluctPosition *p = &w.positions[i];
+		FluctPosition *p = &self.positions[i];
 		int64		end = fluct_kafka_end_reached(p->partition);
 
 		/* control records at the end have offsets, and are no messages */
@@ -641,13 +645,13 @@ settle(const FluctPosition *touched, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		while (w.positions[at].partition != touched[i].partition)
+		while (self.positions[at].partition != touched[i].partition)
 			at++;
-		w.positions[at].next_offset = touched[i].next_offset;
+		self.positions[at].next_offset = touched[i].next_offset;
 		if (touched[i].time_ms >= 0)
-			w.slot->data_until = Max(w.slot->data_until,
-									 (touched[i].time_ms -
-									  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400000) * 1000);
+			self.slot->data_until = Max(self.slot->data_until,
+										(touched[i].time_ms -
+										 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400000) * 1000);
 	}
 }
 
@@ -657,25 +661,25 @@ check_dead_letters(void)
 {
 	int64		recent;
 
-	if (fluct_sink_refused(w.messages, w.count) == NULL)
+	if (fluct_sink_refused(self.messages, self.count) == NULL)
 		return;
 	fluct_worker_begin();
-	recent = fluct_catalog_recent_dead_letters(w.stream->name);
+	recent = fluct_catalog_recent_dead_letters(self.stream->name);
 	fluct_worker_commit();
-	if (recent > w.stream->max_dead_letters)
+	if (recent > self.stream->max_dead_letters)
 		fail("too_many_dead_letters",
 			 psprintf(INT64_FORMAT " within error_window, and max_dead_letters is %d",
-					  recent, w.stream->max_dead_letters));
+					  recent, self.stream->max_dead_letters));
 }
 
 static void
 fail_nothing_fits(void)
 {
-	const FluctMessage *message = fluct_sink_refused(w.messages, w.count);
+	const FluctMessage *message = fluct_sink_refused(self.messages, self.count);
 
 	fail("nothing_fits",
 		 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
-				  w.count, fluct_reason_name(message->refusal->reason),
+				  self.count, fluct_reason_name(message->refusal->reason),
 				  message->refusal->path, message->refusal->detail));
 }
 
@@ -688,10 +692,10 @@ try_commit(FluctPosition *touched, int n, int attempt)
 
 	PG_TRY();
 	{
-		if (w.sink == NULL || fluct_sink_stale(w.sink))
+		if (self.sink == NULL || fluct_sink_stale(self.sink))
 			open_sink();
-		verdict = fluct_sink_commit(w.sink, w.slot->worker, w.messages,
-									w.count, touched, n, !w.committed);
+		verdict = fluct_sink_commit(self.sink, self.slot->worker, self.messages,
+									self.count, touched, n, !self.committed);
 		done = true;
 	}
 	PG_CATCH();
@@ -706,7 +710,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	{
 		ereport(LOG,
 				(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
-						w.stream->name)));
+						self.stream->name)));
 		proc_exit(0);
 	}
 	return done;
@@ -730,56 +734,56 @@ static void
 commit_batch(void)
 {
 	FluctPosition *touched = palloc(sizeof(FluctPosition) *
-									(w.npositions + 1));
+									(self.npositions + 1));
 	int			n = plan_advance(touched);
 
 	if (n > 0)
 	{
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
 		set_state("running", NULL, NULL);
-		w.committed = true;
-		w.rate_count += w.count;
+		self.committed = true;
+		self.rate_count += self.count;
 		settle(touched, n);
 		mirror(touched, n);
 		check_dead_letters();
 	}
-	w.count = 0;
-	w.bytes = 0;
-	MemoryContextReset(w.batch);
+	self.count = 0;
+	self.bytes = 0;
+	MemoryContextReset(self.batch);
 }
 
 /* Takes what has arrived; true when the client's queue was found empty. */
 static bool
 gather(void)
 {
-	MemoryContext old = MemoryContextSwitchTo(w.batch);
-	int			n = fluct_kafka_poll(w.messages + w.count,
-									 w.stream->batch_size - w.count);
+	MemoryContext old = MemoryContextSwitchTo(self.batch);
+	int			n = fluct_kafka_poll(self.messages + self.count,
+									 self.stream->batch_size - self.count);
 
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < n; i++)
 	{
-		FluctMessage *message = &w.messages[w.count + i];
+		FluctMessage *message = &self.messages[self.count + i];
 		int			at = 0;
 
-		while (w.positions[at].partition != message->partition)
+		while (self.positions[at].partition != message->partition)
 			at++;
-		w.positions[at].read_offset = message->offset + 1;
-		w.bytes += message->key_len + message->value_len;
+		self.positions[at].read_offset = message->offset + 1;
+		self.bytes += message->key_len + message->value_len;
 	}
-	if (w.count == 0 && n > 0)
-		w.batch_since = GetCurrentTimestamp();
+	if (self.count == 0 && n > 0)
+		self.batch_since = GetCurrentTimestamp();
 	if (n > 0)
-		w.last_word = GetCurrentTimestamp();
-	w.count += n;
+		self.last_word = GetCurrentTimestamp();
+	self.count += n;
 	return n == 0;
 }
 
 static bool
 batch_is_full(void)
 {
-	return w.count >= w.stream->batch_size ||
-		w.bytes >= (size_t) w.stream->batch_bytes;
+	return self.count >= self.stream->batch_size ||
+		self.bytes >= (size_t) self.stream->batch_bytes;
 }
 
 /* ----- the brokers' health ----- */
@@ -794,19 +798,19 @@ probe(void)
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 	int			partitions;
 
-	if (trouble->reason[0] == '\0' && ms_since(w.last_word) < PROBE_INTERVAL)
+	if (trouble->reason[0] == '\0' && ms_since(self.last_word) < PROBE_INTERVAL)
 		return;
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
 	if (trouble->reason[0] != '\0')
 		set_state("backing_off", trouble->reason, trouble->detail);
-	if (trouble->reason[0] != '\0' && ms_since(w.last_word) < RETRY_INTERVAL)
+	if (trouble->reason[0] != '\0' && ms_since(self.last_word) < RETRY_INTERVAL)
 		return;
 	partitions = fluct_kafka_partitions();
-	w.last_word = GetCurrentTimestamp();
+	self.last_word = GetCurrentTimestamp();
 	if (partitions < 0)
 		return;
-	if (partitions > w.topic_partitions)
+	if (partitions > self.topic_partitions)
 		make_way();				/* the next worker takes them up */
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
@@ -818,19 +822,19 @@ static long
 time_to_sleep(void)
 {
 	long		wait = fluct_kafka_trouble()->reason[0] ? RETRY_INTERVAL :
-		PROBE_INTERVAL;
+	PROBE_INTERVAL;
 
-	if (w.count > 0)
-		wait = Min(wait, w.stream->batch_interval - ms_since(w.batch_since));
+	if (self.count > 0)
+		wait = Min(wait, self.stream->batch_interval - ms_since(self.batch_since));
 	return Max(wait, 0);
 }
 
 static bool
 end_passed_by_control_records(void)
 {
-	for (int i = 0; i < w.npositions; i++)
-		if (fluct_kafka_end_reached(w.positions[i].partition) >
-			w.positions[i].next_offset)
+	for (int i = 0; i < self.npositions; i++)
+		if (fluct_kafka_end_reached(self.positions[i].partition) >
+			self.positions[i].next_offset)
 			return true;
 	return false;
 }
@@ -852,8 +856,8 @@ consume(void)
 		fluct_kafka_drain_socket();
 		drained = gather();
 		if (batch_is_full() ||
-			(w.count > 0 && ms_since(w.batch_since) >= w.stream->batch_interval) ||
-			(w.count == 0 && drained && end_passed_by_control_records()))
+			(self.count > 0 && ms_since(self.batch_since) >= self.stream->batch_interval) ||
+			(self.count == 0 && drained && end_passed_by_control_records()))
 			commit_batch();
 		observe_log();
 		serve_waiters();
@@ -871,35 +875,35 @@ consume(void)
 static void
 describe_place(void *arg)
 {
-	if (w.stream == NULL)
+	if (self.stream == NULL)
 		return;
-	if (w.count > 0)
+	if (self.count > 0)
 		errcontext("stream \"%s\", topic \"%s\", batch of %d messages from partition %d, offset " INT64_FORMAT,
-				   w.stream->name, w.stream->topic, w.count,
-				   w.messages[0].partition, w.messages[0].offset);
+				   self.stream->name, self.stream->topic, self.count,
+				   self.messages[0].partition, self.messages[0].offset);
 	else
-		errcontext("stream \"%s\", topic \"%s\"", w.stream->name,
-				   w.stream->topic);
+		errcontext("stream \"%s\", topic \"%s\"", self.stream->name,
+				   self.stream->topic);
 }
 
 static void
 start(void)
 {
-	w.changes_seen = pg_atomic_read_u64(&fluct_shared->changes);
-	w.stream = read_stream();
-	if (w.stream == NULL || !w.stream->enabled || !w.stream->here)
+	self.changes_seen = pg_atomic_read_u64(&fluct_shared->changes);
+	self.stream = read_stream();
+	if (self.stream == NULL || !self.stream->enabled || !self.stream->here)
 		proc_exit(0);
 	set_state("starting", NULL, NULL);
-	w.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
-									ALLOCSET_DEFAULT_SIZES);
-	w.messages = MemoryContextAllocHuge(TopMemoryContext,
-										sizeof(FluctMessage) *
-										w.stream->batch_size);
+	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
+									   ALLOCSET_DEFAULT_SIZES);
+	self.messages = MemoryContextAllocHuge(TopMemoryContext,
+										   sizeof(FluctMessage) *
+										   self.stream->batch_size);
 	open_sink();
 	open_client();
 	take_position();
 	set_state("running", NULL, NULL);
-	w.rate_since = w.last_note = GetCurrentTimestamp();
+	self.rate_since = self.last_note = GetCurrentTimestamp();
 }
 
 /* A start that an ERROR ended is tried again as the launcher counts, or fails. */
@@ -915,7 +919,7 @@ start_or_fail(void)
 	PG_CATCH();
 	{
 		EmitErrorReport();
-		if (w.stream)
+		if (self.stream)
 			digest_error(context, 0);
 		proc_exit(1);
 	}
@@ -927,10 +931,10 @@ FluctStreamMain(Datum arg)
 {
 	ErrorContextCallback place = {error_context_stack, describe_place};
 
-	w.slot = &fluct_shared->slots[DatumGetInt32(arg)];
+	self.slot = &fluct_shared->slots[DatumGetInt32(arg)];
 	fluct_worker_unblock();
-	fluct_shmem_attach(w.slot);
-	BackgroundWorkerInitializeConnectionByOid(w.slot->database, InvalidOid, 0);
+	fluct_shmem_attach(self.slot);
+	BackgroundWorkerInitializeConnectionByOid(self.slot->database, InvalidOid, 0);
 	fluct_worker_pin_settings();
 	error_context_stack = &place;
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
