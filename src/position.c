@@ -288,7 +288,10 @@ fluct_position_note_log(void)
 		return;
 	place.last_note = GetCurrentTimestamp();
 	fluct_worker_begin();
-	fluct_catalog_note_log(fluct_stream->name, place.positions, place.npositions);
+	fluct_catalog_note_log(fluct_stream->name, place.positions,
+						   place.npositions);
+	/* who lives that long has not failed, even with nothing to commit */
+	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
 }
 

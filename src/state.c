@@ -145,6 +145,15 @@ fluct_state_begin(FluctSlot *slot)
 	fluct_state_set("starting", NULL, NULL);
 }
 
+void
+fluct_state_make_way(void)
+{
+	fluct_worker_begin();
+	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
+	fluct_worker_commit();
+	proc_exit(0);
+}
+
 /* Leaves when the stream is no more what this worker was started for. */
 void
 fluct_state_check(void)
@@ -160,7 +169,7 @@ fluct_state_check(void)
 	now = read_stream();
 	if (now == NULL || !now->enabled || !now->here ||
 		now->version != fluct_stream->version)
-		proc_exit(0);
+		fluct_state_make_way();
 }
 
 void
@@ -231,7 +240,11 @@ fluct_state_digest_error(MemoryContext context, int attempt)
 					  unpack_sql_state(error->sqlerrcode),
 					  error->hint ? " " : "", error->hint ? error->hint : "");
 	if (!may_pass(error->sqlerrcode))
+	{
+		/* perhaps because the stream was changed and then its table */
+		fluct_state_check();
 		fluct_state_fail(reason, detail);
+	}
 	fluct_state_set(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
 					"running" : "backing_off", reason, detail);
 	wait = 200 * pow(2, Min(attempt, 10));

@@ -29,6 +29,10 @@ extern void fluct_state_fail(const char *reason,
 							 const char *detail)
 			__attribute__((noreturn));
 
+/* Leaves to the next worker what this one can't do; that is no failure. */
+extern void fluct_state_make_way(void)
+			__attribute__((noreturn));
+
 /* Leaves when the stream is no more what this worker was started for. */
 extern void fluct_state_check(void);
 

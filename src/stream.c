@@ -145,7 +145,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 
 	PG_TRY();
 	{
-		if (fluct_sink_stale(self.sink))
+		if (self.sink == NULL || fluct_sink_stale(self.sink))
 			open_sink();
 		verdict = fluct_sink_commit(self.sink, fluct_slot->worker, self.messages,
 									self.count, touched, n, !self.committed);
@@ -245,7 +245,7 @@ probe(void)
 	if (partitions < 0)
 		return;
 	if (partitions > fluct_position_partitions())
-		proc_exit(0);			/* the next worker takes them up */
+		fluct_state_make_way(); /* the next worker takes them up */
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
 	fluct_state_set("running", NULL, NULL);
