@@ -60,9 +60,11 @@ struct FluctSink
 	bool		fail_on_bad_message;
 	Oid			raw;			/* fluct.raw_messages, or invalid */
 	FluctMapping *mapping;
+	int			ntargets;
 	FluctStatements *statements;	/* by target */
 	FluctRows  *rows;			/* of the last batch, by target */
 	bool		stale;			/* a table may have changed since */
+	MemoryContextCallback end;
 };
 
 /* The sink whose relations are watched: the last one that was opened. */
@@ -124,6 +126,7 @@ prepare_targets(FluctSink *sink)
 {
 	Identity	before = become_owner(sink);
 
+	sink->ntargets = sink->mapping->ntargets;
 	sink->statements = MemoryContextAllocZero(sink->context,
 											  sizeof(FluctStatements) *
 											  sink->mapping->ntargets);
@@ -131,6 +134,26 @@ prepare_targets(FluctSink *sink)
 		fluct_store_prepare(sink->mapping, &sink->mapping->targets[t],
 							sink->update, &sink->statements[t]);
 	become_self(before);
+}
+
+/*
+ * Also when an ERROR ends the sink with its memory context, whose children,
+ * the mapping among them, are gone by then.
+ */
+static void
+end_sink(void *arg)
+{
+	FluctSink  *sink = arg;
+
+	if (watching == sink)
+		watching = NULL;
+	for (int t = 0; sink->statements && t < sink->ntargets; t++)
+	{
+		if (sink->statements[t].insert)
+			SPI_freeplan(sink->statements[t].insert);
+		if (sink->statements[t].clear)
+			SPI_freeplan(sink->statements[t].clear);
+	}
 }
 
 FluctSink *
@@ -145,6 +168,9 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 	registered = true;
 	sink->context = context;
+	sink->end.func = end_sink;
+	sink->end.arg = sink;
+	MemoryContextRegisterResetCallback(context, &sink->end);
 	sink->batch = AllocSetContextCreate(context, "fluct batch rows",
 										ALLOCSET_DEFAULT_SIZES);
 	sink->stream = MemoryContextStrdup(context, stream->name);
@@ -173,14 +199,6 @@ fluct_sink_check_owner(const FluctSink *sink)
 void
 fluct_sink_close(FluctSink *sink)
 {
-	watching = NULL;
-	for (int t = 0; t < sink->mapping->ntargets; t++)
-	{
-		if (sink->statements[t].insert)
-			SPI_freeplan(sink->statements[t].insert);
-		if (sink->statements[t].clear)
-			SPI_freeplan(sink->statements[t].clear);
-	}
 	MemoryContextDelete(sink->context);
 }
 
