@@ -571,14 +571,14 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 		fluct_sink_store(sink, messages, count);
 	if (first && count >= ENOUGH_TO_JUDGE && all_dead(messages, count))
 	{
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		return FLUCT_NOTHING_FITS;
 	}
 	store_dead_letters(sink, messages, count);
 	tally(sink, messages, count, positions, npositions);
 	if (!fluct_catalog_advance(sink->stream, positions, npositions))
 	{
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;
 	}
 	if (first)
