@@ -237,7 +237,8 @@ fluct_catalog_stream(const char *name, MemoryContext context)
 			" max_dead_letters, batch_size, batch_bytes,"
 			" (1000 * extract(epoch FROM batch_interval))::int, workers,"
 			" keep_raw, partitions, enabled,"
-			" system_identifier = $2 AND database_oid = $3, starts, version"
+			" system_identifier = $2 AND database_oid = $3, starts, version,"
+			" created_at"
 			" FROM fluct.streams WHERE name = $1") == 0)
 		return NULL;
 	stream = MemoryContextAlloc(context, sizeof(FluctStream));
@@ -265,6 +266,7 @@ fluct_catalog_stream(const char *name, MemoryContext context)
 	stream->here = field_bool(0, 19);
 	stream->starts = field_int(0, 20);
 	stream->version = field_int(0, 21);
+	stream->created_at = DatumGetTimestampTz(field(0, 22, &null));
 	return stream;
 }
 

@@ -40,7 +40,7 @@
 
 #define CALL_TIMEOUT		1000	/* ms: the longest call */
 #define POLL_AT_ONCE		512
-#define QUEUE_BUDGET_KB		32768	/* of messages fetched ahead */
+#define QUEUE_BUDGET_KB		65536	/* of messages fetched ahead */
 #define KEPT_OF_TOO_LARGE	65536
 
 /* The one client of this process. */
@@ -203,7 +203,7 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 		{"check.crcs", "true"},
 		{"allow.auto.create.topics", "false"},
 		{"log.queue", "true"},
-		{"queued.min.messages", "1000"},
+		{"queued.min.messages", "100000"},
 		{"fetch.max.bytes", "8388608"},
 		{"receive.message.max.bytes", "33554432"},
 		{"client.software.name", "fluct"},

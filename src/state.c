@@ -168,7 +168,8 @@ fluct_state_check(void)
 	changes_seen = changes;
 	now = read_stream();
 	if (now == NULL || !now->enabled || !now->here ||
-		now->version != fluct_stream->version)
+		now->version != fluct_stream->version ||
+		now->created_at != fluct_stream->created_at)
 		fluct_state_make_way();
 }
 
