@@ -28,6 +28,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "copyrows.h"
 #include "decode.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -35,6 +36,7 @@
 #include "port/pg_bswap.h"
 #include "sink.h"
 #include "store.h"
+#include "target.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -184,7 +186,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 										  stream->mapping,
 										  stream->on_conflict, context);
 	fluct_decode_check_fallbacks(sink->mapping);
-	fluct_mapping_check_targets(sink->mapping);
+	fluct_target_check_targets(sink->mapping);
 	prepare_targets(sink);
 	watching = sink;
 	return sink;
@@ -193,7 +195,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 void
 fluct_sink_check_owner(const FluctSink *sink)
 {
-	fluct_mapping_check_owner(sink->mapping, sink->owner);
+	fluct_target_check_owner(sink->mapping, sink->owner);
 }
 
 void
@@ -287,7 +289,7 @@ store_raw(const FluctSink *sink, const FluctMessage *messages, int count)
 	for (int i = 0; i < count; i++)
 		if (messages[i].full_len == messages[i].value_len)
 			put_raw(sink, &messages[i], &rows);
-	fluct_store_copy_rows(sink->raw, columns, &rows);
+	fluct_copyrows_plain(sink->raw, columns, &rows);
 	pfree(rows.data);
 }
 
@@ -330,7 +332,7 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 		fluct_store_clear(parent, sink->statements[t].clear, &sink->rows[0],
 						  messages, from, to);
 	if (insert == NULL)
-		fluct_store_copy(parent, &sink->rows[0], messages, from, to);
+		fluct_copyrows_stored(parent, &sink->rows[0], messages, from, to);
 	else if (parent->nkeys > 0)
 		fluct_store_merge(parent, insert, &sink->rows[0], messages, from, to);
 	else
@@ -341,7 +343,7 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 
 		insert = sink->statements[t].insert;
 		if (insert == NULL)
-			fluct_store_copy(child, &sink->rows[t], messages, from, to);
+			fluct_copyrows_stored(child, &sink->rows[t], messages, from, to);
 		else
 			fluct_store_insert(child, insert, &sink->rows[t], messages, from,
 							   to);
