@@ -32,7 +32,8 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 	  cat $(SQL_PARTS); } > $@
 
 # unit tests: the pure files, without a server, under the sanitizers
-UNIT_SRCS = $(wildcard $(addprefix src/, value.c json.c csv.c))
+UNIT_SRCS = $(addprefix src/, value.c keyset.c jsonlex.c jsonpath.c json.c \
+	csv.c)
 UNIT_DEPS = $(UNIT_SRCS) $(wildcard src/*.h) test/unit/tap.h
 UNIT_CFLAGS = -std=gnu99 -Isrc -Itest/unit -Wall -Wextra -Wno-sign-compare \
 	-Wno-missing-field-initializers -Werror

@@ -321,7 +321,7 @@ RETURNS fluct.load_result
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF load.status = 'loaded' THEN
+	IF load.status = 'loaded' AND load.kind <> 'orders' THEN
 		DROP TABLE pg_temp._fluct_feed;
 	END IF;
 	load.seconds := round(extract(epoch FROM clock_timestamp() - load.loaded_at), 3);
@@ -616,3 +616,43 @@ REVOKE ALL ON FUNCTION fluct.load_products(text, text, bigint, boolean) FROM PUB
 REVOKE ALL ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fluct._file_identity(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION fluct._read_csv(text, bytea, text[], boolean) FROM PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Orders: lines of JSON, through the decoder and the sink of the streams
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fluct._lines_span(path text, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
+LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_lines_span';
+COMMENT ON FUNCTION fluct._lines_span(text, bytea, text) IS
+'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is no acceptable message, by number and reason.';
+
+CREATE FUNCTION fluct._load_lines(path text, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
+LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_load_lines';
+COMMENT ON FUNCTION fluct._load_lines(text, bytea, text, jsonb) IS
+'Stores a file''s JSON lines through a mapping; a line whose key is there already is ignored. Errors: the first line that can''t be stored, by number and reason.';
+
+CREATE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
+RETURNS fluct.load_result
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	load fluct.files := fluct._begin_load('orders', path, '{"on_bad_row": "refuse"}', force);
+	span record;
+	stored record;
+BEGIN
+	IF load.status = 'loaded' THEN
+		SELECT * INTO span FROM fluct._lines_span(path, load.sha256, '$.timestamp');
+		PERFORM fluct.ensure_partitions(span.since, span.until);
+		SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'fluct.orders', fluct._orders_mapping());
+		load.rows := stored.lines;
+		load.inserted := stored.inserted;
+		load.unchanged := stored.lines - stored.inserted;
+	END IF;
+	RETURN fluct._end_load(load, '[]');
+END
+$$;
+COMMENT ON FUNCTION fluct.load_orders(text, boolean) IS
+'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that is there already, or stands in the file twice, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
+REVOKE ALL ON FUNCTION fluct.load_orders(text, boolean), fluct._lines_span(text, bytea, text), fluct._load_lines(text, bytea, text, jsonb) FROM PUBLIC;

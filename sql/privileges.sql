@@ -25,7 +25,7 @@ BEGIN
         SELECT p.oid FROM pg_catalog.pg_proc p
         WHERE p.pronamespace = 'fluct'::regnamespace
             AND p.proname IN ('_own_stream', '_sync', '_sync_done', '_await_progress',
-                              '_announce_change', '_check_rights', '_check_mapping', '_derive_mapping')
+                              '_announce_change', '_retry', '_check_rights', '_check_mapping', '_derive_mapping')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
     END LOOP;
@@ -76,7 +76,7 @@ BEGIN
         WHERE p.pronamespace = 'fluct'::regnamespace
             AND (p.proname !~ '^_' OR p.proname IN (
                 '_known_report', '_save_report', '_cron_settings',
-                '_file_identity', '_read_csv', '_is_loaded', '_record_file'))
+                '_file_identity', '_read_csv', '_is_loaded', '_record_file', '_lines_span', '_load_lines'))
             AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
             AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
     RETURN QUERY SELECT * FROM fluct.grant_reader(role);

@@ -202,7 +202,8 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 									text_to_cstring(PG_GETARG_TEXT_PP(2)),
 									CurrentMemoryContext);
 	fluct_decode_check_fallbacks(mapping);
-	fluct_mapping_check_targets(mapping, PG_GETARG_OID(3));
+	fluct_mapping_check_targets(mapping);
+	fluct_mapping_check_owner(mapping, PG_GETARG_OID(3));
 	names = palloc(sizeof(Datum) * mapping->ntargets);
 	for (int t = 0; t < mapping->ntargets; t++)
 		names[t] = CStringGetTextDatum(mapping->targets[t].name);

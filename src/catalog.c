@@ -557,6 +557,58 @@ fluct_catalog_add_dead_letter(const char *stream, const char *topic,
 			 "  $12)");
 }
 
+static const char *
+field_bytes(MemoryContext context, int row, int column, size_t *len)
+{
+	bool		null;
+	Datum		value = field(row, column, &null);
+	MemoryContext old;
+	bytea	   *bytes;
+
+	*len = 0;
+	if (null)
+		return NULL;
+	old = MemoryContextSwitchTo(context);
+	bytes = DatumGetByteaPCopy(value);
+	MemoryContextSwitchTo(old);
+	*len = VARSIZE(bytes) - VARHDRSZ;
+	return VARDATA(bytes);
+}
+
+FluctMessage *
+fluct_catalog_dead_letters(const char *stream, ArrayType *ids, int64 **found,
+						   int *count, MemoryContext context)
+{
+	Call		call = {0};
+	FluctMessage *messages;
+
+	add_text(&call, stream);
+	add(&call, INT8ARRAYOID, PointerGetDatum(ids), false);
+	*count = (int) run(&call,
+					   "SELECT id, partition, \"offset\", key, headers, value,"
+					   " coalesce((1000 * extract(epoch FROM"
+					   "  message_time))::int8, -1)"
+					   " FROM fluct.dead_letters"
+					   " WHERE stream = $1 AND id = ANY ($2)"
+					   " AND status = 'open' ORDER BY id FOR UPDATE");
+	messages = MemoryContextAllocZero(context,
+									  sizeof(FluctMessage) * (*count + 1));
+	*found = MemoryContextAlloc(context, sizeof(int64) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+	{
+		(*found)[i] = field_int(i, 1);
+		messages[i].partition = field_int(i, 2);
+		messages[i].offset = field_int(i, 3);
+		messages[i].key = field_bytes(context, i, 4, &messages[i].key_len);
+		messages[i].headers = field_text(context, i, 5);
+		messages[i].value = field_bytes(context, i, 6,
+										&messages[i].value_len);
+		messages[i].full_len = messages[i].value_len;
+		messages[i].time_ms = field_int(i, 7);
+	}
+	return messages;
+}
+
 int64
 fluct_catalog_recent_dead_letters(const char *stream)
 {

@@ -14,6 +14,7 @@
 
 #include "fluct.h"
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -95,6 +96,7 @@ extern void fluct_catalog_set_state(const char *stream, int worker, int starts,
 /* Positions of the stream, by partition; *count of them. */
 extern FluctPosition *fluct_catalog_positions(const char *stream, int *count,
 											  MemoryContext context);
+
 /*
  * Where start_at says that a partition begins: a time in ms since 1970, -1
  * (the end), -2 (the beginning), or with *exact an offset.
@@ -123,6 +125,15 @@ extern void fluct_catalog_note_log(const char *stream,
 extern void fluct_catalog_add_dead_letter(const char *stream,
 										  const char *topic,
 										  const FluctMessage *message);
+
+/*
+ * The open dead letters of the stream with these ids, locked, as messages;
+ * *found has their ids, *count says how many there are.
+ */
+extern FluctMessage *fluct_catalog_dead_letters(const char *stream,
+												ArrayType *ids, int64 **found,
+												int *count,
+												MemoryContext context);
 
 /* Dead letters of the stream in its error_window. */
 extern int64 fluct_catalog_recent_dead_letters(const char *stream);

@@ -111,7 +111,7 @@ grow(FluctCsv *csv, size_t n)
 									  csv->text_room);
 }
 
-FluctCsv   *
+FluctCsv *
 fluct_csv_create(const FluctAllocator *allocator, const FluctCsvSource *source)
 {
 	FluctCsv   *csv = allocator->resize(allocator->arg, NULL,

@@ -10,26 +10,20 @@
  * A message is taken or refused whole: a refusal in its last line takes back
  * the rows that its first lines had added.
  *
- * What the children repeat of the message (`$…` in a child) is encoded once a
+ * What the children repeat of the message (`$...` in a child) is encoded once a
  * message and copied into each row; that is most of the work of 50 lines.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "decode.h"
+#include "encode.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
-#include "port/pg_bswap.h"
 #include "utils/memutils.h"
 #include "value.h"
-
-/* The most bytes that a value of fixed size takes, with its length word. */
-#define FIXED_ROOM		(4 + FLUCT_NUMERIC_WIRE_LEN)
-#define USECS_PER_DAY_	INT64CONST(86400000000)
 
 /* What one message gives besides its JSON. */
 typedef struct Kafka
@@ -52,361 +46,6 @@ fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 	return rows;
 }
 
-/* ----- values ----- */
-
-/* Bytes in network order, wherever they stand. */
-static void
-put16(char *to, uint16 value)
-{
-	value = pg_hton16(value);
-	memcpy(to, &value, 2);
-}
-
-static void
-put32(char *to, uint32 value)
-{
-	value = pg_hton32(value);
-	memcpy(to, &value, 4);
-}
-
-static void
-put64(char *to, uint64 value)
-{
-	value = pg_hton64(value);
-	memcpy(to, &value, 8);
-}
-
-static FluctReason
-encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
-{
-	int64		result;
-	FluctReason reason;
-
-	if (form == FLUCT_FORM_INT2)
-	{
-		reason = fluct_value_int64(value->text, value->len,
-								   PG_INT16_MIN, PG_INT16_MAX, &result);
-		put16(to, (uint16) result);
-		*len = 2;
-	}
-	else if (form == FLUCT_FORM_INT4)
-	{
-		reason = fluct_value_int64(value->text, value->len,
-								   PG_INT32_MIN, PG_INT32_MAX, &result);
-		put32(to, (uint32) result);
-		*len = 4;
-	}
-	else
-	{
-		reason = fluct_value_int64(value->text, value->len,
-								   PG_INT64_MIN, PG_INT64_MAX, &result);
-		put64(to, (uint64) result);
-		*len = 8;
-	}
-	return reason;
-}
-
-static FluctReason
-encode_float(FluctForm form, const FluctJsonValue *value, char *to,
-			 size_t *len)
-{
-	char		text[FLUCT_MAX_DIGITS * 4];
-	double		result;
-
-	if (value->len >= sizeof(text))
-		return FLUCT_OUT_OF_RANGE;
-	memcpy(text, value->text, value->len);
-	text[value->len] = '\0';
-	result = strtod(text, NULL);
-	if (form == FLUCT_FORM_FLOAT4)
-	{
-		float		small = (float) result;
-		uint32		bits;
-
-		if (isinf(small))
-			return FLUCT_OUT_OF_RANGE;
-		memcpy(&bits, &small, 4);
-		put32(to, bits);
-		*len = 4;
-	}
-	else
-	{
-		uint64		bits;
-
-		memcpy(&bits, &result, 8);
-		put64(to, bits);
-		*len = 8;
-	}
-	return FLUCT_OK;
-}
-
-/* Digits as a number's text: what "format": "text" allows in a string. */
-static FluctReason
-check_number_text(const char *text, size_t len)
-{
-	size_t		i = 0;
-	size_t		digits;
-
-	if (len == 3 && pg_strncasecmp(text, "nan", 3) == 0)
-		return FLUCT_NOT_FINITE;
-	if (i < len && (text[i] == '-' || text[i] == '+'))
-		i++;
-	if (len - i >= 3 && pg_strncasecmp(text + i, "inf", 3) == 0)
-		return FLUCT_NOT_FINITE;
-	if (len > 0 && text[0] == '+')
-		return FLUCT_WRONG_TYPE;
-	for (digits = i; i < len && isdigit((unsigned char) text[i]); i++);
-	if (i == digits || (text[digits] == '0' && i - digits > 1))
-		return FLUCT_WRONG_TYPE;
-	if (i < len && text[i] == '.')
-	{
-		for (digits = ++i; i < len && isdigit((unsigned char) text[i]); i++);
-		if (i == digits)
-			return FLUCT_WRONG_TYPE;
-	}
-	if (i < len && (text[i] == 'e' || text[i] == 'E'))
-	{
-		i++;
-		if (i < len && (text[i] == '-' || text[i] == '+'))
-			i++;
-		for (digits = i; i < len && isdigit((unsigned char) text[i]); i++);
-		if (i == digits)
-			return FLUCT_WRONG_TYPE;
-	}
-	return i == len ? fluct_value_check_number(text, len) : FLUCT_WRONG_TYPE;
-}
-
-static FluctReason
-encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
-			  size_t *len)
-{
-	if (column->format == FLUCT_FORMAT_TEXT)
-	{
-		FluctReason reason;
-
-		if (value->type != FLUCT_JSON_STRING)
-			return FLUCT_WRONG_TYPE;
-		reason = check_number_text(value->text, value->len);
-		if (reason != FLUCT_OK)
-			return reason;
-	}
-	else if (value->type != FLUCT_JSON_NUMBER)
-		return FLUCT_WRONG_TYPE;
-	if (column->form == FLUCT_FORM_NUMERIC)
-		return fluct_value_numeric(value->text, value->len, to, len);
-	if (column->form == FLUCT_FORM_FLOAT4 || column->form == FLUCT_FORM_FLOAT8)
-		return encode_float(column->form, value, to, len);
-	return encode_int(column->form, value, to, len);
-}
-
-/* Microseconds since 1970 from a number of seconds or milliseconds. */
-static FluctReason
-epoch_usecs(const FluctJsonValue *value, double per_unit, int64 *usecs)
-{
-	int64		whole;
-	char		text[FLUCT_MAX_DIGITS * 4];
-	long double product;
-
-	if (value->type != FLUCT_JSON_NUMBER)
-		return FLUCT_WRONG_TYPE;
-	if (fluct_value_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
-						  &whole) == FLUCT_OK &&
-		whole > -PG_INT64_MAX / (int64) per_unit &&
-		whole < PG_INT64_MAX / (int64) per_unit)
-	{
-		*usecs = whole * (int64) per_unit;
-		return FLUCT_OK;
-	}
-	if (value->len >= sizeof(text))
-		return FLUCT_BAD_TIMESTAMP;
-	memcpy(text, value->text, value->len);
-	text[value->len] = '\0';
-	product = strtold(text, NULL) * per_unit;
-	if (!(fabsl(product) < 9e18L))
-		return FLUCT_BAD_TIMESTAMP;
-	*usecs = (int64) rintl(product);
-	return FLUCT_OK;
-}
-
-static FluctReason
-encode_timestamp(const FluctColumn *column, const FluctJsonValue *value,
-				 char *to, size_t *len)
-{
-	int64		usecs;
-	FluctReason reason;
-
-	if (column->format == FLUCT_FORMAT_PLAIN)
-	{
-		if (value->type != FLUCT_JSON_STRING)
-			return FLUCT_WRONG_TYPE;
-		reason = fluct_value_timestamp(value->text, value->len, &usecs);
-	}
-	else
-	{
-		reason = epoch_usecs(value, column->format == FLUCT_FORMAT_EPOCH_S ?
-							 1000000 : 1000, &usecs);
-		if (reason == FLUCT_OK)
-			usecs -= (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-				USECS_PER_DAY_;
-	}
-	if (reason != FLUCT_OK)
-		return reason;
-	if (!IS_VALID_TIMESTAMP(usecs))
-		return FLUCT_BAD_TIMESTAMP;
-	put64(to, (uint64) usecs);
-	*len = 8;
-	return FLUCT_OK;
-}
-
-/* A date is YYYY-MM-DD, whatever DateStyle says. */
-static FluctReason
-encode_date(const FluctJsonValue *value, char *to, size_t *len)
-{
-	char		text[20];
-	int64		usecs;
-
-	if (value->type != FLUCT_JSON_STRING)
-		return FLUCT_WRONG_TYPE;
-	if (value->len != 10)
-		return FLUCT_BAD_TIMESTAMP;
-	memcpy(text, value->text, 10);
-	memcpy(text + 10, "T00:00:00", 9);
-	if (fluct_value_timestamp(text, 19, &usecs) != FLUCT_OK)
-		return FLUCT_BAD_TIMESTAMP;
-	put32(to, (uint32) (usecs / USECS_PER_DAY_));
-	*len = 4;
-	return FLUCT_OK;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* 32 hex digits, grouped 8-4-4-4-12 by hyphens or not at all. */
-static FluctReason
-encode_uuid(const FluctJsonValue *value, char *to, size_t *len)
-{
-	size_t		at = 0;
-	bool		grouped = value->len == 36;
-
-	if (value->type != FLUCT_JSON_STRING ||
-		(value->len != 36 && value->len != 32))
-		return FLUCT_WRONG_TYPE;
-	for (int i = 0; i < 16; i++)
-	{
-		int			high,
-					low;
-
-		if (grouped && (i == 4 || i == 6 || i == 8 || i == 10) &&
-			value->text[at++] != '-')
-			return FLUCT_WRONG_TYPE;
-		high = hex_value(value->text[at++]);
-		low = hex_value(value->text[at++]);
-		if (high < 0 || low < 0)
-			return FLUCT_WRONG_TYPE;
-		to[i] = (char) (high << 4 | low);
-	}
-	*len = 16;
-	return FLUCT_OK;
-}
-
-static FluctReason
-encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
-			size_t *len)
-{
-	bool		scalar = value->type == FLUCT_JSON_STRING;
-
-	if (column->form == FLUCT_FORM_OTHER)
-		scalar = scalar || value->type == FLUCT_JSON_NUMBER ||
-			value->type == FLUCT_JSON_BOOL;
-	if (!scalar)
-		return FLUCT_WRONG_TYPE;
-	if (value->type == FLUCT_JSON_STRING && value->escaped)
-		*len = fluct_value_unescape(value->text, value->len, to);
-	else
-	{
-		memcpy(to, value->text, value->len);
-		*len = value->len;
-	}
-	return *len == 0 && column->key ? FLUCT_EMPTY_KEY : FLUCT_OK;
-}
-
-/* The text of any JSON value, strings with their quotes. */
-static FluctReason
-encode_json(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
-{
-	char	   *at = to;
-	bool		quoted = value->type == FLUCT_JSON_STRING;
-
-	if (form == FLUCT_FORM_JSONB)
-		*at++ = 1;				/* the version of jsonb's binary form */
-	if (quoted)
-		*at++ = '"';
-	memcpy(at, value->text, value->len);
-	at += value->len;
-	if (quoted)
-		*at++ = '"';
-	*len = at - to;
-	return FLUCT_OK;
-}
-
-/*
- * A value with its length word at `to`, which has FIXED_ROOM and value->len
- * bytes.  Returns the bytes written, or 0 with the reason.
- */
-static size_t
-encode(const FluctColumn *column, const FluctJsonValue *value, char *to,
-	   FluctReason *reason)
-{
-	char	   *data = to + 4;
-	size_t		len = 0;
-
-	switch (column->form)
-	{
-		case FLUCT_FORM_TEXT:
-		case FLUCT_FORM_OTHER:
-		case FLUCT_FORM_BYTEA:
-			*reason = encode_text(column, value, data, &len);
-			break;
-		case FLUCT_FORM_INT2:
-		case FLUCT_FORM_INT4:
-		case FLUCT_FORM_INT8:
-		case FLUCT_FORM_NUMERIC:
-		case FLUCT_FORM_FLOAT4:
-		case FLUCT_FORM_FLOAT8:
-			*reason = encode_number(column, value, data, &len);
-			break;
-		case FLUCT_FORM_BOOL:
-			*reason = value->type == FLUCT_JSON_BOOL ? FLUCT_OK :
-				FLUCT_WRONG_TYPE;
-			data[0] = value->text[0] == 't';
-			len = 1;
-			break;
-		case FLUCT_FORM_TIMESTAMP:
-			*reason = encode_timestamp(column, value, data, &len);
-			break;
-		case FLUCT_FORM_DATE:
-			*reason = encode_date(value, data, &len);
-			break;
-		case FLUCT_FORM_UUID:
-			*reason = encode_uuid(value, data, &len);
-			break;
-		case FLUCT_FORM_JSON:
-		case FLUCT_FORM_JSONB:
-			*reason = encode_json(column->form, value, data, &len);
-			break;
-	}
-	if (*reason != FLUCT_OK)
-		return 0;
-	put32(to, (uint32) len);
-	return 4 + len;
-}
-
 /* ----- columns ----- */
 
 static void
@@ -421,13 +60,13 @@ append_default(FluctMapping *mapping, const FluctColumn *column,
 	old = MemoryContextSwitchTo(mapping->econtext->ecxt_per_tuple_memory);
 	value = ExecEvalExpr(column->column_default, mapping->econtext, &isnull);
 	if (isnull)
-		appendBinaryStringInfo(out, "\377\377\377\377", 4);
+		appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
 	else
 	{
 		bytea	   *bytes = SendFunctionCall((FmgrInfo *) &column->send, value);
 		char		length[4];
 
-		put32(length, VARSIZE(bytes) - VARHDRSZ);
+		fluct_put32(length, VARSIZE(bytes) - VARHDRSZ);
 		appendBinaryStringInfo(out, length, 4);
 		appendBinaryStringInfo(out, VARDATA(bytes),
 							   VARSIZE(bytes) - VARHDRSZ);
@@ -446,9 +85,9 @@ append_absent(FluctMapping *mapping, const FluctColumn *column, bool null,
 		return null ? FLUCT_NULL_FIELD : FLUCT_MISSING_FIELD;
 	if (!null && column->fallback && column->fallback->type != FLUCT_JSON_NULL)
 	{
-		enlargeStringInfo(out, FIXED_ROOM + column->fallback->len + 3);
-		out->len += encode(column, column->fallback, out->data + out->len,
-						   &reason);
+		enlargeStringInfo(out, FLUCT_ENCODE_ROOM(column->fallback));
+		out->len += fluct_encode(column, column->fallback, out->data + out->len,
+								 &reason);
 		return reason;
 	}
 	if (!null && !column->fallback && column->column_default)
@@ -456,7 +95,7 @@ append_absent(FluctMapping *mapping, const FluctColumn *column, bool null,
 	else if (!column->nullable)
 		return null ? FLUCT_NULL_FIELD : FLUCT_MISSING_FIELD;
 	else
-		appendBinaryStringInfo(out, "\377\377\377\377", 4);
+		appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
 	return FLUCT_OK;
 }
 
@@ -469,8 +108,8 @@ append_value(FluctMapping *mapping, const FluctColumn *column,
 	if (value->type == FLUCT_JSON_ABSENT || value->type == FLUCT_JSON_NULL)
 		return append_absent(mapping, column, value->type == FLUCT_JSON_NULL,
 							 out);
-	enlargeStringInfo(out, FIXED_ROOM + value->len + 3);
-	out->len += encode(column, value, out->data + out->len, &reason);
+	enlargeStringInfo(out, FLUCT_ENCODE_ROOM(value));
+	out->len += fluct_encode(column, value, out->data + out->len, &reason);
 	return reason;
 }
 
@@ -484,7 +123,7 @@ append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
 														 &count);
 	int			start = out->len;
 
-	appendBinaryStringInfo(out, "\377\377\377\377", 4);
+	appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
 	if (count == 0)
 		return;
 	if (column->form == FLUCT_FORM_JSONB)
@@ -502,7 +141,7 @@ append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
 			appendStringInfoChar(out, '"');
 	}
 	appendStringInfoChar(out, '}');
-	put32(out->data + start, out->len - start - 4);
+	fluct_put32(out->data + start, out->len - start - 4);
 }
 
 static FluctReason
@@ -603,7 +242,7 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 		fluct_refuse(refusal, reason, path, "found %s%.*s%s%s",
 					 value->type == FLUCT_JSON_STRING ? "\"" : "",
 					 (int) Min(value->len, 100), value->text,
-					 value->len > 100 ? "…" : "",
+					 value->len > 100 ? "..." : "",
 					 value->type == FLUCT_JSON_STRING ? "\"" : "");
 }
 
@@ -614,7 +253,7 @@ begin_row(const FluctTarget *target, FluctRows *rows)
 {
 	char		count[2];
 
-	put16(count, target->ncolumns);
+	fluct_put16(count, target->ncolumns);
 	appendBinaryStringInfo(&rows->data, count, 2);
 	rows->nrows++;
 }
@@ -819,7 +458,7 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 {
 	Kafka		kafka = {message, topic};
 	bool		good = message->value != NULL &&
-		decode_json(mapping, message, refusal);
+	decode_json(mapping, message, refusal);
 
 	for (int t = 0; good && t < mapping->ntargets; t++)
 		if (t == 0)
@@ -852,9 +491,9 @@ fluct_decode_check_fallbacks(const FluctMapping *mapping)
 			if (column->fallback == NULL ||
 				column->fallback->type == FLUCT_JSON_NULL)
 				continue;
-			(void) encode(column, column->fallback,
-						  palloc(FIXED_ROOM + column->fallback->len + 3),
-						  &reason);
+			(void) fluct_encode(column, column->fallback,
+								palloc(FLUCT_ENCODE_ROOM(column->fallback)),
+								&reason);
 			if (reason != FLUCT_OK)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -33,9 +33,11 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "csv.h"
+#include "files.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
@@ -54,14 +56,14 @@ PG_FUNCTION_INFO_V1(fluct_file_identity);
 PG_FUNCTION_INFO_V1(fluct_read_csv);
 
 /* An open file, and the hash of what was read of it so far. */
-typedef struct OpenFile
+struct FluctFile
 {
 	int			fd;
 	char		name[MAXPGPATH];	/* without folders, as it can be printed */
 	struct stat status;
 	pg_cryptohash_ctx *hash;
 	MemoryContextCallback end;
-} OpenFile;
+};
 
 /* Where the rows of a file go. */
 typedef struct RowSink
@@ -76,7 +78,7 @@ typedef struct RowSink
 
 /* The file as a whole is refused. */
 static void
-refuse_file(const OpenFile *file, int sqlstate, const char *reason,
+refuse_file(const FluctFile *file, int sqlstate, const char *reason,
 			const char *detail)
 {
 	ereport(ERROR,
@@ -86,7 +88,7 @@ refuse_file(const OpenFile *file, int sqlstate, const char *reason,
 }
 
 static void
-refuse_outside(const OpenFile *file, const char *detail)
+refuse_outside(const FluctFile *file, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -98,7 +100,7 @@ refuse_outside(const OpenFile *file, const char *detail)
 
 /* It could not be opened or read: errno tells why. */
 static void
-refuse_open(const OpenFile *file)
+refuse_open(const FluctFile *file)
 {
 	char		detail[FLUCT_DETAIL_LEN];
 
@@ -153,7 +155,7 @@ open_member(int folder, const char *name, int flags)
 
 /* Goes down from the root, one folder at a time. */
 static int
-open_below_root(const OpenFile *file, const char *path)
+open_below_root(const FluctFile *file, const char *path)
 {
 	int			fd;
 	char	   *rest;
@@ -203,7 +205,7 @@ describe_mode(mode_t mode)
 static void
 end_file(void *arg)
 {
-	OpenFile   *file = arg;
+	FluctFile  *file = arg;
 
 	if (file->hash != NULL)
 		pg_cryptohash_free(file->hash);
@@ -215,7 +217,7 @@ end_file(void *arg)
 }
 
 static void
-check_kind(const OpenFile *file, bool any_file)
+check_kind(const FluctFile *file, bool any_file)
 {
 	if (!S_ISREG(file->status.st_mode))
 		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
@@ -226,11 +228,10 @@ check_kind(const OpenFile *file, bool any_file)
 }
 
 /* Opens the file, which is closed with the current memory context. */
-static OpenFile *
-open_file(const text *path)
+FluctFile *
+fluct_files_open(const char *full)
 {
-	OpenFile   *file = palloc0(sizeof(OpenFile));
-	char	   *full = text_to_cstring(path);
+	FluctFile  *file = palloc0(sizeof(FluctFile));
 	const char *slash = strrchr(full, '/');
 	bool		any_file = has_privs_of_role(GetUserId(),
 											 ROLE_PG_READ_SERVER_FILES);
@@ -262,17 +263,17 @@ open_file(const text *path)
 }
 
 static void
-finish_hash(OpenFile *file, uint8 *digest)
+finish_hash(FluctFile *file, uint8 *digest)
 {
 	if (pg_cryptohash_final(file->hash, digest, PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not end a SHA-256");
 }
 
 /* Reads on, hashing; 0 at the end.  A FluctCsvSource. */
-static size_t
-read_file(void *arg, char *buffer, size_t size)
+size_t
+fluct_files_read(void *arg, char *buffer, size_t size)
 {
-	OpenFile   *file = arg;
+	FluctFile  *file = arg;
 	ssize_t		n;
 
 	CHECK_FOR_INTERRUPTS();
@@ -295,6 +296,27 @@ resize(void *arg, void *p, size_t size)
 	return MemoryContextAllocHuge((MemoryContext) arg, size);
 }
 
+const char *
+fluct_files_name(const FluctFile *file)
+{
+	return file->name;
+}
+
+bool
+fluct_files_unchanged(FluctFile *file, bytea *wanted)
+{
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	char	   *rest = palloc(READ_SIZE);
+
+	while (fluct_files_read(file, rest, READ_SIZE) > 0)
+		continue;
+	pfree(rest);
+	finish_hash(file, digest);
+	return wanted == NULL ||
+		(VARSIZE_ANY_EXHDR(wanted) == PG_SHA256_DIGEST_LENGTH &&
+		 memcmp(VARDATA_ANY(wanted), digest, PG_SHA256_DIGEST_LENGTH) == 0);
+}
+
 static Datum
 digest_datum(const uint8 *digest)
 {
@@ -314,7 +336,7 @@ digest_datum(const uint8 *digest)
 Datum
 fluct_file_identity(PG_FUNCTION_ARGS)
 {
-	OpenFile   *file = open_file(PG_GETARG_TEXT_PP(0));
+	FluctFile  *file = fluct_files_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	TupleDesc	tupdesc;
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	char	   *buffer = palloc(READ_SIZE);
@@ -325,7 +347,7 @@ fluct_file_identity(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	while ((n = read_file(file, buffer, READ_SIZE)) > 0)
+	while ((n = fluct_files_read(file, buffer, READ_SIZE)) > 0)
 		bytes += n;
 	finish_hash(file, digest);
 
@@ -334,6 +356,20 @@ fluct_file_identity(PG_FUNCTION_ARGS)
 		TimestampTzGetDatum(time_t_to_timestamptz(file->status.st_mtime));
 	values[2] = digest_datum(digest);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));
+}
+
+/* A field in the database's encoding. */
+static Datum
+field_datum(const FluctCsvField *field)
+{
+	char	   *converted;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || field->len == 0)
+		return PointerGetDatum(cstring_to_text_with_len(field->text,
+														field->len));
+	converted = pnstrdup(field->text, field->len);
+	return CStringGetTextDatum(pg_any_to_server(converted, field->len,
+												PG_UTF8));
 }
 
 /* Adds (line, fields, NULL, NULL, false). */
@@ -352,8 +388,7 @@ put_record(RowSink *sink, const FluctCsvRecord *record)
 
 		sink->nulls[i] = field->len == 0 && !field->quoted;
 		if (!sink->nulls[i])
-			sink->values[i] = PointerGetDatum(cstring_to_text_with_len
-											  (field->text, field->len));
+			sink->values[i] = field_datum(field);
 	}
 	values[0] = Int64GetDatum(record->line);
 	values[1] = PointerGetDatum(construct_md_array(sink->values, sink->nulls,
@@ -391,7 +426,7 @@ put_csv_refusal(RowSink *sink, const FluctCsvRefusal *refusal, bool fatal)
 
 /* Tells which columns of the header nobody asked for. */
 static void
-tell_ignored(const OpenFile *file, const RowSink *sink,
+tell_ignored(const FluctFile *file, const RowSink *sink,
 			 const FluctCsvRecord *header)
 {
 	StringInfoData names;
@@ -418,7 +453,7 @@ tell_ignored(const OpenFile *file, const RowSink *sink,
 
 /* A last line without its end may be whole, or what is left of a longer one. */
 static void
-take_last_record(RowSink *sink, const OpenFile *file, uint64_t line,
+take_last_record(RowSink *sink, const FluctFile *file, uint64_t line,
 				 bool strict_end)
 {
 	if (strict_end)
@@ -435,11 +470,11 @@ take_last_record(RowSink *sink, const OpenFile *file, uint64_t line,
 
 /* Reads the file through csv.c into the sink. */
 static void
-read_rows(OpenFile *file, const char *const *names, RowSink *sink,
+read_rows(FluctFile *file, const char *const *names, RowSink *sink,
 		  bool strict_end)
 {
 	FluctAllocator allocator = {resize, CurrentMemoryContext};
-	FluctCsvSource source = {read_file, file};
+	FluctCsvSource source = {fluct_files_read, file};
 	FluctCsv   *csv = fluct_csv_create(&allocator, &source);
 	FluctCsvRecord record;
 	FluctCsvRefusal refusal;
@@ -499,11 +534,9 @@ Datum
 fluct_read_csv(PG_FUNCTION_ARGS)
 {
 	bytea	   *wanted = PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1);
-	OpenFile   *file;
+	FluctFile  *file;
 	RowSink		sink = {(ReturnSetInfo *) fcinfo->resultinfo};
 	char	  **names;
-	char	   *rest = palloc(READ_SIZE);
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		elog(ERROR, "path, columns and strict_end must not be null");
@@ -516,15 +549,10 @@ fluct_read_csv(PG_FUNCTION_ARGS)
 											 "fluct csv row",
 											 ALLOCSET_DEFAULT_SIZES);
 
-	file = open_file(PG_GETARG_TEXT_PP(0));
+	file = fluct_files_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	read_rows(file, (const char *const *) names, &sink,
 			  PG_GETARG_BOOL(3));
-	while (read_file(file, rest, READ_SIZE) > 0)
-		continue;
-	finish_hash(file, digest);
-	if (wanted != NULL &&
-		(VARSIZE_ANY_EXHDR(wanted) != PG_SHA256_DIGEST_LENGTH ||
-		 memcmp(VARDATA_ANY(wanted), digest, PG_SHA256_DIGEST_LENGTH) != 0))
+	if (!fluct_files_unchanged(file, wanted))
 		put_refusal(&sink, 0, "changed_while_read",
 					"its content is not what it was when the load began",
 					true);

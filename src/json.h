@@ -43,7 +43,8 @@ typedef struct FluctJsonMember
 
 typedef struct FluctJson FluctJson;
 
-#define FLUCT_JSON_ROOT		(-1)	/* the message itself, in place of a rowset */
+/* The message itself, in place of a rowset. */
+#define FLUCT_JSON_ROOT		(-1)
 
 /* Open brackets at one time, and bytes of a message. */
 #define FLUCT_JSON_MAX_DEPTH	64

@@ -30,7 +30,7 @@
 #include <librdkafka/rdkafka.h>
 #include <unistd.h>
 
-#include "common/base64.h"
+#include "compat.h"
 #include "guc.h"
 #include "kafka.h"
 #include "mb/pg_wchar.h"
@@ -43,7 +43,8 @@
 #define QUEUE_BUDGET_KB		32768	/* of messages fetched ahead */
 #define KEPT_OF_TOO_LARGE	65536
 
-static struct
+/* The one client of this process. */
+typedef struct Client
 {
 	rd_kafka_t *client;
 	rd_kafka_queue_t *queue;
@@ -55,7 +56,9 @@ static struct
 	int			nends;
 	FluctTrouble trouble;
 	char		connection[192];	/* what was last said of one */
-}			kafka = {.pipe = {-1, -1}};
+} Client;
+
+static Client kafka = {.pipe = {-1, -1}};
 
 /* ----- trouble ----- */
 
@@ -493,7 +496,7 @@ put_json_value(char *to, const char *value, size_t len)
 		return put_json_string(to, value, len);
 	}
 	to += sprintf(to, "\"value_base64\":\"");
-	to += pg_b64_encode(value, len, to, JSON_ROOM(len));
+	to += fluct_compat_base64(value, len, to, JSON_ROOM(len));
 	*to++ = '"';
 	return to;
 }

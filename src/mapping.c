@@ -7,10 +7,10 @@
  *
  *	{"columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
  *	 "extra": COLUMN,
- *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": …,
+ *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": ...,
  *				   "extra": COLUMN}]}
  *
- * PATH is `$…` (the message), `@…` (the element of the child's array), `#`
+ * PATH is `$...` (the message), `@...` (the element of the child's array), `#`
  * (its number from 1) or `kafka.` offset, partition, timestamp, key, topic,
  * headers.  Everything that can be wrong is found here, before the first
  * message, with an error that names the table and the column.
@@ -28,6 +28,7 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "executor/executor.h"
 #include "mapping.h"
 #include "miscadmin.h"
@@ -221,7 +222,7 @@ compile_format(Compiler *c, FluctColumn *column, const char *format)
 {
 	bool		time = column->form == FLUCT_FORM_TIMESTAMP;
 	bool		number = column->form >= FLUCT_FORM_INT2 &&
-		column->form <= FLUCT_FORM_FLOAT8;
+	column->form <= FLUCT_FORM_FLOAT8;
 
 	if (format == NULL || (time && strcmp(format, "iso8601") == 0))
 		column->format = FLUCT_FORMAT_PLAIN;
@@ -429,7 +430,7 @@ check_unmapped(Compiler *c)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		bool		mapped = att->attisdropped || !att->attnotnull ||
-			att->atthasdef || att->attidentity;
+		att->atthasdef || att->attidentity;
 
 		for (int j = 0; j < c->target->ncolumns && !mapped; j++)
 			mapped = c->target->columns[j].attnum == i + 1;
@@ -477,7 +478,7 @@ static void
 find_key(Compiler *c)
 {
 	List	   *indexes = RelationGetIndexList(c->rel);
-	Oid			primary = RelationGetPrimaryKeyIndex(c->rel);
+	Oid			primary = fluct_compat_primary_key(c->rel);
 	ListCell   *lc;
 
 	if (OidIsValid(primary))
@@ -636,11 +637,11 @@ check_foreign_partitions(const FluctTarget *t)
 		return;
 	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("%s can't be the target of a stream", t->name),
-					 errdetail("Its partition %s is a foreign table, which commits on its own.",
-							   get_rel_name(lfirst_oid(lc)))));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s can't be the target of a stream", t->name),
+				 errdetail("Its partition %s is a foreign table, which commits on its own.",
+						   get_rel_name(lfirst_oid(lc)))));
 }
 
 static void
@@ -662,7 +663,7 @@ check_deferred(const FluctTarget *t, Relation rel)
 }
 
 void
-fluct_mapping_check_targets(const FluctMapping *mapping, Oid owner)
+fluct_mapping_check_targets(const FluctMapping *mapping)
 {
 	for (int i = 0; i < mapping->ntargets; i++)
 	{
@@ -671,6 +672,18 @@ fluct_mapping_check_targets(const FluctMapping *mapping, Oid owner)
 
 		check_foreign_partitions(t);
 		check_deferred(t, rel);
+		relation_close(rel, AccessShareLock);
+	}
+}
+
+void
+fluct_mapping_check_owner(const FluctMapping *mapping, Oid owner)
+{
+	for (int i = 0; i < mapping->ntargets; i++)
+	{
+		const FluctTarget *t = &mapping->targets[i];
+		Relation	rel = relation_open(t->relid, AccessShareLock);
+
 		if (superuser_arg(owner) && !superuser_arg(rel->rd_rel->relowner))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -158,10 +158,16 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 										  stream->mapping,
 										  stream->on_conflict, context);
 	fluct_decode_check_fallbacks(sink->mapping);
-	fluct_mapping_check_targets(sink->mapping, owner);
+	fluct_mapping_check_targets(sink->mapping);
 	prepare_targets(sink);
 	watching = sink;
 	return sink;
+}
+
+void
+fluct_sink_check_owner(const FluctSink *sink)
+{
+	fluct_mapping_check_owner(sink->mapping, sink->owner);
 }
 
 void
@@ -472,25 +478,17 @@ fluct_sink_refused(const FluctMessage *messages, int count)
 }
 
 void
-fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count,
-				 bool isolate)
+fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 {
 	Identity	before = become_owner(sink);
 	MemoryContext old;
-	const FluctMessage *refused;
 
 	MemoryContextReset(sink->batch);
 	old = MemoryContextSwitchTo(sink->batch);
 	decode_all(sink, messages, count);
-	refused = fluct_sink_refused(messages, count);
-	if (refused && !isolate)
-		throw_refusal(refused);
 	if (OidIsValid(sink->raw))
 		store_raw(sink, messages, count);
-	if (isolate)
-		write_isolated(sink, messages, 0, count);
-	else
-		write_range(sink, messages, 0, count);
+	write_isolated(sink, messages, 0, count);
 	MemoryContextSwitchTo(old);
 	become_self(before);
 }
@@ -552,7 +550,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 {
 	fluct_worker_begin();
 	if (count > 0)
-		fluct_sink_store(sink, messages, count, true);
+		fluct_sink_store(sink, messages, count);
 	if (first && count >= ENOUGH_TO_JUDGE && all_dead(messages, count))
 	{
 		AbortCurrentTransaction();

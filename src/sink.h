@@ -36,14 +36,16 @@ extern void fluct_sink_close(FluctSink *sink);
 /* Whether a table of the mapping may have changed since it was compiled. */
 extern bool fluct_sink_stale(const FluctSink *sink);
 
+/* A superuser's stream may write only to tables of superusers (42501). */
+extern void fluct_sink_check_owner(const FluctSink *sink);
+
 /*
  * Stores the messages in the current transaction, as the owner, and says in
- * each what became of it.  With isolate, a message that the tables refuse is
- * found by halving and becomes FLUCT_DEAD; without, the first refusal is an
- * ERROR.  rows[i] is the number of rows that partition counters get.
+ * each what became of it: a message that can't be decoded, or that the tables
+ * refuse, is FLUCT_DEAD with the refusal, which holds until the next call.
  */
 extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,
-							 int count, bool isolate);
+							 int count);
 
 /*
  * One batch, one transaction: rows, raw copy, dead letters, offsets.  The
@@ -55,7 +57,7 @@ extern FluctVerdict fluct_sink_commit(FluctSink *sink, int worker,
 									  FluctPosition *positions,
 									  int npositions, bool first);
 
-/* The first refused message of a batch that FLUCT_NOTHING_FITS, or NULL. */
+/* The first message that is FLUCT_DEAD, or NULL. */
 extern const FluctMessage *fluct_sink_refused(const FluctMessage *messages,
 											  int count);
 

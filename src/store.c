@@ -8,7 +8,7 @@
  * security, knows no conflict rule and goes past what another extension's
  * planner does with a table.  So it is used only where the plan of the
  * equivalent INSERT is a bare ModifyTable on a table without row security;
- * everything else is an INSERT … SELECT FROM unnest.
+ * everything else is an INSERT ... SELECT FROM unnest.
  *
  * CopyFrom's callback has no user pointer, hence the static `feed`.
  *
@@ -51,13 +51,15 @@ typedef struct Piece
 	size_t		len;
 } Piece;
 
-static struct
+typedef struct Feed
 {
 	Piece	   *pieces;
 	int			npieces;
 	int			at;				/* the piece being read */
 	size_t		done;			/* bytes of it that are read */
-}			feed;
+} Feed;
+
+static Feed feed;
 
 static int
 read_feed(void *outbuf, int minread, int maxread)
@@ -118,8 +120,8 @@ check_may_insert(Oid relid, List *columns)
 	foreach(lc, columns)
 		if (pg_attribute_aclcheck(relid, get_attnum(relid, strVal(lfirst(lc))),
 								  GetUserId(), ACL_INSERT) != ACLCHECK_OK)
-			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
-						   get_rel_name(relid));
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+					   get_rel_name(relid));
 }
 
 static List *
@@ -132,6 +134,20 @@ column_names(const FluctTarget *target)
 	return names;
 }
 
+/* Adds to the last piece what follows it in memory. */
+static void
+add_piece(Piece *pieces, int *n, const char *data, size_t len)
+{
+	if (*n > 0 && pieces[*n - 1].data + pieces[*n - 1].len == data)
+		pieces[*n - 1].len += len;
+	else
+	{
+		pieces[*n].data = data;
+		pieces[*n].len = len;
+		(*n)++;
+	}
+}
+
 uint64
 fluct_store_copy(const FluctTarget *target, const FluctRows *rows,
 				 const FluctMessage *messages, int from, int to)
@@ -141,22 +157,17 @@ fluct_store_copy(const FluctTarget *target, const FluctRows *rows,
 	List	   *names = column_names(target);
 
 	check_may_insert(target->relid, names);
-	pieces[n++] = (Piece) {copy_header, COPY_HEADER_LEN};
+	add_piece(pieces, &n, copy_header, COPY_HEADER_LEN);
 	for (int i = from; i < to; i++)
 	{
-		const char *data = rows->data.data + rows->starts[i];
 		size_t		len = rows->starts[i + 1] - rows->starts[i];
 
-		if (messages[i].outcome != FLUCT_STORED || len == 0)
-			continue;
-		if (pieces[n - 1].data + pieces[n - 1].len == data)
-			pieces[n - 1].len += len;
-		else
-			pieces[n++] = (Piece) {data, len};
+		if (messages[i].outcome == FLUCT_STORED && len > 0)
+			add_piece(pieces, &n, rows->data.data + rows->starts[i], len);
 	}
 	if (n == 1)
 		return 0;
-	pieces[n++] = (Piece) {copy_trailer, 2};
+	add_piece(pieces, &n, copy_trailer, 2);
 	return copy_pieces(target->relid, names, pieces, n);
 }
 
@@ -618,12 +629,14 @@ fluct_store_keep_last(const FluctTarget *target, const FluctRows *rows,
 					  FluctMessage *messages, int from, int to)
 {
 	Arrays	   *arrays = read_rows(target, rows, messages, from, to);
-	HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(Last),
-	.hcxt = CurrentMemoryContext};
-	HTAB	   *seen = hash_create("fluct keys", Max(arrays->nrows, 16),
-								   &control,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HASHCTL		control = {0};
+	HTAB	   *seen;
 
+	control.keysize = sizeof(uint64);
+	control.entrysize = sizeof(Last);
+	control.hcxt = CurrentMemoryContext;
+	seen = hash_create("fluct keys", Max(arrays->nrows, 16), &control,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (int r = 0; r < arrays->nrows; r++)
 	{
 		uint64		hash = hash_key(target, arrays, r);

@@ -14,30 +14,23 @@
  * on the client's pipe (something arrived) together.  It sleeps only when the
  * client's queue has been polled empty, since only then does the pipe speak.
  *
- * Faults of the brokers are waited out here, with the reason in the state.
- * Faults of the database that may pass are tried again with a growing wait;
- * the batch stays in memory, and its offsets are where they were.  All else
- * fails the stream, and only start_stream starts it again.
+ * Faults of the brokers are waited out here, with the reason in the state;
+ * those of the database in state.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/xact.h"
 #include "catalog.h"
 #include "commands/dbcommands.h"
-#include "common/pg_prng.h"
-#include "executor/spi.h"
-#include "guc.h"
 #include "kafka.h"
 #include "miscadmin.h"
 #include "options.h"
-#include "pgstat.h"
+#include "position.h"
 #include "postmaster/bgworker.h"
-#include "shmem.h"
 #include "sink.h"
+#include "state.h"
 #include "storage/ipc.h"
 #include "stream.h"
 #include "utils/acl.h"
@@ -48,174 +41,41 @@
 
 #define PROBE_INTERVAL		5000	/* ms between looks at the brokers */
 #define RETRY_INTERVAL		1000	/* ms between tries while they are down */
-#define LOG_INTERVAL		10000	/* ms between notes of Kafka's log */
-#define LONGEST_RETRY		60000	/* ms between tries of a batch */
-#define RATE_WINDOW			10000	/* ms */
 
-static struct
+/* The batch that this process gathers, and what it goes through. */
+typedef struct Worker
 {
-	FluctSlot  *slot;
-	FluctStream *stream;
 	Oid			owner;
 	FluctSink  *sink;
-
-	FluctPosition *positions;	/* of this worker's partitions */
-	int			npositions;
-	int			topic_partitions;
-
 	MemoryContext batch;		/* the messages; reset after each commit */
 	FluctMessage *messages;
 	int			count;
 	size_t		bytes;
 	TimestampTz batch_since;
 
-	uint64		changes_seen;
 	bool		committed;		/* a batch, since the start */
-	char		reason[FLUCT_STATE_LEN];	/* as last stored in the table */
 	TimestampTz last_word;		/* of the brokers */
-	TimestampTz last_note;		/* of Kafka's log in the table */
-	TimestampTz rate_since;
-	int64		rate_count;
-	uint64		sync_ticket;	/* being fulfilled; 0 = none */
-	int64	   *sync_target;	/* by place in positions */
-} w;
+} Worker;
 
-/* ----- states ----- */
+static Worker self;
 
-static long
-ms_since(TimestampTz then)
-{
-	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
-}
-
-/* A word to the table; it must not be in the way when it can't be written. */
-static void
-store_state(const char *state, const char *reason, const char *detail,
-			const char *error)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		fluct_worker_begin();
-		fluct_catalog_set_state(w.stream->name, w.slot->worker,
-								w.stream->starts, state, reason, detail,
-								error);
-		fluct_worker_commit();
-	}
-	PG_CATCH();
-	{
-		EmitErrorReport();
-		FlushErrorState();
-		AbortCurrentTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-}
-
-static void
-report_activity(const char *state, const char *reason)
-{
-	char		text[256];
-
-	snprintf(text, sizeof(text), "stream %s: %s%s%s", w.slot->stream, state,
-			 reason ? ", " : "", reason ? reason : "");
-	pgstat_report_activity(strcmp(state, "running") == 0 && reason == NULL ?
-						   STATE_IDLE : STATE_RUNNING, text);
-}
-
-/*
- * Says how it is: to the processes at once, to the table and the log when the
- * reason is a new one.
- */
-static void
-set_state(const char *state, const char *reason, const char *detail)
-{
-	char		key[FLUCT_STATE_LEN];
-
-	fluct_shmem_set_state(w.slot, state, reason, detail);
-	report_activity(state, reason);
-	snprintf(key, sizeof(key), "%s", reason ? reason : state);
-	if (strcmp(key, w.reason) == 0)
-		return;
-	strlcpy(w.reason, key, sizeof(w.reason));
-	store_state(state, reason, detail, reason ? detail : NULL);
-	if (reason)
-		ereport(LOG,
-				(errmsg("stream \"%s\" is %s: %s", w.stream->name, state,
-						reason),
-				 detail ? errdetail_internal("%s", detail) : 0,
-				 errhidecontext(true)));
-}
-
-/* The end of the stream until somebody starts it again. */
-static void
-fail(const char *reason, const char *detail)
-{
-	fluct_shmem_set_state(w.slot, "failed", reason, detail);
-	store_state("failed", reason, detail, detail);
-	ereport(LOG,
-			(errmsg("stream \"%s\" has failed: %s", w.stream->name, reason),
-			 detail ? errdetail_internal("%s", detail) : 0,
-			 errhidecontext(true),
-			 errhint("When the cause is gone: SELECT fluct.start_stream('%s');",
-					 w.stream->name)));
-
-	proc_exit(0);
-}
-
-/* ----- the stream ----- */
-
-static FluctStream *
-read_stream(void)
-{
-	FluctStream *stream;
-
-	fluct_worker_begin();
-	stream = fluct_catalog_stream(w.slot->stream, TopMemoryContext);
-	fluct_worker_commit();
-	return stream;
-}
-
-/* Leaves when the stream is no more what this worker was started for. */
-static void
-check_changes(void)
-{
-	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
-	FluctStream *now;
-
-	if (!fluct_enabled)
-		proc_exit(0);
-	if (changes == w.changes_seen)
-		return;
-	w.changes_seen = changes;
-	now = read_stream();
-	if (now == NULL || !now->enabled || !now->here ||
-		now->version != w.stream->version)
-		proc_exit(0);
-}
-
-static void
-nap(long ms)
-{
-	fluct_worker_wait(PGINVALID_SOCKET, ms);
-	check_changes();
-}
+/* ----- opening ----- */
 
 static void
 open_sink(void)
 {
 	fluct_worker_begin();
-	if (w.sink)
-		fluct_sink_close(w.sink);
-	w.sink = NULL;
-	w.owner = get_role_oid(w.stream->owner, true);
-	if (!OidIsValid(w.owner))
+	if (self.sink)
+		fluct_sink_close(self.sink);
+	self.sink = NULL;
+	self.owner = get_role_oid(fluct_stream->owner, true);
+	if (!OidIsValid(self.owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
-						w.stream->owner, w.stream->name)));
-	w.sink = fluct_sink_open(w.stream, w.owner, TopMemoryContext);
+						fluct_stream->owner, fluct_stream->name)));
+	self.sink = fluct_sink_open(fluct_stream, self.owner, TopMemoryContext);
+	fluct_sink_check_owner(self.sink);
 	fluct_worker_commit();
 }
 
@@ -229,9 +89,9 @@ open_client(void)
 	int			nsettings;
 
 	fluct_worker_begin();
-	options = fluct_catalog_options(w.stream->server, w.owner,
+	options = fluct_catalog_options(fluct_stream->server, self.owner,
 									TopMemoryContext);
-	settings = fluct_options_settings(options, w.stream->owner, &nsettings);
+	settings = fluct_options_settings(options, fluct_stream->owner, &nsettings);
 	foreach(lc, options)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
@@ -241,399 +101,12 @@ open_client(void)
 	}
 	if (group == NULL)
 		group = psprintf("fluct.%s.%s", get_database_name(MyDatabaseId),
-						 w.stream->name);
-	fluct_kafka_open(settings, nsettings, group, w.stream->topic);
+						 fluct_stream->name);
+	fluct_kafka_open(settings, nsettings, group, fluct_stream->topic);
 	fluct_worker_commit();
-}
-
-/* ----- positions ----- */
-
-static bool
-is_mine(int partition)
-{
-	int			place = partition;
-
-	if (w.stream->npartitions > 0)
-	{
-		for (place = 0; place < w.stream->npartitions; place++)
-			if (w.stream->partitions[place] == partition)
-				break;
-		if (place == w.stream->npartitions)
-			return false;
-	}
-	return place % w.stream->workers == w.slot->worker;
-}
-
-/* Asks until the brokers answer. */
-static void
-wait_for_partitions(void)
-{
-	while ((w.topic_partitions = fluct_kafka_partitions()) < 0)
-	{
-		const FluctTrouble *trouble = fluct_kafka_trouble();
-
-		set_state("backing_off", trouble->reason, trouble->detail);
-		fluct_kafka_clear_trouble();
-		nap(RETRY_INTERVAL);
-	}
-	fluct_kafka_clear_trouble();
-}
-
-/* The log's ends of all partitions: at is FLUCT_OFFSET_BEGINNING or _END. */
-static FluctOffset *
-ask_log(int64 at)
-{
-	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * w.topic_partitions);
-
-	for (int i = 0; i < w.topic_partitions; i++)
-	{
-		offsets[i].partition = i;
-		offsets[i].at = at;
-	}
-	while (!fluct_kafka_offsets(offsets, w.topic_partitions))
-	{
-		const FluctTrouble *trouble = fluct_kafka_trouble();
-
-		set_state("backing_off", trouble->reason, trouble->detail);
-		fluct_kafka_clear_trouble();
-		nap(RETRY_INTERVAL);
-	}
-	return offsets;
-}
-
-/* Where start_at begins, as numbers. */
-static FluctOffset *
-resolve_start(const FluctOffset *ends)
-{
-	FluctOffset *start = ask_log(FLUCT_OFFSET_BEGINNING);
-	bool	   *exact = palloc0(sizeof(bool) * w.topic_partitions);
-
-	if (w.stream->start_at == NULL)
-		return start;
-	fluct_worker_begin();
-	for (int i = 0; i < w.topic_partitions; i++)
-		start[i].at = fluct_catalog_start_of(w.stream->start_at, i, &exact[i]);
-	fluct_worker_commit();
-	for (int i = 0; i < w.topic_partitions; i++)
-		if (exact[i])
-		{
-			int64		offset = start[i].at;
-
-			start[i].at = FLUCT_OFFSET_BEGINNING;
-			start[i].offset = offset;
-		}
-	for (int i = 0; i < w.topic_partitions; i++)
-	{
-		while (!exact[i] && !fluct_kafka_offsets(&start[i], 1))
-			nap(RETRY_INTERVAL);
-		if (start[i].offset < 0)
-			start[i].offset = ends[i].offset;
-	}
-	return start;
-}
-
-/*
- * Positions for partitions that have none: of a stream that never ran, where
- * start_at says; of a partition that was added since, its beginning.  They
- * are committed before the first message is read.
- */
-static void
-make_positions(const FluctOffset *starts, const FluctOffset *beginnings)
-{
-	int			known;
-
-	fluct_worker_begin();
-	fluct_catalog_lock_positions(w.stream->name);
-	(void) fluct_catalog_positions(w.stream->name, &known,
-								   CurrentMemoryContext);
-	for (int i = 0; i < w.topic_partitions; i++)
-	{
-		FluctPosition position = {.partition = i};
-
-		position.next_offset = known == 0 ? starts[i].offset :
-			beginnings[i].offset;
-		fluct_catalog_add_position(w.stream->name, w.stream->topic, &position);
-	}
-	fluct_worker_commit();
-}
-
-static void
-read_positions(void)
-{
-	FluctPosition *all;
-	int			count;
-
-	fluct_worker_begin();
-	all = fluct_catalog_positions(w.stream->name, &count, TopMemoryContext);
-	fluct_worker_commit();
-	w.npositions = 0;
-	for (int i = 0; i < count; i++)
-		if (is_mine(all[i].partition))
-			all[w.npositions++] = all[i];
-	w.positions = all;
-	w.sync_target = MemoryContextAlloc(TopMemoryContext,
-									   sizeof(int64) * (w.npositions + 1));
-}
-
-/* Kafka deleted what was not read yet: a gap, if the stream allows one. */
-static void
-skip_lost(FluctPosition *position, int64 beginning)
-{
-	char	   *detail;
-
-	detail = psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log begins at " INT64_FORMAT,
-					  position->partition, position->next_offset, beginning);
-	if (!w.stream->skip_data_loss)
-		fail("data_loss", detail);
-	ereport(LOG,
-			(errmsg("stream \"%s\" goes past lost messages",
-					w.stream->name), errdetail_internal("%s", detail)));
-	position->read_offset = beginning;
-	fluct_worker_begin();
-	fluct_catalog_add_gap(w.stream->name, w.stream->topic,
-						  position->partition, position->next_offset,
-						  beginning, "data_loss");
-	if (!fluct_catalog_advance(w.stream->name, position, 1))
-		proc_exit(0);
-	fluct_worker_commit();
-	position->next_offset = beginning;
-}
-
-static void
-check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
-{
-	for (int i = 0; i < w.npositions; i++)
-	{
-		FluctPosition *p = &w.positions[i];
-
-		if (p->partition >= w.topic_partitions)
-			fail("topic_changed",
-				 psprintf("partition %d is gone from topic \"%s\"",
-						  p->partition, w.stream->topic));
-		if (p->next_offset < beginnings[p->partition].offset)
-			skip_lost(p, beginnings[p->partition].offset);
-		if (p->next_offset > ends[p->partition].offset)
-			fail("topic_changed",
-				 psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
-						  p->partition, p->next_offset,
-						  ends[p->partition].offset));
-		p->log_start = beginnings[p->partition].offset;
-		p->log_end = ends[p->partition].offset;
-	}
-}
-
-static void
-assign(void)
-{
-	int32	   *partitions = palloc(sizeof(int32) * (w.npositions + 1));
-	int64	   *offsets = palloc(sizeof(int64) * (w.npositions + 1));
-
-	for (int i = 0; i < w.npositions; i++)
-	{
-		partitions[i] = w.positions[i].partition;
-		offsets[i] = w.positions[i].next_offset;
-	}
-	fluct_kafka_assign(partitions, offsets, w.npositions);
-}
-
-static void
-take_position(void)
-{
-	FluctOffset *beginnings,
-			   *ends;
-
-	wait_for_partitions();
-	beginnings = ask_log(FLUCT_OFFSET_BEGINNING);
-	ends = ask_log(FLUCT_OFFSET_END);
-	make_positions(resolve_start(ends), beginnings);
-	read_positions();
-	check_positions(beginnings, ends);
-	assign();
-	w.last_word = GetCurrentTimestamp();
-}
-
-/* ----- Kafka's log, lag, and those who wait ----- */
-
-static void
-observe_log(void)
-{
-	uint64		lag = 0;
-
-	for (int i = 0; i < w.npositions; i++)
-	{
-		FluctPosition *p = &w.positions[i];
-		int64		start,
-					end;
-
-		if (fluct_kafka_log(p->partition, &start, &end))
-		{
-			p->log_start = start;
-			p->log_end = end;
-		}
-		if (p->log_end > p->next_offset)
-			lag += p->log_end - p->next_offset;
-	}
-	pg_atomic_write_u64(&w.slot->lag, lag);
-	if (ms_since(w.rate_since) >= RATE_WINDOW)
-	{
-		pg_atomic_write_u64(&w.slot->rate,
-							w.rate_count * 1000 / ms_since(w.rate_since));
-		w.rate_since = GetCurrentTimestamp();
-		w.rate_count = 0;
-	}
-}
-
-static void
-note_log(void)
-{
-	if (ms_since(w.last_note) < LOG_INTERVAL)
-		return;
-	w.last_note = GetCurrentTimestamp();
-	fluct_worker_begin();
-	fluct_catalog_note_log(w.stream->name, w.positions, w.npositions);
-	fluct_worker_commit();
-}
-
-/* wait_for_stream: asks where the log ends now, and says when it is reached. */
-static void
-serve_waiters(void)
-{
-	uint64		wanted = pg_atomic_read_u64(&w.slot->sync_wanted);
-	FluctOffset *ends;
-
-	if (w.sync_ticket == 0 &&
-		wanted > pg_atomic_read_u64(&w.slot->sync_done))
-	{
-		ends = palloc0(sizeof(FluctOffset) * (w.npositions + 1));
-		for (int i = 0; i < w.npositions; i++)
-		{
-			ends[i].partition = w.positions[i].partition;
-			ends[i].at = FLUCT_OFFSET_END;
-		}
-		if (w.npositions > 0 && !fluct_kafka_offsets(ends, w.npositions))
-			return;
-		for (int i = 0; i < w.npositions; i++)
-			w.sync_target[i] = ends[i].offset;
-		w.sync_ticket = wanted;
-		pfree(ends);
-	}
-	if (w.sync_ticket == 0)
-		return;
-	for (int i = 0; i < w.npositions; i++)
-		if (w.positions[i].next_offset < w.sync_target[i])
-			return;
-	pg_atomic_write_u64(&w.slot->sync_done, w.sync_ticket);
-	w.sync_ticket = 0;
-	ConditionVariableBroadcast(&fluct_shared->progress);
-}
-
-/* ----- errors of a batch ----- */
-
-static const char *
-reason_of_sqlstate(int sqlstate)
-{
-	switch (sqlstate)
-	{
-		case ERRCODE_UNDEFINED_COLUMN:
-			return "column_missing";
-		case ERRCODE_UNDEFINED_TABLE:
-			return "target_missing";
-		case ERRCODE_INSUFFICIENT_PRIVILEGE:
-			return "privilege_lost";
-		case ERRCODE_DISK_FULL:
-			return "disk_full";
-		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
-			return "read_only";
-		case ERRCODE_LOCK_NOT_AVAILABLE:
-			return "waiting_for_lock";
-		default:
-			return "error";
-	}
-}
-
-/* Whether the same batch may go in later without anybody's doing. */
-static bool
-may_pass(int sqlstate)
-{
-	static const char *const classes[] = {
-		"08", "25", "40", "53", "55", "57", "58"
-	};
-
-	for (int i = 0; i < lengthof(classes); i++)
-		if (ERRCODE_TO_CATEGORY(sqlstate) ==
-			MAKE_SQLSTATE(classes[i][0], classes[i][1], '0', '0', '0'))
-			return true;
-	return false;
-}
-
-/*
- * Ends the transaction of an ERROR that was caught.  Returns after a wait if
- * trying again may help; else fails the stream.
- */
-static void
-digest_error(MemoryContext context, int attempt)
-{
-	ErrorData  *error;
-	const char *reason;
-	char	   *detail;
-	double		wait;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(context);
-	reason = reason_of_sqlstate(error->sqlerrcode);
-	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
-					  unpack_sql_state(error->sqlerrcode),
-					  error->hint ? " " : "", error->hint ? error->hint : "");
-	if (!may_pass(error->sqlerrcode))
-		fail(reason, detail);
-	set_state(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
-			  "running" : "backing_off", reason, detail);
-	wait = 200 * pow(2, Min(attempt, 10));
-	nap((long) (Min(wait, LONGEST_RETRY) *
-				(0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
 }
 
 /* ----- batches ----- */
-
-/* Where each partition goes with this batch; the touched ones come first. */
-static int
-plan_advance(FluctPosition *touched)
-{
-	int			n = 0;
-
-	for (int i = 0; i < w.npositions; i++)
-	{
-		FluctPosition *p = &w.positions[i];
-		int64		end = fluct_kafka_end_reached(p->partition);
-
-		/* control records at the end have offsets, and are no messages */
-		p->read_offset = Max(p->read_offset, end);
-		p->time_ms = -1;
-		if (p->read_offset > p->next_offset)
-			touched[n++] = *p;
-	}
-	return n;
-}
-
-static void
-settle(const FluctPosition *touched, int n)
-{
-	int			at = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		while (w.positions[at].partition != touched[i].partition)
-			at++;
-		w.positions[at].next_offset = touched[i].next_offset;
-		if (touched[i].time_ms >= 0)
-			w.slot->data_until = Max(w.slot->data_until,
-									 (touched[i].time_ms -
-									  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400000) * 1000);
-	}
-}
 
 /* More dead letters in the window than the stream allows fail it. */
 static void
@@ -641,26 +114,26 @@ check_dead_letters(void)
 {
 	int64		recent;
 
-	if (fluct_sink_refused(w.messages, w.count) == NULL)
+	if (fluct_sink_refused(self.messages, self.count) == NULL)
 		return;
 	fluct_worker_begin();
-	recent = fluct_catalog_recent_dead_letters(w.stream->name);
+	recent = fluct_catalog_recent_dead_letters(fluct_stream->name);
 	fluct_worker_commit();
-	if (recent > w.stream->max_dead_letters)
-		fail("too_many_dead_letters",
-			 psprintf(INT64_FORMAT " within error_window, and max_dead_letters is %d",
-					  recent, w.stream->max_dead_letters));
+	if (recent > fluct_stream->max_dead_letters)
+		fluct_state_fail("too_many_dead_letters",
+						 psprintf(INT64_FORMAT " within error_window, and max_dead_letters is %d",
+								  recent, fluct_stream->max_dead_letters));
 }
 
 static void
 fail_nothing_fits(void)
 {
-	const FluctMessage *message = fluct_sink_refused(w.messages, w.count);
+	const FluctMessage *message = fluct_sink_refused(self.messages, self.count);
 
-	fail("nothing_fits",
-		 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
-				  w.count, fluct_reason_name(message->refusal->reason),
-				  message->refusal->path, message->refusal->detail));
+	fluct_state_fail("nothing_fits",
+					 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
+							  self.count, fluct_reason_name(message->refusal->reason),
+							  message->refusal->path, message->refusal->detail));
 }
 
 static bool
@@ -672,15 +145,15 @@ try_commit(FluctPosition *touched, int n, int attempt)
 
 	PG_TRY();
 	{
-		if (fluct_sink_stale(w.sink))
+		if (self.sink == NULL || fluct_sink_stale(self.sink))
 			open_sink();
-		verdict = fluct_sink_commit(w.sink, w.slot->worker, w.messages,
-									w.count, touched, n, !w.committed);
+		verdict = fluct_sink_commit(self.sink, fluct_slot->worker, self.messages,
+									self.count, touched, n, !self.committed);
 		done = true;
 	}
 	PG_CATCH();
 	{
-		digest_error(context, attempt);
+		fluct_state_digest_error(context, attempt);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -690,80 +163,61 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	{
 		ereport(LOG,
 				(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
-						w.stream->name)));
+						fluct_stream->name)));
 		proc_exit(0);
 	}
 	return done;
 }
 
 static void
-mirror(const FluctPosition *touched, int n)
-{
-	int32	   *partitions = palloc(sizeof(int32) * n);
-	int64	   *offsets = palloc(sizeof(int64) * n);
-
-	for (int i = 0; i < n; i++)
-	{
-		partitions[i] = touched[i].partition;
-		offsets[i] = touched[i].next_offset;
-	}
-	fluct_kafka_mirror(partitions, offsets, n);
-}
-
-static void
 commit_batch(void)
 {
 	FluctPosition *touched = palloc(sizeof(FluctPosition) *
-									(w.npositions + 1));
-	int			n = plan_advance(touched);
+									(fluct_position_count() + 1));
+	int			n = fluct_position_plan(touched);
 
 	if (n > 0)
 	{
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
-		set_state("running", NULL, NULL);
-		w.committed = true;
-		w.rate_count += w.count;
-		settle(touched, n);
-		mirror(touched, n);
+		fluct_state_set("running", NULL, NULL);
+		self.committed = true;
+		fluct_position_settle(touched, n);
 		check_dead_letters();
 	}
-	w.count = 0;
-	w.bytes = 0;
-	MemoryContextReset(w.batch);
+	self.count = 0;
+	self.bytes = 0;
+	MemoryContextReset(self.batch);
 }
 
 /* Takes what has arrived; true when the client's queue was found empty. */
 static bool
 gather(void)
 {
-	MemoryContext old = MemoryContextSwitchTo(w.batch);
-	int			n = fluct_kafka_poll(w.messages + w.count,
-									 w.stream->batch_size - w.count);
+	MemoryContext old = MemoryContextSwitchTo(self.batch);
+	int			n = fluct_kafka_poll(self.messages + self.count,
+									 fluct_stream->batch_size - self.count);
 
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < n; i++)
 	{
-		FluctMessage *message = &w.messages[w.count + i];
-		int			at = 0;
+		FluctMessage *message = &self.messages[self.count + i];
 
-		while (w.positions[at].partition != message->partition)
-			at++;
-		w.positions[at].read_offset = message->offset + 1;
-		w.bytes += message->key_len + message->value_len;
+		fluct_position_read(message);
+		self.bytes += message->key_len + message->value_len;
 	}
-	if (w.count == 0 && n > 0)
-		w.batch_since = GetCurrentTimestamp();
+	if (self.count == 0 && n > 0)
+		self.batch_since = GetCurrentTimestamp();
 	if (n > 0)
-		w.last_word = GetCurrentTimestamp();
-	w.count += n;
+		self.last_word = GetCurrentTimestamp();
+	self.count += n;
 	return n == 0;
 }
 
 static bool
 batch_is_full(void)
 {
-	return w.count >= w.stream->batch_size ||
-		w.bytes >= (size_t) w.stream->batch_bytes;
+	return self.count >= fluct_stream->batch_size ||
+		self.bytes >= (size_t) fluct_stream->batch_bytes;
 }
 
 /* ----- the brokers' health ----- */
@@ -778,23 +232,23 @@ probe(void)
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 	int			partitions;
 
-	if (trouble->reason[0] == '\0' && ms_since(w.last_word) < PROBE_INTERVAL)
+	if (trouble->reason[0] == '\0' && fluct_state_ms_since(self.last_word) < PROBE_INTERVAL)
 		return;
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
 	if (trouble->reason[0] != '\0')
-		set_state("backing_off", trouble->reason, trouble->detail);
-	if (trouble->reason[0] != '\0' && ms_since(w.last_word) < RETRY_INTERVAL)
+		fluct_state_set("backing_off", trouble->reason, trouble->detail);
+	if (trouble->reason[0] != '\0' && fluct_state_ms_since(self.last_word) < RETRY_INTERVAL)
 		return;
 	partitions = fluct_kafka_partitions();
-	w.last_word = GetCurrentTimestamp();
+	self.last_word = GetCurrentTimestamp();
 	if (partitions < 0)
 		return;
-	if (partitions > w.topic_partitions)
-		proc_exit(0);			/* the next worker takes them up */
+	if (partitions > fluct_position_partitions())
+		fluct_state_make_way(); /* the next worker takes them up */
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
-	set_state("running", NULL, NULL);
+	fluct_state_set("running", NULL, NULL);
 }
 
 /* Milliseconds until there is something to do without anything arriving. */
@@ -802,21 +256,11 @@ static long
 time_to_sleep(void)
 {
 	long		wait = fluct_kafka_trouble()->reason[0] ? RETRY_INTERVAL :
-		PROBE_INTERVAL;
+	PROBE_INTERVAL;
 
-	if (w.count > 0)
-		wait = Min(wait, w.stream->batch_interval - ms_since(w.batch_since));
+	if (self.count > 0)
+		wait = Min(wait, fluct_stream->batch_interval - fluct_state_ms_since(self.batch_since));
 	return Max(wait, 0);
-}
-
-static bool
-end_passed_by_control_records(void)
-{
-	for (int i = 0; i < w.npositions; i++)
-		if (fluct_kafka_end_reached(w.positions[i].partition) >
-			w.positions[i].next_offset)
-			return true;
-	return false;
 }
 
 static void
@@ -832,19 +276,19 @@ consume(void)
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
 		CHECK_FOR_INTERRUPTS();
-		check_changes();
+		fluct_state_check();
 		fluct_kafka_drain_socket();
 		drained = gather();
 		if (batch_is_full() ||
-			(w.count > 0 && ms_since(w.batch_since) >= w.stream->batch_interval) ||
-			(w.count == 0 && drained && end_passed_by_control_records()))
+			(self.count > 0 && fluct_state_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
+			(self.count == 0 && drained && fluct_position_behind_markers()))
 			commit_batch();
-		observe_log();
-		serve_waiters();
+		fluct_position_observe();
+		fluct_position_serve_waiters();
 		probe();
 		if (drained)
 		{
-			note_log();
+			fluct_position_note_log();
 			fluct_worker_wait(fluct_kafka_socket(), time_to_sleep());
 		}
 	}
@@ -855,52 +299,48 @@ consume(void)
 static void
 describe_place(void *arg)
 {
-	if (w.stream == NULL)
+	if (fluct_stream == NULL)
 		return;
-	if (w.count > 0)
+	if (self.count > 0)
 		errcontext("stream \"%s\", topic \"%s\", batch of %d messages from partition %d, offset " INT64_FORMAT,
-				   w.stream->name, w.stream->topic, w.count,
-				   w.messages[0].partition, w.messages[0].offset);
+				   fluct_stream->name, fluct_stream->topic, self.count,
+				   self.messages[0].partition, self.messages[0].offset);
 	else
-		errcontext("stream \"%s\", topic \"%s\"", w.stream->name,
-				   w.stream->topic);
+		errcontext("stream \"%s\", topic \"%s\"", fluct_stream->name,
+				   fluct_stream->topic);
 }
 
 static void
-start(void)
+start(FluctSlot *slot)
 {
-	w.changes_seen = pg_atomic_read_u64(&fluct_shared->changes);
-	w.stream = read_stream();
-	if (w.stream == NULL || !w.stream->enabled || !w.stream->here)
-		proc_exit(0);
-	set_state("starting", NULL, NULL);
-	w.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
-									ALLOCSET_DEFAULT_SIZES);
-	w.messages = MemoryContextAllocHuge(TopMemoryContext,
-										sizeof(FluctMessage) *
-										w.stream->batch_size);
+	fluct_state_begin(slot);
+	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
+									   ALLOCSET_DEFAULT_SIZES);
+	self.messages = MemoryContextAllocHuge(TopMemoryContext,
+										   sizeof(FluctMessage) *
+										   fluct_stream->batch_size);
 	open_sink();
 	open_client();
-	take_position();
-	set_state("running", NULL, NULL);
-	w.rate_since = w.last_note = GetCurrentTimestamp();
+	fluct_position_take();
+	fluct_state_set("running", NULL, NULL);
+	self.last_word = GetCurrentTimestamp();
 }
 
 /* A start that an ERROR ended is tried again as the launcher counts, or fails. */
 static void
-start_or_fail(void)
+start_or_fail(FluctSlot *slot)
 {
 	MemoryContext context = CurrentMemoryContext;
 
 	PG_TRY();
 	{
-		start();
+		start(slot);
 	}
 	PG_CATCH();
 	{
 		EmitErrorReport();
-		if (w.stream)
-			digest_error(context, 0);
+		if (fluct_stream)
+			fluct_state_digest_error(context, 0);
 		proc_exit(1);
 	}
 	PG_END_TRY();
@@ -910,16 +350,16 @@ void
 FluctStreamMain(Datum arg)
 {
 	ErrorContextCallback place = {error_context_stack, describe_place};
+	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
 
-	w.slot = &fluct_shared->slots[DatumGetInt32(arg)];
 	fluct_worker_unblock();
-	fluct_shmem_attach(w.slot);
-	BackgroundWorkerInitializeConnectionByOid(w.slot->database, InvalidOid, 0);
+	fluct_shmem_attach(slot);
+	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
 	fluct_worker_pin_settings();
 	error_context_stack = &place;
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
 												"fluct start",
 												ALLOCSET_DEFAULT_SIZES));
-	start_or_fail();
+	start_or_fail(slot);
 	consume();
 }

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define TIMEOUT_MS			30000
-#define MAX_HEADERS			16
+#define MAX_HEADERS			512
 #define MAX_MESSAGE_BYTES	"1000000000"
 
 typedef struct Command

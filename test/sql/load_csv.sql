@@ -175,9 +175,9 @@ SET ROLE regress_fluct_loader;
 SELECT fluct.load_industries(:'header');
 SELECT fluct.load_industries('header.csv');
 RESET ROLE;
-\! mkdir -p "$TMP_CSV/root/sub"; printf 'industry\nRooted\n' > "$TMP_CSV/root/sub/good.csv"; cp "$TMP_CSV/root/sub/good.csv" "$TMP_CSV/root/twice.csv"
-\! cd "$TMP_CSV/root"; ln twice.csv again.csv; ln -s sub linked; ln -s sub/good.csv link.csv; mkdir -p ../root2; cp sub/good.csv ../root2
-SELECT format('ALTER SYSTEM SET fluct.inbox_root = %L', :'tmp' || '/root/') AS set_root \gset
+\! mkdir -p "$TMP_CSV/inbox/sub"; printf 'industry\nRooted\n' > "$TMP_CSV/inbox/sub/good.csv"; cp "$TMP_CSV/inbox/sub/good.csv" "$TMP_CSV/inbox/twice.csv"
+\! cd "$TMP_CSV/inbox"; ln twice.csv again.csv; ln -s sub linked; ln -s sub/good.csv link.csv; mkdir -p ../outside; cp sub/good.csv ../outside
+SELECT format('ALTER SYSTEM SET fluct.inbox_root = %L', :'tmp' || '/inbox/') AS set_root \gset
 :set_root;
 CREATE FUNCTION pg_temp.reload(wanted text) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -189,13 +189,13 @@ BEGIN
 	END LOOP;
 END
 $$;
-SELECT pg_temp.reload(:'tmp' || '/root/');
+SELECT pg_temp.reload(:'tmp' || '/inbox/');
 GRANT SELECT, INSERT ON fluct.industries TO regress_fluct_loader;
 SET ROLE regress_fluct_loader;
-SELECT :cols FROM fluct.load_industries(:'tmp' || '/root/sub/good.csv');
+SELECT :cols FROM fluct.load_industries(:'tmp' || '/inbox/sub/good.csv');
 SELECT :cols FROM fluct.load_industries('sub//./good.csv');
-SELECT fluct.load_industries(:'tmp' || '/root2/good.csv');
-SELECT fluct.load_industries('../root2/good.csv');
+SELECT fluct.load_industries(:'tmp' || '/outside/good.csv');
+SELECT fluct.load_industries('../outside/good.csv');
 SELECT fluct.load_industries('linked/good.csv');
 SELECT fluct.load_industries('link.csv');
 SELECT fluct.load_industries('sub/good.csv/x');

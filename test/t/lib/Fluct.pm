@@ -21,8 +21,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(fluct_broker fluct_node poll poll_until worker_pid
-  worker_pids crash_worker crash_server log_position orders write_lines);
+our @EXPORT = qw(fluct_broker fluct_node poll poll_until await_state caught_up
+  fails_like worker_pid worker_pids crash_worker crash_server log_position
+  orders an_order write_lines);
 
 # SIGINT would leave servers and brokers behind.
 $SIG{INT} = $SIG{TERM} = sub { exit(130) };
@@ -111,6 +112,40 @@ sub poll
 	$expected //= 't';
 	return defined(
 		poll_until($node, $query, sub { $_[0] eq $expected }, $timeout));
+}
+
+# Waits until the stream is in a state, `state` or `state/reason`.
+sub await_state
+{
+	my ($node, $stream, $state, $timeout) = @_;
+	my $column = $state =~ m{/} ? "concat_ws('/', state, reason)" : 'state';
+
+	return poll($node,
+		"SELECT $column FROM fluct.stat_streams WHERE stream = '$stream'",
+		$state, $timeout);
+}
+
+# Waits until all that Kafka holds now is committed.
+sub caught_up
+{
+	my ($node, $stream, $timeout) = @_;
+
+	return poll($node, "SELECT fluct.wait_for_stream('$stream', '5 s')", 't',
+		$timeout);
+}
+
+# A test: the statement fails, with errcode, message, detail and hint like
+# this.  Options are those of psql().
+sub fails_like
+{
+	my ($node, $sql, $like, $name, %option) = @_;
+	my ($out, $err);
+	my $rc = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+		stdout => \$out, stderr => \$err, %option);
+
+	$err = "no error: $out" if $rc == 0;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return like($err, $like, $name);
 }
 
 # The pids of the stream workers that are there now.
@@ -270,6 +305,22 @@ sub orders
 		$time += $option{interval} // 60;
 	}
 	return @orders;
+}
+
+# One order; fields to replace or add as JSON, undef to leave out.
+sub an_order
+{
+	my ($id, %field) = @_;
+	my %order = (
+		order_id => qq("$id"),
+		customer_id => '"c1"',
+		amount => '10.5',
+		timestamp => '"2026-01-01T12:00:00"',
+		order_lines => '[{"product_id": "p1", "volume": 2, "price": 5.25}]',
+		%field);
+
+	return '{' . join(', ', map { qq("$_": $order{$_}) }
+		grep { defined($order{$_}) } sort keys %order) . '}';
 }
 
 # Writes lines to a file; returns its name.

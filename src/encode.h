@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * encode.h
+ *	  A JSON value into the binary form of a column's type.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_ENCODE_H
+#define FLUCT_ENCODE_H
+
+#include "mapping.h"
+#include "port/pg_bswap.h"
+#include "value.h"
+
+/* The most bytes that a value takes, with its length word. */
+#define FLUCT_ENCODE_ROOM(value) (4 + FLUCT_NUMERIC_WIRE_LEN + (value)->len)
+
+/* What stands for NULL: a length of -1. */
+#define FLUCT_ENCODED_NULL		"\377\377\377\377"
+
+/*
+ * The value with its length word at `to`, which has FLUCT_ENCODE_ROOM.
+ * Returns the bytes written, or 0 with the reason of refusal.
+ */
+extern size_t fluct_encode(const FluctColumn *column,
+						   const FluctJsonValue *value, char *to,
+						   FluctReason *reason);
+
+/* Numbers in network order, wherever they stand. */
+static inline void
+fluct_put16(char *to, uint16 value)
+{
+	value = pg_hton16(value);
+	memcpy(to, &value, 2);
+}
+
+static inline void
+fluct_put32(char *to, uint32 value)
+{
+	value = pg_hton32(value);
+	memcpy(to, &value, 4);
+}
+
+static inline void
+fluct_put64(char *to, uint64 value)
+{
+	value = pg_hton64(value);
+	memcpy(to, &value, 8);
+}
+
+#endif							/* FLUCT_ENCODE_H */

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * files.h
+ *	  Server files: opened safely, known by their content.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_FILES_H
+#define FLUCT_FILES_H
+
+#include "postgres.h"
+
+#include "fluct.h"
+
+typedef struct FluctFile FluctFile;
+
+/*
+ * Opens the file for the current user; it is closed with the current memory
+ * context.  Errors: not_found, unreadable, outside_root, not_regular_file.
+ */
+extern FluctFile *fluct_files_open(const char *path);
+
+/* Reads on, hashing; 0 at the end.  The first argument is the FluctFile. */
+extern size_t fluct_files_read(void *arg, char *buffer, size_t size);
+
+/* Its name without folders, as it can be printed. */
+extern const char *fluct_files_name(const FluctFile *file);
+
+/* Reads to the end; whether the whole has that SHA-256 (NULL = any). */
+extern bool fluct_files_unchanged(FluctFile *file, bytea *wanted);
+
+#endif							/* FLUCT_FILES_H */

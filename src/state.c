@@ -1,0 +1,253 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *	  How a stream worker is: what it says of itself, and when it leaves.
+ *
+ * A state goes to shared memory at once, and to the table and the log when
+ * its reason is a new one: an outage is a few lines, however long it lasts.
+ *
+ * Restart is the reconfiguration: whoever waits here looks whether the stream
+ * is still what the worker was started for, and leaves if it is not.
+ *
+ * Faults of the database that may pass are waited out, a little longer each
+ * time; the batch stays in memory, and its offsets are where they were.  All
+ * else fails the stream, and only start_stream starts it again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "common/pg_prng.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "state.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "worker.h"
+
+#define LONGEST_RETRY		60000	/* ms between tries of a batch */
+
+FluctSlot  *fluct_slot = NULL;
+FluctStream *fluct_stream = NULL;
+
+static uint64 changes_seen = 0;
+static char last_reason[FLUCT_STATE_LEN];	/* as stored in the table */
+
+/* ----- states ----- */
+
+long
+fluct_state_ms_since(TimestampTz then)
+{
+	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
+}
+
+/* A word to the table; it must not be in the way when it can't be written. */
+static void
+store_state(const char *state, const char *reason, const char *detail,
+			const char *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		fluct_worker_begin();
+		fluct_catalog_set_state(fluct_stream->name, fluct_slot->worker,
+								fluct_stream->starts, state, reason, detail,
+								error);
+		fluct_worker_commit();
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+static void
+report_activity(const char *state, const char *reason)
+{
+	char		text[256];
+
+	snprintf(text, sizeof(text), "stream %s: %s%s%s", fluct_slot->stream, state,
+			 reason ? ", " : "", reason ? reason : "");
+	pgstat_report_activity(strcmp(state, "running") == 0 && reason == NULL ?
+						   STATE_IDLE : STATE_RUNNING, text);
+}
+
+/*
+ * Says how it is: to the processes at once, to the table and the log when the
+ * reason is a new one.
+ */
+void
+fluct_state_set(const char *state, const char *reason, const char *detail)
+{
+	char		key[FLUCT_STATE_LEN];
+
+	fluct_shmem_set_state(fluct_slot, state, reason, detail);
+	report_activity(state, reason);
+	snprintf(key, sizeof(key), "%s", reason ? reason : state);
+	if (strcmp(key, last_reason) == 0)
+		return;
+	strlcpy(last_reason, key, sizeof(last_reason));
+	store_state(state, reason, detail, reason ? detail : NULL);
+	if (reason)
+		ereport(LOG,
+				(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
+						reason),
+				 detail ? errdetail_internal("%s", detail) : 0,
+				 errhidecontext(true)));
+}
+
+/* The end of the stream until somebody starts it again. */
+void
+fluct_state_fail(const char *reason, const char *detail)
+{
+	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
+	store_state("failed", reason, detail, detail);
+	ereport(LOG,
+			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 errhidecontext(true),
+			 errhint("When the cause is gone: SELECT fluct.start_stream('%s');",
+					 fluct_stream->name)));
+
+	proc_exit(0);
+}
+
+/* ----- changes ----- */
+
+static FluctStream *
+read_stream(void)
+{
+	FluctStream *stream;
+
+	fluct_worker_begin();
+	stream = fluct_catalog_stream(fluct_slot->stream, TopMemoryContext);
+	fluct_worker_commit();
+	return stream;
+}
+
+void
+fluct_state_begin(FluctSlot *slot)
+{
+	fluct_slot = slot;
+	changes_seen = pg_atomic_read_u64(&fluct_shared->changes);
+	fluct_stream = read_stream();
+	if (fluct_stream == NULL || !fluct_stream->enabled || !fluct_stream->here)
+		proc_exit(0);
+	fluct_state_set("starting", NULL, NULL);
+}
+
+void
+fluct_state_make_way(void)
+{
+	fluct_worker_begin();
+	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
+	fluct_worker_commit();
+	proc_exit(0);
+}
+
+/* Leaves when the stream is no more what this worker was started for. */
+void
+fluct_state_check(void)
+{
+	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
+	FluctStream *now;
+
+	if (!fluct_enabled)
+		proc_exit(0);
+	if (changes == changes_seen)
+		return;
+	changes_seen = changes;
+	now = read_stream();
+	if (now == NULL || !now->enabled || !now->here ||
+		now->version != fluct_stream->version)
+		fluct_state_make_way();
+}
+
+void
+fluct_state_nap(long ms)
+{
+	fluct_worker_wait(PGINVALID_SOCKET, ms);
+	fluct_state_check();
+}
+
+/* ----- errors of a batch ----- */
+
+static const char *
+reason_of_sqlstate(int sqlstate)
+{
+	switch (sqlstate)
+	{
+		case ERRCODE_UNDEFINED_COLUMN:
+			return "column_missing";
+		case ERRCODE_UNDEFINED_TABLE:
+			return "target_missing";
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return "privilege_lost";
+		case ERRCODE_DISK_FULL:
+			return "disk_full";
+		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+			return "read_only";
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			return "waiting_for_lock";
+		default:
+			return "error";
+	}
+}
+
+/* Whether the same batch may go in later without anybody's doing. */
+static bool
+may_pass(int sqlstate)
+{
+	static const char *const classes[] = {
+		"08", "25", "40", "53", "55", "57", "58"
+	};
+
+	for (int i = 0; i < lengthof(classes); i++)
+		if (ERRCODE_TO_CATEGORY(sqlstate) ==
+			MAKE_SQLSTATE(classes[i][0], classes[i][1], '0', '0', '0'))
+			return true;
+	return false;
+}
+
+/*
+ * Ends the transaction of an ERROR that was caught.  Returns after a wait if
+ * trying again may help; else fails the stream.
+ */
+void
+fluct_state_digest_error(MemoryContext context, int attempt)
+{
+	ErrorData  *error;
+	const char *reason;
+	char	   *detail;
+	double		wait;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	reason = reason_of_sqlstate(error->sqlerrcode);
+	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
+					  unpack_sql_state(error->sqlerrcode),
+					  error->hint ? " " : "", error->hint ? error->hint : "");
+	if (!may_pass(error->sqlerrcode))
+	{
+		/* perhaps because the stream was changed and then its table */
+		fluct_state_check();
+		fluct_state_fail(reason, detail);
+	}
+	fluct_state_set(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
+					"running" : "backing_off", reason, detail);
+	wait = 200 * pow(2, Min(attempt, 10));
+	fluct_state_nap((long) (Min(wait, LONGEST_RETRY) *
+							(0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
+}
