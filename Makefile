@@ -22,6 +22,9 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(PGXS),)
 include $(PGXS)
+else
+all install:
+	@echo "no $(PG_CONFIG) here: install PostgreSQL's server headers (test/setup does, on Debian)" >&2; exit 1
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
@@ -90,3 +93,29 @@ indent:
 # Fetches Kafka, so that what comes next needs no network.
 kafka: $(KAFKACTL)
 	@test/kafka/kafka fetch
+
+# the demo, and benchmarks
+.PHONY: demo demo-stop bench help
+demo:
+	@test/demo/demo
+
+demo-stop:
+	@test/demo/demo stop
+
+bench:
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/bench
+
+help:
+	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
+
+# What `make help` prints.
+#: make demo        sets up, builds, and shows the whole way: orders through Kafka, the ranking
+#: make demo-stop   ends what the demo left running
+#: make test        sets up, builds, and runs every test; the summary is the last line
+#:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
+#: make bench       measures the stream beside COPY; writes nothing but what it prints
+#:
+#: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
+#: make unit, fuzz       the pure C files under the sanitizers
+#: make lint, indent     the house rules; the C files in the core's style
+#: make kafka            fetches Kafka, so that what comes next needs no network

@@ -1,0 +1,83 @@
+# The statements of the README run as printed, in the order of the page: the
+# quick start, and then the tasks.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use File::Copy qw(copy);
+use Fluct;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $kafka = fluct_broker();
+my $node = fluct_node('main', extension => 0);
+my $bootstrap = $kafka->bootstrap;
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+# What the page takes for granted: topics, and files to load.
+$kafka->create_topic($_, 4) foreach qw(orders clicks);
+copy("test/data/$_->[0]", "$dir/$_->[1]") or die "$_->[0]: $!"
+  foreach [ 'Industries.csv', 'industries.csv' ],
+  [ 'Products.csv', 'products.csv' ],
+  [ 'Customers.csv', 'customers.csv' ],
+  [ 'orders.jsonl', 'orders.jsonl' ];
+mkdir("$dir/tmp") or die "$dir/tmp: $!";
+
+# The blocks of SQL and shell: section, language, text.
+my @blocks;
+my $section = '';
+my $text = slurp_file('README.md');
+while ($text =~ /^## ([^\n]*)$|^```(sql|sh)\n(.*?)^```$/gms)
+{
+	if (defined($1))
+	{
+		$section = $1;
+	}
+	else
+	{
+		push(@blocks, [ $section, $2, $3 ]);
+	}
+}
+
+# As in the page but for where the broker and the files are.
+sub here
+{
+	my ($block) = @_;
+
+	$block =~ s/localhost:9092/$bootstrap/g;
+	$block =~ s{/tmp/}{$dir/tmp/}g;
+	$block =~ s{/srv/fluct/}{$dir/}g;
+	return $block;
+}
+
+my ($start) = $text =~ /^## Quick start$(.*?)^## /ms;
+my $statements = () = join('', $start =~ /^```sql\n(.*?)^```$/gms) =~ /;$/gm;
+cmp_ok($statements, '<=', 20, "the quick start has $statements statements");
+
+$ENV{PGHOST} = $node->host;
+$ENV{PGPORT} = $node->port;
+$ENV{PGDATABASE} = 'postgres';
+foreach my $block (@blocks)
+{
+	my ($of, $language, $code) = @$block;
+	my ($first) = $code =~ /^([^\n]{0,60})/;
+
+	if ($language eq 'sql')
+	{
+		my ($out, $err);
+		my $rc = $node->psql('postgres', here($code), stdout => \$out,
+			stderr => \$err, timeout => 300);
+
+		is($rc, 0, "$of: $first") or diag($err);
+	}
+	elsif ($of eq 'Quick start')
+	{
+		is(system('bash', '-o', 'pipefail', '-c', here($code)),
+			0, "$of: $first");
+	}
+}
+
+is($node->safe_psql('postgres',
+		"SELECT count(*) FROM fluct.raw_messages WHERE stream = 'orders'"),
+	20001, 'the messages went through Kafka');
+
+done_testing();
