@@ -37,11 +37,13 @@ SELECT s.name AS stream,
     CASE WHEN away.true THEN 'restored_elsewhere'
          WHEN NOT s.enabled THEN s.pause_reason
          WHEN failed.state IS NOT NULL THEN failed.reason
+         WHEN blocked.by IS NOT NULL THEN 'waiting_for_lock'
          WHEN live.state IS NOT NULL THEN live.reason
          WHEN said.state IS NOT NULL THEN said.reason END AS reason,
     CASE WHEN away.true THEN 'last started in another cluster or database; start_stream goes on here'
          WHEN NOT s.enabled THEN NULL
          WHEN failed.state IS NOT NULL THEN failed.detail
+         WHEN blocked.by IS NOT NULL THEN blocked.by
          WHEN live.state IS NOT NULL THEN live.detail
          ELSE said.detail END AS detail,
     CASE WHEN NOT s.enabled OR away.true THEN s.changed_at
@@ -66,6 +68,9 @@ LEFT JOIN LATERAL (
         array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids
     FROM fluct._live() l WHERE l.stream = s.name HAVING count(*) > 0) live ON true
 LEFT JOIN LATERAL (
+    SELECT 'blocked by ' || string_agg(DISTINCT format('pid %s', b.pid), ', ') AS by
+    FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true
+LEFT JOIN LATERAL (
     SELECT st.state, st.reason, st.detail, st.since
     FROM fluct.stream_states st
     WHERE st.stream = s.name AND st.starts = s.starts AND st.state <> 'running'
@@ -79,11 +84,12 @@ SELECT v.stream, until.data_until,
     v.state
 FROM fluct._stream_state v
 LEFT JOIN LATERAL (
-    SELECT min(CASE WHEN v.state = 'running' AND v.lag = 0 THEN clock_timestamp()
-                    ELSE o.last_message_time END) AS data_until
+    -- of the partitions that lag, or of all where that is not known
+    SELECT CASE WHEN v.state = 'running' AND v.lag = 0 THEN clock_timestamp()
+        ELSE coalesce(min(o.last_message_time) FILTER (WHERE o.log_end_offset > o.next_offset),
+                      min(o.last_message_time)) END AS data_until
     FROM fluct.stream_offsets o
     WHERE o.stream = v.stream
-        AND (v.state <> 'running' OR v.lag = 0 OR o.log_end_offset > o.next_offset OR o.log_end_offset IS NULL)
     ) until ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.freshness IS

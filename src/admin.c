@@ -31,6 +31,7 @@
 #include "decode.h"
 #include "shmem.h"
 #include "storage/condition_variable.h"
+#include "target.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -202,8 +203,8 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 									text_to_cstring(PG_GETARG_TEXT_PP(2)),
 									CurrentMemoryContext);
 	fluct_decode_check_fallbacks(mapping);
-	fluct_mapping_check_targets(mapping);
-	fluct_mapping_check_owner(mapping, PG_GETARG_OID(3));
+	fluct_target_check_targets(mapping);
+	fluct_target_check_owner(mapping, PG_GETARG_OID(3));
 	names = palloc(sizeof(Datum) * mapping->ntargets);
 	for (int t = 0; t < mapping->ntargets; t++)
 		names[t] = CStringGetTextDatum(mapping->targets[t].name);
@@ -214,7 +215,7 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 Datum
 fluct_derive_mapping(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(fluct_mapping_derive(PG_GETARG_OID(0)));
+	PG_RETURN_JSONB_P(fluct_target_derive(PG_GETARG_OID(0)));
 }
 
 /* ----- live workers ----- */

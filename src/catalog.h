@@ -43,6 +43,7 @@ typedef struct FluctStream
 	bool		here;			/* last started in this database */
 	int			starts;
 	int			version;
+	TimestampTz created_at;		/* another one: another stream of this name */
 } FluctStream;
 
 /* One worker that should run. */

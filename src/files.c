@@ -201,14 +201,15 @@ describe_mode(mode_t mode)
 	return "It is a device.";
 }
 
-/* The callback in which the descriptor and the hash die. */
+/*
+ * The callback in which the descriptor dies.  The hash is the resource
+ * owner's, which is gone before the memory context when there was an ERROR.
+ */
 static void
 end_file(void *arg)
 {
 	FluctFile  *file = arg;
 
-	if (file->hash != NULL)
-		pg_cryptohash_free(file->hash);
 	if (file->fd >= 0)
 	{
 		close(file->fd);
@@ -267,6 +268,8 @@ finish_hash(FluctFile *file, uint8 *digest)
 {
 	if (pg_cryptohash_final(file->hash, digest, PG_SHA256_DIGEST_LENGTH) < 0)
 		elog(ERROR, "could not end a SHA-256");
+	pg_cryptohash_free(file->hash);
+	file->hash = NULL;
 }
 
 /* Reads on, hashing; 0 at the end.  A FluctCsvSource. */

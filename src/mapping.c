@@ -20,26 +20,16 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_constraint.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_index.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "mapping.h"
-#include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/relcache.h"
 #include "utils/varlena.h"
 
 typedef struct Compiler
@@ -624,123 +614,4 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	compile_children(&c, children);
 	MemoryContextSwitchTo(old);
 	return c.mapping;
-}
-
-/* ----- what a batch can't be written to ----- */
-
-static void
-check_foreign_partitions(const FluctTarget *t)
-{
-	ListCell   *lc;
-
-	if (get_rel_relkind(t->relid) != RELKIND_PARTITIONED_TABLE)
-		return;
-	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s can't be the target of a stream", t->name),
-				 errdetail("Its partition %s is a foreign table, which commits on its own.",
-						   get_rel_name(lfirst_oid(lc)))));
-}
-
-static void
-check_deferred(const FluctTarget *t, Relation rel)
-{
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
-
-		if (trigger->tginitdeferred)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s has the initially deferred %s \"%s\"", t->name,
-							OidIsValid(trigger->tgconstraint) ? "constraint" : "trigger",
-							OidIsValid(trigger->tgconstraint) ?
-							get_constraint_name(trigger->tgconstraint) : trigger->tgname),
-					 errdetail("A stream writes in a security-restricted operation, which allows none.")));
-	}
-}
-
-void
-fluct_mapping_check_targets(const FluctMapping *mapping)
-{
-	for (int i = 0; i < mapping->ntargets; i++)
-	{
-		const FluctTarget *t = &mapping->targets[i];
-		Relation	rel = relation_open(t->relid, AccessShareLock);
-
-		check_foreign_partitions(t);
-		check_deferred(t, rel);
-		relation_close(rel, AccessShareLock);
-	}
-}
-
-void
-fluct_mapping_check_owner(const FluctMapping *mapping, Oid owner)
-{
-	for (int i = 0; i < mapping->ntargets; i++)
-	{
-		const FluctTarget *t = &mapping->targets[i];
-		Relation	rel = relation_open(t->relid, AccessShareLock);
-
-		if (superuser_arg(owner) && !superuser_arg(rel->rd_rel->relowner))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("a stream of the superuser %s may not write to %s",
-							GetUserNameFromId(owner, false), t->name),
-					 errdetail("Its owner %s is no superuser, and could run code as one through it.",
-							   GetUserNameFromId(rel->rd_rel->relowner, false)),
-					 errhint("Create the stream as the owner of the table.")));
-		relation_close(rel, AccessShareLock);
-	}
-}
-
-/* ----- the mapping of a table without one ----- */
-
-Jsonb *
-fluct_mapping_derive(Oid target)
-{
-	Relation	rel = relation_open(target, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	StringInfoData text;
-	bool		extra = false;
-	const char *separator = "";
-
-	initStringInfo(&text);
-	appendStringInfoString(&text, "{\"columns\": {");
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		StringInfoData path;
-
-		if (att->attisdropped || att->attgenerated ||
-			att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
-			continue;
-		if (att->atttypid == JSONBOID &&
-			strcmp(NameStr(att->attname), "extra") == 0)
-		{
-			extra = true;
-			continue;
-		}
-		initStringInfo(&path);
-		appendStringInfoString(&path, "$[");
-		escape_json(&path, NameStr(att->attname));
-		appendStringInfoChar(&path, ']');
-		if (NameStr(att->attname)[strspn(NameStr(att->attname),
-										 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == '\0')
-		{
-			resetStringInfo(&path);
-			appendStringInfo(&path, "$.%s", NameStr(att->attname));
-		}
-		appendStringInfoString(&text, separator);
-		escape_json(&text, NameStr(att->attname));
-		appendStringInfoString(&text, ": ");
-		escape_json(&text, path.data);
-		separator = ", ";
-	}
-	appendStringInfoString(&text, extra ? "}, \"extra\": \"extra\"}" : "}}");
-	relation_close(rel, AccessShareLock);
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-											  CStringGetDatum(text.data)));
 }

@@ -110,13 +110,4 @@ extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   const char *on_conflict,
 										   MemoryContext parent);
 
-/* What a target gets whose columns are the top-level fields of their names. */
-extern Jsonb *fluct_mapping_derive(Oid target);
-
-/* Refuses what a batch can't be written to atomically, by name. */
-extern void fluct_mapping_check_targets(const FluctMapping *mapping);
-
-/* A superuser's stream may write only to tables of superusers (42501). */
-extern void fluct_mapping_check_owner(const FluctMapping *mapping, Oid owner);
-
 #endif							/* FLUCT_MAPPING_H */

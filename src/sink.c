@@ -28,6 +28,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "copyrows.h"
 #include "decode.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -35,6 +36,7 @@
 #include "port/pg_bswap.h"
 #include "sink.h"
 #include "store.h"
+#include "target.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -60,9 +62,11 @@ struct FluctSink
 	bool		fail_on_bad_message;
 	Oid			raw;			/* fluct.raw_messages, or invalid */
 	FluctMapping *mapping;
+	int			ntargets;
 	FluctStatements *statements;	/* by target */
 	FluctRows  *rows;			/* of the last batch, by target */
 	bool		stale;			/* a table may have changed since */
+	MemoryContextCallback end;
 };
 
 /* The sink whose relations are watched: the last one that was opened. */
@@ -124,6 +128,7 @@ prepare_targets(FluctSink *sink)
 {
 	Identity	before = become_owner(sink);
 
+	sink->ntargets = sink->mapping->ntargets;
 	sink->statements = MemoryContextAllocZero(sink->context,
 											  sizeof(FluctStatements) *
 											  sink->mapping->ntargets);
@@ -131,6 +136,26 @@ prepare_targets(FluctSink *sink)
 		fluct_store_prepare(sink->mapping, &sink->mapping->targets[t],
 							sink->update, &sink->statements[t]);
 	become_self(before);
+}
+
+/*
+ * Also when an ERROR ends the sink with its memory context, whose children,
+ * the mapping among them, are gone by then.
+ */
+static void
+end_sink(void *arg)
+{
+	FluctSink  *sink = arg;
+
+	if (watching == sink)
+		watching = NULL;
+	for (int t = 0; sink->statements && t < sink->ntargets; t++)
+	{
+		if (sink->statements[t].insert)
+			SPI_freeplan(sink->statements[t].insert);
+		if (sink->statements[t].clear)
+			SPI_freeplan(sink->statements[t].clear);
+	}
 }
 
 FluctSink *
@@ -145,6 +170,9 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 	registered = true;
 	sink->context = context;
+	sink->end.func = end_sink;
+	sink->end.arg = sink;
+	MemoryContextRegisterResetCallback(context, &sink->end);
 	sink->batch = AllocSetContextCreate(context, "fluct batch rows",
 										ALLOCSET_DEFAULT_SIZES);
 	sink->stream = MemoryContextStrdup(context, stream->name);
@@ -158,7 +186,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 										  stream->mapping,
 										  stream->on_conflict, context);
 	fluct_decode_check_fallbacks(sink->mapping);
-	fluct_mapping_check_targets(sink->mapping);
+	fluct_target_check_targets(sink->mapping);
 	prepare_targets(sink);
 	watching = sink;
 	return sink;
@@ -167,20 +195,12 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 void
 fluct_sink_check_owner(const FluctSink *sink)
 {
-	fluct_mapping_check_owner(sink->mapping, sink->owner);
+	fluct_target_check_owner(sink->mapping, sink->owner);
 }
 
 void
 fluct_sink_close(FluctSink *sink)
 {
-	watching = NULL;
-	for (int t = 0; t < sink->mapping->ntargets; t++)
-	{
-		if (sink->statements[t].insert)
-			SPI_freeplan(sink->statements[t].insert);
-		if (sink->statements[t].clear)
-			SPI_freeplan(sink->statements[t].clear);
-	}
 	MemoryContextDelete(sink->context);
 }
 
@@ -269,7 +289,7 @@ store_raw(const FluctSink *sink, const FluctMessage *messages, int count)
 	for (int i = 0; i < count; i++)
 		if (messages[i].full_len == messages[i].value_len)
 			put_raw(sink, &messages[i], &rows);
-	fluct_store_copy_rows(sink->raw, columns, &rows);
+	fluct_copyrows_plain(sink->raw, columns, &rows);
 	pfree(rows.data);
 }
 
@@ -312,7 +332,7 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 		fluct_store_clear(parent, sink->statements[t].clear, &sink->rows[0],
 						  messages, from, to);
 	if (insert == NULL)
-		fluct_store_copy(parent, &sink->rows[0], messages, from, to);
+		fluct_copyrows_stored(parent, &sink->rows[0], messages, from, to);
 	else if (parent->nkeys > 0)
 		fluct_store_merge(parent, insert, &sink->rows[0], messages, from, to);
 	else
@@ -323,7 +343,7 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 
 		insert = sink->statements[t].insert;
 		if (insert == NULL)
-			fluct_store_copy(child, &sink->rows[t], messages, from, to);
+			fluct_copyrows_stored(child, &sink->rows[t], messages, from, to);
 		else
 			fluct_store_insert(child, insert, &sink->rows[t], messages, from,
 							   to);
@@ -553,14 +573,14 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 		fluct_sink_store(sink, messages, count);
 	if (first && count >= ENOUGH_TO_JUDGE && all_dead(messages, count))
 	{
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		return FLUCT_NOTHING_FITS;
 	}
 	store_dead_letters(sink, messages, count);
 	tally(sink, messages, count, positions, npositions);
 	if (!fluct_catalog_advance(sink->stream, positions, npositions))
 	{
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;
 	}
 	if (first)

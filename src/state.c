@@ -64,7 +64,7 @@ store_state(const char *state, const char *reason, const char *detail,
 	{
 		EmitErrorReport();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -168,7 +168,8 @@ fluct_state_check(void)
 	changes_seen = changes;
 	now = read_stream();
 	if (now == NULL || !now->enabled || !now->here ||
-		now->version != fluct_stream->version)
+		now->version != fluct_stream->version ||
+		now->created_at != fluct_stream->created_at)
 		fluct_state_make_way();
 }
 
@@ -233,7 +234,7 @@ fluct_state_digest_error(MemoryContext context, int attempt)
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	AbortCurrentTransaction();
+	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
 	MemoryContextSwitchTo(context);
 	reason = reason_of_sqlstate(error->sqlerrcode);
 	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
@@ -245,9 +246,14 @@ fluct_state_digest_error(MemoryContext context, int attempt)
 		fluct_state_check();
 		fluct_state_fail(reason, detail);
 	}
-	fluct_state_set(error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
-					"running" : "backing_off", reason, detail);
-	wait = 200 * pow(2, Min(attempt, 10));
-	fluct_state_nap((long) (Min(wait, LONGEST_RETRY) *
-							(0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		/* the wait was in the lock's queue, and is best spent there again */
+		fluct_state_set("running", reason, detail);
+		fluct_state_check();
+		return;
+	}
+	fluct_state_set("backing_off", reason, detail);
+	wait = Min(200 * pow(2, Min(attempt, 10)), LONGEST_RETRY);
+	fluct_state_nap((long) (wait * (0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
 }

@@ -3,186 +3,23 @@
  * store.c
  *	  Encoded rows into a table, by COPY's machinery or by INSERT.
  *
- * CopyFrom is the fast way (it brings multi-insert, triggers, partition
- * routing and constraints), but it checks neither permissions nor row
- * security, knows no conflict rule and goes past what another extension's
- * planner does with a table.  So it is used only where the plan of the
- * equivalent INSERT is a bare ModifyTable on a table without row security;
- * everything else is an INSERT ... SELECT FROM unnest.
- *
- * CopyFrom's callback has no user pointer, hence the static `feed`.
+ * COPY's machinery (copyrows.c) is the fast way, but it knows no conflict rule
+ * and no row security, and goes past what another extension's planner does
+ * with a table.  So it is used only where the plan of the equivalent INSERT is
+ * a bare ModifyTable on a table without row security; everything else is an
+ * INSERT ... SELECT FROM unnest.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
-#include "commands/copy.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "nodes/plannodes.h"
-#include "parser/parse_node.h"
-#include "parser/parse_relation.h"
-#include "port/pg_bswap.h"
 #include "store.h"
-#include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/plancache.h"
-#include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/typcache.h"
-
-static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
-static const char copy_trailer[] = "\377\377";
-
-#define COPY_HEADER_LEN		19
-
-/* What CopyFrom reads: header, pieces, trailer. */
-typedef struct Piece
-{
-	const char *data;
-	size_t		len;
-} Piece;
-
-typedef struct Feed
-{
-	Piece	   *pieces;
-	int			npieces;
-	int			at;				/* the piece being read */
-	size_t		done;			/* bytes of it that are read */
-} Feed;
-
-static Feed feed;
-
-static int
-read_feed(void *outbuf, int minread, int maxread)
-{
-	int			copied = 0;
-
-	while (copied < maxread && feed.at < feed.npieces)
-	{
-		Piece	   *piece = &feed.pieces[feed.at];
-		size_t		n = Min(piece->len - feed.done, maxread - copied);
-
-		memcpy((char *) outbuf + copied, piece->data + feed.done, n);
-		copied += n;
-		feed.done += n;
-		if (feed.done == piece->len)
-		{
-			feed.at++;
-			feed.done = 0;
-		}
-	}
-	return copied;
-}
-
-static uint64
-copy_pieces(Oid relid, List *columns, Piece *pieces, int npieces)
-{
-	List	   *options = list_make2(makeDefElem("format",
-												 (Node *) makeString("binary"), -1),
-									 makeDefElem("encoding",
-												 (Node *) makeString("utf8"), -1));
-	Relation	rel = table_open(relid, RowExclusiveLock);
-	ParseState *pstate = make_parsestate(NULL);
-	CopyFromState state;
-	uint64		processed;
-
-	(void) addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock,
-										 NULL, false, false);
-	feed.pieces = pieces;
-	feed.npieces = npieces;
-	feed.at = 0;
-	feed.done = 0;
-	state = BeginCopyFrom(pstate, rel, NULL, NULL, false, read_feed, columns,
-						  options);
-	processed = CopyFrom(state);
-	EndCopyFrom(state);
-	free_parsestate(pstate);
-	table_close(rel, NoLock);
-	return processed;
-}
-
-static void
-check_may_insert(Oid relid, List *columns)
-{
-	ListCell   *lc;
-
-	if (pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK)
-		return;
-	foreach(lc, columns)
-		if (pg_attribute_aclcheck(relid, get_attnum(relid, strVal(lfirst(lc))),
-								  GetUserId(), ACL_INSERT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
-					   get_rel_name(relid));
-}
-
-static List *
-column_names(const FluctTarget *target)
-{
-	List	   *names = NIL;
-
-	for (int i = 0; i < target->ncolumns; i++)
-		names = lappend(names, makeString(target->columns[i].name));
-	return names;
-}
-
-/* Adds to the last piece what follows it in memory. */
-static void
-add_piece(Piece *pieces, int *n, const char *data, size_t len)
-{
-	if (*n > 0 && pieces[*n - 1].data + pieces[*n - 1].len == data)
-		pieces[*n - 1].len += len;
-	else
-	{
-		pieces[*n].data = data;
-		pieces[*n].len = len;
-		(*n)++;
-	}
-}
-
-uint64
-fluct_store_copy(const FluctTarget *target, const FluctRows *rows,
-				 const FluctMessage *messages, int from, int to)
-{
-	Piece	   *pieces = palloc(sizeof(Piece) * (to - from + 2));
-	int			n = 0;
-	List	   *names = column_names(target);
-
-	check_may_insert(target->relid, names);
-	add_piece(pieces, &n, copy_header, COPY_HEADER_LEN);
-	for (int i = from; i < to; i++)
-	{
-		size_t		len = rows->starts[i + 1] - rows->starts[i];
-
-		if (messages[i].outcome == FLUCT_STORED && len > 0)
-			add_piece(pieces, &n, rows->data.data + rows->starts[i], len);
-	}
-	if (n == 1)
-		return 0;
-	add_piece(pieces, &n, copy_trailer, 2);
-	return copy_pieces(target->relid, names, pieces, n);
-}
-
-void
-fluct_store_copy_rows(Oid relid, List *columns, StringInfo rows)
-{
-	Piece		pieces[3] = {
-		{copy_header, COPY_HEADER_LEN}, {rows->data, rows->len},
-		{copy_trailer, 2}
-	};
-
-	check_may_insert(relid, columns);
-	if (rows->len > 0)
-		copy_pieces(relid, columns, pieces, 3);
-}
 
 /* ----- statements ----- */
 

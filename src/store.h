@@ -28,14 +28,6 @@ typedef struct FluctStatements
 extern void fluct_store_prepare(FluctMapping *mapping, FluctTarget *target,
 								bool update, FluctStatements *statements);
 
-/* COPY's machinery: the rows of the messages from..to-1 that are FLUCT_STORED. */
-extern uint64 fluct_store_copy(const FluctTarget *target,
-							   const FluctRows *rows,
-							   const FluctMessage *messages, int from, int to);
-
-/* The same from ready-made rows of some other table's columns. */
-extern void fluct_store_copy_rows(Oid relid, List *columns, StringInfo rows);
-
 /* INSERT, for rows without a conflict rule. */
 extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 								 const FluctRows *rows,

@@ -35,12 +35,16 @@
 #include "stream.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "value.h"
 #include "worker.h"
 
 #define PROBE_INTERVAL		5000	/* ms between looks at the brokers */
 #define RETRY_INTERVAL		1000	/* ms between tries while they are down */
+
+/* A batch that waits longer for a lock says so, looks around, waits again. */
+#define LOCK_TIMEOUT		"5s"
 
 /* The batch that this process gathers, and what it goes through. */
 typedef struct Worker
@@ -356,6 +360,7 @@ FluctStreamMain(Datum arg)
 	fluct_shmem_attach(slot);
 	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
 	fluct_worker_pin_settings();
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	error_context_stack = &place;
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
 												"fluct start",

@@ -47,6 +47,7 @@ fluct_worker_pin_settings(void)
 		{"check_function_bodies", "on"},
 		{"bytea_output", "hex"},
 		{"extra_float_digits", "1"},
+		{"jit", "off"},
 	};
 
 	for (int i = 0; i < lengthof(pins); i++)

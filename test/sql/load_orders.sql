@@ -1,0 +1,48 @@
+-- load_orders: lines of JSON, as strict as a message, all or none of a file.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+DROP SCHEMA IF EXISTS fluct CASCADE;
+CREATE EXTENSION fluct;
+SET client_min_messages = notice;
+\getenv srcdir PG_ABS_SRCDIR
+SELECT fluct.create_tables() IS NOT NULL AS made;
+TRUNCATE fluct.orders, fluct.order_lines;
+\set orders :srcdir '/data/orders.jsonl'
+SELECT status, rows, inserted, updated, unchanged, links, rejected, unknown_industries FROM fluct.load_orders(:'orders');
+SELECT count(*), sum(amount) FROM fluct.orders;
+SELECT count(*), count(DISTINCT order_id), sum(volume * price) FROM fluct.order_lines;
+-- its months have partitions of their own
+SELECT tableoid::regclass, count(*) FROM fluct.order_lines GROUP BY 1 ORDER BY 1;
+SELECT status, rows, inserted, unchanged FROM fluct.load_orders(:'orders');
+SELECT status, rows, inserted, unchanged FROM fluct.load_orders(:'orders', force => true);
+SELECT count(*) FROM fluct.orders;
+
+-- one bad line refuses the file, by number and reason
+SELECT pg_catalog.current_setting('data_directory') || '/fluct_test_orders.jsonl' AS file \gset
+CREATE FUNCTION pg_temp.try(VARIADIC lines text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+    r record;
+BEGIN
+    EXECUTE format('COPY (SELECT unnest(%L::text[])) TO %L',
+                   lines, current_setting('data_directory') || '/fluct_test_orders.jsonl');
+    SELECT * INTO r FROM fluct.load_orders(current_setting('data_directory') || '/fluct_test_orders.jsonl', force => true);
+    RETURN format('%s, %s rows, %s inserted', r.status, r.rows, r.inserted);
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN format('%s %s (%s)', sqlstate, sqlerrm, detail);
+END
+$$;
+CREATE FUNCTION pg_temp.line(order_id text, amount text DEFAULT '1', line text DEFAULT '{"product_id":"p","volume":1,"price":1}', at text DEFAULT '2026-02-01T00:00:00')
+RETURNS text LANGUAGE sql AS $$ SELECT format('{"order_id":"%s","customer_id":"c","order_lines":[%s],"amount":%s,"timestamp":"%s"}', order_id, line, amount, at) $$;
+SELECT pg_temp.try(pg_temp.line('a'), pg_temp.line('b'));
+SELECT pg_temp.try(pg_temp.line('c'), pg_temp.line('d', amount => '"1"'));
+SELECT pg_temp.try(pg_temp.line('c'), pg_temp.line('d'), pg_temp.line('e', line => '{"product_id":"p","volume":1.5,"price":1}'));
+SELECT pg_temp.try(pg_temp.line('c'), pg_temp.line('d', at => 'now'));
+SELECT pg_temp.try(pg_temp.line('c'), '', pg_temp.line('d'));
+SELECT pg_temp.try(pg_temp.line('c'), '{"order_id":');
+SELECT pg_temp.try(pg_temp.line(repeat(md5('x'), 1)), pg_temp.line((SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) n)));
+SELECT pg_temp.try(pg_temp.line('c'), '', '');
+SELECT pg_temp.try('');
+SELECT count(*) FROM fluct.orders WHERE order_id IN ('a', 'b', 'c', 'd', 'e');
+SELECT fluct.load_orders('/nowhere/orders.jsonl');
