@@ -322,6 +322,15 @@ add_partitions(FluctQuery *query, const FluctPosition *positions, int count)
 					false);
 }
 
+void
+fluct_catalog_lock_bookkeeping(void)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_run(&query, "LOCK TABLE fluct.dead_letters, fluct.stream_offsets,"
+					" fluct.stream_states IN ROW EXCLUSIVE MODE");
+}
+
 #define MEMBERS(member) \
 	add_members(&query, positions, count, offsetof(FluctPosition, member))
 

@@ -108,6 +108,13 @@ extern int64 fluct_catalog_start_of(const char *start_at, int partition,
 /* Until the end of the transaction nobody else initialises the stream. */
 extern void fluct_catalog_lock_positions(const char *stream);
 
+/*
+ * Locks what a batch may write besides its targets, before them, as DROP
+ * EXTENSION does, and in its order (newest table first): so neither is the
+ * victim of a deadlock.
+ */
+extern void fluct_catalog_lock_bookkeeping(void);
+
 /* A position where there is none; an existing one stays. */
 extern void fluct_catalog_add_position(const char *stream, const char *topic,
 									   const FluctPosition *position);

@@ -212,6 +212,7 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 		{"log.queue", "true"},
 		{"queued.min.messages", "100000"},
 		{"fetch.max.bytes", "8388608"},
+		{"session.timeout.ms", "500"},	/* see fluct_kafka_mirror */
 		{"receive.message.max.bytes", "33554432"},
 		{"client.software.name", "fluct"},
 	};
@@ -417,6 +418,12 @@ fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
 				 errdetail("%s", rd_kafka_err2str(error))));
 }
 
+/*
+ * Mirrors the positions to the group, for others' dashboards.  A commit waits
+ * for the group's coordinator to be found as long as a session may last, and
+ * until then the client can't be destroyed (45 s, measured); so a session is
+ * short, which nothing else here depends on.
+ */
 void
 fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
 {

@@ -35,6 +35,7 @@
 #include "nodes/makefuncs.h"
 #include "port/pg_bswap.h"
 #include "sink.h"
+#include "storage/lmgr.h"
 #include "store.h"
 #include "target.h"
 #include "utils/builtins.h"
@@ -72,11 +73,17 @@ struct FluctSink
 /* The sink whose relations are watched: the last one that was opened. */
 static FluctSink *watching = NULL;
 
+/* While one is opened, what it will consist of is not known yet. */
+static bool changed_meanwhile = false;
+
 static void
 on_relation_change(Datum arg, Oid relid)
 {
 	if (watching == NULL)
+	{
+		changed_meanwhile = true;
 		return;
+	}
 	if (!OidIsValid(relid) || relid == watching->raw)
 		watching->stale = true;
 	for (int t = 0; t < watching->mapping->ntargets; t++)
@@ -169,6 +176,8 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	if (!registered)
 		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 	registered = true;
+	watching = NULL;
+	changed_meanwhile = false;
 	sink->context = context;
 	sink->end.func = end_sink;
 	sink->end.arg = sink;
@@ -188,6 +197,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	fluct_decode_check_fallbacks(sink->mapping);
 	fluct_target_check_targets(sink->mapping);
 	prepare_targets(sink);
+	sink->stale = changed_meanwhile;
 	watching = sink;
 	return sink;
 }
@@ -563,12 +573,34 @@ all_dead(const FluctMessage *messages, int count)
 	return true;
 }
 
+/*
+ * Holds the tables as they are until the end of the transaction.  What was
+ * compiled may be written only if they have not changed until then: another
+ * type, and the rows' bytes mean something else; another name, and the rows
+ * go to a table that nobody meant.
+ */
+static void
+lock_tables(const FluctSink *sink)
+{
+	for (int t = 0; t < sink->mapping->ntargets; t++)
+		LockRelationOid(sink->mapping->targets[t].relid, RowExclusiveLock);
+	if (OidIsValid(sink->raw))
+		LockRelationOid(sink->raw, RowExclusiveLock);
+}
+
 FluctVerdict
 fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 				  int count, FluctPosition *positions, int npositions,
 				  bool first)
 {
 	fluct_worker_begin();
+	fluct_catalog_lock_bookkeeping();
+	lock_tables(sink);
+	if (sink->stale)
+	{
+		AbortOutOfAnyTransaction();
+		return FLUCT_TABLES_CHANGED;
+	}
 	if (count > 0)
 		fluct_sink_store(sink, messages, count);
 	if (first && count >= ENOUGH_TO_JUDGE && all_dead(messages, count))

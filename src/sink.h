@@ -20,6 +20,7 @@ typedef struct FluctSink FluctSink;
 typedef enum FluctVerdict
 {
 	FLUCT_COMMITTED,
+	FLUCT_TABLES_CHANGED,		/* since the sink was opened */
 	FLUCT_MOVED_BY_ANOTHER,		/* somebody else has moved the offsets */
 	FLUCT_NOTHING_FITS			/* all of a first batch were refused */
 } FluctVerdict;

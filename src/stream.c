@@ -170,7 +170,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 						fluct_stream->name)));
 		proc_exit(0);
 	}
-	return done;
+	return done && verdict == FLUCT_COMMITTED;
 }
 
 static void

@@ -187,6 +187,7 @@ is(sql("SELECT string_agg(backend_type || ': ' || query, ', ' ORDER BY 1)
 	  . 'fluct stream worker: stream orders: running',
 	'pg_stat_activity');
 
+
 # ----- nothing bends a timestamp -----
 
 etl("SELECT fluct.pause_stream('orders', 'for the test')");
