@@ -114,6 +114,9 @@ CREATE TABLE fluct.stream_offsets (
     tombstones bigint NOT NULL DEFAULT 0,
     last_message_time timestamptz,
     last_commit timestamptz,
+    witness_offset bigint,
+    witness_time bigint,
+    witness_crc bigint,
     PRIMARY KEY (stream, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_offsets IS
@@ -131,6 +134,9 @@ COMMENT ON COLUMN fluct.stream_offsets.dead_letters IS 'messages that went to de
 COMMENT ON COLUMN fluct.stream_offsets.tombstones IS 'messages without a value, skipped';
 COMMENT ON COLUMN fluct.stream_offsets.last_message_time IS 'Kafka''s time of the newest message committed';
 COMMENT ON COLUMN fluct.stream_offsets.last_commit IS 'time of the last batch';
+COMMENT ON COLUMN fluct.stream_offsets.witness_offset IS 'offset of the last message committed: a start reads it again, and another message there means another topic';
+COMMENT ON COLUMN fluct.stream_offsets.witness_time IS 'Kafka''s time of that message, milliseconds since 1970; -1 = none';
+COMMENT ON COLUMN fluct.stream_offsets.witness_crc IS 'CRC-32C of its key and value';
 
 CREATE TABLE fluct.dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

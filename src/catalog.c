@@ -16,6 +16,7 @@
 #include "commands/extension.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "port/pg_crc32c.h"
 #include "query.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -238,7 +239,9 @@ fluct_catalog_positions(const char *stream, int *count,
 	*count = (int) fluct_query_run(&query,
 								   "SELECT partition, next_offset,"
 								   " coalesce(log_start_offset, -1),"
-								   " coalesce(log_end_offset, -1)"
+								   " coalesce(log_end_offset, -1),"
+								   " coalesce(witness_offset, -1), witness_time,"
+								   " witness_crc"
 								   " FROM fluct.stream_offsets WHERE stream = $1"
 								   " ORDER BY partition");
 	positions = MemoryContextAlloc(context, sizeof(FluctPosition) * (*count + 1));
@@ -251,6 +254,9 @@ fluct_catalog_positions(const char *stream, int *count,
 		positions[i].log_start = fluct_query_field_int(i, 3);
 		positions[i].log_end = fluct_query_field_int(i, 4);
 		positions[i].time_ms = -1;
+		positions[i].witness_offset = fluct_query_field_int(i, 5);
+		positions[i].witness_time = fluct_query_field_int(i, 6);
+		positions[i].witness_crc = fluct_query_field_int(i, 7);
 	}
 	return positions;
 }
@@ -331,6 +337,18 @@ fluct_catalog_lock_bookkeeping(void)
 					" fluct.stream_states IN ROW EXCLUSIVE MODE");
 }
 
+int64
+fluct_catalog_crc(const FluctMessage *message)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, message->key, message->key_len);
+	COMP_CRC32C(crc, message->value, message->value_len);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
 #define MEMBERS(member) \
 	add_members(&query, positions, count, offsetof(FluctPosition, member))
 
@@ -353,6 +371,9 @@ fluct_catalog_advance(const char *stream, const FluctPosition *positions,
 	MEMBERS(time_ms);
 	MEMBERS(log_start);
 	MEMBERS(log_end);
+	MEMBERS(witness_offset);
+	MEMBERS(witness_time);
+	MEMBERS(witness_crc);
 	return fluct_query_run_kept(&query, &plan,
 								"UPDATE fluct.stream_offsets o SET"
 								" next_offset = u.goes_to,"
@@ -368,13 +389,17 @@ fluct_catalog_advance(const char *stream, const FluctPosition *positions,
 								"  THEN u.log_start ELSE o.log_start_offset END,"
 								" log_end_offset = CASE WHEN u.log_end >= 0"
 								"  THEN u.log_end ELSE o.log_end_offset END,"
+								" witness_offset = nullif(u.witness, -1),"
+								" witness_time = u.witness_ms,"
+								" witness_crc = u.witness_crc,"
 								" last_commit = clock_timestamp()"
 								" FROM ROWS FROM (unnest($2), unnest($3), unnest($4),"
 								"  unnest($5), unnest($6), unnest($7), unnest($8),"
-								"  unnest($9), unnest($10), unnest($11), unnest($12))"
+								"  unnest($9), unnest($10), unnest($11), unnest($12),"
+								"  unnest($13), unnest($14), unnest($15))"
 								"  AS u(partition, stands_at, goes_to, messages, rows,"
 								"   duplicates, dead_letters, tombstones, ms, log_start,"
-								"   log_end)"
+								"   log_end, witness, witness_ms, witness_crc)"
 								" WHERE o.stream = $1 AND o.partition = u.partition"
 								"  AND o.next_offset = u.stands_at") == (uint64) count;
 }

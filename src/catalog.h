@@ -68,7 +68,10 @@ typedef struct FluctPosition
 	int64		duplicates;
 	int64		dead_letters;
 	int64		tombstones;
-	int64		time_ms;		/* Kafka's time of the last message; -1 */
+	int64		time_ms;		/* Kafka's newest time in the batch; -1 */
+	int64		witness_offset; /* of the last message committed; -1 */
+	int64		witness_time;
+	int64		witness_crc;
 } FluctPosition;
 
 extern bool fluct_catalog_installed(void);
@@ -118,6 +121,9 @@ extern void fluct_catalog_lock_bookkeeping(void);
 /* A position where there is none; an existing one stays. */
 extern void fluct_catalog_add_position(const char *stream, const char *topic,
 									   const FluctPosition *position);
+
+/* CRC-32C of the message's key and value. */
+extern int64 fluct_catalog_crc(const FluctMessage *message);
 
 /*
  * Moves the positions forward, from next_offset to read_offset, by

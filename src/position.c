@@ -6,7 +6,10 @@
  * A position is made once, as a number, and committed before the first
  * message is read; from then on only the transaction of a batch moves it.
  * At every start it is compared with what Kafka still holds: a position below
- * the log's start means lost messages, one beyond its end another topic.
+ * the log's start means lost messages, one beyond its end another topic.  And
+ * reading begins with the message that was committed last, the witness: if
+ * Kafka now has another one at its offset, the topic was deleted and made
+ * again, and if it has none there (compaction), that says nothing.
  *
  * Offsets are not a count: markers of transactions have offsets, and no
  * message.  So at the end of a partition the position goes to the end that
@@ -228,8 +231,11 @@ assign(void)
 
 	for (int i = 0; i < place.npositions; i++)
 	{
-		partitions[i] = place.positions[i].partition;
-		offsets[i] = place.positions[i].next_offset;
+		const FluctPosition *p = &place.positions[i];
+
+		partitions[i] = p->partition;
+		offsets[i] = p->witness_offset >= p->log_start ? p->witness_offset :
+			p->next_offset;
 	}
 	fluct_kafka_assign(partitions, offsets, place.npositions);
 }
@@ -342,14 +348,28 @@ fluct_position_partitions(void)
 	return place.topic_partitions;
 }
 
-void
+bool
 fluct_position_read(const FluctMessage *message)
 {
+	FluctPosition *p;
 	int			at = 0;
 
 	while (place.positions[at].partition != message->partition)
 		at++;
-	place.positions[at].read_offset = message->offset + 1;
+	p = &place.positions[at];
+	if (message->offset >= p->next_offset)
+	{
+		p->read_offset = message->offset + 1;
+		return true;
+	}
+	if (message->offset == p->witness_offset &&
+		message->full_len == message->value_len &&
+		(message->time_ms != p->witness_time ||
+		 fluct_catalog_crc(message) != p->witness_crc))
+		fluct_state_fail("topic_changed",
+						 psprintf("partition %d: another message is at offset " INT64_FORMAT " than the one that was committed",
+								  p->partition, message->offset));
+	return false;
 }
 
 /* Where each partition goes with this batch; the touched ones come first. */
@@ -397,6 +417,7 @@ fluct_position_settle(const FluctPosition *touched, int n)
 		while (place.positions[at].partition != touched[i].partition)
 			at++;
 		place.positions[at].next_offset = touched[i].next_offset;
+		place.positions[at].witness_offset = touched[i].witness_offset;
 		if (touched[i].time_ms >= 0)
 			fluct_slot->data_until = Max(fluct_slot->data_until,
 										 (touched[i].time_ms -

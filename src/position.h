@@ -22,8 +22,11 @@ extern void fluct_position_take(void);
 extern int	fluct_position_count(void);
 extern int	fluct_position_partitions(void);
 
-/* A message has been read into the batch. */
-extern void fluct_position_read(const FluctMessage *message);
+/*
+ * Whether the message belongs into the batch.  One that is committed already
+ * does not: it is a witness, and fails the stream if it is another one now.
+ */
+extern bool fluct_position_read(const FluctMessage *message);
 
 /*
  * Where each partition goes with this batch: those that move, in *touched,

@@ -525,11 +525,22 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 
 /* ----- the batch ----- */
 
+/* A message as a later start knows it again; not one that was cut. */
+static void
+bear_witness(FluctPosition *position, const FluctMessage *message)
+{
+	position->witness_offset =
+		message->full_len == message->value_len ? message->offset : -1;
+	position->witness_time = message->time_ms;
+	position->witness_crc = fluct_catalog_crc(message);
+}
+
 static void
 tally(const FluctSink *sink, const FluctMessage *messages, int count,
 	  FluctPosition *positions, int npositions)
 {
-	FluctPosition *p = positions;
+	const FluctMessage **last = palloc0(sizeof(FluctMessage *) * npositions);
+	int			at = 0;
 
 	for (int i = 0; i < npositions; i++)
 		positions[i].messages = positions[i].rows = positions[i].duplicates =
@@ -537,9 +548,12 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 	for (int i = 0; i < count; i++)
 	{
 		const FluctMessage *message = &messages[i];
+		FluctPosition *p;
 
-		while (p->partition != message->partition)
-			p = p + 1 < positions + npositions ? p + 1 : positions;
+		while (positions[at].partition != message->partition)
+			at = (at + 1) % npositions;
+		p = &positions[at];
+		last[at] = message;
 		p->messages++;
 		p->time_ms = Max(p->time_ms, message->time_ms);
 		if (message->outcome == FLUCT_STORED)
@@ -548,6 +562,9 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 		p->dead_letters += message->outcome == FLUCT_DEAD;
 		p->tombstones += message->outcome == FLUCT_TOMBSTONE;
 	}
+	for (int i = 0; i < npositions; i++)
+		if (last[i])
+			bear_witness(&positions[i], last[i]);
 }
 
 static void

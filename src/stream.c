@@ -198,22 +198,24 @@ static bool
 gather(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(self.batch);
-	int			n = fluct_kafka_poll(self.messages + self.count,
+	FluctMessage *arrived = self.messages + self.count;
+	int			n = fluct_kafka_poll(arrived,
 									 fluct_stream->batch_size - self.count);
 
 	MemoryContextSwitchTo(old);
-	for (int i = 0; i < n; i++)
-	{
-		FluctMessage *message = &self.messages[self.count + i];
-
-		fluct_position_read(message);
-		self.bytes += message->key_len + message->value_len;
-	}
-	if (self.count == 0 && n > 0)
-		self.batch_since = GetCurrentTimestamp();
 	if (n > 0)
 		self.last_word = GetCurrentTimestamp();
-	self.count += n;
+	if (self.count == 0)
+		self.batch_since = self.last_word;
+	for (int i = 0; i < n; i++)
+	{
+		const FluctMessage *message = &arrived[i];
+
+		if (!fluct_position_read(message))
+			continue;
+		self.bytes += message->key_len + message->value_len;
+		self.messages[self.count++] = *message;
+	}
 	return n == 0;
 }
 
