@@ -100,9 +100,9 @@ my %fault = (
 	server => sub { crash_server($node); 1 },
 	restart => sub { $node->restart; 1 },
 	pause => sub {
-		$node->safe_psql('postgres', "SELECT fluct.pause_stream('orders')");
+		poll($node, "SELECT fluct.pause_stream('orders')", 'paused');
 		my $paused = await_state($node, 'orders', 'paused');
-		$node->safe_psql('postgres', "SELECT fluct.start_stream('orders')");
+		poll($node, "SELECT fluct.start_stream('orders')", 'starting');
 		return $paused;
 	},
 	broker_stop => sub { $kafka->stop; $kafka->restart; 1 },

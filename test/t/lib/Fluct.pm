@@ -92,8 +92,11 @@ sub poll_until
 
 	for (;;)
 	{
-		my $rc = $node->psql('postgres', $query, stdout => \$out,
-			stderr => \$err, timeout => 60);
+		# a psql that ends before it has read its input is an exception
+		my $rc = eval {
+			$node->psql('postgres', $query, stdout => \$out,
+				stderr => \$err, timeout => 60);
+		};
 
 		return $out if defined($rc) && $rc == 0 && $test->($out);
 		last if time() > $end;

@@ -39,7 +39,8 @@ sub missing
 	return "no broker: $reason";
 }
 
-# A new broker, answering; the settings are lines for server.properties.
+# A new broker, answering; the settings are lines for server.properties, or
+# --sasl-ssl.
 sub start
 {
 	my ($class, $name, @settings) = @_;
@@ -47,7 +48,7 @@ sub start
 	my $self = bless({ dir => $dir }, $class);
 
 	push(@started, $self);
-	call('start', $dir, '--ttl', 3600, map { ('--set', $_) } @settings);
+	call('start', $dir, '--ttl', 3600, map { /^--/ ? $_ : ('--set', $_) } @settings);
 	return $self;
 }
 

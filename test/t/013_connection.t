@@ -1,0 +1,93 @@
+# A login over TLS, with the secrets in files; what goes wrong has its reason.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use File::Path qw(make_path);
+use Fluct;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $kafka = fluct_broker('main', '--sasl-ssl');
+plan(skip_all => 'FLUCT_KAFKA has no listener with a login')
+  if $kafka->is_external;
+my $secrets = PostgreSQL::Test::Utils::tempdir();
+my $node = fluct_node('main', kafka => $kafka,
+	'fluct.secrets_dir' => $secrets);
+my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
+my $password = slurp_file($kafka->dir . '/password');
+chomp($sasl, $password);
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+# The secret of a role, in the file that its user mapping names.
+sub put_secret
+{
+	my ($role, $name, $content) = @_;
+
+	make_path("$secrets/$role");
+	open(my $file, '>', "$secrets/$role/$name") or die $!;
+	print $file $content;
+	close($file);
+}
+
+sub restart_stream
+{
+	sql("SELECT fluct.pause_stream('orders')");
+	sql("SELECT fluct.start_stream('orders')");
+}
+
+$kafka->create_topic('orders', 2);
+$kafka->produce('orders', [ orders(50, seed => 1) ]);
+sql("CREATE ROLE etl LOGIN; SELECT fluct.grant_operator('etl');
+	 GRANT INSERT, SELECT ON fluct.orders, fluct.order_lines, fluct.raw_messages TO etl");
+sql("SET ROLE etl;
+	 CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '$sasl',
+		security_protocol 'sasl_ssl', sasl_mechanism 'PLAIN', ssl_ca_pem 'file:ca.pem');
+	 CREATE USER MAPPING FOR etl SERVER safe
+		OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw');
+	 SELECT fluct.create_stream('orders', 'safe', 'orders', start => true)");
+
+ok(await_state($node, 'orders', 'failed/error'), 'no files of secrets');
+like(sql('SELECT detail FROM fluct.stat_streams'),
+	qr/could not open the file of option "ssl_ca_pem" for role "etl"/,
+	'and which one');
+
+put_secret('etl', 'ca.pem', slurp_file($kafka->dir . '/ca.pem'));
+put_secret('etl', 'kafka.pw', "wrong$password\n");
+restart_stream();
+ok(await_state($node, 'orders', 'backing_off/authentication_failed'),
+	'a wrong password');
+
+put_secret('etl', 'kafka.pw', "$password\n");
+restart_stream();
+ok(caught_up($node, 'orders'), 'the right one, from its file');
+is(sql('SELECT count(*) FROM fluct.orders'), 50, 'all is there');
+
+system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes',
+	'-subj', '/CN=other', '-keyout', "$secrets/key.pem", '-out',
+	"$secrets/etl/ca.pem");
+restart_stream();
+ok(await_state($node, 'orders', 'backing_off/tls_failure'),
+	'a certificate of another authority');
+
+sql("SET ROLE etl; ALTER SERVER safe OPTIONS (SET security_protocol 'plaintext')");
+restart_stream();
+ok(await_state($node, 'orders', 'backing_off/broker_unreachable'),
+	'plain text where TLS is spoken');
+
+# another role's secrets are out of reach
+sql("CREATE ROLE rival; SELECT fluct.grant_operator('rival')");
+fails_like($node, "SET ROLE rival;
+	CREATE SERVER theirs FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '$sasl');
+	CREATE USER MAPPING FOR rival SERVER theirs OPTIONS (sasl_password 'file:../etl/kafka.pw')",
+	qr/does not name a file/, 'a path to them is no name of a file');
+
+unlike(slurp_file($node->logfile), qr/\Q$password\E/,
+	'the secret is not in the log');
+unlike(sql('SELECT string_agg(s::text, $$ $$) FROM fluct.stat_streams s'),
+	qr/\Q$password\E/, 'nor in the views');
+
+done_testing();
