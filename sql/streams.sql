@@ -547,7 +547,7 @@ BEGIN
         IF s.state IN ('paused', 'failed') THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
                 MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
-                DETAIL = coalesce(s.detail, ''),
+                DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
                 HINT = format('SELECT fluct.start_stream(%L);', name);
         END IF;
         waiting := false;

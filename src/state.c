@@ -199,6 +199,8 @@ reason_of_sqlstate(int sqlstate)
 			return "read_only";
 		case ERRCODE_LOCK_NOT_AVAILABLE:
 			return "waiting_for_lock";
+		case ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION:
+			return "bad_connection";
 		default:
 			return "error";
 	}
@@ -209,7 +211,7 @@ static bool
 may_pass(int sqlstate)
 {
 	static const char *const classes[] = {
-		"08", "25", "40", "53", "55", "57", "58"
+		"08", "25", "40", "53", "55", "57", "58", "HV"
 	};
 
 	for (int i = 0; i < lengthof(classes); i++)

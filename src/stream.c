@@ -242,6 +242,8 @@ probe(void)
 		return;
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
+	if (strcmp(trouble->reason, "message_too_large") == 0)
+		fluct_state_fail(trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0')
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0' && fluct_state_ms_since(self.last_word) < RETRY_INTERVAL)
