@@ -246,6 +246,23 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 					 value->type == FLUCT_JSON_STRING ? "\"" : "");
 }
 
+/* A column that does not come from a row; false with *refusal filled. */
+static bool
+take_message_column(FluctMapping *mapping, const FluctTarget *target,
+					const FluctColumn *column, const Kafka *kafka,
+					StringInfo out, FluctRefusal *refusal)
+{
+	FluctReason reason = append_message_column(mapping, column, kafka, out);
+
+	if (reason == FLUCT_OK)
+		return true;
+	refuse_column(target, column, 0, reason,
+				  column->source == FLUCT_FROM_MESSAGE ?
+				  fluct_json_field(mapping->json, column->field) : NULL,
+				  refusal);
+	return false;
+}
+
 /* ----- rows ----- */
 
 static void
@@ -268,23 +285,13 @@ decode_parent(FluctMapping *mapping, FluctRows *rows, const Kafka *kafka,
 	for (int i = 0; i < target->ncolumns; i++)
 	{
 		const FluctColumn *column = &target->columns[i];
-		FluctReason reason;
 
 		if (column->source == FLUCT_EXTRA)
-		{
 			append_extra(column, mapping->json, FLUCT_JSON_ROOT, 0,
 						 &rows->data);
-			continue;
-		}
-		reason = append_message_column(mapping, column, kafka, &rows->data);
-		if (reason != FLUCT_OK)
-		{
-			refuse_column(target, column, 0, reason,
-						  column->source == FLUCT_FROM_MESSAGE ?
-						  fluct_json_field(mapping->json, column->field) : NULL,
-						  refusal);
+		else if (!take_message_column(mapping, target, column, kafka,
+									  &rows->data, refusal))
 			return false;
-		}
 	}
 	return true;
 }
@@ -299,22 +306,14 @@ encode_shared(FluctMapping *mapping, const FluctTarget *target,
 	for (int i = 0; i < target->ncolumns; i++)
 	{
 		const FluctColumn *column = &target->columns[i];
-		FluctReason reason;
 
 		starts[i] = shared->len;
-		if (column->source == FLUCT_FROM_ROW ||
-			column->source == FLUCT_ROW_NUMBER ||
-			column->source == FLUCT_EXTRA)
-			continue;
-		reason = append_message_column(mapping, column, kafka, shared);
-		if (reason != FLUCT_OK)
-		{
-			refuse_column(target, column, 0, reason,
-						  column->source == FLUCT_FROM_MESSAGE ?
-						  fluct_json_field(mapping->json, column->field) : NULL,
-						  refusal);
+		if (column->source != FLUCT_FROM_ROW &&
+			column->source != FLUCT_ROW_NUMBER &&
+			column->source != FLUCT_EXTRA &&
+			!take_message_column(mapping, target, column, kafka, shared,
+								 refusal))
 			return false;
-		}
 	}
 	starts[target->ncolumns] = shared->len;
 	return true;

@@ -28,6 +28,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "common/cryptohash.h"
@@ -290,15 +291,6 @@ fluct_files_read(void *arg, char *buffer, size_t size)
 	return n;
 }
 
-/* csv.c's memory: the context is in arg. */
-static void *
-resize(void *arg, void *p, size_t size)
-{
-	if (p != NULL)
-		return repalloc_huge(p, size);
-	return MemoryContextAllocHuge((MemoryContext) arg, size);
-}
-
 const char *
 fluct_files_name(const FluctFile *file)
 {
@@ -476,7 +468,7 @@ static void
 read_rows(FluctFile *file, const char *const *names, RowSink *sink,
 		  bool strict_end)
 {
-	FluctAllocator allocator = {resize, CurrentMemoryContext};
+	FluctAllocator allocator = fluct_alloc_in(CurrentMemoryContext);
 	FluctCsvSource source = {fluct_files_read, file};
 	FluctCsv   *csv = fluct_csv_create(&allocator, &source);
 	FluctCsvRecord record;

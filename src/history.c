@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "alloc.h"
 #include "catalog.h"
 #include "executor/spi.h"
 #include "files.h"
@@ -171,14 +172,6 @@ next_line(Lines *lines, char **line, size_t *len)
 	return false;
 }
 
-static void *
-resize(void *arg, void *p, size_t size)
-{
-	if (p != NULL)
-		return repalloc_huge(p, size);
-	return MemoryContextAllocHuge((MemoryContext) arg, size);
-}
-
 /* ----- the span of the times ----- */
 
 static void
@@ -214,7 +207,7 @@ Datum
 fluct_lines_span(PG_FUNCTION_ARGS)
 {
 	char	   *path = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	FluctAllocator allocator = {resize, CurrentMemoryContext};
+	FluctAllocator allocator = fluct_alloc_in(CurrentMemoryContext);
 	FluctJson  *json = fluct_json_create(&allocator);
 	int			field = fluct_json_add_field(json, FLUCT_JSON_ROOT, path);
 	int64		since = PG_INT64_MAX;

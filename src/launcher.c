@@ -281,12 +281,9 @@ maintain_partitions(void)
 	}
 	PG_CATCH();
 	{
-		EmitErrorReport();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
+		fluct_worker_report_error(context);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
 }
 
 /* ----- main ----- */

@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "alloc.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -39,14 +40,6 @@ typedef struct Compiler
 	Relation	rel;
 	EState	   *estate;
 } Compiler;
-
-static void *
-resize(void *arg, void *p, size_t size)
-{
-	if (p == NULL)
-		return MemoryContextAllocHuge((MemoryContext) arg, size);
-	return repalloc_huge(p, size);
-}
 
 /* ----- small helpers over jsonb ----- */
 
@@ -590,7 +583,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	FluctAllocator allocator = {resize, context};
+	FluctAllocator allocator = fluct_alloc_in(context);
 	Compiler	c = {0};
 	JsonbContainer *children;
 

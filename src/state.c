@@ -62,12 +62,9 @@ store_state(const char *state, const char *reason, const char *detail,
 	}
 	PG_CATCH();
 	{
-		EmitErrorReport();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
+		fluct_worker_report_error(context);
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
 }
 
 static void

@@ -79,6 +79,15 @@ fluct_worker_commit(void)
 }
 
 void
+fluct_worker_report_error(MemoryContext context)
+{
+	EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+}
+
+void
 fluct_worker_wait(int socket, long timeout)
 {
 	static uint32 wait_event = 0;

@@ -9,6 +9,7 @@
 #define FLUCT_WORKER_H
 
 #include "fluct.h"
+#include "utils/palloc.h"
 
 /* Signal handlers in, signals unblocked: the first call of a main function. */
 extern void fluct_worker_unblock(void);
@@ -22,6 +23,12 @@ extern void fluct_worker_pin_settings(void);
  */
 extern void fluct_worker_begin(void);
 extern void fluct_worker_commit(void);
+
+/*
+ * In a PG_CATCH: the error to the log, its transactions ended, and back to
+ * the memory context.  For work that must not be in the way of other work.
+ */
+extern void fluct_worker_report_error(MemoryContext context);
 
 /*
  * Sleeps until the latch is set, the socket (or PGINVALID_SOCKET) is readable,
