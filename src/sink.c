@@ -33,7 +33,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "port/pg_bswap.h"
+#include "raw.h"
 #include "sink.h"
 #include "storage/lmgr.h"
 #include "store.h"
@@ -229,78 +229,6 @@ fluct_sink_rows_of(const FluctSink *sink, int message)
 		rows += sink->rows[t].row_starts[message + 1] -
 			sink->rows[t].row_starts[message];
 	return rows;
-}
-
-/* ----- the raw copy ----- */
-
-static void
-put_int(StringInfo out, int64 value, int bytes)
-{
-	char		wire[12];
-	uint32		length = pg_hton32(bytes);
-	uint64		wide = pg_hton64((uint64) value);
-
-	memcpy(wire, &length, 4);
-	memcpy(wire + 4, (char *) &wide + 8 - bytes, bytes);
-	appendBinaryStringInfo(out, wire, 4 + bytes);
-}
-
-static void
-put_bytes(StringInfo out, const char *data, size_t len)
-{
-	uint32		length = pg_hton32(data ? (uint32) len : (uint32) -1);
-
-	appendBinaryStringInfo(out, (char *) &length, 4);
-	if (data)
-		appendBinaryStringInfo(out, data, len);
-}
-
-static void
-put_raw(const FluctSink *sink, const FluctMessage *message, StringInfo out)
-{
-	appendBinaryStringInfo(out, "\0\010", 2);
-	put_bytes(out, sink->stream, strlen(sink->stream));
-	put_bytes(out, sink->topic, strlen(sink->topic));
-	put_int(out, message->partition, 4);
-	put_int(out, message->offset, 8);
-	if (message->time_ms < 0)
-		put_bytes(out, NULL, 0);
-	else
-		put_int(out, message->time_ms * 1000 -
-				(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY, 8);
-	put_bytes(out, message->key, message->key_len);
-	if (message->headers)
-	{
-		uint32		length = pg_hton32(strlen(message->headers) + 1);
-
-		appendBinaryStringInfo(out, (char *) &length, 4);
-		appendStringInfoChar(out, 1);	/* version of jsonb's binary form */
-		appendStringInfoString(out, message->headers);
-	}
-	else
-		put_bytes(out, NULL, 0);
-	put_bytes(out, message->value, message->value_len);
-}
-
-/* Every message as it came, except those too large to keep. */
-static void
-store_raw(const FluctSink *sink, const FluctMessage *messages, int count)
-{
-	static const char *const names[] = {
-		"stream", "topic", "partition", "offset", "message_time", "key",
-		"headers", "value"
-	};
-	List	   *columns = NIL;
-	StringInfoData rows;
-
-	for (int i = 0; i < lengthof(names); i++)
-		columns = lappend(columns, makeString(pstrdup(names[i])));
-	initStringInfo(&rows);
-	for (int i = 0; i < count; i++)
-		if (messages[i].full_len == messages[i].value_len)
-			put_raw(sink, &messages[i], &rows);
-	fluct_copyrows_plain(sink->raw, columns, &rows);
-	pfree(rows.data);
 }
 
 /* ----- rows ----- */
@@ -517,7 +445,8 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 	old = MemoryContextSwitchTo(sink->batch);
 	decode_all(sink, messages, count);
 	if (OidIsValid(sink->raw))
-		store_raw(sink, messages, count);
+		fluct_raw_store(sink->raw, sink->stream, sink->topic, messages,
+						count);
 	write_isolated(sink, messages, 0, count);
 	MemoryContextSwitchTo(old);
 	become_self(before);
