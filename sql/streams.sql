@@ -258,14 +258,17 @@ COMMENT ON FUNCTION fluct._check_options(text, text, text, int, interval, int, b
 
 -- ----- the caller's stream -----
 
-CREATE FUNCTION fluct._own_stream(name text) RETURNS fluct.streams
+CREATE FUNCTION fluct._own_stream(name text, lock boolean DEFAULT true) RETURNS fluct.streams
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     stream fluct.streams;
     caller oid := fluct._caller();
 BEGIN
-    SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name FOR UPDATE;
+    IF lock THEN
+        PERFORM FROM fluct.streams s WHERE s.name = _own_stream.name FOR UPDATE;
+    END IF;
+    SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('there is no stream "%s"', name),
@@ -282,8 +285,8 @@ BEGIN
     RETURN stream;
 END
 $$;
-COMMENT ON FUNCTION fluct._own_stream(text) IS
-'The stream, locked, if the caller is its owner, a member of its owner, or a superuser. Errors: undefined_object, insufficient_privilege.';
+COMMENT ON FUNCTION fluct._own_stream(text, boolean) IS
+'The stream, locked unless lock is false, if the caller is its owner, a member of its owner, or a superuser. Errors: undefined_object, insufficient_privilege.';
 
 -- ----- alter -----
 

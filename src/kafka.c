@@ -154,6 +154,18 @@ fluct_kafka_clear_trouble(void)
 	kafka.trouble.lost_partition = -1;
 }
 
+const char *
+fluct_kafka_version_name(void)
+{
+	return rd_kafka_version_str();
+}
+
+int
+fluct_kafka_version(void)
+{
+	return rd_kafka_version();
+}
+
 /* ----- life and death ----- */
 
 void

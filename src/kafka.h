@@ -72,6 +72,10 @@ extern bool fluct_kafka_log(int32 partition, int64 *start, int64 *end);
 extern void fluct_kafka_mirror(const int32 *partitions, const int64 *offsets,
 							   int count);
 
+/* librdkafka's, as it is loaded: such as 2.6.1, and 0x020601ff. */
+extern const char *fluct_kafka_version_name(void);
+extern int	fluct_kafka_version(void);
+
 extern const FluctTrouble *fluct_kafka_trouble(void);
 extern void fluct_kafka_clear_trouble(void);
 

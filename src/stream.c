@@ -23,18 +23,15 @@
 
 #include "access/xact.h"
 #include "catalog.h"
-#include "commands/dbcommands.h"
+#include "client.h"
 #include "kafka.h"
 #include "miscadmin.h"
-#include "options.h"
 #include "position.h"
 #include "postmaster/bgworker.h"
 #include "sink.h"
 #include "state.h"
 #include "storage/ipc.h"
 #include "stream.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "value.h"
@@ -72,41 +69,9 @@ open_sink(void)
 	if (self.sink)
 		fluct_sink_close(self.sink);
 	self.sink = NULL;
-	self.owner = get_role_oid(fluct_stream->owner, true);
-	if (!OidIsValid(self.owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
-						fluct_stream->owner, fluct_stream->name)));
+	self.owner = fluct_client_owner(fluct_stream);
 	self.sink = fluct_sink_open(fluct_stream, self.owner, TopMemoryContext);
 	fluct_sink_check_owner(self.sink);
-	fluct_worker_commit();
-}
-
-static void
-open_client(void)
-{
-	List	   *options;
-	ListCell   *lc;
-	const char *group = NULL;
-	FluctSetting *settings;
-	int			nsettings;
-
-	fluct_worker_begin();
-	options = fluct_catalog_options(fluct_stream->server, self.owner,
-									TopMemoryContext);
-	settings = fluct_options_settings(options, fluct_stream->owner, &nsettings);
-	foreach(lc, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, "group_id") == 0)
-			group = strVal(def->arg);
-	}
-	if (group == NULL)
-		group = psprintf("fluct.%s.%s", get_database_name(MyDatabaseId),
-						 fluct_stream->name);
-	fluct_kafka_open(settings, nsettings, group, fluct_stream->topic);
 	fluct_worker_commit();
 }
 
@@ -321,6 +286,8 @@ describe_place(void *arg)
 static void
 start(FluctSlot *slot)
 {
+	FluctClient about;
+
 	fluct_state_begin(slot);
 	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
 									   ALLOCSET_DEFAULT_SIZES);
@@ -328,7 +295,7 @@ start(FluctSlot *slot)
 										   sizeof(FluctMessage) *
 										   fluct_stream->batch_size);
 	open_sink();
-	open_client();
+	fluct_client_open(fluct_stream, self.owner, &about);
 	fluct_position_take();
 	fluct_state_set("running", NULL, NULL);
 	self.last_word = GetCurrentTimestamp();
