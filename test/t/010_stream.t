@@ -234,7 +234,7 @@ my $stop = "${PostgreSQL::Test::Utils::tmp_check}/stop";
 my $producer = fork();
 if ($producer == 0)
 {
-	for (my $n = 0; !-e $stop; $n++)
+	for (my $n = 0; !-e $stop && getppid() != 1; $n++)
 	{
 		$kafka->produce('orders',
 			[ map { an_order("load $n.$_", channel => '"web"') } 1 .. 50 ]);

@@ -3,7 +3,9 @@
 #
 # Two streams read the same topic: one into the order tables, one into a table
 # without any key, where a message that came twice would be there twice.
-# Triggers make each transaction last, so that most kills hit one.
+# Triggers make each transaction last, between its tables and before its
+# offsets, so that most kills hit one where it would hurt: a worker that
+# committed the offsets on their own is found out.
 #
 # FLUCT_SEED repeats a run's choices.
 use strict;
@@ -32,10 +34,12 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE arrivals (partition int, "offset" bigint, order_id text,
 		amount numeric);
 	CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
-		'BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END';
+		'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';
 	CREATE TRIGGER linger AFTER INSERT ON arrivals
 		FOR EACH STATEMENT EXECUTE FUNCTION linger();
 	CREATE TRIGGER linger AFTER INSERT ON fluct.orders
+		FOR EACH STATEMENT EXECUTE FUNCTION linger();
+	CREATE TRIGGER linger BEFORE UPDATE ON fluct.stream_offsets
 		FOR EACH STATEMENT EXECUTE FUNCTION linger();
 	SELECT fluct.create_stream('orders', 'shop', 'orders', batch_size => 100,
 		batch_interval => '20 ms', start => true);
@@ -47,35 +51,62 @@ $node->safe_psql('postgres', q{
 		start => true);
 });
 
+# Which faults, and in which order.
+my @faults = (('worker') x 20, ('server') x 3, 'restart', 'pause');
+
+push(@faults, 'broker_stop', 'broker_kill') unless $external;
+for my $i (reverse 1 .. $#faults)
+{
+	my $j = int(rand($i + 1));
+	@faults[ $i, $j ] = @faults[ $j, $i ];
+}
+
 # ----- the producer: a process of its own -----
 
-# 10,000 different orders; in each chunk also an order that came before, a
-# message that is no JSON, and a tombstone.
+# 10,000 different orders, a share before each fault, so that there is
+# something to lose as long as there are faults.  In each chunk there is also
+# an order that came before, a message that is no JSON, and a tombstone.
 my @orders = orders($chunks * $chunk, seed => $seed, lines => 8);
+
+sub produce_chunk
+{
+	my ($i) = @_;
+	my @messages = @orders[ $i * $chunk .. ($i + 1) * $chunk - 1 ];
+	my $n = 0;
+
+	push(@messages, $orders[ int(rand(($i + 1) * $chunk)) ],
+		'{"order_id": "cut', undef);
+	@messages = map { defined($_) ? "$n$i\t$_" : "$n$i" }
+	  map { $n++; $_ } @messages;
+
+	# A broker that dies may have taken a part of them; what counts below is
+	# what Kafka holds.
+	until (eval { $kafka->produce('orders', \@messages, keyed => 1); 1 })
+	{
+		POSIX::_exit(1) if getppid() == 1;
+		sleep(0.2);
+	}
+	return;
+}
+
+# Each byte of the pipe asks for the next share; its end means that the test
+# is gone.
+pipe(my $asked, my $ask);
 my $producer = fork();
 
 if ($producer == 0)
 {
-	for my $i (0 .. $chunks - 1)
+	my $next = 0;
+
+	close($ask);
+	for my $share (1 .. @faults)
 	{
-		my @messages = @orders[ $i * $chunk .. ($i + 1) * $chunk - 1 ];
-		my $n = 0;
-
-		push(@messages, $orders[ int(rand(($i + 1) * $chunk)) ],
-			'{"order_id": "cut', undef);
-		@messages = map { defined($_) ? "$n$i\t$_" : "$n$i" }
-		  map { $n++; $_ } @messages;
-
-		# A broker that dies may have taken a part of them; what counts below
-		# is what Kafka holds.
-		until (eval { $kafka->produce('orders', \@messages, keyed => 1); 1 })
-		{
-			sleep(0.2);
-		}
-		sleep(0.1);
+		sysread($asked, my $byte, 1) or POSIX::_exit(1);
+		produce_chunk($next++) while $next < $chunks * $share / @faults;
 	}
 	POSIX::_exit(0);
 }
+close($asked);
 
 # ----- the faults -----
 
@@ -107,14 +138,7 @@ my %fault = (
 	},
 	broker_stop => sub { $kafka->stop; $kafka->restart; 1 },
 	broker_kill => sub { $kafka->kill; $kafka->restart; 1 });
-my @faults = (('worker') x 20, ('server') x 3, 'restart', 'pause');
 
-push(@faults, 'broker_stop', 'broker_kill') unless $external;
-for my $i (reverse 1 .. $#faults)
-{
-	my $j = int(rand($i + 1));
-	@faults[ $i, $j ] = @faults[ $j, $i ];
-}
 foreach my $name (@faults)
 {
 	# Back, whatever the last one was; mostly at work again; then a moment of
@@ -122,7 +146,8 @@ foreach my $name (@faults)
 	poll($node, 'SELECT true');
 	poll($node, "SELECT bool_and(state = 'running') FROM fluct.stat_streams")
 	  if rand() < 0.8;
-	sleep(rand(0.5));
+	syswrite($ask, '.');
+	sleep(rand(0.8));
 	until (eval { $fault{$name}->() })
 	{
 		note("$name: $@") if $@;

@@ -40,7 +40,7 @@ sql(q{
 my $producer = fork();
 if ($producer == 0)
 {
-	for (my $n = 0; !-e $stop; $n++)
+	for (my $n = 0; !-e $stop && getppid() != 1; $n++)
 	{
 		$kafka->produce('orders',
 			[ (map { an_order("$n.$_", channel => '"web"') } 1 .. 50),
