@@ -20,43 +20,43 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    s fluct.streams := fluct._own_stream(name, false);
-    owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
-    targets text[];
-    answer record;
+	s fluct.streams := fluct._own_stream(name, false);
+	owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
+	targets text[];
+	answer record;
 BEGIN
-    FOR answer IN SELECT a.fields FROM fluct._ask(s.name, 'check', 0, NULL) a ORDER BY a.number LOOP
-        IF answer.fields[1] = 'retention' THEN
-            BEGIN
-                item := 'columns'; status := 'ok'; hint := NULL;
-                targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner);
-                detail := array_to_string(targets, ', ');
-            EXCEPTION WHEN OTHERS THEN
-                status := 'fail';
-                GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-                hint := nullif(hint, '');
-            END;
-            RETURN NEXT;
-            BEGIN
-                item := 'privileges'; status := 'skipped'; detail := NULL; hint := NULL;
-                IF targets IS NOT NULL THEN
-                    PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw);
-                    status := 'ok';
-                    detail := format('role %s', s.owner);
-                END IF;
-            EXCEPTION WHEN OTHERS THEN
-                status := 'fail';
-                GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-                hint := nullif(hint, '');
-            END;
-            RETURN NEXT;
-        END IF;
-        item := answer.fields[1];
-        status := answer.fields[2];
-        detail := answer.fields[3];
-        hint := answer.fields[4];
-        RETURN NEXT;
-    END LOOP;
+	FOR answer IN SELECT a.fields FROM fluct._ask(s.name, 'check', 0, NULL) a ORDER BY a.number LOOP
+		IF answer.fields[1] = 'retention' THEN
+			BEGIN
+				item := 'columns'; status := 'ok'; hint := NULL;
+				targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner);
+				detail := array_to_string(targets, ', ');
+			EXCEPTION WHEN OTHERS THEN
+				status := 'fail';
+				GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+				hint := nullif(hint, '');
+			END;
+			RETURN NEXT;
+			BEGIN
+				item := 'privileges'; status := 'skipped'; detail := NULL; hint := NULL;
+				IF targets IS NOT NULL THEN
+					PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw);
+					status := 'ok';
+					detail := format('role %s', s.owner);
+				END IF;
+			EXCEPTION WHEN OTHERS THEN
+				status := 'fail';
+				GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+				hint := nullif(hint, '');
+			END;
+			RETURN NEXT;
+		END IF;
+		item := answer.fields[1];
+		status := answer.fields[2];
+		detail := answer.fields[3];
+		hint := answer.fields[4];
+		RETURN NEXT;
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_stream(text) IS 'check_stream, as the extension''s owner.';
@@ -73,21 +73,21 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    s fluct.streams := fluct._own_stream(name, false);
-    -- a session's own time zone and clock give a time its meaning
-    whence text := fluct._normal_start(start_at);
+	s fluct.streams := fluct._own_stream(name, false);
+	-- a session's own time zone and clock give a time its meaning
+	whence text := fluct._normal_start(start_at);
 BEGIN
-    IF n IS NULL OR n NOT BETWEEN 1 AND 1000 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is from 1 to 1000 messages';
-    END IF;
-    RETURN QUERY
-        SELECT a.fields[1]::int, a.fields[2]::bigint, a.fields[3], a.fields[4]::int, a.fields[5]::jsonb,
-               a.fields[6], a.fields[7]
-        FROM fluct._ask(s.name, 'preview', n, whence) a ORDER BY a.number;
-    IF NOT FOUND THEN
-        RAISE NOTICE 'no messages wait for stream "%" there', name
-            USING HINT = format('SELECT * FROM fluct.preview_stream(%L, start_at => ''earliest''); shows the oldest.', name);
-    END IF;
+	IF n IS NULL OR n NOT BETWEEN 1 AND 1000 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is from 1 to 1000 messages';
+	END IF;
+	RETURN QUERY
+		SELECT a.fields[1]::int, a.fields[2]::bigint, a.fields[3], a.fields[4]::int, a.fields[5]::jsonb,
+			   a.fields[6], a.fields[7]
+		FROM fluct._ask(s.name, 'preview', n, whence) a ORDER BY a.number;
+	IF NOT FOUND THEN
+		RAISE NOTICE 'no messages wait for stream "%" there', name
+			USING HINT = format('SELECT * FROM fluct.preview_stream(%L, start_at => ''earliest''); shows the oldest.', name);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._preview_stream(text, int, text) IS 'preview_stream, as the extension''s owner.';

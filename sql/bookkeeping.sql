@@ -7,39 +7,39 @@
 -- session that leaves a transaction open never holds a worker's batch up.
 
 CREATE TABLE fluct.streams (
-    name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
-    owner text NOT NULL,
-    server text NOT NULL,
-    topic text NOT NULL CHECK (topic <> ''),
-    target text NOT NULL,
-    mapping jsonb NOT NULL,
-    on_conflict text NOT NULL DEFAULT 'nothing'
-        CHECK (on_conflict IN ('nothing', 'error', 'update')),
-    start_at text,
-    on_bad_message text NOT NULL DEFAULT 'dead_letter'
-        CHECK (on_bad_message IN ('dead_letter', 'fail')),
-    on_data_loss text NOT NULL DEFAULT 'fail'
-        CHECK (on_data_loss IN ('fail', 'skip')),
-    max_dead_letters int NOT NULL DEFAULT 1000 CHECK (max_dead_letters >= 0),
-    error_window interval NOT NULL DEFAULT '1 hour'
-        CHECK (error_window > '0'),
-    batch_size int NOT NULL DEFAULT 1000
-        CHECK (batch_size BETWEEN 1 AND 100000),
-    batch_bytes bigint NOT NULL DEFAULT 8388608
-        CHECK (batch_bytes BETWEEN 1024 AND 268435456),
-    batch_interval interval NOT NULL DEFAULT '100 ms'
-        CHECK (batch_interval BETWEEN '0' AND '1 minute'),
-    workers int NOT NULL DEFAULT 1 CHECK (workers BETWEEN 1 AND 64),
-    keep_raw boolean NOT NULL DEFAULT true,
-    partitions int[],
-    enabled boolean NOT NULL DEFAULT false,
-    pause_reason text,
-    starts int NOT NULL DEFAULT 0,
-    version int NOT NULL DEFAULT 1,
-    system_identifier text,
-    database_oid oid,
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+	name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
+	owner text NOT NULL,
+	server text NOT NULL,
+	topic text NOT NULL CHECK (topic <> ''),
+	target text NOT NULL,
+	mapping jsonb NOT NULL,
+	on_conflict text NOT NULL DEFAULT 'nothing'
+		CHECK (on_conflict IN ('nothing', 'error', 'update')),
+	start_at text,
+	on_bad_message text NOT NULL DEFAULT 'dead_letter'
+		CHECK (on_bad_message IN ('dead_letter', 'fail')),
+	on_data_loss text NOT NULL DEFAULT 'fail'
+		CHECK (on_data_loss IN ('fail', 'skip')),
+	max_dead_letters int NOT NULL DEFAULT 1000 CHECK (max_dead_letters >= 0),
+	error_window interval NOT NULL DEFAULT '1 hour'
+		CHECK (error_window > '0'),
+	batch_size int NOT NULL DEFAULT 1000
+		CHECK (batch_size BETWEEN 1 AND 100000),
+	batch_bytes bigint NOT NULL DEFAULT 8388608
+		CHECK (batch_bytes BETWEEN 1024 AND 268435456),
+	batch_interval interval NOT NULL DEFAULT '100 ms'
+		CHECK (batch_interval BETWEEN '0' AND '1 minute'),
+	workers int NOT NULL DEFAULT 1 CHECK (workers BETWEEN 1 AND 64),
+	keep_raw boolean NOT NULL DEFAULT true,
+	partitions int[],
+	enabled boolean NOT NULL DEFAULT false,
+	pause_reason text,
+	starts int NOT NULL DEFAULT 0,
+	version int NOT NULL DEFAULT 1,
+	system_identifier text,
+	database_oid oid,
+	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE fluct.streams IS
 'One Kafka topic consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
@@ -71,20 +71,20 @@ COMMENT ON COLUMN fluct.streams.changed_at IS 'time of the last change';
 COMMENT ON COLUMN fluct.streams.created_at IS 'time of create_stream';
 
 CREATE TABLE fluct.stream_states (
-    stream text NOT NULL,
-    worker int NOT NULL DEFAULT 0,
-    starts int NOT NULL DEFAULT 0,
-    state text NOT NULL
-        CHECK (state IN ('paused', 'starting', 'running', 'backing_off',
-                         'failed')),
-    reason text,
-    detail text,
-    since timestamptz NOT NULL DEFAULT clock_timestamp(),
-    failures int NOT NULL DEFAULT 0,
-    next_start timestamptz,
-    last_error text,
-    last_error_at timestamptz,
-    PRIMARY KEY (stream, worker)
+	stream text NOT NULL,
+	worker int NOT NULL DEFAULT 0,
+	starts int NOT NULL DEFAULT 0,
+	state text NOT NULL
+		CHECK (state IN ('paused', 'starting', 'running', 'backing_off',
+						 'failed')),
+	reason text,
+	detail text,
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
+	failures int NOT NULL DEFAULT 0,
+	next_start timestamptz,
+	last_error text,
+	last_error_at timestamptz,
+	PRIMARY KEY (stream, worker)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_states IS
 'What the worker processes of each stream last said of themselves. stat_streams shows it to people.';
@@ -101,23 +101,23 @@ COMMENT ON COLUMN fluct.stream_states.last_error IS 'message of the last error';
 COMMENT ON COLUMN fluct.stream_states.last_error_at IS 'time of the last error';
 
 CREATE TABLE fluct.stream_offsets (
-    stream text NOT NULL,
-    topic text NOT NULL,
-    partition int NOT NULL,
-    next_offset bigint NOT NULL CHECK (next_offset >= 0),
-    log_start_offset bigint,
-    log_end_offset bigint,
-    messages bigint NOT NULL DEFAULT 0,
-    rows bigint NOT NULL DEFAULT 0,
-    duplicates bigint NOT NULL DEFAULT 0,
-    dead_letters bigint NOT NULL DEFAULT 0,
-    tombstones bigint NOT NULL DEFAULT 0,
-    last_message_time timestamptz,
-    last_commit timestamptz,
-    witness_offset bigint,
-    witness_time bigint,
-    witness_crc bigint,
-    PRIMARY KEY (stream, partition)
+	stream text NOT NULL,
+	topic text NOT NULL,
+	partition int NOT NULL,
+	next_offset bigint NOT NULL CHECK (next_offset >= 0),
+	log_start_offset bigint,
+	log_end_offset bigint,
+	messages bigint NOT NULL DEFAULT 0,
+	rows bigint NOT NULL DEFAULT 0,
+	duplicates bigint NOT NULL DEFAULT 0,
+	dead_letters bigint NOT NULL DEFAULT 0,
+	tombstones bigint NOT NULL DEFAULT 0,
+	last_message_time timestamptz,
+	last_commit timestamptz,
+	witness_offset bigint,
+	witness_time bigint,
+	witness_crc bigint,
+	PRIMARY KEY (stream, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_offsets IS
 'Position of each stream in each partition. Moves forward in the transaction that stores the rows, by compare-and-set; rows of a dropped stream stay, so that a new stream of that name can go on there.';
@@ -139,29 +139,29 @@ COMMENT ON COLUMN fluct.stream_offsets.witness_time IS 'Kafka''s time of that me
 COMMENT ON COLUMN fluct.stream_offsets.witness_crc IS 'CRC-32C of its key and value';
 
 CREATE TABLE fluct.dead_letters (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    stream text NOT NULL,
-    topic text NOT NULL,
-    partition int NOT NULL,
-    "offset" bigint NOT NULL,
-    key bytea,
-    headers jsonb,
-    value bytea,
-    message_time timestamptz,
-    reason text NOT NULL,
-    sqlstate text,
-    detail text,
-    path text,
-    status text NOT NULL DEFAULT 'open'
-        CHECK (status IN ('open', 'retried', 'discarded')),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    closed_at timestamptz,
-    closed_by text,
-    close_reason text,
-    retried_value bytea
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	stream text NOT NULL,
+	topic text NOT NULL,
+	partition int NOT NULL,
+	"offset" bigint NOT NULL,
+	key bytea,
+	headers jsonb,
+	value bytea,
+	message_time timestamptz,
+	reason text NOT NULL,
+	sqlstate text,
+	detail text,
+	path text,
+	status text NOT NULL DEFAULT 'open'
+		CHECK (status IN ('open', 'retried', 'discarded')),
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	closed_at timestamptz,
+	closed_by text,
+	close_reason text,
+	retried_value bytea
 );
 CREATE INDEX dead_letters_open_idx ON fluct.dead_letters (stream, created_at)
-    WHERE status = 'open';
+	WHERE status = 'open';
 COMMENT ON TABLE fluct.dead_letters IS
 'Messages that can never be stored as they are, with the reason. Written in the transaction that moves the offset past them.';
 COMMENT ON COLUMN fluct.dead_letters.id IS 'number, for retry_dead_letters and discard_dead_letters';
@@ -185,15 +185,15 @@ COMMENT ON COLUMN fluct.dead_letters.close_reason IS 'the words given to discard
 COMMENT ON COLUMN fluct.dead_letters.retried_value IS 'corrected value that was stored in place of the original';
 
 CREATE TABLE fluct.gaps (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    stream text NOT NULL,
-    topic text NOT NULL,
-    partition int NOT NULL,
-    from_offset bigint NOT NULL,
-    to_offset bigint NOT NULL,
-    reason text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CHECK (from_offset < to_offset)
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	stream text NOT NULL,
+	topic text NOT NULL,
+	partition int NOT NULL,
+	from_offset bigint NOT NULL,
+	to_offset bigint NOT NULL,
+	reason text NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CHECK (from_offset < to_offset)
 );
 COMMENT ON TABLE fluct.gaps IS
 'Intervals of offsets [from_offset, to_offset) that a stream went past without having them: Kafka had deleted them, or a person skipped them.';

@@ -22,7 +22,7 @@ COMMENT ON FUNCTION fluct.kafka_options_validator(text[], oid) IS
 'Checks the options of servers and user mappings of fluct_kafka: an allow-list of librdkafka''s names with _ for . and a syntax for each value.';
 
 CREATE FOREIGN DATA WRAPPER fluct_kafka
-    NO HANDLER VALIDATOR fluct.kafka_options_validator;
+	NO HANDLER VALIDATOR fluct.kafka_options_validator;
 COMMENT ON FOREIGN DATA WRAPPER fluct_kafka IS
 'Connections to Kafka: CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092''). It has no foreign tables.';
 
@@ -32,26 +32,26 @@ CREATE FUNCTION fluct._keep_servers_of_streams() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    used record;
+	used record;
 BEGIN
-    SELECT s.name, s.server INTO used
-    FROM pg_event_trigger_dropped_objects() d
-    JOIN fluct.streams s ON s.server = d.object_name
-        OR quote_ident(s.server) = d.object_identity
-    WHERE d.object_type = 'server'
-        AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server)
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'dependent_objects_still_exist',
-            MESSAGE = format('server "%s" is used by stream "%s"', used.server, used.name),
-            HINT = format('SELECT fluct.drop_stream(%L);', used.name);
-    END IF;
+	SELECT s.name, s.server INTO used
+	FROM pg_event_trigger_dropped_objects() d
+	JOIN fluct.streams s ON s.server = d.object_name
+		OR quote_ident(s.server) = d.object_identity
+	WHERE d.object_type = 'server'
+		AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server)
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'dependent_objects_still_exist',
+			MESSAGE = format('server "%s" is used by stream "%s"', used.server, used.name),
+			HINT = format('SELECT fluct.drop_stream(%L);', used.name);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._keep_servers_of_streams() IS
 'Event trigger: refuses DROP SERVER while a stream uses the server.';
 
 CREATE EVENT TRIGGER fluct_keep_servers ON sql_drop
-    WHEN TAG IN ('DROP SERVER')
-    EXECUTE FUNCTION fluct._keep_servers_of_streams();
+	WHEN TAG IN ('DROP SERVER')
+	EXECUTE FUNCTION fluct._keep_servers_of_streams();

@@ -5,54 +5,54 @@ CREATE FUNCTION fluct._as_text(bytes bytea) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    start bytea := substr(bytes, 1, 400);
+	start bytea := substr(bytes, 1, 400);
 BEGIN
-    -- a character cut in two at the end is not the message's fault
-    FOR cut IN 0 .. 3 LOOP
-        BEGIN
-            RETURN convert_from(substr(start, 1, length(start) - cut), 'UTF8');
-        EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
-            CONTINUE;
-        END;
-    END LOOP;
-    RETURN encode(start, 'escape');
+	-- a character cut in two at the end is not the message's fault
+	FOR cut IN 0 .. 3 LOOP
+		BEGIN
+			RETURN convert_from(substr(start, 1, length(start) - cut), 'UTF8');
+		EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+			CONTINUE;
+		END;
+	END LOOP;
+	RETURN encode(start, 'escape');
 END
 $$;
 COMMENT ON FUNCTION fluct._as_text(bytea) IS
 'The first bytes of a message as text; those that are not UTF-8 as \nnn.';
 
 CREATE FUNCTION fluct.discard_dead_letters(ids bigint[], reason text,
-    OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
+	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.discard_dead_letters(bigint[], text) IS
 'Closes dead letters without storing them; NULL ids = all open ones of the caller''s streams. They stay in fluct.dead_letters with the reason and who gave it.';
 
 CREATE FUNCTION fluct._discard_dead_letters(ids bigint[], reason text,
-    OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
+	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    closer name := pg_get_userbyid(fluct._caller());
+	closer name := pg_get_userbyid(fluct._caller());
 BEGIN
-    IF _discard_dead_letters.reason IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'a dead letter is discarded for a reason',
-            HINT = 'SELECT * FROM fluct.discard_dead_letters(ids, ''why'');';
-    END IF;
-    PERFORM fluct._own_stream(mine.stream)
-    FROM (SELECT DISTINCT d.stream FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream
-          WHERE d.id = ANY (_discard_dead_letters.ids)) mine;
-    RETURN QUERY
-    UPDATE fluct.dead_letters d SET status = 'discarded', closed_at = clock_timestamp(),
-        closed_by = closer, close_reason = _discard_dead_letters.reason
-    WHERE d.status = 'open'
-        AND CASE WHEN _discard_dead_letters.ids IS NOT NULL THEN d.id = ANY (_discard_dead_letters.ids)
-            ELSE d.stream IN (SELECT s.name FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner
-                              WHERE pg_has_role(fluct._caller(), r.oid, 'MEMBER')) END
-    RETURNING d.id, d.status, d.close_reason, d.reason;
+	IF _discard_dead_letters.reason IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'a dead letter is discarded for a reason',
+			HINT = 'SELECT * FROM fluct.discard_dead_letters(ids, ''why'');';
+	END IF;
+	PERFORM fluct._own_stream(mine.stream)
+	FROM (SELECT DISTINCT d.stream FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream
+		  WHERE d.id = ANY (_discard_dead_letters.ids)) mine;
+	RETURN QUERY
+	UPDATE fluct.dead_letters d SET status = 'discarded', closed_at = clock_timestamp(),
+		closed_by = closer, close_reason = _discard_dead_letters.reason
+	WHERE d.status = 'open'
+		AND CASE WHEN _discard_dead_letters.ids IS NOT NULL THEN d.id = ANY (_discard_dead_letters.ids)
+			ELSE d.stream IN (SELECT s.name FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner
+							  WHERE pg_has_role(fluct._caller(), r.oid, 'MEMBER')) END
+	RETURNING d.id, d.status, d.close_reason, d.reason;
 END
 $$;
 COMMENT ON FUNCTION fluct._discard_dead_letters(bigint[], text) IS
@@ -65,61 +65,61 @@ COMMENT ON FUNCTION fluct._retry(text, bigint[], text) IS
 'Stores open dead letters of a stream as the stream would now, as its owner; says of each: stored, duplicate or refused.';
 
 CREATE FUNCTION fluct.retry_dead_letters(ids bigint[] DEFAULT NULL, stream text DEFAULT NULL, value text DEFAULT NULL,
-    OUT id bigint, OUT status text, OUT reason text, OUT detail text)
+	OUT id bigint, OUT status text, OUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.retry_dead_letters(bigint[], text, text) IS
 'Stores dead letters again, as the stream would now: NULL ids = all open ones (of the stream, if it is given). value is corrected text in place of the message, for exactly one id; the original is kept. Each is stored once: status retried, or open with the reason of today. Errors: insufficient_privilege, undefined_object.';
 
 CREATE FUNCTION fluct._retry_dead_letters(ids bigint[], stream text, value text,
-    OUT id bigint, OUT status text, OUT reason text, OUT detail text)
+	OUT id bigint, OUT status text, OUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    caller oid := fluct._caller();
-    mine record;
-    r record;
+	caller oid := fluct._caller();
+	mine record;
+	r record;
 BEGIN
-    IF _retry_dead_letters.value IS NOT NULL AND coalesce(cardinality(_retry_dead_letters.ids), 0) <> 1 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'a corrected value is for exactly one dead letter',
-            HINT = 'SELECT * FROM fluct.retry_dead_letters(ARRAY[id], value => ''...'');';
-    END IF;
-    IF _retry_dead_letters.stream IS NOT NULL THEN
-        PERFORM fluct._own_stream(_retry_dead_letters.stream);
-    END IF;
-    FOR mine IN
-        SELECT d.stream AS name, array_agg(d.id) AS ids
-        FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream
-        WHERE d.status = 'open'
-            AND (_retry_dead_letters.ids IS NULL OR d.id = ANY (_retry_dead_letters.ids))
-            AND (_retry_dead_letters.stream IS NULL OR d.stream = _retry_dead_letters.stream)
-            AND (_retry_dead_letters.ids IS NOT NULL OR EXISTS (
-                SELECT FROM pg_roles o WHERE o.rolname = s.owner AND pg_has_role(caller, o.oid, 'MEMBER')))
-        GROUP BY d.stream ORDER BY d.stream
-    LOOP
-        PERFORM fluct._own_stream(mine.name);
-        FOR r IN SELECT * FROM fluct._retry(mine.name, mine.ids, _retry_dead_letters.value) LOOP
-            IF r.outcome = 'refused' THEN
-                UPDATE fluct.dead_letters d SET reason = r.reason, sqlstate = r.sqlstate,
-                    path = nullif(r.path, ''), detail = r.detail
-                WHERE d.id = r.id AND _retry_dead_letters.value IS NULL;
-            ELSE
-                UPDATE fluct.dead_letters d SET status = 'retried', closed_at = clock_timestamp(),
-                    closed_by = pg_get_userbyid(caller),
-                    retried_value = convert_to(_retry_dead_letters.value, 'UTF8')
-                WHERE d.id = r.id;
-            END IF;
-            id := r.id;
-            status := CASE r.outcome WHEN 'refused' THEN 'open' ELSE 'retried' END;
-            reason := r.reason;
-            detail := CASE r.outcome WHEN 'duplicate' THEN 'its key was there already'
-                WHEN 'refused' THEN concat_ws(': ', nullif(r.path, ''), r.detail) END;
-            RETURN NEXT;
-        END LOOP;
-    END LOOP;
+	IF _retry_dead_letters.value IS NOT NULL AND coalesce(cardinality(_retry_dead_letters.ids), 0) <> 1 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'a corrected value is for exactly one dead letter',
+			HINT = 'SELECT * FROM fluct.retry_dead_letters(ARRAY[id], value => ''...'');';
+	END IF;
+	IF _retry_dead_letters.stream IS NOT NULL THEN
+		PERFORM fluct._own_stream(_retry_dead_letters.stream);
+	END IF;
+	FOR mine IN
+		SELECT d.stream AS name, array_agg(d.id) AS ids
+		FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream
+		WHERE d.status = 'open'
+			AND (_retry_dead_letters.ids IS NULL OR d.id = ANY (_retry_dead_letters.ids))
+			AND (_retry_dead_letters.stream IS NULL OR d.stream = _retry_dead_letters.stream)
+			AND (_retry_dead_letters.ids IS NOT NULL OR EXISTS (
+				SELECT FROM pg_roles o WHERE o.rolname = s.owner AND pg_has_role(caller, o.oid, 'MEMBER')))
+		GROUP BY d.stream ORDER BY d.stream
+	LOOP
+		PERFORM fluct._own_stream(mine.name);
+		FOR r IN SELECT * FROM fluct._retry(mine.name, mine.ids, _retry_dead_letters.value) LOOP
+			IF r.outcome = 'refused' THEN
+				UPDATE fluct.dead_letters d SET reason = r.reason, sqlstate = r.sqlstate,
+					path = nullif(r.path, ''), detail = r.detail
+				WHERE d.id = r.id AND _retry_dead_letters.value IS NULL;
+			ELSE
+				UPDATE fluct.dead_letters d SET status = 'retried', closed_at = clock_timestamp(),
+					closed_by = pg_get_userbyid(caller),
+					retried_value = convert_to(_retry_dead_letters.value, 'UTF8')
+				WHERE d.id = r.id;
+			END IF;
+			id := r.id;
+			status := CASE r.outcome WHEN 'refused' THEN 'open' ELSE 'retried' END;
+			reason := r.reason;
+			detail := CASE r.outcome WHEN 'duplicate' THEN 'its key was there already'
+				WHEN 'refused' THEN concat_ws(': ', nullif(r.path, ''), r.detail) END;
+			RETURN NEXT;
+		END LOOP;
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION fluct._retry_dead_letters(bigint[], text, text) IS 'retry_dead_letters, as the extension''s owner.';

@@ -11,24 +11,24 @@ GRANT SELECT ON fluct.stat_streams, fluct.stat_partitions, fluct.freshness, fluc
 -- siblings that do the work.
 DO $$
 DECLARE
-    f regprocedure;
+	f regprocedure;
 BEGIN
-    FOR f IN
-        SELECT p.oid FROM pg_catalog.pg_proc p
-        WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
-        UNION ALL
-        SELECT sibling.oid FROM pg_catalog.pg_proc p
-        JOIN pg_catalog.pg_proc sibling ON sibling.pronamespace = p.pronamespace
-            AND sibling.proname = '_' || p.proname AND sibling.proargtypes = p.proargtypes
-        WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
-        UNION ALL
-        SELECT p.oid FROM pg_catalog.pg_proc p
-        WHERE p.pronamespace = 'fluct'::regnamespace
-            AND p.proname IN ('_own_stream', '_ask', '_sync', '_sync_done', '_await_progress',
-                              '_announce_change', '_retry', '_check_rights', '_check_mapping', '_derive_mapping')
-    LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
-    END LOOP;
+	FOR f IN
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
+		UNION ALL
+		SELECT sibling.oid FROM pg_catalog.pg_proc p
+		JOIN pg_catalog.pg_proc sibling ON sibling.pronamespace = p.pronamespace
+			AND sibling.proname = '_' || p.proname AND sibling.proargtypes = p.proargtypes
+		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
+		UNION ALL
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'fluct'::regnamespace
+			AND p.proname IN ('_own_stream', '_ask', '_sync', '_sync_done', '_await_progress',
+							  '_announce_change', '_retry', '_check_rights', '_check_mapping', '_derive_mapping')
+	LOOP
+		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
+	END LOOP;
 END
 $$;
 
@@ -36,13 +36,13 @@ CREATE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    statement text;
+	statement text;
 BEGIN
-    FOREACH statement IN ARRAY grants LOOP
-        statement := format('GRANT %s TO %s;', statement, role);
-        EXECUTE statement;
-        RETURN NEXT statement;
-    END LOOP;
+	FOREACH statement IN ARRAY grants LOOP
+		statement := format('GRANT %s TO %s;', statement, role);
+		EXECUTE statement;
+		RETURN NEXT statement;
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role and returns them.';
@@ -51,13 +51,13 @@ CREATE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()'];
+	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()'];
 BEGIN
-    RETURN QUERY SELECT * FROM fluct._grant(role, grants || (
-        SELECT array_agg('SELECT ON ' || c.oid::regclass ORDER BY c.relname)
-        FROM pg_class c
-        WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-            AND NOT c.relispartition));
+	RETURN QUERY SELECT * FROM fluct._grant(role, grants || (
+		SELECT array_agg('SELECT ON ' || c.oid::regclass ORDER BY c.relname)
+		FROM pg_class c
+		WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+			AND NOT c.relispartition));
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_reader(regrole) IS
@@ -67,19 +67,19 @@ CREATE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY SELECT * FROM fluct._grant(role,
-        ARRAY['CREATE ON SCHEMA fluct', 'USAGE ON FOREIGN DATA WRAPPER fluct_kafka'] || (
-        SELECT array_agg(format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                                p.oid::regprocedure) ORDER BY p.proname)
-        FROM pg_proc p
-        JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-        WHERE p.pronamespace = 'fluct'::regnamespace
-            AND (p.proname !~ '^_' OR p.proname IN (
-                '_known_report', '_save_report', '_cron_settings',
-                '_file_identity', '_read_csv', '_is_loaded', '_record_file', '_lines_span', '_load_lines'))
-            AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
-            AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
-    RETURN QUERY SELECT * FROM fluct.grant_reader(role);
+	RETURN QUERY SELECT * FROM fluct._grant(role,
+		ARRAY['CREATE ON SCHEMA fluct', 'USAGE ON FOREIGN DATA WRAPPER fluct_kafka'] || (
+		SELECT array_agg(format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+								p.oid::regprocedure) ORDER BY p.proname)
+		FROM pg_proc p
+		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		WHERE p.pronamespace = 'fluct'::regnamespace
+			AND (p.proname !~ '^_' OR p.proname IN (
+				'_known_report', '_save_report', '_cron_settings',
+				'_file_identity', '_read_csv', '_is_loaded', '_record_file', '_lines_span', '_load_lines'))
+			AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
+			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
+	RETURN QUERY SELECT * FROM fluct.grant_reader(role);
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS

@@ -18,14 +18,14 @@ COMMENT ON FUNCTION fluct._derive_mapping(regclass) IS
 CREATE FUNCTION fluct._orders_mapping() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb '{
-        "columns": {"order_id": "$.order_id", "customer_id": "$.customer_id",
-                    "amount": "$.amount", "ordered_at": "$.timestamp"},
-        "extra": "extra",
-        "children": [{"target": "fluct.order_lines", "rows": "$.order_lines[*]",
-            "columns": {"order_id": "$.order_id", "ordered_at": "$.timestamp",
-                        "line_number": "#", "product_id": "@.product_id",
-                        "volume": "@.volume", "price": "@.price"}}]}'
+	SELECT jsonb '{
+		"columns": {"order_id": "$.order_id", "customer_id": "$.customer_id",
+					"amount": "$.amount", "ordered_at": "$.timestamp"},
+		"extra": "extra",
+		"children": [{"target": "fluct.order_lines", "rows": "$.order_lines[*]",
+			"columns": {"order_id": "$.order_id", "ordered_at": "$.timestamp",
+						"line_number": "#", "product_id": "@.product_id",
+						"volume": "@.volume", "price": "@.price"}}]}'
 $$;
 COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into fluct.orders has by default.';
@@ -34,28 +34,28 @@ CREATE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    exact := false;
-    IF start_at IS NULL OR start_at = 'earliest' THEN
-        at := -2;
-    ELSIF start_at = 'latest' THEN
-        at := -1;
-    ELSIF start_at ~ '^\s*\{' THEN
-        at := (start_at::jsonb ->> partition::text)::bigint;
-        exact := at IS NOT NULL;
-        at := coalesce(at, -2);
-        IF exact AND at < 0 THEN
-            RAISE invalid_parameter_value;
-        END IF;
-    ELSIF start_at ~ '^\s*-' THEN
-        at := greatest(0, 1000 * extract(epoch FROM clock_timestamp() + start_at::interval))::bigint;
-    ELSE
-        at := greatest(0, ceil(1000 * extract(epoch FROM start_at::timestamptz)))::bigint;
-    END IF;
+	exact := false;
+	IF start_at IS NULL OR start_at = 'earliest' THEN
+		at := -2;
+	ELSIF start_at = 'latest' THEN
+		at := -1;
+	ELSIF start_at ~ '^\s*\{' THEN
+		at := (start_at::jsonb ->> partition::text)::bigint;
+		exact := at IS NOT NULL;
+		at := coalesce(at, -2);
+		IF exact AND at < 0 THEN
+			RAISE invalid_parameter_value;
+		END IF;
+	ELSIF start_at ~ '^\s*-' THEN
+		at := greatest(0, 1000 * extract(epoch FROM clock_timestamp() + start_at::interval))::bigint;
+	ELSE
+		at := greatest(0, ceil(1000 * extract(epoch FROM start_at::timestamptz)))::bigint;
+	END IF;
 EXCEPTION WHEN data_exception THEN
-    RAISE EXCEPTION USING
-        ERRCODE = 'invalid_parameter_value',
-        MESSAGE = format('start_at can''t be "%s"', start_at),
-        HINT = 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}''.';
+	RAISE EXCEPTION USING
+		ERRCODE = 'invalid_parameter_value',
+		MESSAGE = format('start_at can''t be "%s"', start_at),
+		HINT = 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}''.';
 END
 $$;
 COMMENT ON FUNCTION fluct._start_of(text, int) IS
@@ -66,11 +66,11 @@ CREATE FUNCTION fluct._normal_start(start_at text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM fluct._start_of(start_at, 0);
-    IF start_at IS NULL OR start_at IN ('earliest', 'latest') OR start_at ~ '^\s*[-{]' THEN
-        RETURN start_at;
-    END IF;
-    RETURN to_char(start_at::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+	PERFORM fluct._start_of(start_at, 0);
+	IF start_at IS NULL OR start_at IN ('earliest', 'latest') OR start_at ~ '^\s*[-{]' THEN
+		RETURN start_at;
+	END IF;
+	RETURN to_char(start_at::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 END
 $$;
 COMMENT ON FUNCTION fluct._normal_start(text) IS
@@ -81,42 +81,42 @@ RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    role name := pg_get_userbyid(caller);
-    target text;
-    needed text[];
-    need text;
+	role name := pg_get_userbyid(caller);
+	target text;
+	needed text[];
+	need text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_foreign_server s
-                   JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-                   WHERE s.srvname = server AND w.fdwname = 'fluct_kafka') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = format('there is no server "%s" of the wrapper fluct_kafka', server),
-            HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092'');', server);
-    END IF;
-    IF NOT has_server_privilege(caller, server, 'USAGE') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('role "%s" may not use server "%s"', role, server),
-            HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
-    END IF;
-    FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
-        target := coalesce(targets[i], 'fluct.raw_messages');
-        needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
-                       WHEN on_conflict = 'update' AND i <= cardinality(targets) THEN '{INSERT,SELECT,DELETE}'
-                       WHEN on_conflict = 'nothing' AND i = 1 THEN '{INSERT,SELECT}'
-                       ELSE '{INSERT}' END;
-        FOREACH need IN ARRAY needed LOOP
-            IF NOT (CASE WHEN need = 'DELETE' THEN has_table_privilege(caller, target, need)
-                         ELSE has_any_column_privilege(caller, target, need) END) THEN
-                RAISE EXCEPTION USING
-                    ERRCODE = 'insufficient_privilege',
-                    MESSAGE = format('role "%s" has no right to %s on %s', role, need, target),
-                    DETAIL = 'A stream writes with the rights of the role that creates it.',
-                    HINT = format('GRANT %s ON %s TO %I;', array_to_string(needed, ', '), target, role);
-            END IF;
-        END LOOP;
-    END LOOP;
+	IF NOT EXISTS (SELECT FROM pg_foreign_server s
+				   JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+				   WHERE s.srvname = server AND w.fdwname = 'fluct_kafka') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no server "%s" of the wrapper fluct_kafka', server),
+			HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092'');', server);
+	END IF;
+	IF NOT has_server_privilege(caller, server, 'USAGE') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('role "%s" may not use server "%s"', role, server),
+			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
+	END IF;
+	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
+		target := coalesce(targets[i], 'fluct.raw_messages');
+		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
+					   WHEN on_conflict = 'update' AND i <= cardinality(targets) THEN '{INSERT,SELECT,DELETE}'
+					   WHEN on_conflict = 'nothing' AND i = 1 THEN '{INSERT,SELECT}'
+					   ELSE '{INSERT}' END;
+		FOREACH need IN ARRAY needed LOOP
+			IF NOT (CASE WHEN need = 'DELETE' THEN has_table_privilege(caller, target, need)
+						 ELSE has_any_column_privilege(caller, target, need) END) THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'insufficient_privilege',
+					MESSAGE = format('role "%s" has no right to %s on %s', role, need, target),
+					DETAIL = 'A stream writes with the rights of the role that creates it.',
+					HINT = format('GRANT %s ON %s TO %I;', array_to_string(needed, ', '), target, role);
+			END IF;
+		END LOOP;
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean) IS
@@ -125,93 +125,93 @@ COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean) IS
 -- ----- create -----
 
 CREATE FUNCTION fluct.create_stream(
-    name text, server text, topic text,
-    target regclass DEFAULT NULL,
-    mapping jsonb DEFAULT NULL,
-    on_conflict text DEFAULT 'nothing',
-    start_at text DEFAULT NULL,
-    on_bad_message text DEFAULT 'dead_letter',
-    on_data_loss text DEFAULT 'fail',
-    max_dead_letters int DEFAULT 1000,
-    error_window interval DEFAULT '1 hour',
-    batch_size int DEFAULT 1000,
-    batch_bytes bigint DEFAULT 8388608,
-    batch_interval interval DEFAULT '100 ms',
-    workers int DEFAULT 1,
-    keep_raw boolean DEFAULT true,
-    partitions int[] DEFAULT NULL,
-    start boolean DEFAULT false)
+	name text, server text, topic text,
+	target regclass DEFAULT NULL,
+	mapping jsonb DEFAULT NULL,
+	on_conflict text DEFAULT 'nothing',
+	start_at text DEFAULT NULL,
+	on_bad_message text DEFAULT 'dead_letter',
+	on_data_loss text DEFAULT 'fail',
+	max_dead_letters int DEFAULT 1000,
+	error_window interval DEFAULT '1 hour',
+	batch_size int DEFAULT 1000,
+	batch_bytes bigint DEFAULT 8388608,
+	batch_interval interval DEFAULT '100 ms',
+	workers int DEFAULT 1,
+	keep_raw boolean DEFAULT true,
+	partitions int[] DEFAULT NULL,
+	start boolean DEFAULT false)
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
 'Declares a stream: a Kafka topic consumed into a table (default fluct.orders) exactly once. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
 
 CREATE FUNCTION fluct._create_stream(
-    name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
-    start_at text, on_bad_message text, on_data_loss text, max_dead_letters int,
-    error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
-    workers int, keep_raw boolean, partitions int[], start boolean)
+	name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
+	start_at text, on_bad_message text, on_data_loss text, max_dead_letters int,
+	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
+	workers int, keep_raw boolean, partitions int[], start boolean)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    caller oid := fluct._caller();
-    owner name := pg_get_userbyid(caller);
-    whole jsonb := mapping;
-    kept record;
+	caller oid := fluct._caller();
+	owner name := pg_get_userbyid(caller);
+	whole jsonb := mapping;
+	kept record;
 BEGIN
-    IF name IS NULL OR server IS NULL OR topic IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-            MESSAGE = 'a stream needs a name, a server and a topic';
-    END IF;
-    IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_name',
-            MESSAGE = format('a stream can''t be named "%s"', name),
-            HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
-    END IF;
-    IF EXISTS (SELECT FROM fluct.streams s WHERE s.name = _create_stream.name) THEN
-        RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = format('stream "%s" already exists', name),
-            HINT = 'fluct.alter_stream() changes it, fluct.drop_stream() drops it.';
-    END IF;
-    IF getdatabaseencoding() <> 'UTF8' THEN
-        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-            MESSAGE = format('streams need a database with the encoding UTF8, and this one has %s', getdatabaseencoding());
-    END IF;
-    IF target IS NULL OR keep_raw THEN
-        PERFORM fluct._require_tables();
-    END IF;
-    target := coalesce(target, to_regclass('fluct.orders'));
-    IF whole IS NULL AND target = to_regclass('fluct.orders') THEN
-        whole := fluct._orders_mapping();
-    ELSIF whole IS NULL THEN
-        whole := fluct._derive_mapping(target);
-        RAISE NOTICE 'mapping of stream "%": %', name, whole;
-    END IF;
-    PERFORM fluct._check_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
-                                 batch_size, batch_bytes, batch_interval, workers, partitions);
-    PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller), on_conflict, keep_raw);
-    SELECT count(*) AS partitions, min(o.topic) AS topic INTO kept
-    FROM fluct.stream_offsets o WHERE o.stream = name;
-    IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.topic <> topic) THEN
-        DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
-    ELSIF kept.partitions > 0 THEN
-        RAISE NOTICE 'stream "%" goes on where the dropped stream of that name stood', name
-            USING HINT = 'Give start_at to begin elsewhere.';
-    END IF;
-    INSERT INTO fluct.streams (name, owner, server, topic, target, mapping, on_conflict, start_at,
-        on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-        batch_interval, workers, keep_raw, partitions)
-    VALUES (name, owner, server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
-        on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-        batch_interval, workers, keep_raw, partitions);
-    DELETE FROM fluct.stream_states st WHERE st.stream = name;
-    IF start THEN
-        PERFORM fluct._start_stream(name);
-        RETURN format('stream "%s" created and started; SELECT * FROM fluct.stat_streams; shows it', name);
-    END IF;
-    RETURN format('stream "%s" created; SELECT fluct.start_stream(%L); starts it', name, name);
+	IF name IS NULL OR server IS NULL OR topic IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'a stream needs a name, a server and a topic';
+	END IF;
+	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
+			MESSAGE = format('a stream can''t be named "%s"', name),
+			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
+	END IF;
+	IF EXISTS (SELECT FROM fluct.streams s WHERE s.name = _create_stream.name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+			MESSAGE = format('stream "%s" already exists', name),
+			HINT = 'fluct.alter_stream() changes it, fluct.drop_stream() drops it.';
+	END IF;
+	IF getdatabaseencoding() <> 'UTF8' THEN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('streams need a database with the encoding UTF8, and this one has %s', getdatabaseencoding());
+	END IF;
+	IF target IS NULL OR keep_raw THEN
+		PERFORM fluct._require_tables();
+	END IF;
+	target := coalesce(target, to_regclass('fluct.orders'));
+	IF whole IS NULL AND target = to_regclass('fluct.orders') THEN
+		whole := fluct._orders_mapping();
+	ELSIF whole IS NULL THEN
+		whole := fluct._derive_mapping(target);
+		RAISE NOTICE 'mapping of stream "%": %', name, whole;
+	END IF;
+	PERFORM fluct._check_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
+								 batch_size, batch_bytes, batch_interval, workers, partitions);
+	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller), on_conflict, keep_raw);
+	SELECT count(*) AS partitions, min(o.topic) AS topic INTO kept
+	FROM fluct.stream_offsets o WHERE o.stream = name;
+	IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.topic <> topic) THEN
+		DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
+	ELSIF kept.partitions > 0 THEN
+		RAISE NOTICE 'stream "%" goes on where the dropped stream of that name stood', name
+			USING HINT = 'Give start_at to begin elsewhere.';
+	END IF;
+	INSERT INTO fluct.streams (name, owner, server, topic, target, mapping, on_conflict, start_at,
+		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
+		batch_interval, workers, keep_raw, partitions)
+	VALUES (name, owner, server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
+		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
+		batch_interval, workers, keep_raw, partitions);
+	DELETE FROM fluct.stream_states st WHERE st.stream = name;
+	IF start THEN
+		PERFORM fluct._start_stream(name);
+		RETURN format('stream "%s" created and started; SELECT * FROM fluct.stat_streams; shows it', name);
+	END IF;
+	RETURN format('stream "%s" created; SELECT fluct.start_stream(%L); starts it', name, name);
 END
 $$;
 COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
@@ -220,37 +220,37 @@ COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text
 CREATE FUNCTION fluct._qualified(rel regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('%I.%I', n.nspname, c.relname)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = rel
+	SELECT format('%I.%I', n.nspname, c.relname)
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = rel
 $$;
 COMMENT ON FUNCTION fluct._qualified(regclass) IS 'The name of a relation with its schema, quoted where needed.';
 
 CREATE FUNCTION fluct._check_options(
-    on_conflict text, on_bad_message text, on_data_loss text, max_dead_letters int,
-    error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
-    workers int, partitions int[])
+	on_conflict text, on_bad_message text, on_data_loss text, max_dead_letters int,
+	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
+	workers int, partitions int[])
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    wrong text;
+	wrong text;
 BEGIN
-    wrong := CASE
-        WHEN on_conflict NOT IN ('nothing', 'error', 'update') THEN 'on_conflict is nothing, error or update'
-        WHEN on_bad_message NOT IN ('dead_letter', 'fail') THEN 'on_bad_message is dead_letter or fail'
-        WHEN on_data_loss NOT IN ('fail', 'skip') THEN 'on_data_loss is fail or skip'
-        WHEN max_dead_letters < 0 THEN 'max_dead_letters is at least 0'
-        WHEN error_window <= '0' THEN 'error_window is longer than 0'
-        WHEN batch_size NOT BETWEEN 1 AND 100000 THEN 'batch_size is from 1 to 100000 messages'
-        WHEN batch_bytes NOT BETWEEN 1024 AND 268435456 THEN 'batch_bytes is from 1024 to 268435456 bytes'
-        WHEN batch_interval NOT BETWEEN '0' AND '1 minute' THEN 'batch_interval is from 0 to 1 minute'
-        WHEN workers NOT BETWEEN 1 AND 64 THEN 'workers is from 1 to 64'
-        WHEN partitions = '{}' OR 0 > ANY (partitions) OR array_position(partitions, NULL) IS NOT NULL
-            THEN 'partitions is a list of numbers from 0, or NULL for all'
-    END;
-    IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong;
-    END IF;
+	wrong := CASE
+		WHEN on_conflict NOT IN ('nothing', 'error', 'update') THEN 'on_conflict is nothing, error or update'
+		WHEN on_bad_message NOT IN ('dead_letter', 'fail') THEN 'on_bad_message is dead_letter or fail'
+		WHEN on_data_loss NOT IN ('fail', 'skip') THEN 'on_data_loss is fail or skip'
+		WHEN max_dead_letters < 0 THEN 'max_dead_letters is at least 0'
+		WHEN error_window <= '0' THEN 'error_window is longer than 0'
+		WHEN batch_size NOT BETWEEN 1 AND 100000 THEN 'batch_size is from 1 to 100000 messages'
+		WHEN batch_bytes NOT BETWEEN 1024 AND 268435456 THEN 'batch_bytes is from 1024 to 268435456 bytes'
+		WHEN batch_interval NOT BETWEEN '0' AND '1 minute' THEN 'batch_interval is from 0 to 1 minute'
+		WHEN workers NOT BETWEEN 1 AND 64 THEN 'workers is from 1 to 64'
+		WHEN partitions = '{}' OR 0 > ANY (partitions) OR array_position(partitions, NULL) IS NOT NULL
+			THEN 'partitions is a list of numbers from 0, or NULL for all'
+	END;
+	IF wrong IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong;
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_options(text, text, text, int, interval, int, bigint, interval, int, int[]) IS
@@ -262,27 +262,27 @@ CREATE FUNCTION fluct._own_stream(name text, lock boolean DEFAULT true) RETURNS 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    stream fluct.streams;
-    caller oid := fluct._caller();
+	stream fluct.streams;
+	caller oid := fluct._caller();
 BEGIN
-    IF lock THEN
-        PERFORM FROM fluct.streams s WHERE s.name = _own_stream.name FOR UPDATE;
-    END IF;
-    SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('there is no stream "%s"', name),
-            HINT = coalesce('There are: ' || (SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM fluct.streams s),
-                            'SELECT fluct.create_stream(...) makes one.');
-    END IF;
-    IF (SELECT rolsuper FROM pg_roles WHERE oid = caller) THEN
-        RETURN stream;
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = stream.owner AND pg_has_role(caller, r.oid, 'MEMBER')) THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
-            MESSAGE = format('stream "%s" belongs to role "%s"', name, stream.owner);
-    END IF;
-    RETURN stream;
+	IF lock THEN
+		PERFORM FROM fluct.streams s WHERE s.name = _own_stream.name FOR UPDATE;
+	END IF;
+	SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('there is no stream "%s"', name),
+			HINT = coalesce('There are: ' || (SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM fluct.streams s),
+							'SELECT fluct.create_stream(...) makes one.');
+	END IF;
+	IF (SELECT rolsuper FROM pg_roles WHERE oid = caller) THEN
+		RETURN stream;
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = stream.owner AND pg_has_role(caller, r.oid, 'MEMBER')) THEN
+		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('stream "%s" belongs to role "%s"', name, stream.owner);
+	END IF;
+	RETURN stream;
 END
 $$;
 COMMENT ON FUNCTION fluct._own_stream(text, boolean) IS
@@ -291,67 +291,67 @@ COMMENT ON FUNCTION fluct._own_stream(text, boolean) IS
 -- ----- alter -----
 
 CREATE FUNCTION fluct.alter_stream(
-    name text,
-    server text DEFAULT NULL,
-    mapping jsonb DEFAULT NULL,
-    on_conflict text DEFAULT NULL,
-    start_at text DEFAULT NULL,
-    on_bad_message text DEFAULT NULL,
-    on_data_loss text DEFAULT NULL,
-    max_dead_letters int DEFAULT NULL,
-    error_window interval DEFAULT NULL,
-    batch_size int DEFAULT NULL,
-    batch_bytes bigint DEFAULT NULL,
-    batch_interval interval DEFAULT NULL,
-    workers int DEFAULT NULL,
-    keep_raw boolean DEFAULT NULL,
-    partitions int[] DEFAULT NULL)
+	name text,
+	server text DEFAULT NULL,
+	mapping jsonb DEFAULT NULL,
+	on_conflict text DEFAULT NULL,
+	start_at text DEFAULT NULL,
+	on_bad_message text DEFAULT NULL,
+	on_data_loss text DEFAULT NULL,
+	max_dead_letters int DEFAULT NULL,
+	error_window interval DEFAULT NULL,
+	batch_size int DEFAULT NULL,
+	batch_bytes bigint DEFAULT NULL,
+	batch_interval interval DEFAULT NULL,
+	workers int DEFAULT NULL,
+	keep_raw boolean DEFAULT NULL,
+	partitions int[] DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
 'Changes a stream; what is not given stays. A running stream takes the change up at its next batch by itself. start_at only before the first start. Errors: as create_stream.';
 
 CREATE FUNCTION fluct._alter_stream(
-    name text, server text, mapping jsonb, on_conflict text, start_at text, on_bad_message text,
-    on_data_loss text, max_dead_letters int, error_window interval, batch_size int,
-    batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[])
+	name text, server text, mapping jsonb, on_conflict text, start_at text, on_bad_message text,
+	on_data_loss text, max_dead_letters int, error_window interval, batch_size int,
+	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    s fluct.streams := fluct._own_stream(name);
-    owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
+	s fluct.streams := fluct._own_stream(name);
+	owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
 BEGIN
-    IF start_at IS NOT NULL AND EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name) THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('stream "%s" has a position already', name),
-            HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
-    END IF;
-    PERFORM fluct._check_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
-                                 batch_size, batch_bytes, batch_interval, workers, partitions);
-    PERFORM fluct._check_rights(owner, coalesce(server, s.server),
-        fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
-        coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw));
-    UPDATE fluct.streams t SET
-        server = coalesce(server, t.server),
-        mapping = coalesce(mapping, t.mapping),
-        on_conflict = coalesce(on_conflict, t.on_conflict),
-        start_at = coalesce(fluct._normal_start(start_at), t.start_at),
-        on_bad_message = coalesce(on_bad_message, t.on_bad_message),
-        on_data_loss = coalesce(on_data_loss, t.on_data_loss),
-        max_dead_letters = coalesce(max_dead_letters, t.max_dead_letters),
-        error_window = coalesce(error_window, t.error_window),
-        batch_size = coalesce(batch_size, t.batch_size),
-        batch_bytes = coalesce(batch_bytes, t.batch_bytes),
-        batch_interval = coalesce(batch_interval, t.batch_interval),
-        workers = coalesce(workers, t.workers),
-        keep_raw = coalesce(keep_raw, t.keep_raw),
-        partitions = coalesce(partitions, t.partitions),
-        version = t.version + 1,
-        changed_at = clock_timestamp()
-    WHERE t.name = s.name;
-    PERFORM fluct._announce_change();
+	IF start_at IS NOT NULL AND EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('stream "%s" has a position already', name),
+			HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
+	END IF;
+	PERFORM fluct._check_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
+								 batch_size, batch_bytes, batch_interval, workers, partitions);
+	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
+		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
+		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw));
+	UPDATE fluct.streams t SET
+		server = coalesce(server, t.server),
+		mapping = coalesce(mapping, t.mapping),
+		on_conflict = coalesce(on_conflict, t.on_conflict),
+		start_at = coalesce(fluct._normal_start(start_at), t.start_at),
+		on_bad_message = coalesce(on_bad_message, t.on_bad_message),
+		on_data_loss = coalesce(on_data_loss, t.on_data_loss),
+		max_dead_letters = coalesce(max_dead_letters, t.max_dead_letters),
+		error_window = coalesce(error_window, t.error_window),
+		batch_size = coalesce(batch_size, t.batch_size),
+		batch_bytes = coalesce(batch_bytes, t.batch_bytes),
+		batch_interval = coalesce(batch_interval, t.batch_interval),
+		workers = coalesce(workers, t.workers),
+		keep_raw = coalesce(keep_raw, t.keep_raw),
+		partitions = coalesce(partitions, t.partitions),
+		version = t.version + 1,
+		changed_at = clock_timestamp()
+	WHERE t.name = s.name;
+	PERFORM fluct._announce_change();
 END
 $$;
 COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
@@ -361,26 +361,26 @@ CREATE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) R
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    child int;
+	child int;
 BEGIN
-    IF target IS NULL OR target = to_regclass(stream.target) THEN
-        RETURN '{columns}';
-    END IF;
-    SELECT c.n - 1 INTO child
-    FROM jsonb_array_elements(stream.mapping -> 'children') WITH ORDINALITY AS c(value, n)
-    WHERE to_regclass(c.value ->> 'target') = target;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('%s is no target of stream "%s"', target, stream.name);
-    END IF;
-    RETURN ARRAY['children', child::text, 'columns'];
+	IF target IS NULL OR target = to_regclass(stream.target) THEN
+		RETURN '{columns}';
+	END IF;
+	SELECT c.n - 1 INTO child
+	FROM jsonb_array_elements(stream.mapping -> 'children') WITH ORDINALITY AS c(value, n)
+	WHERE to_regclass(c.value ->> 'target') = target;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('%s is no target of stream "%s"', target, stream.name);
+	END IF;
+	RETURN ARRAY['children', child::text, 'columns'];
 END
 $$;
 COMMENT ON FUNCTION fluct._place_in_mapping(fluct.streams, regclass) IS
 'The path of a target''s columns in the stream''s mapping.';
 
 CREATE FUNCTION fluct.map_column(stream text, "column" text, path text, format text DEFAULT NULL,
-    required boolean DEFAULT NULL, target regclass DEFAULT NULL)
+	required boolean DEFAULT NULL, target regclass DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.map_column(text, text, text, text, boolean, regclass) IS
@@ -391,15 +391,15 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s fluct.streams := fluct._own_stream(stream);
-    spec jsonb := to_jsonb(path);
+	s fluct.streams := fluct._own_stream(stream);
+	spec jsonb := to_jsonb(path);
 BEGIN
-    IF format IS NOT NULL OR required IS NOT NULL THEN
-        spec := jsonb_strip_nulls(jsonb_build_object('path', path, 'format', format, 'required', required));
-    END IF;
-    PERFORM fluct._alter_stream(stream, NULL,
-        jsonb_set(s.mapping, fluct._place_in_mapping(s, target) || "column", spec),
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+	IF format IS NOT NULL OR required IS NOT NULL THEN
+		spec := jsonb_strip_nulls(jsonb_build_object('path', path, 'format', format, 'required', required));
+	END IF;
+	PERFORM fluct._alter_stream(stream, NULL,
+		jsonb_set(s.mapping, fluct._place_in_mapping(s, target) || "column", spec),
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._map_column(text, text, text, text, boolean, regclass) IS
@@ -416,15 +416,15 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s fluct.streams := fluct._own_stream(stream);
-    place text[] := fluct._place_in_mapping(s, target) || "column";
+	s fluct.streams := fluct._own_stream(stream);
+	place text[] := fluct._place_in_mapping(s, target) || "column";
 BEGIN
-    IF s.mapping #> place IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_column',
-            MESSAGE = format('stream "%s" maps nothing to column "%s"', stream, "column");
-    END IF;
-    PERFORM fluct._alter_stream(stream, NULL, s.mapping #- place,
-        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+	IF s.mapping #> place IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
+			MESSAGE = format('stream "%s" maps nothing to column "%s"', stream, "column");
+	END IF;
+	PERFORM fluct._alter_stream(stream, NULL, s.mapping #- place,
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._unmap_column(text, text, regclass) IS
@@ -441,31 +441,31 @@ CREATE FUNCTION fluct._start_stream(name text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s fluct.streams := fluct._own_stream(name);
-    present text := current_setting('shared_preload_libraries');
-    database text := current_setting('fluct.database', true);
+	s fluct.streams := fluct._own_stream(name);
+	present text := current_setting('shared_preload_libraries');
+	database text := current_setting('fluct.database', true);
 BEGIN
-    IF NOT fluct._preloaded() THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = 'streams run only when fluct is preloaded',
-            DETAIL = 'fluct is not in shared_preload_libraries.',
-            HINT = format(E'Put these lines in postgresql.conf and restart the server:\nshared_preload_libraries = ''%s''\nfluct.database = ''%s''',
-                concat_ws(',', nullif(present, ''), 'fluct'), current_database());
-    END IF;
-    IF database IS DISTINCT FROM current_database() THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('the streams of database "%s" do not run', current_database()),
-            DETAIL = CASE WHEN database = '' THEN 'fluct.database is empty.'
-                          ELSE format('fluct.database is "%s", and only one database''s streams run.', database) END,
-            HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', current_database());
-    END IF;
-    UPDATE fluct.streams t SET enabled = true, pause_reason = NULL, starts = t.starts + 1,
-        version = t.version + 1, changed_at = clock_timestamp(),
-        system_identifier = (SELECT c.system_identifier::text FROM pg_control_system() c),
-        database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-    WHERE t.name = s.name;
-    PERFORM fluct._announce_change();
-    RETURN 'starting';
+	IF NOT fluct._preloaded() THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'streams run only when fluct is preloaded',
+			DETAIL = 'fluct is not in shared_preload_libraries.',
+			HINT = format(E'Put these lines in postgresql.conf and restart the server:\nshared_preload_libraries = ''%s''\nfluct.database = ''%s''',
+				concat_ws(',', nullif(present, ''), 'fluct'), current_database());
+	END IF;
+	IF database IS DISTINCT FROM current_database() THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('the streams of database "%s" do not run', current_database()),
+			DETAIL = CASE WHEN database = '' THEN 'fluct.database is empty.'
+						  ELSE format('fluct.database is "%s", and only one database''s streams run.', database) END,
+			HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', current_database());
+	END IF;
+	UPDATE fluct.streams t SET enabled = true, pause_reason = NULL, starts = t.starts + 1,
+		version = t.version + 1, changed_at = clock_timestamp(),
+		system_identifier = (SELECT c.system_identifier::text FROM pg_control_system() c),
+		database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+	WHERE t.name = s.name;
+	PERFORM fluct._announce_change();
+	RETURN 'starting';
 END
 $$;
 COMMENT ON FUNCTION fluct._start_stream(text) IS 'start_stream, as the extension''s owner.';
@@ -479,13 +479,13 @@ CREATE FUNCTION fluct._pause_stream(name text, reason text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s fluct.streams := fluct._own_stream(name);
+	s fluct.streams := fluct._own_stream(name);
 BEGIN
-    UPDATE fluct.streams t SET enabled = false, pause_reason = reason,
-        version = t.version + 1, changed_at = clock_timestamp()
-    WHERE t.name = s.name;
-    PERFORM fluct._announce_change();
-    RETURN 'paused';
+	UPDATE fluct.streams t SET enabled = false, pause_reason = reason,
+		version = t.version + 1, changed_at = clock_timestamp()
+	WHERE t.name = s.name;
+	PERFORM fluct._announce_change();
+	RETURN 'paused';
 END
 $$;
 COMMENT ON FUNCTION fluct._pause_stream(text, text) IS 'pause_stream, as the extension''s owner.';
@@ -499,11 +499,11 @@ CREATE FUNCTION fluct._drop_stream(name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s fluct.streams := fluct._own_stream(name);
+	s fluct.streams := fluct._own_stream(name);
 BEGIN
-    DELETE FROM fluct.streams t WHERE t.name = s.name;
-    DELETE FROM fluct.stream_states t WHERE t.stream = s.name;
-    PERFORM fluct._announce_change();
+	DELETE FROM fluct.streams t WHERE t.name = s.name;
+	DELETE FROM fluct.stream_states t WHERE t.stream = s.name;
+	PERFORM fluct._announce_change();
 END
 $$;
 COMMENT ON FUNCTION fluct._drop_stream(text) IS 'drop_stream, as the extension''s owner.';
@@ -534,47 +534,47 @@ CREATE FUNCTION fluct._wait_for_stream(name text, timeout interval) RETURNS bool
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    deadline timestamptz := clock_timestamp() + timeout;
-    tickets bigint[];
-    s record;
-    waiting boolean;
+	deadline timestamptz := clock_timestamp() + timeout;
+	tickets bigint[];
+	s record;
+	waiting boolean;
 BEGIN
-    LOOP
-        SELECT v.state, v.reason, v.detail, t.workers INTO s
-        FROM fluct.stat_streams v JOIN fluct.streams t ON t.name = v.stream
-        WHERE v.stream = _wait_for_stream.name;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-                MESSAGE = format('there is no stream "%s"', name);
-        END IF;
-        IF s.state IN ('paused', 'failed') THEN
-            RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
-                DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
-                HINT = format('SELECT fluct.start_stream(%L);', name);
-        END IF;
-        waiting := false;
-        FOR i IN 0 .. s.workers - 1 LOOP
-            IF tickets[i] = -1 THEN
-                CONTINUE;
-            END IF;
-            IF tickets[i] IS NULL THEN
-                tickets[i] := fluct._sync(name, i);
-            ELSE
-                -- -1: done; NULL, of a worker that is gone: asked again
-                tickets[i] := CASE fluct._sync_done(name, i, tickets[i])
-                    WHEN true THEN -1 WHEN false THEN tickets[i] END;
-            END IF;
-            waiting := waiting OR tickets[i] IS DISTINCT FROM -1;
-        END LOOP;
-        IF NOT waiting THEN
-            RETURN true;
-        END IF;
-        IF clock_timestamp() >= deadline THEN
-            RETURN false;
-        END IF;
-        PERFORM fluct._await_progress(least(100, greatest(1, 1000 * extract(epoch FROM deadline - clock_timestamp())))::int);
-    END LOOP;
+	LOOP
+		SELECT v.state, v.reason, v.detail, t.workers INTO s
+		FROM fluct.stat_streams v JOIN fluct.streams t ON t.name = v.stream
+		WHERE v.stream = _wait_for_stream.name;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+				MESSAGE = format('there is no stream "%s"', name);
+		END IF;
+		IF s.state IN ('paused', 'failed') THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
+				DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
+				HINT = format('SELECT fluct.start_stream(%L);', name);
+		END IF;
+		waiting := false;
+		FOR i IN 0 .. s.workers - 1 LOOP
+			IF tickets[i] = -1 THEN
+				CONTINUE;
+			END IF;
+			IF tickets[i] IS NULL THEN
+				tickets[i] := fluct._sync(name, i);
+			ELSE
+				-- -1: done; NULL, of a worker that is gone: asked again
+				tickets[i] := CASE fluct._sync_done(name, i, tickets[i])
+					WHEN true THEN -1 WHEN false THEN tickets[i] END;
+			END IF;
+			waiting := waiting OR tickets[i] IS DISTINCT FROM -1;
+		END LOOP;
+		IF NOT waiting THEN
+			RETURN true;
+		END IF;
+		IF clock_timestamp() >= deadline THEN
+			RETURN false;
+		END IF;
+		PERFORM fluct._await_progress(least(100, greatest(1, 1000 * extract(epoch FROM deadline - clock_timestamp())))::int);
+	END LOOP;
 END
 $$;
 COMMENT ON FUNCTION fluct._wait_for_stream(text, interval) IS 'wait_for_stream, as the extension''s owner.';

@@ -1,9 +1,9 @@
 -- views.sql: how the streams are doing, without asking a broker.
 
 CREATE FUNCTION fluct._live(
-    OUT stream text, OUT worker int, OUT pid int, OUT state text, OUT reason text,
-    OUT detail text, OUT since timestamptz, OUT data_until timestamptz,
-    OUT lag bigint, OUT rate bigint)
+	OUT stream text, OUT worker int, OUT pid int, OUT state text, OUT reason text,
+	OUT detail text, OUT since timestamptz, OUT data_until timestamptz,
+	OUT lag bigint, OUT rate bigint)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_live';
 COMMENT ON FUNCTION fluct._live() IS
@@ -11,8 +11,8 @@ COMMENT ON FUNCTION fluct._live() IS
 
 CREATE VIEW fluct.stat_partitions AS
 SELECT o.stream, o.topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
-    greatest(o.log_end_offset - o.next_offset, 0) AS lag,
-    o.log_start_offset, o.last_commit
+	greatest(o.log_end_offset - o.next_offset, 0) AS lag,
+	o.log_start_offset, o.last_commit
 FROM fluct.stream_offsets o
 JOIN fluct.streams s ON s.name = o.stream
 ORDER BY o.stream, o.partition;
@@ -31,66 +31,66 @@ COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch w
 -- that runs says, then what one last said.
 CREATE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
-    CASE WHEN NOT s.enabled OR away.true THEN 'paused'
-         WHEN failed.state IS NOT NULL THEN 'failed'
-         ELSE coalesce(live.state, said.state, 'starting') END AS state,
-    CASE WHEN away.true THEN 'restored_elsewhere'
-         WHEN NOT s.enabled THEN s.pause_reason
-         WHEN failed.state IS NOT NULL THEN failed.reason
-         WHEN blocked.by IS NOT NULL THEN 'waiting_for_lock'
-         WHEN live.state IS NOT NULL THEN live.reason
-         WHEN said.state IS NOT NULL THEN said.reason END AS reason,
-    CASE WHEN away.true THEN 'last started in another cluster or database; start_stream goes on here'
-         WHEN NOT s.enabled THEN NULL
-         WHEN failed.state IS NOT NULL THEN failed.detail
-         WHEN blocked.by IS NOT NULL THEN blocked.by
-         WHEN live.state IS NOT NULL THEN live.detail
-         ELSE said.detail END AS detail,
-    CASE WHEN NOT s.enabled OR away.true THEN s.changed_at
-         ELSE coalesce(failed.since, live.since, said.since, s.changed_at) END AS since,
-    live.lag, live.rate, live.pids
+	CASE WHEN NOT s.enabled OR away.true THEN 'paused'
+		 WHEN failed.state IS NOT NULL THEN 'failed'
+		 ELSE coalesce(live.state, said.state, 'starting') END AS state,
+	CASE WHEN away.true THEN 'restored_elsewhere'
+		 WHEN NOT s.enabled THEN s.pause_reason
+		 WHEN failed.state IS NOT NULL THEN failed.reason
+		 WHEN blocked.by IS NOT NULL THEN 'waiting_for_lock'
+		 WHEN live.state IS NOT NULL THEN live.reason
+		 WHEN said.state IS NOT NULL THEN said.reason END AS reason,
+	CASE WHEN away.true THEN 'last started in another cluster or database; start_stream goes on here'
+		 WHEN NOT s.enabled THEN NULL
+		 WHEN failed.state IS NOT NULL THEN failed.detail
+		 WHEN blocked.by IS NOT NULL THEN blocked.by
+		 WHEN live.state IS NOT NULL THEN live.detail
+		 ELSE said.detail END AS detail,
+	CASE WHEN NOT s.enabled OR away.true THEN s.changed_at
+		 ELSE coalesce(failed.since, live.since, said.since, s.changed_at) END AS since,
+	live.lag, live.rate, live.pids
 FROM fluct.streams s
 CROSS JOIN LATERAL (
-    SELECT s.starts > 0 AND (s.system_identifier, s.database_oid) IS DISTINCT FROM
-        ((SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c),
-         (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS "true") away
+	SELECT s.starts > 0 AND (s.system_identifier, s.database_oid) IS DISTINCT FROM
+		((SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c),
+		 (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS "true") away
 LEFT JOIN LATERAL (
-    SELECT st.state, st.reason, st.detail, st.since
-    FROM fluct.stream_states st
-    WHERE st.stream = s.name AND st.starts = s.starts AND st.state = 'failed'
-    ORDER BY st.since LIMIT 1) failed ON true
+	SELECT st.state, st.reason, st.detail, st.since
+	FROM fluct.stream_states st
+	WHERE st.stream = s.name AND st.starts = s.starts AND st.state = 'failed'
+	ORDER BY st.since LIMIT 1) failed ON true
 LEFT JOIN LATERAL (
-    -- the worker that is worst off speaks for the stream
-    SELECT (array_agg(l.state ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS state,
-        (array_agg(l.reason ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS reason,
-        (array_agg(l.detail ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS detail,
-        max(l.since) AS since, sum(l.lag)::bigint AS lag, sum(l.rate)::bigint AS rate,
-        array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids
-    FROM fluct._live() l WHERE l.stream = s.name HAVING count(*) > 0) live ON true
+	-- the worker that is worst off speaks for the stream
+	SELECT (array_agg(l.state ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS state,
+		(array_agg(l.reason ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS reason,
+		(array_agg(l.detail ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS detail,
+		max(l.since) AS since, sum(l.lag)::bigint AS lag, sum(l.rate)::bigint AS rate,
+		array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids
+	FROM fluct._live() l WHERE l.stream = s.name HAVING count(*) > 0) live ON true
 LEFT JOIN LATERAL (
-    SELECT 'blocked by ' || string_agg(DISTINCT format('pid %s', b.pid), ', ') AS by
-    FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true
+	SELECT 'blocked by ' || string_agg(DISTINCT format('pid %s', b.pid), ', ') AS by
+	FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true
 LEFT JOIN LATERAL (
-    SELECT st.state, st.reason, st.detail, st.since
-    FROM fluct.stream_states st
-    WHERE st.stream = s.name AND st.starts = s.starts AND st.state <> 'running'
-    ORDER BY st.since DESC LIMIT 1) said ON true;
+	SELECT st.state, st.reason, st.detail, st.since
+	FROM fluct.stream_states st
+	WHERE st.stream = s.name AND st.starts = s.starts AND st.state <> 'running'
+	ORDER BY st.since DESC LIMIT 1) said ON true;
 COMMENT ON VIEW fluct._stream_state IS 'State of each stream, from what was asked for, what its workers say and what they last said.';
 
 CREATE VIEW fluct.freshness AS
 SELECT v.stream, until.data_until,
-    CASE WHEN until.data_until IS NOT NULL
-        THEN greatest(date_trunc('second', clock_timestamp() - until.data_until), '0') END AS behind,
-    v.state
+	CASE WHEN until.data_until IS NOT NULL
+		THEN greatest(date_trunc('second', clock_timestamp() - until.data_until), '0') END AS behind,
+	v.state
 FROM fluct._stream_state v
 LEFT JOIN LATERAL (
-    -- of the partitions that lag, or of all where that is not known
-    SELECT CASE WHEN v.state = 'running' AND v.lag = 0 THEN clock_timestamp()
-        ELSE coalesce(min(o.last_message_time) FILTER (WHERE o.log_end_offset > o.next_offset),
-                      min(o.last_message_time)) END AS data_until
-    FROM fluct.stream_offsets o
-    WHERE o.stream = v.stream
-    ) until ON true
+	-- of the partitions that lag, or of all where that is not known
+	SELECT CASE WHEN v.state = 'running' AND v.lag = 0 THEN clock_timestamp()
+		ELSE coalesce(min(o.last_message_time) FILTER (WHERE o.log_end_offset > o.next_offset),
+					  min(o.last_message_time)) END AS data_until
+	FROM fluct.stream_offsets o
+	WHERE o.stream = v.stream
+	) until ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.freshness IS
 'Up to when each stream''s data is whole, by Kafka''s time of its messages: now, if all that Kafka holds is committed.';
@@ -101,26 +101,26 @@ COMMENT ON COLUMN fluct.freshness.state IS 'state of the stream';
 
 CREATE VIEW fluct.stat_streams AS
 SELECT v.stream, v.state, v.reason,
-    coalesce(v.lag, sums.lag) AS lag, f.behind,
-    v.rate, sums.messages, sums.duplicates, sums.dead_letters,
-    v.since, v.detail, sums.rows, sums.partitions, sums.tombstones, sums.last_commit,
-    errors.last_error, errors.last_error_at, s.owner, s.server, s.topic, s.target, s.workers, v.pids
+	coalesce(v.lag, sums.lag) AS lag, f.behind,
+	v.rate, sums.messages, sums.duplicates, sums.dead_letters,
+	v.since, v.detail, sums.rows, sums.partitions, sums.tombstones, sums.last_commit,
+	errors.last_error, errors.last_error_at, s.owner, s.server, s.topic, s.target, s.workers, v.pids
 FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 JOIN fluct.freshness f ON f.stream = v.stream
 CROSS JOIN LATERAL (
-    SELECT sum(greatest(o.log_end_offset - o.next_offset, 0))::bigint AS lag,
-        coalesce(sum(o.messages), 0)::bigint AS messages,
-        coalesce(sum(o.duplicates), 0)::bigint AS duplicates,
-        coalesce(sum(o.dead_letters), 0)::bigint AS dead_letters,
-        coalesce(sum(o.tombstones), 0)::bigint AS tombstones,
-        coalesce(sum(o.rows), 0)::bigint AS rows,
-        count(*) AS partitions, max(o.last_commit) AS last_commit
-    FROM fluct.stream_offsets o WHERE o.stream = v.stream) sums
+	SELECT sum(greatest(o.log_end_offset - o.next_offset, 0))::bigint AS lag,
+		coalesce(sum(o.messages), 0)::bigint AS messages,
+		coalesce(sum(o.duplicates), 0)::bigint AS duplicates,
+		coalesce(sum(o.dead_letters), 0)::bigint AS dead_letters,
+		coalesce(sum(o.tombstones), 0)::bigint AS tombstones,
+		coalesce(sum(o.rows), 0)::bigint AS rows,
+		count(*) AS partitions, max(o.last_commit) AS last_commit
+	FROM fluct.stream_offsets o WHERE o.stream = v.stream) sums
 LEFT JOIN LATERAL (
-    SELECT st.last_error, st.last_error_at FROM fluct.stream_states st
-    WHERE st.stream = v.stream AND st.last_error IS NOT NULL
-    ORDER BY st.last_error_at DESC LIMIT 1) errors ON true
+	SELECT st.last_error, st.last_error_at FROM fluct.stream_states st
+	WHERE st.stream = v.stream AND st.last_error IS NOT NULL
+	ORDER BY st.last_error_at DESC LIMIT 1) errors ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.stat_streams IS
 'One row a stream: how it is and what it has done. No broker is asked; lag is as the worker last saw it.';
@@ -150,8 +150,8 @@ COMMENT ON COLUMN fluct.stat_streams.pids IS 'process ids of those that run now'
 
 CREATE VIEW fluct.open_dead_letters AS
 SELECT d.id, format('%s[%s]@%s', d.topic, d.partition, d."offset") AS at,
-    d.reason, d.path, d.detail,
-    left(fluct._as_text(d.value), 80) AS message, d.created_at
+	d.reason, d.path, d.detail,
+	left(fluct._as_text(d.value), 80) AS message, d.created_at
 FROM fluct.dead_letters d
 WHERE d.status = 'open'
 ORDER BY d.id;
@@ -169,9 +169,9 @@ COMMENT ON COLUMN fluct.open_dead_letters.created_at IS 'time of the refusal';
 CREATE FUNCTION fluct._data_until() RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT min(f.data_until)
-    FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
-    WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('fluct.orders')
+	SELECT min(f.data_until)
+	FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
+	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('fluct.orders')
 $$;
 COMMENT ON FUNCTION fluct._data_until() IS
 'Time up to which all streams into fluct.orders are whole; NULL where there is none or nothing is known.';
@@ -179,11 +179,11 @@ COMMENT ON FUNCTION fluct._data_until() IS
 CREATE FUNCTION fluct._source_offsets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_object_agg(t.stream, jsonb_build_object(t.topic, t.positions))
-    FROM (SELECT o.stream, min(o.topic) AS topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
-          FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
-          WHERE to_regclass(s.target) = to_regclass('fluct.orders')
-          GROUP BY o.stream) t
+	SELECT jsonb_object_agg(t.stream, jsonb_build_object(t.topic, t.positions))
+	FROM (SELECT o.stream, min(o.topic) AS topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
+		  FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
+		  WHERE to_regclass(s.target) = to_regclass('fluct.orders')
+		  GROUP BY o.stream) t
 $$;
 COMMENT ON FUNCTION fluct._source_offsets() IS
 'Positions of the streams into fluct.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';
