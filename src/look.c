@@ -158,6 +158,29 @@ resolve_start(const char *start_at)
 	return true;
 }
 
+/*
+ * A log's end may fall back for a moment when its leader changes: only after
+ * three readings is it believed that a position is beyond it.
+ */
+static bool
+confirm_ends(void)
+{
+	for (int reading = 1; reading < 3; reading++)
+	{
+		bool		beyond = false;
+
+		for (int i = 0; i < fluct_subject.npartitions; i++)
+			beyond = beyond ||
+				fluct_subject.next[i] > fluct_subject.end[i].offset;
+		if (!beyond)
+			break;
+		fluct_worker_wait(PGINVALID_SOCKET, RETRY_INTERVAL);
+		if (!ask_offsets(fluct_subject.end, fluct_subject.npartitions))
+			return false;
+	}
+	return true;
+}
+
 bool
 fluct_look_positions(const char *start_at, int *gone)
 {
@@ -180,7 +203,7 @@ fluct_look_positions(const char *start_at, int *gone)
 			*gone = positions[i].partition;
 		else if (fluct_subject.next[positions[i].partition] >= 0)
 			fluct_subject.next[positions[i].partition] = positions[i].next_offset;
-	return true;
+	return confirm_ends();
 }
 
 /* Whether there is nothing more to come of the partitions assigned. */
