@@ -27,6 +27,9 @@ all install:
 	@echo "no $(PG_CONFIG) here: install PostgreSQL's server headers (test/setup does, on Debian)" >&2; exit 1
 endif
 
+# PGXS knows no dependencies on headers.
+$(OBJS): $(wildcard src/*.h)
+
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@

@@ -26,17 +26,12 @@ static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0";
 static const char copy_trailer[] = "\377\377";
 
 #define COPY_HEADER_LEN		19
+#define COPY_TRAILER_LEN	2
 
 /* What CopyFrom reads: header, pieces, trailer. */
-typedef struct Piece
-{
-	const char *data;
-	size_t		len;
-} Piece;
-
 typedef struct Feed
 {
-	Piece	   *pieces;
+	FluctPiece *pieces;
 	int			npieces;
 	int			at;				/* the piece being read */
 	size_t		done;			/* bytes of it that are read */
@@ -51,7 +46,7 @@ read_feed(void *outbuf, int minread, int maxread)
 
 	while (copied < maxread && feed.at < feed.npieces)
 	{
-		Piece	   *piece = &feed.pieces[feed.at];
+		FluctPiece *piece = &feed.pieces[feed.at];
 		size_t		n = Min(piece->len - feed.done, maxread - copied);
 
 		memcpy((char *) outbuf + copied, piece->data + feed.done, n);
@@ -66,8 +61,22 @@ read_feed(void *outbuf, int minread, int maxread)
 	return copied;
 }
 
+/* Adds to the last piece what follows it in memory. */
+static void
+add_piece(FluctPiece *pieces, int *n, const char *data, size_t len)
+{
+	if (*n > 0 && pieces[*n - 1].data + pieces[*n - 1].len == data)
+		pieces[*n - 1].len += len;
+	else
+	{
+		pieces[*n].data = data;
+		pieces[*n].len = len;
+		(*n)++;
+	}
+}
+
 static uint64
-copy_pieces(Oid relid, List *columns, Piece *pieces, int npieces)
+copy_pieces(Oid relid, List *columns, const FluctPiece *pieces, int npieces)
 {
 	List	   *options = list_make2(makeDefElem("format",
 												 (Node *) makeString("binary"), -1),
@@ -80,8 +89,12 @@ copy_pieces(Oid relid, List *columns, Piece *pieces, int npieces)
 
 	(void) addRangeTableEntryForRelation(pstate, rel, RowExclusiveLock,
 										 NULL, false, false);
-	feed.pieces = pieces;
-	feed.npieces = npieces;
+	feed.pieces = palloc(sizeof(FluctPiece) * (npieces + 2));
+	feed.npieces = 0;
+	add_piece(feed.pieces, &feed.npieces, copy_header, COPY_HEADER_LEN);
+	for (int i = 0; i < npieces; i++)
+		add_piece(feed.pieces, &feed.npieces, pieces[i].data, pieces[i].len);
+	add_piece(feed.pieces, &feed.npieces, copy_trailer, COPY_TRAILER_LEN);
 	feed.at = 0;
 	feed.done = 0;
 	state = BeginCopyFrom(pstate, rel, NULL, NULL, false, read_feed, columns,
@@ -117,30 +130,16 @@ column_names(const FluctTarget *target)
 	return names;
 }
 
-/* Adds to the last piece what follows it in memory. */
-static void
-add_piece(Piece *pieces, int *n, const char *data, size_t len)
-{
-	if (*n > 0 && pieces[*n - 1].data + pieces[*n - 1].len == data)
-		pieces[*n - 1].len += len;
-	else
-	{
-		pieces[*n].data = data;
-		pieces[*n].len = len;
-		(*n)++;
-	}
-}
-
 uint64
-fluct_copyrows_stored(const FluctTarget *target, const FluctRows *rows,
+fluct_copyrows_stored(const FluctTarget *target,
+					  const FluctRows *rows,
 					  const FluctMessage *messages, int from, int to)
 {
-	Piece	   *pieces = palloc(sizeof(Piece) * (to - from + 2));
+	FluctPiece *pieces = palloc(sizeof(FluctPiece) * (to - from + 1));
 	int			n = 0;
 	List	   *names = column_names(target);
 
 	check_may_insert(target->relid, names);
-	add_piece(pieces, &n, copy_header, COPY_HEADER_LEN);
 	for (int i = from; i < to; i++)
 	{
 		size_t		len = rows->starts[i + 1] - rows->starts[i];
@@ -148,21 +147,14 @@ fluct_copyrows_stored(const FluctTarget *target, const FluctRows *rows,
 		if (messages[i].outcome == FLUCT_STORED && len > 0)
 			add_piece(pieces, &n, rows->data.data + rows->starts[i], len);
 	}
-	if (n == 1)
-		return 0;
-	add_piece(pieces, &n, copy_trailer, 2);
-	return copy_pieces(target->relid, names, pieces, n);
+	return n == 0 ? 0 : copy_pieces(target->relid, names, pieces, n);
 }
 
 void
-fluct_copyrows_plain(Oid relid, List *columns, StringInfo rows)
+fluct_copyrows_pieces(Oid relid, List *columns, const FluctPiece *pieces,
+					  int npieces)
 {
-	Piece		pieces[3] = {
-		{copy_header, COPY_HEADER_LEN}, {rows->data, rows->len},
-		{copy_trailer, 2}
-	};
-
 	check_may_insert(relid, columns);
-	if (rows->len > 0)
-		copy_pieces(relid, columns, pieces, 3);
+	if (npieces > 0)
+		copy_pieces(relid, columns, pieces, npieces);
 }

@@ -19,7 +19,15 @@ extern uint64 fluct_copyrows_stored(const FluctTarget *target,
 									const FluctMessage *messages,
 									int from, int to);
 
-/* Ready-made rows of these columns (String nodes). */
-extern void fluct_copyrows_plain(Oid relid, List *columns, StringInfo rows);
+/* Bytes, somewhere; rows of COPY's binary format may lie in several. */
+typedef struct FluctPiece
+{
+	const char *data;
+	size_t		len;
+} FluctPiece;
+
+/* Ready-made rows of these columns (String nodes), piece after piece. */
+extern void fluct_copyrows_pieces(Oid relid, List *columns,
+								  const FluctPiece *pieces, int npieces);
 
 #endif							/* FLUCT_COPYROWS_H */

@@ -40,6 +40,7 @@ fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
 		initStringInfo(&rows[t].data);
+		enlargeStringInfo(&rows[t].data, mapping->targets[t].expected);
 		rows[t].starts = palloc0(sizeof(int) * (nmessages + 1));
 		rows[t].row_starts = palloc0(sizeof(int) * (nmessages + 1));
 	}
@@ -473,6 +474,7 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 			rows[t].nrows = rows[t].row_starts[i];
 		}
 		rows[t].starts[i + 1] = rows[t].data.len;
+		mapping->targets[t].expected = rows[t].data.len;
 		rows[t].row_starts[i + 1] = rows[t].nrows;
 	}
 	return good;

@@ -90,6 +90,7 @@ typedef struct FluctTarget
 	bool		by_copy;		/* COPY's machinery stores the rows */
 	int			nkeys;			/* columns of the arbiter's unique key */
 	int		   *keys;			/* their places in columns */
+	int			expected;		/* bytes of a batch's rows, from the last one */
 } FluctTarget;
 
 typedef struct FluctMapping

@@ -3,6 +3,8 @@
  * raw.c
  *	  The raw copy: each message as it came.
  *
+ * The values are most of the bytes, and go to COPY from where they lie.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -36,10 +38,13 @@ put_bytes(StringInfo out, const char *data, size_t len)
 		appendBinaryStringInfo(out, data, len);
 }
 
+/* A row up to its value, of which only the length. */
 static void
-put_message(const char *stream, const char *topic,
-			const FluctMessage *message, StringInfo out)
+put_head(const char *stream, const char *topic,
+		 const FluctMessage *message, StringInfo out)
 {
+	uint32		length;
+
 	appendBinaryStringInfo(out, "\0\010", 2);
 	put_bytes(out, stream, strlen(stream));
 	put_bytes(out, topic, strlen(topic));
@@ -53,15 +58,16 @@ put_message(const char *stream, const char *topic,
 	put_bytes(out, message->key, message->key_len);
 	if (message->headers)
 	{
-		uint32		length = pg_hton32(strlen(message->headers) + 1);
-
+		length = pg_hton32(strlen(message->headers) + 1);
 		appendBinaryStringInfo(out, (char *) &length, 4);
 		appendStringInfoChar(out, 1);	/* version of jsonb's binary form */
 		appendStringInfoString(out, message->headers);
 	}
 	else
 		put_bytes(out, NULL, 0);
-	put_bytes(out, message->value, message->value_len);
+	length = pg_hton32(message->value ? (uint32) message->value_len :
+					   (uint32) -1);
+	appendBinaryStringInfo(out, (char *) &length, 4);
 }
 
 void
@@ -73,14 +79,30 @@ fluct_raw_store(Oid relid, const char *stream, const char *topic,
 		"headers", "value"
 	};
 	List	   *columns = NIL;
-	StringInfoData rows;
+	FluctPiece *pieces = palloc(sizeof(FluctPiece) * 2 * (count + 1));
+	int			n = 0;
+	StringInfoData heads;
 
 	for (int i = 0; i < lengthof(names); i++)
 		columns = lappend(columns, makeString(pstrdup(names[i])));
-	initStringInfo(&rows);
+	initStringInfo(&heads);
 	for (int i = 0; i < count; i++)
-		if (messages[i].full_len == messages[i].value_len)
-			put_message(stream, topic, &messages[i], &rows);
-	fluct_copyrows_plain(relid, columns, &rows);
-	pfree(rows.data);
+	{
+		int			start = heads.len;
+
+		if (messages[i].full_len != messages[i].value_len)
+			continue;
+		put_head(stream, topic, &messages[i], &heads);
+		pieces[n++].len = heads.len - start;
+		pieces[n].data = messages[i].value;
+		pieces[n++].len = messages[i].value_len;
+	}
+	/* the heads have moved while they grew; now they stay */
+	for (int i = 0, at = 0; i < n; i += 2)
+	{
+		pieces[i].data = heads.data + at;
+		at += pieces[i].len;
+	}
+	fluct_copyrows_pieces(relid, columns, pieces, n);
+	pfree(heads.data);
 }
