@@ -168,8 +168,9 @@ fluct_kafka_version(void)
 
 /* ----- life and death ----- */
 
-void
-fluct_kafka_close(void)
+/* The callback in which the client dies. */
+static void
+close_at_exit(int code, Datum arg)
 {
 	if (kafka.queue)
 		rd_kafka_queue_destroy(kafka.queue);
@@ -187,12 +188,6 @@ fluct_kafka_close(void)
 			close(kafka.pipe[i]);
 		kafka.pipe[i] = -1;
 	}
-}
-
-static void
-close_at_exit(int code, Datum arg)
-{
-	fluct_kafka_close();
 }
 
 static void

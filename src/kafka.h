@@ -40,7 +40,6 @@ typedef struct FluctOffset
 /* Creates the client; it is destroyed when the process exits. */
 extern void fluct_kafka_open(const FluctSetting *settings, int nsettings,
 							 const char *group, const char *topic);
-extern void fluct_kafka_close(void);
 
 /* Readable when there is something to poll; drain it before polling. */
 extern pgsocket fluct_kafka_socket(void);

@@ -24,12 +24,6 @@
 
 FluctSubject fluct_subject;
 
-static long
-ms_since(TimestampTz then)
-{
-	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
-}
-
 /* ----- answering ----- */
 
 void
@@ -68,7 +62,7 @@ has_time(TimestampTz begin)
 	bool		unclear = reason[0] == '\0' ||
 	strcmp(reason, "broker_unreachable") == 0;
 
-	return ms_since(begin) < (unclear ? PATIENCE : LITTLE_PATIENCE);
+	return fluct_worker_ms_since(begin) < (unclear ? PATIENCE : LITTLE_PATIENCE);
 }
 
 bool
@@ -238,7 +232,7 @@ assign(const int64 *from, int32 *partitions)
 static void
 await_messages(TimestampTz begin, long ms)
 {
-	fluct_worker_wait(fluct_kafka_socket(), Max(ms - ms_since(begin), 0));
+	fluct_worker_wait(fluct_kafka_socket(), Max(ms - fluct_worker_ms_since(begin), 0));
 	fluct_kafka_drain_socket();
 }
 
@@ -250,7 +244,7 @@ fluct_look_read(const int64 *from, FluctMessage *messages, int max, long ms)
 	int			n = assign(from, partitions);
 	int			count = 0;
 
-	while (n > 0 && count < max && ms_since(begin) < ms)
+	while (n > 0 && count < max && fluct_worker_ms_since(begin) < ms)
 	{
 		int			got = fluct_kafka_poll(messages + count, max - count);
 
@@ -276,7 +270,7 @@ fluct_look_oldest(const int64 *from, long ms, bool *all)
 	int			left = n;
 	int64		oldest = -1;
 
-	while (left > 0 && ms_since(begin) < ms)
+	while (left > 0 && fluct_worker_ms_since(begin) < ms)
 	{
 		FluctMessage messages[64];
 		MemoryContext old = MemoryContextSwitchTo(context);

@@ -512,6 +512,14 @@ compile_target(Compiler *c, FluctTarget *t, Oid relid, int rowset,
 	relation_close(c->rel, AccessShareLock);
 }
 
+Oid
+fluct_mapping_find_relation(const char *name)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
+
+	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
+}
+
 static void
 compile_child(Compiler *c, FluctTarget *t, JsonbContainer *object)
 {
@@ -535,8 +543,7 @@ compile_child(Compiler *c, FluctTarget *t, JsonbContainer *object)
 						name),
 				 errhint("It names an array of the message, as in $.order_lines[*].")));
 	compile_target(c, t,
-				   RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name))),
-									NoLock, false),
+				   fluct_mapping_find_relation(name),
 				   rowset, rows, object);
 	t->nkeys = 0;
 }

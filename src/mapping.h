@@ -111,4 +111,7 @@ extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   const char *on_conflict,
 										   MemoryContext parent);
 
+/* The table of that name, quoted and qualified as SQL has it; or 42P01. */
+extern Oid	fluct_mapping_find_relation(const char *name);
+
 #endif							/* FLUCT_MAPPING_H */

@@ -65,18 +65,23 @@ is_mine(int partition)
 	return place % fluct_stream->workers == fluct_slot->worker;
 }
 
+/* Says why the brokers gave no answer, and waits before the next question. */
+static void
+wait_out_trouble(void)
+{
+	const FluctTrouble *trouble = fluct_kafka_trouble();
+
+	fluct_state_set("backing_off", trouble->reason, trouble->detail);
+	fluct_kafka_clear_trouble();
+	fluct_state_nap(RETRY_INTERVAL);
+}
+
 /* Asks until the brokers answer. */
 static void
 wait_for_partitions(void)
 {
 	while ((place.topic_partitions = fluct_kafka_partitions()) < 0)
-	{
-		const FluctTrouble *trouble = fluct_kafka_trouble();
-
-		fluct_state_set("backing_off", trouble->reason, trouble->detail);
-		fluct_kafka_clear_trouble();
-		fluct_state_nap(RETRY_INTERVAL);
-	}
+		wait_out_trouble();
 	fluct_kafka_clear_trouble();
 }
 
@@ -92,13 +97,7 @@ ask_log(int64 at)
 		offsets[i].at = at;
 	}
 	while (!fluct_kafka_offsets(offsets, place.topic_partitions))
-	{
-		const FluctTrouble *trouble = fluct_kafka_trouble();
-
-		fluct_state_set("backing_off", trouble->reason, trouble->detail);
-		fluct_kafka_clear_trouble();
-		fluct_state_nap(RETRY_INTERVAL);
-	}
+		wait_out_trouble();
 	return offsets;
 }
 
@@ -116,17 +115,11 @@ resolve_start(const FluctOffset *ends)
 		start[i].at = fluct_catalog_start_of(fluct_stream->start_at, i, &exact[i]);
 	fluct_worker_commit();
 	for (int i = 0; i < place.topic_partitions; i++)
-		if (exact[i])
-		{
-			int64		offset = start[i].at;
-
-			start[i].at = FLUCT_OFFSET_BEGINNING;
-			start[i].offset = offset;
-		}
-	for (int i = 0; i < place.topic_partitions; i++)
 	{
+		if (exact[i])
+			start[i].offset = start[i].at;
 		while (!exact[i] && !fluct_kafka_offsets(&start[i], 1))
-			fluct_state_nap(RETRY_INTERVAL);
+			wait_out_trouble();
 		if (start[i].offset < 0)
 			start[i].offset = ends[i].offset;
 	}
@@ -278,10 +271,10 @@ fluct_position_observe(void)
 			lag += p->log_end - p->next_offset;
 	}
 	pg_atomic_write_u64(&fluct_slot->lag, lag);
-	if (fluct_state_ms_since(place.rate_since) >= RATE_WINDOW)
+	if (fluct_worker_ms_since(place.rate_since) >= RATE_WINDOW)
 	{
 		pg_atomic_write_u64(&fluct_slot->rate,
-							place.rate_count * 1000 / fluct_state_ms_since(place.rate_since));
+							place.rate_count * 1000 / fluct_worker_ms_since(place.rate_since));
 		place.rate_since = GetCurrentTimestamp();
 		place.rate_count = 0;
 	}
@@ -290,7 +283,7 @@ fluct_position_observe(void)
 void
 fluct_position_note_log(void)
 {
-	if (fluct_state_ms_since(place.last_note) < LOG_INTERVAL)
+	if (fluct_worker_ms_since(place.last_note) < LOG_INTERVAL)
 		return;
 	place.last_note = GetCurrentTimestamp();
 	fluct_worker_begin();

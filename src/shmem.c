@@ -65,8 +65,8 @@ startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-void
-fluct_shmem_wake_launcher(void)
+static void
+wake_launcher(void)
 {
 	if (fluct_shared == NULL)
 		return;
@@ -76,8 +76,8 @@ fluct_shmem_wake_launcher(void)
 	LWLockRelease(fluct_shared->lock);
 }
 
-void
-fluct_shmem_wake(FluctSlot *slot)
+static void
+wake(FluctSlot *slot)
 {
 	LWLockAcquire(fluct_shared->lock, LW_SHARED);
 	if (slot->proc)
@@ -97,9 +97,9 @@ after_transaction(XactEvent event, void *arg)
 		return;
 	change_pending = false;
 	pg_atomic_fetch_add_u64(&fluct_shared->changes, 1);
-	fluct_shmem_wake_launcher();
+	wake_launcher();
 	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
-		fluct_shmem_wake(&fluct_shared->slots[i]);
+		wake(&fluct_shared->slots[i]);
 }
 
 void
@@ -187,7 +187,7 @@ detach(int code, Datum arg)
 	}
 	LWLockRelease(fluct_shared->lock);
 	ConditionVariableBroadcast(&fluct_shared->progress);
-	fluct_shmem_wake_launcher();
+	wake_launcher();
 }
 
 /* The calling worker takes its place in the slot until it exits. */

@@ -66,8 +66,6 @@ extern void fluct_shmem_init(void);
 
 /* Wakes the launcher and all workers once this transaction has committed. */
 extern void fluct_shmem_announce_change(void);
-extern void fluct_shmem_wake_launcher(void);
-extern void fluct_shmem_wake(FluctSlot *slot);
 
 extern FluctSlot *fluct_shmem_find(Oid database, const char *stream,
 								   int worker);

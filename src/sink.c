@@ -123,13 +123,6 @@ become_self(Identity before)
 
 /* ----- open ----- */
 
-static Oid
-find_relation(const char *name)
-{
-	return RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name))),
-							NoLock, false);
-}
-
 static void
 prepare_targets(FluctSink *sink)
 {
@@ -189,9 +182,9 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	sink->owner = owner;
 	sink->update = strcmp(stream->on_conflict, "update") == 0;
 	sink->fail_on_bad_message = stream->fail_on_bad_message;
-	sink->raw = stream->keep_raw ? find_relation("fluct.raw_messages") :
+	sink->raw = stream->keep_raw ? fluct_mapping_find_relation("fluct.raw_messages") :
 		InvalidOid;
-	sink->mapping = fluct_mapping_compile(find_relation(stream->target),
+	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 										  stream->mapping,
 										  stream->on_conflict, context);
 	fluct_decode_check_fallbacks(sink->mapping);
@@ -220,8 +213,9 @@ fluct_sink_stale(const FluctSink *sink)
 	return sink->stale;
 }
 
-int64
-fluct_sink_rows_of(const FluctSink *sink, int message)
+/* Rows of a message in all targets of the batch. */
+static int64
+rows_of(const FluctSink *sink, int message)
 {
 	int64		rows = 0;
 
@@ -486,7 +480,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 		p->messages++;
 		p->time_ms = Max(p->time_ms, message->time_ms);
 		if (message->outcome == FLUCT_STORED)
-			p->rows += fluct_sink_rows_of(sink, i);
+			p->rows += rows_of(sink, i);
 		p->duplicates += message->outcome == FLUCT_DUPLICATE;
 		p->dead_letters += message->outcome == FLUCT_DEAD;
 		p->tombstones += message->outcome == FLUCT_TOMBSTONE;

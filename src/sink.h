@@ -62,7 +62,4 @@ extern FluctVerdict fluct_sink_commit(FluctSink *sink, int worker,
 extern const FluctMessage *fluct_sink_refused(const FluctMessage *messages,
 											  int count);
 
-/* Rows stored in the targets by the last fluct_sink_store, by message. */
-extern int64 fluct_sink_rows_of(const FluctSink *sink, int message);
-
 #endif							/* FLUCT_SINK_H */

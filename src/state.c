@@ -39,12 +39,6 @@ static char last_reason[FLUCT_STATE_LEN];	/* as stored in the table */
 
 /* ----- states ----- */
 
-long
-fluct_state_ms_since(TimestampTz then)
-{
-	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
-}
-
 /* A word to the table; it must not be in the way when it can't be written. */
 static void
 store_state(const char *state, const char *reason, const char *detail,

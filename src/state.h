@@ -39,8 +39,6 @@ extern void fluct_state_check(void);
 /* Sleeps at most that long, then checks. */
 extern void fluct_state_nap(long ms);
 
-extern long fluct_state_ms_since(TimestampTz then);
-
 /*
  * Ends the transaction of an ERROR that was caught, in the memory context
  * given.  Returns after a wait if trying again may help; else fails.

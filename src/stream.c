@@ -207,7 +207,7 @@ probe(void)
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 	int			partitions;
 
-	if (trouble->reason[0] == '\0' && fluct_state_ms_since(self.last_word) < PROBE_INTERVAL)
+	if (trouble->reason[0] == '\0' && fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL)
 		return;
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
@@ -215,7 +215,7 @@ probe(void)
 		fluct_state_fail(trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0')
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
-	if (trouble->reason[0] != '\0' && fluct_state_ms_since(self.last_word) < RETRY_INTERVAL)
+	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_word) < RETRY_INTERVAL)
 		return;
 	partitions = fluct_kafka_partitions();
 	self.last_word = GetCurrentTimestamp();
@@ -236,7 +236,7 @@ time_to_sleep(void)
 	PROBE_INTERVAL;
 
 	if (self.count > 0)
-		wait = Min(wait, fluct_stream->batch_interval - fluct_state_ms_since(self.batch_since));
+		wait = Min(wait, fluct_stream->batch_interval - fluct_worker_ms_since(self.batch_since));
 	return Max(wait, 0);
 }
 
@@ -257,7 +257,7 @@ consume(void)
 		fluct_kafka_drain_socket();
 		drained = gather();
 		if (batch_is_full() ||
-			(self.count > 0 && fluct_state_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
+			(self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
 			(self.count == 0 && drained && fluct_position_behind_markers()))
 			commit_batch();
 		fluct_position_observe();

@@ -18,6 +18,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "worker.h"
 
 void
@@ -76,6 +77,12 @@ fluct_worker_commit(void)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(outside);
 	pgstat_report_stat(true);
+}
+
+long
+fluct_worker_ms_since(TimestampTz then)
+{
+	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
 }
 
 void

@@ -9,6 +9,7 @@
 #define FLUCT_WORKER_H
 
 #include "fluct.h"
+#include "datatype/timestamp.h"
 #include "utils/palloc.h"
 
 /* Signal handlers in, signals unblocked: the first call of a main function. */
@@ -23,6 +24,8 @@ extern void fluct_worker_pin_settings(void);
  */
 extern void fluct_worker_begin(void);
 extern void fluct_worker_commit(void);
+
+extern long fluct_worker_ms_since(TimestampTz then);
 
 /*
  * In a PG_CATCH: the error to the log, its transactions ended, and back to
