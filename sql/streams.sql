@@ -551,7 +551,8 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
 				DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
-				HINT = format('SELECT fluct.start_stream(%L);', name);
+				HINT = CASE s.reason WHEN 'switched_off' THEN 'ALTER SYSTEM SET fluct.enabled = on; SELECT pg_reload_conf();'
+									 ELSE format('SELECT fluct.start_stream(%L);', name) END;
 		END IF;
 		waiting := false;
 		FOR i IN 0 .. s.workers - 1 LOOP

@@ -28,32 +28,45 @@ COMMENT ON COLUMN fluct.stat_partitions.log_start_offset IS 'first offset that K
 COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch with this partition';
 
 -- A stream's state: what people asked for comes first, then what a process
--- that runs says, then what one last said.
+-- that runs says, then what one last said.  On a standby no process runs, and
+-- what one last said was of the primary: it is no state of this server.
 CREATE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
 	CASE WHEN NOT s.enabled OR away.true THEN 'paused'
 		 WHEN failed.state IS NOT NULL THEN 'failed'
+		 WHEN halted.reason IS NOT NULL THEN 'paused'
 		 ELSE coalesce(live.state, said.state, 'starting') END AS state,
 	CASE WHEN away.true THEN 'restored_elsewhere'
 		 WHEN NOT s.enabled THEN s.pause_reason
 		 WHEN failed.state IS NOT NULL THEN failed.reason
+		 WHEN halted.reason IS NOT NULL THEN halted.reason
 		 WHEN blocked.by IS NOT NULL THEN 'waiting_for_lock'
 		 WHEN live.state IS NOT NULL THEN live.reason
 		 WHEN said.state IS NOT NULL THEN said.reason END AS reason,
 	CASE WHEN away.true THEN 'last started in another cluster or database; start_stream goes on here'
 		 WHEN NOT s.enabled THEN NULL
 		 WHEN failed.state IS NOT NULL THEN failed.detail
+		 WHEN halted.reason IS NOT NULL THEN halted.detail
 		 WHEN blocked.by IS NOT NULL THEN blocked.by
 		 WHEN live.state IS NOT NULL THEN live.detail
 		 ELSE said.detail END AS detail,
 	CASE WHEN NOT s.enabled OR away.true THEN s.changed_at
-		 ELSE coalesce(failed.since, live.since, said.since, s.changed_at) END AS since,
+		 ELSE coalesce(failed.since, halted.since, live.since, said.since, s.changed_at) END AS since,
 	live.lag, live.rate, live.pids
 FROM fluct.streams s
 CROSS JOIN LATERAL (
 	SELECT s.starts > 0 AND (s.system_identifier, s.database_oid) IS DISTINCT FROM
 		((SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c),
 		 (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS "true") away
+LEFT JOIN LATERAL (
+	-- streams that would run, and a server that runs none
+	SELECT h.reason, h.detail, h.since
+	FROM (VALUES
+		(pg_is_in_recovery(), 'in_recovery', pg_postmaster_start_time(),
+		 'a standby, or not yet at its recovery target; goes on by itself when this server is promoted'),
+		(current_setting('fluct.enabled', true) = 'off', 'switched_off', pg_conf_load_time(),
+		 'fluct.enabled is off')) AS h("true", reason, since, detail)
+	WHERE h."true" LIMIT 1) halted ON true
 LEFT JOIN LATERAL (
 	SELECT st.state, st.reason, st.detail, st.since
 	FROM fluct.stream_states st

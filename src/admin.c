@@ -17,6 +17,7 @@
 
 #include "access/htup_details.h"
 #include "access/reloptions.h"
+#include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
@@ -95,6 +96,21 @@ find_sibling(FunctionCallInfo fcinfo)
 	return sibling;
 }
 
+/*
+ * All of these functions write, or need a process that only a primary starts:
+ * check_stream would wait in vain for its worker.
+ */
+static void
+refuse_in_recovery(Oid function)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute fluct.%s() during recovery",
+						get_func_name(function)),
+				 errhint("Call it on the primary, or here once this server is promoted.")));
+}
+
 Datum
 fluct_call_as_owner(PG_FUNCTION_ARGS)
 {
@@ -105,6 +121,7 @@ fluct_call_as_owner(PG_FUNCTION_ARGS)
 	int			context;
 	volatile Datum result = (Datum) 0;
 
+	refuse_in_recovery(fcinfo->flinfo->fn_oid);
 	if (fcinfo->flinfo->fn_extra == NULL)
 		fcinfo->flinfo->fn_extra = find_sibling(fcinfo);
 	sibling = fcinfo->flinfo->fn_extra;
