@@ -41,13 +41,15 @@ sub fluct_broker
 # A running server with the extension, in the database postgres.
 #
 # Options: kafka => a broker: also the tables, and the server shop;
-# extension => 0: nothing but the running server.  All else is a setting;
-# fsync is off unless it is given.
+# extension => 0: nothing but the running server; init => [ what the
+# Cluster's init() takes, such as allows_streaming => 1 ].  All else is a
+# setting; fsync is off unless it is given.
 sub fluct_node
 {
 	my ($name, %option) = @_;
 	my $kafka = delete $option{kafka};
 	my $extension = delete $option{extension} // 1;
+	my $init = delete $option{init} // [];
 	my %conf = (
 		'shared_preload_libraries' => 'fluct,pg_cron',
 		'fluct.database' => 'postgres',
@@ -62,7 +64,7 @@ sub fluct_node
 		%option);
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
+	$node->init(@$init);
 	$node->append_conf('postgresql.conf',
 		join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
 	$node->start;
