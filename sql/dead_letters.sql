@@ -42,9 +42,10 @@ BEGIN
 			MESSAGE = 'a dead letter is discarded for a reason',
 			HINT = 'SELECT * FROM fluct.discard_dead_letters(ids, ''why'');';
 	END IF;
+	-- in the order in which retry_dead_letters locks them
 	PERFORM fluct._own_stream(mine.stream)
 	FROM (SELECT DISTINCT d.stream FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream
-		  WHERE d.id = ANY (_discard_dead_letters.ids)) mine;
+		  WHERE d.id = ANY (_discard_dead_letters.ids) ORDER BY d.stream) mine;
 	RETURN QUERY
 	UPDATE fluct.dead_letters d SET status = 'discarded', closed_at = clock_timestamp(),
 		closed_by = closer, close_reason = _discard_dead_letters.reason

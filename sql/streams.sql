@@ -170,7 +170,10 @@ BEGIN
 			MESSAGE = format('a stream can''t be named "%s"', name),
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
 	END IF;
-	IF EXISTS (SELECT FROM fluct.streams s WHERE s.name = _create_stream.name) THEN
+	-- who creates the same one at the same time, or drops it, is waited for
+	PERFORM pg_advisory_xact_lock(hashtextextended('fluct create_stream ' || name, 0));
+	PERFORM FROM fluct.streams s WHERE s.name = _create_stream.name FOR KEY SHARE;
+	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
 			MESSAGE = format('stream "%s" already exists', name),
 			HINT = 'fluct.alter_stream() changes it, fluct.drop_stream() drops it.';
