@@ -324,6 +324,13 @@ fluct_launcher_register(void)
 {
 	BackgroundWorker worker = {0};
 
+	/*
+	 * pg_upgrade drops and makes the new cluster's databases, and copies the
+	 * old one's files after it has read its catalog: nobody may be connected
+	 * to the one, or write to the other.
+	 */
+	if (IsBinaryUpgrade)
+		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
 		BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;

@@ -127,7 +127,7 @@ sub check_agrees
 	return;
 }
 
-# Tests: both streams are at the end of what Kafka holds, and have all of it,
+# Tests: both streams reach the end of what Kafka holds, and have all of it,
 # as it came, once.
 sub check_whole
 {
@@ -154,6 +154,11 @@ sub check_whole
 			convert_from(value, 'UTF8')) FROM fluct.raw_messages})));
 	ok("@stored" eq "@log", "$where: every message as Kafka has it")
 	  or diag(scalar(@stored) . ' stored, Kafka has ' . scalar(@log));
+	is($node->safe_psql($database,
+			'SELECT count(*) FROM fluct.verify_rollup()'),
+		0, "$where: and the rollup agrees")
+	  if $node->safe_psql($database,
+		"SELECT to_regproc('fluct.verify_rollup') IS NOT NULL") eq 't';
 	return;
 }
 
