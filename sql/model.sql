@@ -585,6 +585,10 @@ COMMENT ON FUNCTION fluct.lines_of(text) IS
 -- fail for ever once the default partition holds a row of that range.  ATTACH
 -- needs that lock on the default partition only; where it is not to be had,
 -- rows wait in the default.  All bounds are UTC.
+--
+-- Where rows are to be moved, the parent is locked as well, for as long: who
+-- plans a statement lists the partitions first and then waits for their locks,
+-- and would read a default without the rows, and not the table where they are.
 
 CREATE FUNCTION fluct._model_partitions(OUT parent text, OUT key_column text, OUT step interval, OUT ahead int, OUT name_format text)
 RETURNS SETOF record
@@ -700,11 +704,18 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
 	default_partition regclass;
+	alone boolean := false;
 	moved bigint := 0;
 BEGIN
 	EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', parent);
 	SELECT p.partition INTO default_partition FROM fluct._partitions(parent) p WHERE p.is_default;
 	IF default_partition IS NOT NULL THEN
+		EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %1$s WHERE %2$I >= $1 AND %2$I < $2)',
+					   default_partition, key_column)
+			INTO alone USING since, until;
+		IF alone THEN
+			EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', parent);
+		END IF;
 		EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', default_partition);
 	END IF;
 	EXECUTE format('CREATE TABLE fluct.%I (LIKE %s INCLUDING ALL EXCLUDING IDENTITY EXCLUDING STATISTICS)%s',
@@ -715,6 +726,9 @@ BEGIN
 				   (SELECT c.relowner::regrole FROM pg_class c WHERE c.oid = parent));
 	IF default_partition IS NOT NULL THEN
 		moved := fluct._move_from_default(default_partition, name, key_column, since, until);
+	END IF;
+	IF moved > 0 AND NOT alone THEN
+		RAISE lock_not_available;	-- they came since it was asked
 	END IF;
 	EXECUTE format('ALTER TABLE %s ATTACH PARTITION fluct.%I FOR VALUES FROM (%L) TO (%L)',
 				   parent, name, since, until);
