@@ -59,14 +59,15 @@ CROSS JOIN LATERAL (
 		((SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c),
 		 (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS "true") away
 LEFT JOIN LATERAL (
-	-- streams that would run, and a server that runs none
+	-- a stream that would run, on a server that runs none: what keeps it longer
 	SELECT h.reason, h.detail, h.since
 	FROM (VALUES
-		(pg_is_in_recovery(), 'in_recovery', pg_postmaster_start_time(),
-		 'a standby, or not yet at its recovery target; goes on by itself when this server is promoted'),
-		(current_setting('fluct.enabled', true) = 'off', 'switched_off', pg_conf_load_time(),
-		 'fluct.enabled is off')) AS h("true", reason, since, detail)
-	WHERE h."true" LIMIT 1) halted ON true
+		(1, current_setting('fluct.enabled', true) = 'off', 'switched_off', pg_conf_load_time(),
+		 'fluct.enabled is off'),
+		(2, pg_is_in_recovery(), 'in_recovery', pg_postmaster_start_time(),
+		 'a standby, or not yet at its recovery target; goes on by itself when this server is promoted')
+		) AS h(n, "true", reason, since, detail)
+	WHERE h."true" ORDER BY h.n LIMIT 1) halted ON true
 LEFT JOIN LATERAL (
 	SELECT st.state, st.reason, st.detail, st.since
 	FROM fluct.stream_states st
