@@ -44,10 +44,10 @@ SANITIZE = -g -O1 -fsanitize=address,undefined -fno-sanitize-recover
 UNIT_TESTS = $(patsubst test/unit/%.c,test/build/%, \
 	$(wildcard test/unit/test_*.c)) test/build/test_json_portable \
 	test/build/json_fuzz
-FUZZ_ITERATIONS ?= 100000
+FUZZ_ITERATIONS ?= 1000000
 FUZZ_SEED ?= 1
 
-.PHONY: unit unit-programs unit-bench fuzz
+.PHONY: unit unit-programs unit-bench fuzz fuzz-module
 unit-programs: $(UNIT_TESTS)
 
 unit: unit-programs
@@ -55,6 +55,8 @@ unit: unit-programs
 
 fuzz: test/build/json_fuzz
 	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
+	FUZZ_ITERATIONS=$(FUZZ_ITERATIONS) FUZZ_SEED=$(FUZZ_SEED) \
+		PG_CONFIG='$(PG_CONFIG)' test/run tap 003_fuzz
 
 unit-bench: test/build/bench_json
 	test/build/bench_json
@@ -75,6 +77,20 @@ test/build/json_fuzz: test/fuzz/json_fuzz.c $(UNIT_DEPS)
 test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 	@mkdir -p test/build
 	$(CC) $(UNIT_CFLAGS) -O2 $< $(UNIT_SRCS) -lm -o $@
+
+# The decoder beside PostgreSQL's own parser, inside a server: a module with
+# object files of its own choice, so that it needs no extension there.
+FUZZ_MODULE = test/build/server_fuzz.so
+FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
+FUZZ_DEPS = $(addprefix src/, value.o keyset.o jsonlex.o jsonpath.o json.o \
+	encode.o mapping.o decode.o)
+
+fuzz-module: $(FUZZ_MODULE)
+
+$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_DEPS) $(wildcard test/fuzz/*.h)
+	@mkdir -p test/build
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared -Wl,-Bsymbolic \
+		$(FUZZ_SRCS) $(FUZZ_DEPS) -o $@
 
 # tests
 KAFKACTL = test/build/kafkactl
@@ -119,6 +135,8 @@ help:
 #: make bench       measures the stream beside COPY; writes nothing but what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
-#: make unit, fuzz       the pure C files under the sanitizers
+#: make unit             the pure C files under the sanitizers
+#: make fuzz             a million random messages (FUZZ_ITERATIONS, FUZZ_SEED): against a slow
+#:                       reading of the grammar, and against PostgreSQL's parser and input functions
 #: make lint, indent     the house rules; the C files in the core's style
 #: make kafka            fetches Kafka, so that what comes next needs no network

@@ -115,7 +115,7 @@ append_value(FluctMapping *mapping, const FluctColumn *column,
 }
 
 /* The fields that nothing maps, as one object; NULL when there are none. */
-static void
+static FluctReason
 append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
 			 int row, StringInfo out)
 {
@@ -123,16 +123,22 @@ append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
 	const FluctJsonMember *members = fluct_json_unmapped(json, rowset, row,
 														 &count);
 	int			start = out->len;
+	size_t		values = count;
 
 	appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
 	if (count == 0)
-		return;
+		return FLUCT_OK;
 	if (column->form == FLUCT_FORM_JSONB)
 		appendStringInfoChar(out, 1);
 	for (int i = 0; i < count; i++)
 	{
 		bool		quoted = members[i].value.type == FLUCT_JSON_STRING;
 
+		if (!quoted)
+			values += fluct_count_values(members[i].value.text,
+										 members[i].value.len);
+		if (values > FLUCT_MAX_JSONB_VALUES && column->form == FLUCT_FORM_JSONB)
+			return FLUCT_TOO_LONG;
 		appendStringInfoString(out, i == 0 ? "{\"" : ",\"");
 		appendBinaryStringInfo(out, members[i].key.text, members[i].key.len);
 		appendStringInfoString(out, quoted ? "\":\"" : "\":");
@@ -143,6 +149,7 @@ append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
 	}
 	appendStringInfoChar(out, '}');
 	fluct_put32(out->data + start, out->len - start - 4);
+	return FLUCT_OK;
 }
 
 static FluctReason
@@ -228,15 +235,20 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 			  FluctRefusal *refusal)
 {
 	char		path[FLUCT_PATH_LEN];
+	bool		extra = column->source == FLUCT_EXTRA;
 
-	if (column->source == FLUCT_FROM_ROW)
+	if (column->source == FLUCT_FROM_ROW || (extra && target->rows_path))
 		snprintf(path, sizeof(path), "%.*s[%d]%s",
 				 (int) strlen(target->rows_path) - 3, target->rows_path, row,
-				 column->path + 1);
+				 extra ? "" : column->path + 1);
 	else
-		strlcpy(path, column->path, sizeof(path));
-	if (value == NULL || value->type == FLUCT_JSON_ABSENT ||
-		value->type == FLUCT_JSON_NULL)
+		strlcpy(path, extra ? "$" : column->path, sizeof(path));
+	if (reason == FLUCT_TOO_LONG)
+		fluct_refuse(refusal, reason, path,
+					 "more than %d values for column %s of %s",
+					 FLUCT_MAX_JSONB_VALUES, column->name, target->name);
+	else if (value == NULL || value->type == FLUCT_JSON_ABSENT ||
+			 value->type == FLUCT_JSON_NULL)
 		fluct_refuse(refusal, reason, path, "for column %s of %s",
 					 column->name, target->name);
 	else
@@ -288,10 +300,17 @@ decode_parent(FluctMapping *mapping, FluctRows *rows, const Kafka *kafka,
 		const FluctColumn *column = &target->columns[i];
 
 		if (column->source == FLUCT_EXTRA)
-			append_extra(column, mapping->json, FLUCT_JSON_ROOT, 0,
-						 &rows->data);
-		else if (!take_message_column(mapping, target, column, kafka,
-									  &rows->data, refusal))
+		{
+			FluctReason reason = append_extra(column, mapping->json,
+											  FLUCT_JSON_ROOT, 0, &rows->data);
+
+			if (reason == FLUCT_OK)
+				continue;
+			refuse_column(target, column, 0, reason, NULL, refusal);
+			return false;
+		}
+		if (!take_message_column(mapping, target, column, kafka,
+								 &rows->data, refusal))
 			return false;
 	}
 	return true;
@@ -341,8 +360,8 @@ decode_child_row(FluctMapping *mapping, const FluctTarget *target,
 		else if (column->source == FLUCT_ROW_NUMBER)
 			reason = append_number(mapping, column, row + 1, &rows->data);
 		else if (column->source == FLUCT_EXTRA)
-			append_extra(column, mapping->json, target->rowset, row,
-						 &rows->data);
+			reason = append_extra(column, mapping->json, target->rowset, row,
+								  &rows->data);
 		else
 			appendBinaryStringInfo(&rows->data, shared->data + starts[i],
 								   starts[i + 1] - starts[i]);

@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "common/int.h"
 #include "encode.h"
 #include "utils/timestamp.h"
 #include "value.h"
@@ -47,33 +48,33 @@ encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 	return reason;
 }
 
+/*
+ * As float4in and float8in read it; but -0 is 0, as a numeric's.  Behind a
+ * value stands what ends it, in the message or a copy, so strtod stops there.
+ */
 static FluctReason
 encode_float(FluctForm form, const FluctJsonValue *value, char *to,
 			 size_t *len)
 {
-	char		text[FLUCT_MAX_DIGITS * 4];
-	double		result;
-
-	if (value->len >= sizeof(text))
-		return FLUCT_OUT_OF_RANGE;
-	memcpy(text, value->text, value->len);
-	text[value->len] = '\0';
-	result = strtod(text, NULL);
+	errno = 0;
 	if (form == FLUCT_FORM_FLOAT4)
 	{
-		float		small = (float) result;
+		float		result = strtof(value->text, NULL);
 		uint32		bits;
 
-		if (isinf(small))
+		if (errno == ERANGE && (result == 0 || isinf(result)))
 			return FLUCT_OUT_OF_RANGE;
-		memcpy(&bits, &small, 4);
+		result = result == 0 ? 0 : result;
+		memcpy(&bits, &result, 4);
 		fluct_put32(to, bits);
 		*len = 4;
 	}
 	else
 	{
+		double		result = strtod(value->text, NULL);
 		uint64		bits;
 
+		result = result == 0 ? 0 : result;
 		memcpy(&bits, &result, 8);
 		fluct_put64(to, bits);
 		*len = 8;
@@ -140,32 +141,26 @@ encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
 	return encode_int(column->form, value, to, len);
 }
 
-/* Microseconds since 1970 from a number of seconds or milliseconds. */
+/* Seconds or milliseconds since 1970 as PostgreSQL's microseconds. */
 static FluctReason
-epoch_usecs(const FluctJsonValue *value, double per_unit, int64 *usecs)
+read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
 {
+	const int64 shift = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
+	USECS_PER_DAY;
 	int64		whole;
-	char		text[FLUCT_MAX_DIGITS * 4];
-	long double product;
+	long double exact;
 
 	if (value->type != FLUCT_JSON_NUMBER)
 		return FLUCT_WRONG_TYPE;
 	if (fluct_value_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
 						  &whole) == FLUCT_OK &&
-		whole > -PG_INT64_MAX / (int64) per_unit &&
-		whole < PG_INT64_MAX / (int64) per_unit)
-	{
-		*usecs = whole * (int64) per_unit;
+		!pg_mul_s64_overflow(whole, per_unit, &whole) &&
+		!pg_sub_s64_overflow(whole, shift, usecs))
 		return FLUCT_OK;
-	}
-	if (value->len >= sizeof(text))
+	exact = strtold(value->text, NULL) * per_unit - shift;
+	if (!(fabsl(exact) < END_TIMESTAMP))
 		return FLUCT_BAD_TIMESTAMP;
-	memcpy(text, value->text, value->len);
-	text[value->len] = '\0';
-	product = strtold(text, NULL) * per_unit;
-	if (!(fabsl(product) < 9e18L))
-		return FLUCT_BAD_TIMESTAMP;
-	*usecs = (int64) rintl(product);
+	*usecs = (int64) rintl(exact);
 	return FLUCT_OK;
 }
 
@@ -183,13 +178,8 @@ encode_timestamp(const FluctColumn *column, const FluctJsonValue *value,
 		reason = fluct_value_timestamp(value->text, value->len, &usecs);
 	}
 	else
-	{
-		reason = epoch_usecs(value, column->format == FLUCT_FORMAT_EPOCH_S ?
-							 1000000 : 1000, &usecs);
-		if (reason == FLUCT_OK)
-			usecs -= (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-				USECS_PER_DAY;
-	}
+		reason = read_epoch(value, column->format == FLUCT_FORMAT_EPOCH_S ?
+							1000000 : 1000, &usecs);
 	if (reason != FLUCT_OK)
 		return reason;
 	if (!IS_VALID_TIMESTAMP(usecs))
@@ -228,32 +218,29 @@ hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* 32 hex digits, grouped 8-4-4-4-12 by hyphens or not at all. */
+/* As uuid_in: 32 hex digits, a hyphen after any four, perhaps in braces. */
 static FluctReason
 encode_uuid(const FluctJsonValue *value, char *to, size_t *len)
 {
-	size_t		at = 0;
-	bool		grouped = value->len == 36;
+	const char *p = value->text;
+	const char *end = p + value->len;
+	bool		braces = p < end && *p == '{';
 
-	if (value->type != FLUCT_JSON_STRING ||
-		(value->len != 36 && value->len != 32))
+	if (value->type != FLUCT_JSON_STRING)
 		return FLUCT_WRONG_TYPE;
+	p += braces;
 	for (int i = 0; i < 16; i++)
 	{
-		int			high,
-					low;
-
-		if (grouped && (i == 4 || i == 6 || i == 8 || i == 10) &&
-			value->text[at++] != '-')
+		if (end - p < 2 || hex_value(p[0]) < 0 || hex_value(p[1]) < 0)
 			return FLUCT_WRONG_TYPE;
-		high = hex_value(value->text[at++]);
-		low = hex_value(value->text[at++]);
-		if (high < 0 || low < 0)
-			return FLUCT_WRONG_TYPE;
-		to[i] = (char) (high << 4 | low);
+		to[i] = (char) (hex_value(p[0]) << 4 | hex_value(p[1]));
+		p += 2;
+		p += i % 2 == 1 && i < 15 && p < end && *p == '-';
 	}
+	if (braces && (p == end || *p++ != '}'))
+		return FLUCT_WRONG_TYPE;
 	*len = 16;
-	return FLUCT_OK;
+	return p == end ? FLUCT_OK : FLUCT_WRONG_TYPE;
 }
 
 static FluctReason
@@ -285,7 +272,12 @@ encode_json(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 	bool		quoted = value->type == FLUCT_JSON_STRING;
 
 	if (form == FLUCT_FORM_JSONB)
+	{
+		if (!quoted &&
+			fluct_count_values(value->text, value->len) > FLUCT_MAX_JSONB_VALUES)
+			return FLUCT_TOO_LONG;
 		*at++ = 1;				/* the version of jsonb's binary form */
+	}
 	if (quoted)
 		*at++ = '"';
 	memcpy(at, value->text, value->len);
@@ -296,13 +288,45 @@ encode_json(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 	return FLUCT_OK;
 }
 
+/* Whether a string's characters are read, and not only copied. */
+static bool
+reads_characters(FluctForm form)
+{
+	return form != FLUCT_FORM_TEXT && form != FLUCT_FORM_OTHER &&
+		form != FLUCT_FORM_BYTEA && form != FLUCT_FORM_JSON &&
+		form != FLUCT_FORM_JSONB;
+}
+
+/*
+ * A string without its escapes, which goes behind the room of what the value
+ * is encoded to.
+ */
+static FluctJsonValue
+without_escapes(const FluctJsonValue *value, char *to)
+{
+	FluctJsonValue plain = *value;
+	char	   *text = to + 4 + FLUCT_NUMERIC_WIRE_LEN;
+
+	plain.len = fluct_value_unescape(value->text, value->len, text);
+	text[plain.len] = '\0';		/* an escape is longer than what it means */
+	plain.text = text;
+	plain.escaped = false;
+	return plain;
+}
+
 size_t
 fluct_encode(const FluctColumn *column, const FluctJsonValue *value, char *to,
 			 FluctReason *reason)
 {
+	FluctJsonValue plain;
 	char	   *data = to + 4;
 	size_t		len = 0;
 
+	if (value->escaped && reads_characters(column->form))
+	{
+		plain = without_escapes(value, to);
+		value = &plain;
+	}
 	switch (column->form)
 	{
 		case FLUCT_FORM_TEXT:

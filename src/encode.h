@@ -15,6 +15,12 @@
 /* The most bytes that a value takes, with its length word. */
 #define FLUCT_ENCODE_ROOM(value) (4 + FLUCT_NUMERIC_WIRE_LEN + (value)->len)
 
+/*
+ * The most values that a jsonb column may hold.  jsonb_recv takes about 1 us
+ * and 100 bytes for each, so 10 MB of "1," would cost seconds and half a GB.
+ */
+#define FLUCT_MAX_JSONB_VALUES	100000
+
 /* What stands for NULL: a length of -1. */
 #define FLUCT_ENCODED_NULL		"\377\377\377\377"
 
@@ -25,6 +31,13 @@
 extern size_t fluct_encode(const FluctColumn *column,
 						   const FluctJsonValue *value, char *to,
 						   FluctReason *reason);
+
+/* Values in that many bytes are counted only where there could be too many. */
+static inline size_t
+fluct_count_values(const char *text, size_t len)
+{
+	return len > FLUCT_MAX_JSONB_VALUES ? fluct_value_count(text, len) : 1;
+}
 
 /* Numbers in network order, wherever they stand. */
 static inline void

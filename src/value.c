@@ -625,6 +625,34 @@ unescape_char(char c)
 	}
 }
 
+/* p is behind a string's opening quote; returns what follows the string. */
+static const char *
+skip_string(const char *p, const char *end)
+{
+	while (p < end && *p != '"')
+		p += *p == '\\' ? 2 : 1;
+	return p + 1;
+}
+
+size_t
+fluct_value_count(const char *text, size_t len)
+{
+	const char *end = text + len;
+	size_t		count = 1;
+
+	for (const char *p = text; p < end;)
+	{
+		if (*p == '"')
+		{
+			p = skip_string(p + 1, end);
+			continue;
+		}
+		count += *p == ',' || *p == '[' || *p == '{';
+		p++;
+	}
+	return count;
+}
+
 size_t
 fluct_value_unescape(const char *text, size_t len, char *out)
 {

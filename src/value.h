@@ -55,6 +55,12 @@ extern FluctReason fluct_value_int64(const char *text, size_t len,
 extern FluctReason fluct_value_timestamp(const char *text, size_t len,
 										 int64_t *usecs);
 
+/*
+ * How many values a scanned JSON value holds, itself included; an empty
+ * container counts as two.
+ */
+extern size_t fluct_value_count(const char *text, size_t len);
+
 /* A scanned JSON string without its escapes; out has room for len bytes. */
 extern size_t fluct_value_unescape(const char *text, size_t len, char *out);
 

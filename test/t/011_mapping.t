@@ -362,6 +362,75 @@ is(sql("SELECT DISTINCT sqlstate, detail FROM fluct.dead_letters
 		WHERE stream = 'raising'"),
 	'P0001|no multiple of 97', 'with its words');
 
+# of a trigger's errors, those that time heals are nobody's fault
+sql(q{
+	CREATE TABLE moody (n int);
+	CREATE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		IF NEW.n = 2 THEN RAISE SQLSTATE '42P01'; END IF;
+		IF NEW.n = 3 THEN RAISE SQLSTATE '53100'; END IF;
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER moody BEFORE INSERT ON moody
+		FOR EACH ROW EXECUTE FUNCTION moody();
+});
+fill('moody', [ '{"n": 1}', '{"n": 2}' ]);
+is(dead('moody'), '1 trigger', "class 42 in a trigger is the message's fault");
+foreach my $state ('53100', '40001', '57014')
+{
+	sql("CREATE OR REPLACE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS
+		\$\$ BEGIN RAISE SQLSTATE '$state'; END \$\$");
+	$kafka->produce('moody', ['{"n": 4}'], partition => 0);
+	ok(await_state($node, 'moody', 'backing_off'), "$state in it is waited out");
+	is(sql("SELECT count(*) FROM fluct.dead_letters WHERE stream = 'moody'"), 1,
+		'without a dead letter');
+	sql("CREATE OR REPLACE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS
+		\$\$ BEGIN RETURN NEW; END \$\$");
+	ok(caught_up($node, 'moody'), 'and the message goes in when it is over');
+}
+is(sql('SELECT count(*) FROM moody'), 4, 'with nothing lost or doubled');
+
+# constraints that could be deferred, and are not
+sql(q{
+	CREATE TABLE soon (n int PRIMARY KEY,
+		m int CONSTRAINT m_once UNIQUE DEFERRABLE INITIALLY IMMEDIATE);
+	CREATE TABLE soon_child (n int, p int CONSTRAINT known REFERENCES soon (n)
+		DEFERRABLE INITIALLY IMMEDIATE)});
+fill('soon', [
+	'{"n": 1, "m": 1, "c": [{"p": 1}]}', '{"n": 2, "m": 1, "c": []}',
+	'{"n": 3, "m": 3, "c": [{"p": 3}, {"p": 9}]}',
+	'{"n": 4, "m": 4, "c": [{"p": 3}]}', '{"n": 5, "m": 5, "c": [{"p": 1}]}' ],
+	mapping => { columns => { n => '$.n', m => '$.m' }, children => [ {
+		target => 'public.soon_child', rows => '$.c[*]',
+		columns => { n => '$.n', p => '@.p' } } ] });
+is(dead('soon'), '1 constraint, 2 constraint, 3 constraint',
+	'deferrable constraints, checked at once: of parents and children');
+is(sql("SELECT (SELECT string_agg(n::text, ' ' ORDER BY n) FROM soon),
+			(SELECT string_agg(n::text, ' ' ORDER BY n) FROM soon_child)"),
+	'1 5|1 5', 'and only the guilty messages are refused, whole');
+
+# several guilty ones among updates: the last one of a key that fits stays
+sql(q{
+	CREATE TABLE latest (id int PRIMARY KEY, v int CHECK (v > 0));
+	CREATE TABLE latest_child (id int, line int, v int CHECK (v < 100));
+	INSERT INTO latest VALUES (1, 1), (2, 1);
+	INSERT INTO latest_child VALUES (1, 1, 77), (2, 1, 77)});
+fill('latest', [
+	'{"id": 1, "v": 2, "c": [1, 2]}', '{"id": 1, "v": 0, "c": [3]}',
+	'{"id": 2, "v": 5, "c": [4, 100]}', '{"id": 3, "v": 1, "c": [5]}',
+	'{"id": 3, "v": 2, "c": [100]}', '{"id": 1, "v": -1, "c": []}' ],
+	on_conflict => "'update'",
+	mapping => { columns => { id => '$.id', v => '$.v' }, children => [ {
+		target => 'public.latest_child', rows => '$.c[*]',
+		columns => { id => '$.id', line => '#', v => '@' } } ] });
+is(dead('latest'), '1 constraint, 2 constraint, 4 constraint, 5 constraint',
+	'updates: the guilty messages');
+is(sql("SELECT string_agg(id || '=' || v, ' ' ORDER BY id) FROM latest"),
+	'1=2 2=1 3=1', 'each key has its last good value');
+is(sql("SELECT string_agg(id || '=' || v, ' ' ORDER BY id, line)
+		FROM latest_child"),
+	'1=1 1=2 2=77 3=5', 'with the lines of that message');
+
 sql('ALTER TABLE fluct.order_lines ADD CONSTRAINT small CHECK (volume < 1000)');
 my $good = '{"product_id": "p1", "volume": 2, "price": 1}';
 $kafka->produce('orders', [ an_order('c'), an_order('d',

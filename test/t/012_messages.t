@@ -163,7 +163,22 @@ is(sql("SELECT length(value), (SELECT count(*) FROM fluct.raw_messages r
 		FROM fluct.dead_letters d WHERE reason = 'too_large'"),
 	'65536|0', 'its beginning is kept');
 is(fate(an_order('refund', amount => '-12.5')), 'loaded', 'a refund');
+is(sql("SELECT amount FROM fluct.orders WHERE order_id = 'refund'"), '-12.5',
+	'with its negative amount');
+is(fate(an_order('zero', amount => '-0.00')), 'loaded', '-0');
+is(sql("SELECT amount FROM fluct.orders WHERE order_id = 'zero'"), '0.00',
+	'is 0');
 is(fate(an_order('empty', order_lines => '[]')), 'loaded', 'no lines');
+is(sql("SELECT count(*) FROM fluct.order_lines WHERE order_id = 'empty'"), 0,
+	'is an order without lines');
+is(fate(an_order(join('', map { chr(97 + int(rand(26))) } 1 .. 20_000))),
+	'too_long', 'a key too long for its index');
+is(fate(an_order('values', x => '[' . ('1,' x 100_000) . '1]')), 'too_long $',
+	'more than 100,000 values for a jsonb column');
+is(fate(an_order('escaped', timestamp => '"2026-01-01T12:00:00\u002B02:00"')),
+	'loaded', 'an escaped timestamp');
+is(sql("SELECT ordered_at FROM fluct.orders WHERE order_id = 'escaped'"),
+	'2026-01-01 10:00:00+00', 'is the time that it means');
 is(fate(an_order('none', order_lines => undef)),
 	'missing_field $.order_lines', 'no array of lines');
 is(fate(an_order('null', order_lines => 'null')), 'null_field $.order_lines',

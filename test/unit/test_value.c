@@ -302,6 +302,23 @@ test_unescape(void)
 }
 
 static void
+test_count(void)
+{
+	static const struct
+	{
+		const char *text;
+		size_t		count;
+	}			cases[] = {
+		{"1", 1}, {"[1]", 2}, {"[1,2,3]", 4}, {"{\"a\":1,\"b\":[2,3]}", 5},
+		{"\"[,{\"", 1}, {"[\"\\\",,,\",\"\\\\\"]", 3}, {"[\"\"]", 2},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ok(fluct_value_count(cases[i].text, strlen(cases[i].text)) ==
+		   cases[i].count, "%s holds %zu values", cases[i].text, cases[i].count);
+}
+
+static void
 test_utf8(void)
 {
 	static const struct
@@ -337,6 +354,7 @@ main(void)
 	test_int64();
 	test_timestamp();
 	test_unescape();
+	test_count();
 	test_utf8();
 	return done_testing();
 }
