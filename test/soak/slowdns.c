@@ -4,7 +4,8 @@
  *	  A resolver whose name server never answers, to be preloaded.
  *
  * Names that end in ".hang.invalid" take as long as glibc would wait for one
- * silent name server: timeout x attempts of RES_OPTIONS, else 5 s x 2.
+ * silent name server: timeout x attempts of RES_OPTIONS, else 5 s x 2.  As
+ * long as that, the thread is called "slowdns", so that a test can see it.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +14,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 typedef int (*Resolver) (const char *, const char *, const struct addrinfo *,
@@ -47,7 +49,9 @@ getaddrinfo(const char *node, const char *service,
 
 	if (hangs(node))
 	{
+		prctl(PR_SET_NAME, "slowdns");
 		while (nanosleep(&left, &left) != 0);
+		prctl(PR_SET_NAME, "waited");
 		return EAI_AGAIN;
 	}
 	next = (Resolver) dlsym(RTLD_NEXT, "getaddrinfo");

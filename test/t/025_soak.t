@@ -18,20 +18,21 @@ plan(skip_all => 'FLUCT_KAFKA is another\'s broker, and cannot be killed')
   if $kafka->is_external;
 note("seed $seed: FLUCT_SEED=$seed repeats it");
 
-my %count = (workers => 8, server => 4, broker => 4, tls => 12);
+my %count = (workers => 8, server => 4, broker => 3, tls => 12);
 
 foreach my $part (grep { $count{$_} } Fluct::Soak::parts())
 {
 	my $soak = Fluct::Soak->new(kafka => $kafka, seed => $seed,
-		count => $count{$part}, scale => 0.005, linger => 30);
+		count => $count{$part}, scale => 0.01, linger => 30);
 	my %result = $soak->run($part);
 
 	note("$part: $result{done}; $result{figures}; "
 		. sprintf('%.1f s', $result{seconds}));
-	is($result{lost}, 0, "$part: nothing lost");
-	is($result{doubled}, 0, "$part: nothing doubled");
-	is($result{unaccounted}, 0, "$part: every offset is accounted for");
-	is_deeply($result{problems}, [], "$part: no problem");
+	is($result{lost}, 0, "$part, seed $seed: nothing lost");
+	is($result{doubled}, 0, "$part, seed $seed: nothing doubled");
+	is($result{unaccounted}, 0,
+		"$part, seed $seed: every offset is accounted for");
+	is_deeply($result{problems}, [], "$part, seed $seed: no problem");
 	$kafka->delete_topic('orders') unless $part eq 'tls';
 }
 

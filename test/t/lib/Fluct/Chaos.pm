@@ -20,7 +20,7 @@ package Fluct::Chaos;
 use strict;
 use warnings;
 use Fluct;
-use POSIX qw(floor strftime);
+use POSIX qw(ceil strftime);
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
@@ -41,7 +41,7 @@ sub new
 	my $self = bless({ partitions => 8, linger => 0, seed => 1, %option,
 		node => $node, kafka => $kafka, topic => 'orders' }, $class);
 
-	$self->{share} //= floor($self->{messages} / $self->{shares});
+	$self->{share} //= ceil($self->{messages} / $self->{shares});
 	$kafka->create_topic('orders', $self->{partitions});
 	$self->make_streams;
 	$self->start_producer;

@@ -20,12 +20,13 @@ use File::Path qw(make_path);
 use Fluct;
 use Fluct::Chaos;
 use Fluct::Stops;
-use List::Util qw(max sum0);
+use List::Util qw(max);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $MOST_BACK = 5;			# s until a stream has followed its broker, p95
+my $MOST_LINES = 2;			# in the log, for a fault and a stream
 
 my @PARTS = qw(workers server broker tls stop);
 my %FULL = (workers => 300, server => 100, broker => 100, tls => 300,
@@ -113,10 +114,11 @@ sub part_workers
 	my $writing = 0;
 
 	$chaos->ask_share for 1 .. 2;
-	foreach my $i (1 .. $kills)
+	# a few kills may all miss; then there are more
+	for (my $i = 1; $i <= $kills || $writing == 0 && $i <= 3 * $kills; $i++)
 	{
 		$chaos->await_running if $self->number(10) < 9;
-		$chaos->ask_share if $i < $kills - 1;
+		$chaos->ask_share if $i < $kills - 1 || $i > $kills;
 		sleep($self->seconds(0.5));
 		$writing++ if $chaos->kill_worker($self->{random});
 		$self->be_polite($i);
@@ -209,15 +211,17 @@ sub part_broker
 	my ($self) = @_;
 	my $faults = $self->{done};
 	my (@back, %number);
+	my $silent = 0;
 
 	$self->node('broker');
 	my $chaos = $self->chaos(share => 20, trickle => 1);
+	my $log = log_position($self->{node});
 
 	foreach my $i (1 .. $faults)
 	{
 		my $fault = (qw(kill freeze restart))[ $i % 3 ];
 
-		$chaos->await_running;
+		$silent++ unless $chaos->await_running;
 		sleep($self->seconds(1));
 		$self->can("broker_$fault")->($self);
 		my $seconds = $self->time_to_follow("marker-$self->{seed}-$i");
@@ -229,15 +233,22 @@ sub part_broker
 	}
 	my %result = $chaos->reckon;
 	my $p95 = percentile(0.95, @back);
+	my $lines = () = substr(slurp_file($self->{node}->logfile), $log) =~
+	  / LOG:  stream "/g;
 
+	push(@{ $result{problems} }, "$silent times not running in spite of a broker")
+	  if $silent > 0;
+	push(@{ $result{problems} }, "$lines lines in the log for $faults faults")
+	  if $lines > $MOST_LINES * 2 * $faults;
 	push(@{ $result{problems} }, sprintf('p95 is %.2f s, and the bar %d s',
 			$p95, $MOST_BACK))
 	  if $self->{judge_times} && $p95 > $MOST_BACK;
 	return (%result,
 		done => join(', ', map { "$number{$_} $_" } sort keys %number)
 		  . ", $result{messages} messages",
-		figures => sprintf('followed its broker after: p50 %.2f s, p95 %.2f s, max %.2f s',
-			percentile(0.5, @back), $p95, max(@back)));
+		figures => sprintf('followed its broker after: p50 %.2f s, p95 %.2f s, '
+			. 'max %.2f s; %.1f lines in the log per fault and stream',
+			percentile(0.5, @back), $p95, max(@back), $lines / 2 / $faults));
 }
 
 # Each of these returns when the broker has answered, and every partition has
@@ -343,8 +354,6 @@ sub part_tls
 	my $log = log_position($self->{node});
 	while ($exits < $self->{done})
 	{
-		my $all = "SELECT count(*) = $streams FROM fluct.stat_streams";
-
 		# a message for each round: connected, busy, and no failure counts on
 		$sent++;
 		$self->{kafka}->produce('tls', [ qq({"n": $sent}) ]);

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use Fluct;
 use IPC::Run ();
-use List::Util qw(max sum0);
+use List::Util qw(max);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -72,7 +72,7 @@ sub run
 		  if $soak->{judge_times} && max(@seconds) > $MOST;
 	}
 	return (done => "$soak->{done} stops in each of " . @STATES . ' states',
-		figures => 'seconds, median (max): ' . join(', ', @figures),
+		figures => join('; ', 'seconds, median (max):', @figures),
 		problems => \@problems);
 }
 
@@ -240,12 +240,19 @@ sub begin_resolver
 	return;
 }
 
+# Inside getaddrinfo, for a random part of its time.
 sub ready_resolver
 {
 	my ($soak) = @_;
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 
-	state_is($soak, 'backing_off/dns_failure');
-	sleep($soak->seconds(2));
+	until (grep { slurp_file($_) eq "slowdns\n" }
+		map { glob("/proc/$_/task/*/comm") } worker_pids($soak->{node}))
+	{
+		die 'the resolver is not asked' if time() > $end;
+		sleep(0.02);
+	}
+	sleep($soak->seconds(0.5));
 	return;
 }
 
