@@ -113,6 +113,11 @@ indent:
 kafka: $(KAFKACTL)
 	@test/kafka/kafka fetch
 
+# Seeds and scales: test/soak/soak PART... --seed N --scale 0.1
+.PHONY: soak
+soak:
+	@PG_CONFIG='$(PG_CONFIG)' test/soak/soak
+
 # the demo, and benchmarks
 .PHONY: demo demo-stop bench help
 demo:
@@ -132,6 +137,7 @@ help:
 #: make demo-stop   ends what the demo left running
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
+#: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
 #: make bench       measures the stream beside COPY; writes nothing but what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)

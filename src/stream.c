@@ -39,8 +39,9 @@
 #include "value.h"
 #include "worker.h"
 
-#define PROBE_INTERVAL		5000	/* ms between looks at the brokers */
-#define RETRY_INTERVAL		1000	/* ms between tries while they are down */
+#define PROBE_INTERVAL		5000	/* ms of silence before a question */
+#define RETRY_INTERVAL		1000	/* ms between questions in trouble */
+#define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
 
 #define KEPT_MEMORY			(32 * 1024 * 1024)
 
@@ -60,6 +61,7 @@ typedef struct Worker
 
 	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
+	TimestampTz last_probe;		/* when they were asked */
 } Worker;
 
 static Worker self;
@@ -152,7 +154,9 @@ commit_batch(void)
 	if (n > 0)
 	{
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
-		fluct_state_set("running", NULL, NULL);
+		/* what was fetched before a trouble does not end it: probe() does */
+		if (fluct_kafka_trouble()->reason[0] == '\0')
+			fluct_state_set("running", NULL, NULL);
 		self.committed = true;
 		fluct_position_settle(touched, n);
 		check_dead_letters();
@@ -199,7 +203,8 @@ batch_is_full(void)
 
 /*
  * Asks for the topic's partitions now and then, which shows whether a broker
- * answers and whether there are more of them.
+ * answers and whether there are more of them.  While there is trouble it asks
+ * also when messages arrive: they may have been fetched before.
  */
 static void
 probe(void)
@@ -207,7 +212,9 @@ probe(void)
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 	int			partitions;
 
-	if (trouble->reason[0] == '\0' && fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL)
+	if (trouble->reason[0] == '\0' &&
+		fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL &&
+		fluct_worker_ms_since(self.last_probe) < DISCOVERY_INTERVAL)
 		return;
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
@@ -215,10 +222,10 @@ probe(void)
 		fluct_state_fail(trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0')
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
-	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_word) < RETRY_INTERVAL)
+	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
 		return;
 	partitions = fluct_kafka_partitions();
-	self.last_word = GetCurrentTimestamp();
+	self.last_probe = self.last_word = GetCurrentTimestamp();
 	if (partitions < 0)
 		return;
 	if (partitions > fluct_position_partitions())
@@ -302,7 +309,7 @@ start(FluctSlot *slot)
 	fluct_client_open(fluct_stream, self.owner, &about);
 	fluct_position_take();
 	fluct_state_set("running", NULL, NULL);
-	self.last_word = GetCurrentTimestamp();
+	self.last_probe = self.last_word = GetCurrentTimestamp();
 }
 
 /* A start that an ERROR ended is tried again as the launcher counts, or fails. */
