@@ -14,6 +14,11 @@
  * on the client's pipe (something arrived) together.  It sleeps only when the
  * client's queue has been polled empty, since only then does the pipe speak.
  *
+ * A topic that was deleted and made again while a worker reads it would go on
+ * with other messages.  So when a connection was lost, or a broker did not
+ * know a partition, the worker leaves before it commits what it has gathered
+ * since; the next one waits for the brokers, and compares.
+ *
  * Faults of the brokers are waited out here, with the reason in the state;
  * those of the database in state.c.
  *
@@ -212,7 +217,11 @@ probe(void)
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
 	if (strcmp(trouble->reason, "message_too_large") == 0)
+	{
+		if (self.count > 0)
+			return;				/* what came before it is stored first */
 		fluct_state_fail(trouble->reason, trouble->detail);
+	}
 	if (trouble->reason[0] != '\0')
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_word) < RETRY_INTERVAL)
@@ -256,6 +265,8 @@ consume(void)
 		fluct_state_check();
 		fluct_kafka_drain_socket();
 		drained = gather();
+		if (fluct_kafka_in_doubt())
+			fluct_state_make_way(); /* the next worker compares the topic */
 		if (batch_is_full() ||
 			(self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
 			(self.count == 0 && drained && fluct_position_behind_markers()))
