@@ -337,6 +337,45 @@ fluct_position_note_log(void)
 	fluct_worker_commit();
 }
 
+/* Where the log of this worker's partitions ends now; NULL without an answer. */
+static FluctOffset *
+ask_my_ends(void)
+{
+	FluctOffset *ends = palloc0(sizeof(FluctOffset) * (place.npositions + 1));
+
+	for (int i = 0; i < place.npositions; i++)
+	{
+		ends[i].partition = place.positions[i].partition;
+		ends[i].at = FLUCT_OFFSET_END;
+	}
+	if (place.npositions > 0 && !fluct_kafka_offsets(ends, place.npositions))
+		return NULL;
+	return ends;
+}
+
+/*
+ * A client whose fetches come to nothing shows an old end of the log for
+ * ever.  That happens when a topic is deleted and made again within a moment
+ * (one time in twenty, measured with librdkafka 2.0.2).
+ */
+bool
+fluct_position_is_deaf(void)
+{
+	FluctOffset *ends = ask_my_ends();
+
+	for (int i = 0; ends && i < place.npositions; i++)
+	{
+		int64		start,
+					end;
+
+		if (ends[i].offset < place.positions[i].next_offset ||
+			!fluct_kafka_log(ends[i].partition, &start, &end) ||
+			end < ends[i].offset)
+			return true;
+	}
+	return false;
+}
+
 /* wait_for_stream: asks where the log ends now, and says when it is reached. */
 void
 fluct_position_serve_waiters(void)
@@ -347,13 +386,8 @@ fluct_position_serve_waiters(void)
 	if (place.sync_ticket == 0 &&
 		wanted > pg_atomic_read_u64(&fluct_slot->sync_done))
 	{
-		ends = palloc0(sizeof(FluctOffset) * (place.npositions + 1));
-		for (int i = 0; i < place.npositions; i++)
-		{
-			ends[i].partition = place.positions[i].partition;
-			ends[i].at = FLUCT_OFFSET_END;
-		}
-		if (place.npositions > 0 && !fluct_kafka_offsets(ends, place.npositions))
+		ends = ask_my_ends();
+		if (ends == NULL)
 			return;
 		for (int i = 0; i < place.npositions; i++)
 			place.sync_target[i] = ends[i].offset;

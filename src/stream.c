@@ -65,6 +65,8 @@ typedef struct Worker
 
 	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
+	int			deaf;			/* probes in a row that heard more than
+								 * fetches */
 } Worker;
 
 static Worker self;
@@ -178,7 +180,10 @@ gather(void)
 
 	MemoryContextSwitchTo(old);
 	if (n > 0)
+	{
 		self.last_word = GetCurrentTimestamp();
+		self.deaf = 0;
+	}
 	if (self.count == 0)
 		self.batch_since = self.last_word;
 	for (int i = 0; i < n; i++)
@@ -234,6 +239,9 @@ probe(void)
 		fluct_state_make_way(); /* the next worker takes them up */
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
+	self.deaf = fluct_position_is_deaf() ? self.deaf + 1 : 0;
+	if (self.deaf > 1)
+		fluct_state_make_way(); /* with a client that hears */
 	fluct_state_set("running", NULL, NULL);
 }
 
