@@ -6,7 +6,7 @@ CREATE FUNCTION fluct._ask(stream text, question text, count int, start_at text)
 RETURNS TABLE (number int, fields text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_ask';
 COMMENT ON FUNCTION fluct._ask(text, text, int, text) IS
-'Lets a background worker ask Kafka: check (item, status, detail, hint) or preview (the columns of preview_stream).';
+'Lets a background worker ask Kafka: check (item, status, detail, hint), preview (the columns of preview_stream), seek (partition, begin and end of Kafka''s log, where start_at begins) or reconcile (the columns of reconcile_stream).';
 
 CREATE FUNCTION fluct.check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)

@@ -117,6 +117,13 @@ CREATE TABLE fluct.stream_offsets (
 	witness_offset bigint,
 	witness_time bigint,
 	witness_crc bigint,
+	cluster_id text,
+	epoch int NOT NULL DEFAULT 1,
+	epoch_offset bigint NOT NULL DEFAULT 0,
+	epoch_messages bigint NOT NULL DEFAULT 0,
+	epoch_duplicates bigint NOT NULL DEFAULT 0,
+	epoch_dead_letters bigint NOT NULL DEFAULT 0,
+	epoch_tombstones bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (stream, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_offsets IS
@@ -137,6 +144,13 @@ COMMENT ON COLUMN fluct.stream_offsets.last_commit IS 'time of the last batch';
 COMMENT ON COLUMN fluct.stream_offsets.witness_offset IS 'offset of the last message committed: a start reads it again, and another message there means another topic';
 COMMENT ON COLUMN fluct.stream_offsets.witness_time IS 'Kafka''s time of that message, milliseconds since 1970; -1 = none';
 COMMENT ON COLUMN fluct.stream_offsets.witness_crc IS 'CRC-32C of its key and value';
+COMMENT ON COLUMN fluct.stream_offsets.cluster_id IS 'Kafka cluster of the position; NULL = not seen since the position was made or moved by seek_stream';
+COMMENT ON COLUMN fluct.stream_offsets.epoch IS 'an epoch is a stretch in which the position only goes forward in one topic; reconcile_stream looks at the present one';
+COMMENT ON COLUMN fluct.stream_offsets.epoch_offset IS 'position at which the epoch began';
+COMMENT ON COLUMN fluct.stream_offsets.epoch_messages IS 'messages when the epoch began';
+COMMENT ON COLUMN fluct.stream_offsets.epoch_duplicates IS 'duplicates when the epoch began';
+COMMENT ON COLUMN fluct.stream_offsets.epoch_dead_letters IS 'dead_letters when the epoch began';
+COMMENT ON COLUMN fluct.stream_offsets.epoch_tombstones IS 'tombstones when the epoch began';
 
 CREATE TABLE fluct.dead_letters (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -193,6 +207,7 @@ CREATE TABLE fluct.gaps (
 	to_offset bigint NOT NULL,
 	reason text NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	epoch int NOT NULL DEFAULT 1,
 	CHECK (from_offset < to_offset)
 );
 COMMENT ON TABLE fluct.gaps IS
@@ -205,6 +220,30 @@ COMMENT ON COLUMN fluct.gaps.from_offset IS 'first offset missed';
 COMMENT ON COLUMN fluct.gaps.to_offset IS 'first offset after the gap';
 COMMENT ON COLUMN fluct.gaps.reason IS 'data_loss (deleted in Kafka) or seek (by seek_stream)';
 COMMENT ON COLUMN fluct.gaps.created_at IS 'time at which it was noticed';
+COMMENT ON COLUMN fluct.gaps.epoch IS 'epoch of the partition''s position in stream_offsets then';
+
+-- Why a multirange: see src/skipped.c.
+CREATE TABLE fluct.skipped_offsets (
+	stream text NOT NULL,
+	topic text NOT NULL,
+	partition int NOT NULL,
+	epoch int NOT NULL,
+	from_offset bigint NOT NULL,
+	to_offset bigint NOT NULL,
+	intervals int8multirange NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (stream, partition, epoch, from_offset)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE fluct.skipped_offsets IS
+'Intervals of offsets at which Kafka delivered nothing: markers of transactions, aborted messages, what compaction took away. Written in the transaction that moves the offset past them; reconcile_stream looks there again.';
+COMMENT ON COLUMN fluct.skipped_offsets.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.skipped_offsets.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.skipped_offsets.partition IS 'Kafka partition';
+COMMENT ON COLUMN fluct.skipped_offsets.epoch IS 'epoch of the partition''s position in stream_offsets';
+COMMENT ON COLUMN fluct.skipped_offsets.from_offset IS 'first offset of the first interval';
+COMMENT ON COLUMN fluct.skipped_offsets.to_offset IS 'first offset after the last interval';
+COMMENT ON COLUMN fluct.skipped_offsets.intervals IS 'the intervals, about a hundred at most';
+COMMENT ON COLUMN fluct.skipped_offsets.created_at IS 'time of the first interval';
 
 SELECT pg_catalog.pg_extension_config_dump('fluct.streams', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.stream_states', '');
@@ -213,3 +252,4 @@ SELECT pg_catalog.pg_extension_config_dump('fluct.dead_letters', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.dead_letters_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.gaps', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.gaps_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.skipped_offsets', '');

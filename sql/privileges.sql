@@ -25,7 +25,7 @@ BEGIN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'fluct'::regnamespace
 			AND p.proname IN ('_own_stream', '_ask', '_sync', '_sync_done', '_await_progress',
-							  '_announce_change', '_retry', '_check_rights', '_check_mapping', '_derive_mapping')
+							  '_announce_change', '_retry', '_require_rest', '_move_position', '_check_rights', '_check_mapping', '_derive_mapping')
 	LOOP
 		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;

@@ -199,6 +199,7 @@ BEGIN
 	FROM fluct.stream_offsets o WHERE o.stream = name;
 	IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.topic <> topic) THEN
 		DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
+		DELETE FROM fluct.skipped_offsets k WHERE k.stream = name;
 	ELSIF kept.partitions > 0 THEN
 		RAISE NOTICE 'stream "%" goes on where the dropped stream of that name stood', name
 			USING HINT = 'Give start_at to begin elsewhere.';

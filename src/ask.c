@@ -9,9 +9,8 @@
  * Errors and notices of the worker come over the same queue, and are thrown
  * here as they were there.
  *
- * The wait can be cancelled, and has an end.  However it ends, the worker is
- * told to; and a worker whose session is gone ends by itself, since none of
- * its questions to Kafka lasts long.
+ * The wait can be cancelled, and has an end: a worker that is at work for long
+ * says so now and then.  However the wait ends, the worker is told to.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,7 +36,7 @@
 #include "utils/tuplestore.h"
 
 #define QUEUE_SIZE		65536
-#define LONGEST_ANSWER	20000	/* ms */
+#define LONGEST_SILENCE	20000	/* ms without a word of the worker */
 #define LOOK_INTERVAL	1000	/* ms; the latch is set when there is news */
 
 PG_FUNCTION_INFO_V1(fluct_ask);
@@ -47,10 +46,11 @@ PG_FUNCTION_INFO_V1(fluct_ask);
 static FluctQuestion
 read_question(const char *word)
 {
-	if (strcmp(word, "check") == 0)
-		return FLUCT_CHECK;
-	if (strcmp(word, "preview") == 0)
-		return FLUCT_PREVIEW;
+	static const char *const words[] = {"check", "preview", "seek", "reconcile"};
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return (FluctQuestion) i;
 	elog(ERROR, "there is no question \"%s\"", word);
 }
 
@@ -170,8 +170,8 @@ throw_no_answer(shm_mq_result result)
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 result == SHM_MQ_DETACHED ?
 			 errmsg("the worker that asks Kafka ended without an answer") :
-			 errmsg("the worker that asks Kafka did not answer within %d s",
-					LONGEST_ANSWER / 1000),
+			 errmsg("the worker that asks Kafka said nothing for %d s",
+					LONGEST_SILENCE / 1000),
 			 errhint("The server's log may say why.")));
 }
 
@@ -179,7 +179,7 @@ static void
 receive_answer(shm_mq_handle *queue, ReturnSetInfo *rsinfo)
 {
 	static uint32 wait_event = 0;
-	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz heard = GetCurrentTimestamp();
 	int			number = 0;
 	bool		done = false;
 
@@ -196,11 +196,12 @@ receive_answer(shm_mq_handle *queue, ReturnSetInfo *rsinfo)
 		if (result == SHM_MQ_SUCCESS)
 		{
 			done = take_message(data, len, rsinfo, &number);
+			heard = GetCurrentTimestamp();
 			continue;
 		}
 		if (result == SHM_MQ_DETACHED ||
-			TimestampDifferenceExceeds(begin, GetCurrentTimestamp(),
-									   LONGEST_ANSWER))
+			TimestampDifferenceExceeds(heard, GetCurrentTimestamp(),
+									   LONGEST_SILENCE))
 			throw_no_answer(result);
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -213,7 +214,7 @@ receive_answer(shm_mq_handle *queue, ReturnSetInfo *rsinfo)
  * fluct._ask(stream text, question text, count int, start_at text)
  * RETURNS TABLE (number int, fields text[])
  *
- * question is check or preview.  Errors: those of the worker, 53400 without a
+ * question is check, preview, seek or reconcile.  Errors: those of the worker, 53400 without a
  * free background worker, 08006 without an answer.
  */
 Datum

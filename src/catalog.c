@@ -241,7 +241,7 @@ fluct_catalog_positions(const char *stream, int *count,
 								   " coalesce(log_start_offset, -1),"
 								   " coalesce(log_end_offset, -1),"
 								   " coalesce(witness_offset, -1), witness_time,"
-								   " witness_crc"
+								   " witness_crc, epoch, cluster_id"
 								   " FROM fluct.stream_offsets WHERE stream = $1"
 								   " ORDER BY partition");
 	positions = MemoryContextAlloc(context, sizeof(FluctPosition) * (*count + 1));
@@ -257,6 +257,8 @@ fluct_catalog_positions(const char *stream, int *count,
 		positions[i].witness_offset = fluct_query_field_int(i, 5);
 		positions[i].witness_time = fluct_query_field_int(i, 6);
 		positions[i].witness_crc = fluct_query_field_int(i, 7);
+		positions[i].epoch = fluct_query_field_int(i, 8);
+		positions[i].cluster = fluct_query_field_text(context, i, 9);
 	}
 	return positions;
 }
@@ -273,8 +275,21 @@ fluct_catalog_add_position(const char *stream, const char *topic,
 	fluct_query_add_int64(&query, position->next_offset);
 	fluct_query_run(&query,
 					"INSERT INTO fluct.stream_offsets"
-					" (stream, topic, partition, next_offset) VALUES ($1, $2, $3, $4)"
+					" (stream, topic, partition, next_offset, epoch, epoch_offset)"
+					" VALUES ($1, $2, $3, $4, fluct._next_epoch($1, $3), $4)"
 					" ON CONFLICT DO NOTHING");
+}
+
+void
+fluct_catalog_note_cluster(const char *stream, const char *cluster)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_text(&query, cluster);
+	fluct_query_run(&query,
+					"UPDATE fluct.stream_offsets SET cluster_id = $2"
+					" WHERE stream = $1 AND cluster_id IS NULL AND $2 IS NOT NULL");
 }
 
 int64
@@ -333,7 +348,8 @@ fluct_catalog_lock_bookkeeping(void)
 {
 	FluctQuery	query = {0};
 
-	fluct_query_run(&query, "LOCK TABLE fluct.dead_letters, fluct.stream_offsets,"
+	fluct_query_run(&query, "LOCK TABLE fluct.skipped_offsets,"
+					" fluct.dead_letters, fluct.stream_offsets,"
 					" fluct.stream_states IN ROW EXCLUSIVE MODE");
 }
 
@@ -515,7 +531,9 @@ fluct_catalog_add_gap(const char *stream, const char *topic, int partition,
 	fluct_query_add_text(&query, reason);
 	fluct_query_run(&query,
 					"INSERT INTO fluct.gaps (stream, topic, partition, from_offset,"
-					" to_offset, reason) VALUES ($1, $2, $3, $4, $5, $6)");
+					" to_offset, reason, epoch)"
+					" SELECT $1, $2, $3, $4, $5, $6, o.epoch FROM fluct.stream_offsets o"
+					" WHERE o.stream = $1 AND o.partition = $3");
 }
 
 /* ----- partitions ----- */

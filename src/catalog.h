@@ -55,6 +55,13 @@ typedef struct FluctWanted
 	int64		wait;			/* milliseconds until it may start */
 } FluctWanted;
 
+/* An interval of offsets, [from, to). */
+typedef struct FluctInterval
+{
+	int64		from;
+	int64		to;
+} FluctInterval;
+
 /* The position in one partition, and what a batch adds to its row. */
 typedef struct FluctPosition
 {
@@ -72,6 +79,12 @@ typedef struct FluctPosition
 	int64		witness_offset; /* of the last message committed; -1 */
 	int64		witness_time;
 	int64		witness_crc;
+	int			epoch;
+	char	   *cluster;		/* id of the cluster it is of; NULL = not
+								 * known */
+	FluctInterval *skipped;		/* where Kafka delivered nothing, ascending */
+	int			nskipped;
+	int			max_skipped;
 } FluctPosition;
 
 extern bool fluct_catalog_installed(void);
@@ -118,7 +131,7 @@ extern void fluct_catalog_lock_positions(const char *stream);
  */
 extern void fluct_catalog_lock_bookkeeping(void);
 
-/* A position where there is none; an existing one stays. */
+/* A position where there is none, of an epoch of its own. */
 extern void fluct_catalog_add_position(const char *stream, const char *topic,
 									   const FluctPosition *position);
 
@@ -131,6 +144,10 @@ extern int64 fluct_catalog_crc(const FluctMessage *message);
  */
 extern bool fluct_catalog_advance(const char *stream,
 								  const FluctPosition *positions, int count);
+
+/* The positions whose cluster was not known yet are of this one. */
+extern void fluct_catalog_note_cluster(const char *stream,
+									   const char *cluster);
 
 /* Keeps the ends of Kafka's log as last seen. */
 extern void fluct_catalog_note_log(const char *stream,

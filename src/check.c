@@ -16,6 +16,7 @@
 #include "look.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker.h"
 
 #define OLDEST_TIME		1000	/* ms for the oldest messages to arrive */
 #define SCRAM_MENDED	0x02060100	/* librdkafka's version 2.6.1 */
@@ -103,6 +104,49 @@ hint_for(const char *reason)
 					stream->server);
 }
 
+/* What to do where the positions are those of another topic. */
+static const char *
+hint_to_seek(void)
+{
+	const char *stream = fluct_subject.stream->name;
+
+	return psprintf("If the topic was made anew: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
+					stream, stream);
+}
+
+/* The cluster in which the stream stands, if it is not the one that answers. */
+static const char *
+other_cluster(const char *here)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctPosition *positions;
+	int			count;
+
+	fluct_worker_begin();
+	positions = fluct_catalog_positions(fluct_subject.stream->name, &count, context);
+	fluct_worker_commit();
+	for (int i = 0; here && i < count; i++)
+		if (positions[i].cluster && strcmp(positions[i].cluster, here) != 0)
+			return positions[i].cluster;
+	return NULL;
+}
+
+static bool
+check_cluster(void)
+{
+	const char *here = fluct_kafka_cluster();
+	const char *there = other_cluster(here);
+
+	if (there == NULL)
+		return true;
+	put_item(TOPIC, "fail",
+			 psprintf("cluster_changed: server \"%s\" leads to cluster %s, and the stream stands in cluster %s",
+					  fluct_subject.stream->server, here, there),
+			 hint_to_seek());
+	skip_from(TOPIC + 1);
+	return false;
+}
+
 /* An item that is good, up to the topic. */
 static void
 put_good(CheckItem item)
@@ -188,7 +232,7 @@ check_partitions(int gone)
 		put_item(PARTITIONS, "fail",
 				 psprintf("topic_changed: the stream stands in partition %d, and the topic has %d",
 						  gone, fluct_subject.npartitions),
-				 "The topic was made anew: drop the stream, and create it with start_at.");
+				 hint_to_seek());
 	else if (stream->workers > share)
 		put_item(PARTITIONS, "warn",
 				 psprintf("%d, fewer than the %d workers", share, stream->workers),
@@ -232,7 +276,7 @@ check_retention(void)
 			put_item(RETENTION, "fail",
 					 psprintf("topic_changed: partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
 							  i, fluct_subject.next[i], fluct_subject.end[i].offset),
-					 "The topic was made anew: drop the stream, and create it with start_at.");
+					 hint_to_seek());
 			return;
 		}
 		if (fluct_subject.next[i] >= 0 && fluct_subject.next[i] < fluct_subject.begin[i].offset)
@@ -276,13 +320,16 @@ fluct_check_answer(void)
 		return;
 	if (!fluct_look_partitions())
 		failed = item_of(fluct_kafka_trouble()->reason);
-	for (CheckItem i = DNS; i <= TOPIC && i < failed; i++)
+	for (CheckItem i = DNS; i < TOPIC && i < failed; i++)
 		put_good(i);
 	if (failed <= TOPIC)
 	{
 		put_trouble(failed, NULL);
 		return;
 	}
+	if (!check_cluster())
+		return;
+	put_good(TOPIC);
 	if (!fluct_look_log() || !fluct_look_positions(NULL, &gone))
 	{
 		put_trouble(PARTITIONS, "The bootstrap servers answer, and a partition's leader does not: look at advertised.listeners of the brokers.");

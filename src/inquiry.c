@@ -19,6 +19,8 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "preview.h"
+#include "reconcile.h"
+#include "seek.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
@@ -60,6 +62,26 @@ read_stream(void)
 	fluct_worker_commit();
 }
 
+static void
+answer(void)
+{
+	switch (fluct_subject.inquiry->question)
+	{
+		case FLUCT_CHECK:
+			fluct_check_answer();
+			break;
+		case FLUCT_PREVIEW:
+			fluct_preview_answer();
+			break;
+		case FLUCT_SEEK:
+			fluct_seek_answer();
+			break;
+		case FLUCT_RECONCILE:
+			fluct_reconcile_answer();
+			break;
+	}
+}
+
 void
 FluctAskMain(Datum arg)
 {
@@ -72,10 +94,7 @@ FluctAskMain(Datum arg)
 											  InvalidOid, 0);
 	fluct_worker_pin_settings();
 	read_stream();
-	if (fluct_subject.inquiry->question == FLUCT_CHECK)
-		fluct_check_answer();
-	else
-		fluct_preview_answer();
+	answer();
 	fluct_look_put_end();
 	proc_exit(0);
 }

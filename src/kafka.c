@@ -63,6 +63,7 @@ typedef struct Client
 	int			nends;
 	FluctTrouble trouble;
 	char		connection[192];	/* what was last said of one */
+	bool		doubt;			/* see fluct_kafka_in_doubt */
 } Client;
 
 static Client kafka = {.pipe = {-1, -1}};
@@ -116,6 +117,8 @@ note_trouble(rd_kafka_resp_err_t error, const char *detail)
 	strlcpy(trouble->reason, reason, sizeof(trouble->reason));
 	strlcpy(trouble->detail, detail, sizeof(trouble->detail));
 	trouble->at = GetCurrentTimestamp();
+	if (strcmp(reason, "unknown_topic") == 0)
+		kafka.doubt = true;
 }
 
 static void
@@ -124,16 +127,25 @@ on_error(rd_kafka_t *client, int error, const char *reason, void *opaque)
 	/* one broker of several may go; all of them are another event */
 	if (error == RD_KAFKA_RESP_ERR__TRANSPORT ||
 		error == RD_KAFKA_RESP_ERR__TIMED_OUT)
+	{
 		strlcpy(kafka.connection, reason, sizeof(kafka.connection));
+		if (strstr(reason, "in state UP"))
+			kafka.doubt = true;
+	}
 	else
 		note_trouble((rd_kafka_resp_err_t) error, reason);
 }
 
-/* A response above receive.message.max.bytes is only ever logged. */
+/*
+ * Two things are only ever logged: a response above receive.message.max.bytes,
+ * and (with debug=topic) that a broker does not know or lead a partition.
+ */
 static void
 on_log(const rd_kafka_t *client, int level, const char *facility,
 	   const char *line)
 {
+	if (strcmp(facility, "BROKERUA") == 0)
+		kafka.doubt = true;
 	if (strstr(line, "Invalid response size") == NULL)
 		return;
 	note_trouble(RD_KAFKA_RESP_ERR__BAD_MSG, line);
@@ -217,6 +229,7 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 		{"check.crcs", "true"},
 		{"allow.auto.create.topics", "false"},
 		{"log.queue", "true"},
+		{"debug", "topic"},		/* see on_log */
 		{"queued.min.messages", "100000"},
 		{"fetch.max.bytes", "8388608"},
 		{"session.timeout.ms", "500"},	/* see fluct_kafka_mirror */
@@ -359,6 +372,19 @@ fluct_kafka_partitions(void)
 	return count;
 }
 
+char *
+fluct_kafka_cluster(void)
+{
+	char	   *answer = rd_kafka_clusterid(kafka.client, CALL_TIMEOUT);
+	char		id[128];
+
+	if (answer == NULL)
+		return NULL;
+	strlcpy(id, answer, sizeof(id));
+	rd_kafka_mem_free(kafka.client, answer);
+	return pstrdup(id);
+}
+
 bool
 fluct_kafka_offsets(FluctOffset *offsets, int count)
 {
@@ -414,6 +440,7 @@ fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
 	kafka.nends = most;
 	for (int i = 0; i < most; i++)
 		kafka.ends[i] = -1;
+	kafka.doubt = false;
 	list = make_list(partitions, offsets, count);
 	error = rd_kafka_assign(kafka.client, list);
 	rd_kafka_topic_partition_list_destroy(list);
@@ -439,6 +466,12 @@ fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
 
 	(void) rd_kafka_commit(kafka.client, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
+}
+
+bool
+fluct_kafka_in_doubt(void)
+{
+	return kafka.doubt;
 }
 
 int64

@@ -61,6 +61,16 @@ extern void fluct_kafka_assign(const int32 *partitions, const int64 *offsets,
  */
 extern int	fluct_kafka_poll(FluctMessage *messages, int max);
 
+/* The cluster's id, in the current memory context; NULL when not known. */
+extern char *fluct_kafka_cluster(void);
+
+/*
+ * Whether something happened since fluct_kafka_assign after which a topic may
+ * be another one of the same name: a connection was lost that had been made,
+ * or a broker did not know a partition.
+ */
+extern bool fluct_kafka_in_doubt(void);
+
 /* The end of the partition that was reached (control records count), or -1. */
 extern int64 fluct_kafka_end_reached(int32 partition);
 

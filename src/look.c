@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "kafkalog.h"
 #include "libpq/pqformat.h"
 #include "look.h"
 #include "utils/memutils.h"
@@ -53,6 +54,30 @@ fluct_look_put_end(void)
 	pq_endmessage(&message);
 }
 
+void
+fluct_look_put_life(void)
+{
+	StringInfoData message;
+
+	pq_beginmessage(&message, FLUCT_ANSWER_ALIVE);
+	pq_endmessage(&message);
+}
+
+void
+fluct_look_throw_trouble(void)
+{
+	const FluctTrouble *trouble = fluct_kafka_trouble();
+	bool		known = trouble->reason[0] != '\0';
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
+			 errmsg("topic \"%s\" can't be read: %s", fluct_subject.stream->topic,
+					known ? trouble->reason : "broker_unreachable"),
+			 errdetail("%s", known ? trouble->detail : "Nothing arrives."),
+			 errhint("SELECT * FROM fluct.check_stream('%s');",
+					 fluct_subject.stream->name)));
+}
+
 /* ----- asking Kafka ----- */
 
 static bool
@@ -65,56 +90,30 @@ has_time(TimestampTz begin)
 	return fluct_worker_ms_since(begin) < (unclear ? PATIENCE : LITTLE_PATIENCE);
 }
 
+static bool
+be_patient(TimestampTz begin)
+{
+	if (!has_time(begin))
+		return false;
+	fluct_worker_wait(PGINVALID_SOCKET, RETRY_INTERVAL);
+	return true;
+}
+
 bool
 fluct_look_partitions(void)
 {
-	TimestampTz begin = GetCurrentTimestamp();
-
-	while ((fluct_subject.npartitions = fluct_kafka_partitions()) < 0)
-	{
-		if (!has_time(begin))
-			return false;
-		fluct_worker_wait(PGINVALID_SOCKET, RETRY_INTERVAL);
-	}
-	fluct_kafka_clear_trouble();
-	return true;
-}
-
-static bool
-ask_offsets(FluctOffset *offsets, int count)
-{
-	TimestampTz begin = GetCurrentTimestamp();
-
-	while (count > 0 && !fluct_kafka_offsets(offsets, count))
-	{
-		if (!has_time(begin))
-			return false;
-		fluct_worker_wait(PGINVALID_SOCKET, RETRY_INTERVAL);
-	}
-	fluct_kafka_clear_trouble();
-	return true;
-}
-
-static FluctOffset *
-all_partitions(int64 at)
-{
-	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * fluct_subject.npartitions);
-
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-	{
-		offsets[i].partition = i;
-		offsets[i].at = at;
-	}
-	return offsets;
+	fluct_subject.npartitions = fluct_kafkalog_partitions(be_patient);
+	return fluct_subject.npartitions >= 0;
 }
 
 bool
 fluct_look_log(void)
 {
-	fluct_subject.begin = all_partitions(FLUCT_OFFSET_BEGINNING);
-	fluct_subject.end = all_partitions(FLUCT_OFFSET_END);
-	return ask_offsets(fluct_subject.begin, fluct_subject.npartitions) &&
-		ask_offsets(fluct_subject.end, fluct_subject.npartitions);
+	fluct_subject.begin = fluct_kafkalog_ends(fluct_subject.npartitions,
+											  FLUCT_OFFSET_BEGINNING, be_patient);
+	fluct_subject.end = fluct_kafkalog_ends(fluct_subject.npartitions,
+											FLUCT_OFFSET_END, be_patient);
+	return fluct_subject.begin && fluct_subject.end;
 }
 
 static bool
@@ -128,51 +127,25 @@ is_of_stream(int partition)
 	return stream->npartitions == 0;
 }
 
-/* Where start_at begins; false with fluct_kafka_trouble. */
 static bool
 resolve_start(const char *start_at)
 {
-	FluctOffset *start = all_partitions(0);
-	bool		exact;
-
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-	{
-		if (!is_of_stream(i))
-			continue;
-		fluct_worker_begin();
-		start[i].at = fluct_catalog_start_of(start_at, i, &exact);
-		fluct_worker_commit();
-		if (!exact && !ask_offsets(&start[i], 1))
-			return false;
-		if (exact)
-			start[i].offset = start[i].at;
-		fluct_subject.next[i] = start[i].offset < 0 ? fluct_subject.end[i].offset :
-			start[i].offset;
-	}
-	return true;
+	return fluct_kafkalog_resolve(start_at, fluct_subject.end, fluct_subject.next,
+								  fluct_subject.npartitions, be_patient);
 }
 
-/*
- * A log's end may fall back for a moment when its leader changes: only after
- * three readings is it believed that a position is beyond it.
- */
-static bool
-confirm_ends(void)
+bool
+fluct_look_start(const char *start_at)
 {
-	for (int reading = 1; reading < 3; reading++)
-	{
-		bool		beyond = false;
+	fluct_subject.next = palloc0(sizeof(int64) * fluct_subject.npartitions);
+	return resolve_start(start_at);
+}
 
-		for (int i = 0; i < fluct_subject.npartitions; i++)
-			beyond = beyond ||
-				fluct_subject.next[i] > fluct_subject.end[i].offset;
-		if (!beyond)
-			break;
-		fluct_worker_wait(PGINVALID_SOCKET, RETRY_INTERVAL);
-		if (!ask_offsets(fluct_subject.end, fluct_subject.npartitions))
-			return false;
-	}
-	return true;
+bool
+fluct_look_confirm_ends(void)
+{
+	return fluct_kafkalog_confirm(fluct_subject.next, fluct_subject.end,
+								  fluct_subject.npartitions, be_patient);
 }
 
 bool
@@ -197,7 +170,7 @@ fluct_look_positions(const char *start_at, int *gone)
 			*gone = positions[i].partition;
 		else if (fluct_subject.next[positions[i].partition] >= 0)
 			fluct_subject.next[positions[i].partition] = positions[i].next_offset;
-	return confirm_ends();
+	return fluct_look_confirm_ends();
 }
 
 /* Whether there is nothing more to come of the partitions assigned. */

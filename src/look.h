@@ -21,7 +21,10 @@
 typedef enum FluctQuestion
 {
 	FLUCT_CHECK,				/* rows of item, status, detail, hint */
-	FLUCT_PREVIEW				/* rows of preview_stream's columns */
+	FLUCT_PREVIEW,				/* rows of preview_stream's columns */
+	FLUCT_SEEK,					/* rows of partition, the log's begin and end,
+								 * and where start_at begins */
+	FLUCT_RECONCILE				/* rows of reconcile_stream's columns */
 } FluctQuestion;
 
 /*
@@ -44,9 +47,10 @@ typedef struct FluctInquiry
 /*
  * The kinds of messages in the queue, besides the protocol's own for errors
  * and notices: a row (int16 number of fields; each its int32 length, -1 for
- * NULL, and its text), and the end of the answer.
+ * NULL, and its text), a sign of life, and the end of the answer.
  */
 #define FLUCT_ANSWER_ROW	'D'
+#define FLUCT_ANSWER_ALIVE	'A'
 #define FLUCT_ANSWER_END	'C'
 
 /* What is asked about, and what is known of it. */
@@ -66,9 +70,17 @@ typedef struct FluctSubject
 /* The one of this process; the last fields are filled by the calls below. */
 extern FluctSubject fluct_subject;
 
-/* A row of the answer, to the session; NULL is NULL.  And the last word. */
+/*
+ * A row of the answer, to the session; NULL is NULL.  A sign of life, where
+ * the next row takes seconds.  And the last word.
+ */
 extern void fluct_look_put_row(const char *const *fields, int count);
+extern void fluct_look_put_life(void);
 extern void fluct_look_put_end(void);
+
+/* The session's error when Kafka did not answer. */
+extern void fluct_look_throw_trouble(void)
+			__attribute__((noreturn));
 
 /*
  * These ask Kafka for a few seconds at most.  False: fluct_kafka_trouble says
@@ -80,6 +92,12 @@ extern void fluct_look_put_end(void);
 extern bool fluct_look_partitions(void);
 extern bool fluct_look_log(void);
 extern bool fluct_look_positions(const char *start_at, int *gone);
+
+/* Where start_at begins in all partitions of the topic, the stream's or not. */
+extern bool fluct_look_start(const char *start_at);
+
+/* Reads the ends again where next is beyond one, until that is believed. */
+extern bool fluct_look_confirm_ends(void);
 
 /*
  * Reads up to max messages, from these offsets on by partition (-1: not this

@@ -5,7 +5,8 @@
  *
  * A position is made once, as a number, and committed before the first
  * message is read; from then on only the transaction of a batch moves it.
- * At every start it is compared with what Kafka still holds: a position below
+ * At every start it is compared with the cluster that answers, and with what
+ * Kafka still holds: a position below
  * the log's start means lost messages, one beyond its end another topic.  And
  * reading begins with the message that was committed last, the witness: if
  * Kafka now has another one at its offset, the topic was deleted and made
@@ -13,15 +14,20 @@
  *
  * Offsets are not a count: markers of transactions have offsets, and no
  * message.  So at the end of a partition the position goes to the end that
- * Kafka reports, not to the last message and one.
+ * Kafka reports, not to the last message and one.  Each such jump is noted
+ * where it is read, stored by the transaction that moves the offset
+ * (skipped.c), and forgotten when that has committed: a batch that is tried
+ * again takes the same jumps along.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "kafka.h"
+#include "kafkalog.h"
 #include "miscadmin.h"
 #include "position.h"
+#include "skipped.h"
 #include "state.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
@@ -66,63 +72,28 @@ is_mine(int partition)
 }
 
 /* Says why the brokers gave no answer, and waits before the next question. */
-static void
-wait_out_trouble(void)
+static bool
+wait_out_trouble(TimestampTz begin)
 {
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 
 	fluct_state_set("backing_off", trouble->reason, trouble->detail);
 	fluct_kafka_clear_trouble();
 	fluct_state_nap(RETRY_INTERVAL);
-}
-
-/* Asks until the brokers answer. */
-static void
-wait_for_partitions(void)
-{
-	while ((place.topic_partitions = fluct_kafka_partitions()) < 0)
-		wait_out_trouble();
-	fluct_kafka_clear_trouble();
-}
-
-/* The log's ends of all partitions: at is FLUCT_OFFSET_BEGINNING or _END. */
-static FluctOffset *
-ask_log(int64 at)
-{
-	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * place.topic_partitions);
-
-	for (int i = 0; i < place.topic_partitions; i++)
-	{
-		offsets[i].partition = i;
-		offsets[i].at = at;
-	}
-	while (!fluct_kafka_offsets(offsets, place.topic_partitions))
-		wait_out_trouble();
-	return offsets;
+	return true;
 }
 
 /* Where start_at begins, as numbers. */
-static FluctOffset *
-resolve_start(const FluctOffset *ends)
+static int64 *
+resolve_start(const FluctOffset *beginnings, const FluctOffset *ends)
 {
-	FluctOffset *start = ask_log(FLUCT_OFFSET_BEGINNING);
-	bool	   *exact = palloc0(sizeof(bool) * place.topic_partitions);
+	int64	   *start = palloc(sizeof(int64) * place.topic_partitions);
 
-	if (fluct_stream->start_at == NULL)
-		return start;
-	fluct_worker_begin();
 	for (int i = 0; i < place.topic_partitions; i++)
-		start[i].at = fluct_catalog_start_of(fluct_stream->start_at, i, &exact[i]);
-	fluct_worker_commit();
-	for (int i = 0; i < place.topic_partitions; i++)
-	{
-		if (exact[i])
-			start[i].offset = start[i].at;
-		while (!exact[i] && !fluct_kafka_offsets(&start[i], 1))
-			wait_out_trouble();
-		if (start[i].offset < 0)
-			start[i].offset = ends[i].offset;
-	}
+		start[i] = beginnings[i].offset;
+	if (fluct_stream->start_at)
+		fluct_kafkalog_resolve(fluct_stream->start_at, ends, start,
+							   place.topic_partitions, wait_out_trouble);
 	return start;
 }
 
@@ -132,8 +103,9 @@ resolve_start(const FluctOffset *ends)
  * are committed before the first message is read.
  */
 static void
-make_positions(const FluctOffset *starts, const FluctOffset *beginnings)
+make_positions(const int64 *starts, const FluctOffset *beginnings)
 {
+	char	   *cluster = fluct_kafka_cluster();
 	int			known;
 
 	fluct_worker_begin();
@@ -144,10 +116,10 @@ make_positions(const FluctOffset *starts, const FluctOffset *beginnings)
 	{
 		FluctPosition position = {.partition = i};
 
-		position.next_offset = known == 0 ? starts[i].offset :
-			beginnings[i].offset;
+		position.next_offset = known == 0 ? starts[i] : beginnings[i].offset;
 		fluct_catalog_add_position(fluct_stream->name, fluct_stream->topic, &position);
 	}
+	fluct_catalog_note_cluster(fluct_stream->name, cluster);
 	fluct_worker_commit();
 }
 
@@ -157,6 +129,11 @@ read_positions(void)
 	FluctPosition *all;
 	int			count;
 
+	if (place.positions)
+	{
+		pfree(place.positions);
+		pfree(place.sync_target);
+	}
 	fluct_worker_begin();
 	all = fluct_catalog_positions(fluct_stream->name, &count, TopMemoryContext);
 	fluct_worker_commit();
@@ -167,6 +144,57 @@ read_positions(void)
 	place.positions = all;
 	place.sync_target = MemoryContextAlloc(TopMemoryContext,
 										   sizeof(int64) * (place.npositions + 1));
+}
+
+/* The stream has read something else than what is there now. */
+static void
+fail_changed(const char *reason, const char *detail)
+{
+	const char *stream = fluct_stream->name;
+
+	fluct_state_fail(reason,
+					 psprintf("%s. If that is right: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
+							  detail, stream, stream));
+}
+
+static void
+check_cluster(void)
+{
+	const char *here = fluct_kafka_cluster();
+
+	for (int i = 0; here && i < place.npositions; i++)
+	{
+		const char *there = place.positions[i].cluster;
+
+		if (there && strcmp(here, there) != 0)
+			fail_changed("cluster_changed",
+						 psprintf("server \"%s\" leads to cluster %s, and the stream stands in cluster %s",
+								  fluct_stream->server, here, there));
+	}
+}
+
+static int
+gone_partition(void)
+{
+	for (int i = 0; i < place.npositions; i++)
+		if (place.positions[i].partition >= place.topic_partitions)
+			return place.positions[i].partition;
+	return -1;
+}
+
+/* A partition that is gone is believed as an end is: after three readings. */
+static void
+check_partitions(void)
+{
+	for (int reading = 1; reading < 3 && gone_partition() >= 0; reading++)
+	{
+		fluct_state_nap(RETRY_INTERVAL);
+		place.topic_partitions = fluct_kafkalog_partitions(wait_out_trouble);
+	}
+	if (gone_partition() >= 0)
+		fail_changed("topic_changed",
+					 psprintf("partition %d is gone from topic \"%s\"",
+							  gone_partition(), fluct_stream->topic));
 }
 
 /* Kafka deleted what was not read yet: a gap, if the stream allows one. */
@@ -193,6 +221,19 @@ skip_lost(FluctPosition *position, int64 beginning)
 	position->next_offset = beginning;
 }
 
+/* Believes an end below a position only when it stays there. */
+static void
+confirm_ends(FluctOffset *ends)
+{
+	int64	   *next = palloc(sizeof(int64) * place.topic_partitions);
+
+	for (int i = 0; i < place.topic_partitions; i++)
+		next[i] = -1;
+	for (int i = 0; i < place.npositions; i++)
+		next[place.positions[i].partition] = place.positions[i].next_offset;
+	fluct_kafkalog_confirm(next, ends, place.topic_partitions, wait_out_trouble);
+}
+
 static void
 check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
 {
@@ -200,17 +241,13 @@ check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
 	{
 		FluctPosition *p = &place.positions[i];
 
-		if (p->partition >= place.topic_partitions)
-			fluct_state_fail("topic_changed",
-							 psprintf("partition %d is gone from topic \"%s\"",
-									  p->partition, fluct_stream->topic));
 		if (p->next_offset < beginnings[p->partition].offset)
 			skip_lost(p, beginnings[p->partition].offset);
 		if (p->next_offset > ends[p->partition].offset)
-			fluct_state_fail("topic_changed",
-							 psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
-									  p->partition, p->next_offset,
-									  ends[p->partition].offset));
+			fail_changed("topic_changed",
+						 psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
+								  p->partition, p->next_offset,
+								  ends[p->partition].offset));
 		p->log_start = beginnings[p->partition].offset;
 		p->log_end = ends[p->partition].offset;
 	}
@@ -239,11 +276,17 @@ fluct_position_take(void)
 	FluctOffset *beginnings,
 			   *ends;
 
-	wait_for_partitions();
-	beginnings = ask_log(FLUCT_OFFSET_BEGINNING);
-	ends = ask_log(FLUCT_OFFSET_END);
-	make_positions(resolve_start(ends), beginnings);
+	place.topic_partitions = fluct_kafkalog_partitions(wait_out_trouble);
 	read_positions();
+	check_cluster();
+	check_partitions();
+	beginnings = fluct_kafkalog_ends(place.topic_partitions,
+									 FLUCT_OFFSET_BEGINNING, wait_out_trouble);
+	ends = fluct_kafkalog_ends(place.topic_partitions, FLUCT_OFFSET_END,
+							   wait_out_trouble);
+	make_positions(resolve_start(beginnings, ends), beginnings);
+	read_positions();
+	confirm_ends(ends);
 	check_positions(beginnings, ends);
 	assign();
 	place.rate_since = place.last_note = GetCurrentTimestamp();
@@ -294,6 +337,45 @@ fluct_position_note_log(void)
 	fluct_worker_commit();
 }
 
+/* Where the log of this worker's partitions ends now; NULL without an answer. */
+static FluctOffset *
+ask_my_ends(void)
+{
+	FluctOffset *ends = palloc0(sizeof(FluctOffset) * (place.npositions + 1));
+
+	for (int i = 0; i < place.npositions; i++)
+	{
+		ends[i].partition = place.positions[i].partition;
+		ends[i].at = FLUCT_OFFSET_END;
+	}
+	if (place.npositions > 0 && !fluct_kafka_offsets(ends, place.npositions))
+		return NULL;
+	return ends;
+}
+
+/*
+ * A client whose fetches come to nothing shows an old end of the log for
+ * ever.  That happens when a topic is deleted and made again within a moment
+ * (one time in twenty, measured with librdkafka 2.0.2).
+ */
+bool
+fluct_position_is_deaf(void)
+{
+	FluctOffset *ends = ask_my_ends();
+
+	for (int i = 0; ends && i < place.npositions; i++)
+	{
+		int64		start,
+					end;
+
+		if (ends[i].offset < place.positions[i].next_offset ||
+			!fluct_kafka_log(ends[i].partition, &start, &end) ||
+			end < ends[i].offset)
+			return true;
+	}
+	return false;
+}
+
 /* wait_for_stream: asks where the log ends now, and says when it is reached. */
 void
 fluct_position_serve_waiters(void)
@@ -304,13 +386,8 @@ fluct_position_serve_waiters(void)
 	if (place.sync_ticket == 0 &&
 		wanted > pg_atomic_read_u64(&fluct_slot->sync_done))
 	{
-		ends = palloc0(sizeof(FluctOffset) * (place.npositions + 1));
-		for (int i = 0; i < place.npositions; i++)
-		{
-			ends[i].partition = place.positions[i].partition;
-			ends[i].at = FLUCT_OFFSET_END;
-		}
-		if (place.npositions > 0 && !fluct_kafka_offsets(ends, place.npositions))
+		ends = ask_my_ends();
+		if (ends == NULL)
 			return;
 		for (int i = 0; i < place.npositions; i++)
 			place.sync_target[i] = ends[i].offset;
@@ -341,6 +418,15 @@ fluct_position_partitions(void)
 	return place.topic_partitions;
 }
 
+/* The next message is at this offset: what lies before it is not delivered. */
+static void
+read_up_to(FluctPosition *position, int64 offset)
+{
+	if (offset > position->read_offset)
+		fluct_skipped_note(position, position->read_offset, offset);
+	position->read_offset = Max(position->read_offset, offset);
+}
+
 bool
 fluct_position_read(const FluctMessage *message)
 {
@@ -350,8 +436,9 @@ fluct_position_read(const FluctMessage *message)
 	while (place.positions[at].partition != message->partition)
 		at++;
 	p = &place.positions[at];
-	if (message->offset >= p->next_offset)
+	if (message->offset >= p->read_offset)
 	{
+		read_up_to(p, message->offset);
 		p->read_offset = message->offset + 1;
 		return true;
 	}
@@ -359,9 +446,9 @@ fluct_position_read(const FluctMessage *message)
 		message->full_len == message->value_len &&
 		(message->time_ms != p->witness_time ||
 		 fluct_catalog_crc(message) != p->witness_crc))
-		fluct_state_fail("topic_changed",
-						 psprintf("partition %d: another message is at offset " INT64_FORMAT " than the one that was committed",
-								  p->partition, message->offset));
+		fail_changed("topic_changed",
+					 psprintf("partition %d: another message is at offset " INT64_FORMAT " than the one that was committed",
+							  p->partition, message->offset));
 	return false;
 }
 
@@ -374,10 +461,10 @@ fluct_position_plan(FluctPosition *touched)
 	for (int i = 0; i < place.npositions; i++)
 	{
 		FluctPosition *p = &place.positions[i];
-		int64		end = fluct_kafka_end_reached(p->partition);
 
 		/* control records at the end have offsets, and are no messages */
-		p->read_offset = Max(p->read_offset, end);
+		read_up_to(p, fluct_kafka_end_reached(p->partition));
+		p->log_end = Max(p->log_end, p->read_offset);
 		p->time_ms = -1;
 		if (p->read_offset > p->next_offset)
 			touched[n++] = *p;
@@ -411,6 +498,9 @@ fluct_position_settle(const FluctPosition *touched, int n)
 			at++;
 		place.positions[at].next_offset = touched[i].next_offset;
 		place.positions[at].witness_offset = touched[i].witness_offset;
+		place.positions[at].witness_time = touched[i].witness_time;
+		place.positions[at].witness_crc = touched[i].witness_crc;
+		place.positions[at].nskipped = 0;
 		if (touched[i].time_ms >= 0)
 			fluct_slot->data_until = Max(fluct_slot->data_until,
 										 (touched[i].time_ms -

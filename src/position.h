@@ -40,6 +40,9 @@ extern void fluct_position_settle(const FluctPosition *touched, int n);
 /* Whether a partition's end has been reached behind markers only. */
 extern bool fluct_position_behind_markers(void);
 
+/* Whether Kafka's log is not what the client, which is idle, has of it. */
+extern bool fluct_position_is_deaf(void);
+
 /* Lag and rate to shared memory; the log's ends to the table now and then. */
 extern void fluct_position_observe(void);
 extern void fluct_position_note_log(void);

@@ -193,20 +193,6 @@ decode_as_owner(FluctMessage *messages, int count)
 	AbortOutOfAnyTransaction();
 }
 
-static void
-throw_trouble(void)
-{
-	const FluctTrouble *trouble = fluct_kafka_trouble();
-
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
-			 errmsg("topic \"%s\" can't be read: %s", fluct_subject.stream->topic,
-					trouble->reason),
-			 errdetail("%s", trouble->detail),
-			 errhint("SELECT * FROM fluct.check_stream('%s');",
-					 fluct_subject.stream->name)));
-}
-
 void
 fluct_preview_answer(void)
 {
@@ -218,10 +204,10 @@ fluct_preview_answer(void)
 	fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
 	if (!fluct_look_partitions() || !fluct_look_log() ||
 		!fluct_look_positions(inquiry->has_start ? inquiry->start_at : NULL, &gone))
-		throw_trouble();
+		fluct_look_throw_trouble();
 	count = fluct_look_read(fluct_subject.next, messages, inquiry->count, READ_TIME);
 	if (count == 0 && fluct_kafka_trouble()->reason[0] != '\0')
-		throw_trouble();
+		fluct_look_throw_trouble();
 	qsort(messages, count, sizeof(FluctMessage), by_place);
 	decode_as_owner(messages, count);
 }

@@ -43,6 +43,7 @@
 #include "nodes/makefuncs.h"
 #include "raw.h"
 #include "sink.h"
+#include "skipped.h"
 #include "storage/lmgr.h"
 #include "store.h"
 #include "target.h"
@@ -563,6 +564,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;
 	}
+	fluct_skipped_store(sink->stream, sink->topic, positions, npositions);
 	if (first)
 		fluct_catalog_count_success(sink->stream, worker);
 	fluct_worker_commit();

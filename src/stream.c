@@ -14,6 +14,11 @@
  * on the client's pipe (something arrived) together.  It sleeps only when the
  * client's queue has been polled empty, since only then does the pipe speak.
  *
+ * A topic that was deleted and made again while a worker reads it would go on
+ * with other messages.  So when a connection was lost, or a broker did not
+ * know a partition, the worker leaves before it commits what it has gathered
+ * since; the next one waits for the brokers, and compares.
+ *
  * Faults of the brokers are waited out here, with the reason in the state;
  * those of the database in state.c.
  *
@@ -62,6 +67,8 @@ typedef struct Worker
 	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
 	TimestampTz last_probe;		/* when they were asked */
+	int			deaf;			/* probes in a row that heard more than
+								 * fetches */
 } Worker;
 
 static Worker self;
@@ -177,7 +184,10 @@ gather(void)
 
 	MemoryContextSwitchTo(old);
 	if (n > 0)
+	{
 		self.last_word = GetCurrentTimestamp();
+		self.deaf = 0;
+	}
 	if (self.count == 0)
 		self.batch_since = self.last_word;
 	for (int i = 0; i < n; i++)
@@ -219,7 +229,11 @@ probe(void)
 	if (trouble->lost_partition >= 0)
 		proc_exit(0);			/* the next worker sees what was lost */
 	if (strcmp(trouble->reason, "message_too_large") == 0)
+	{
+		if (self.count > 0)
+			return;				/* what came before it is stored first */
 		fluct_state_fail(trouble->reason, trouble->detail);
+	}
 	if (trouble->reason[0] != '\0')
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
@@ -232,6 +246,9 @@ probe(void)
 		fluct_state_make_way(); /* the next worker takes them up */
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
+	self.deaf = fluct_position_is_deaf() ? self.deaf + 1 : 0;
+	if (self.deaf > 1)
+		fluct_state_make_way(); /* with a client that hears */
 	fluct_state_set("running", NULL, NULL);
 }
 
@@ -263,6 +280,8 @@ consume(void)
 		fluct_state_check();
 		fluct_kafka_drain_socket();
 		drained = gather();
+		if (fluct_kafka_in_doubt())
+			fluct_state_make_way(); /* the next worker compares the topic */
 		if (batch_is_full() ||
 			(self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
 			(self.count == 0 && drained && fluct_position_behind_markers()))
