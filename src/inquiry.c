@@ -4,7 +4,8 @@
  *	  The worker that answers a session's question about a stream.
  *
  * It connects as the stream's worker does, asks Kafka, writes nothing, moves
- * nothing, and ends.
+ * nothing, and ends.  Or it is the stream's worker itself, for a session that
+ * watches (stream.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +24,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shm_mq.h"
+#include "stream.h"
 #include "utils/memutils.h"
 #include "worker.h"
 
@@ -71,6 +73,9 @@ FluctAskMain(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(fluct_subject.inquiry->database,
 											  InvalidOid, 0);
 	fluct_worker_pin_settings();
+	if (fluct_subject.inquiry->question == FLUCT_RUN)
+		fluct_stream_run(fluct_subject.inquiry->stream,
+						 &fluct_subject.inquiry->watch);
 	read_stream();
 	if (fluct_subject.inquiry->question == FLUCT_CHECK)
 		fluct_check_answer();

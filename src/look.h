@@ -15,13 +15,15 @@
 #include "catalog.h"
 #include "client.h"
 #include "kafka.h"
+#include "watch.h"
 
 #define FLUCT_INQUIRY_START_LEN	4096
 
 typedef enum FluctQuestion
 {
 	FLUCT_CHECK,				/* rows of item, status, detail, hint */
-	FLUCT_PREVIEW				/* rows of preview_stream's columns */
+	FLUCT_PREVIEW,				/* rows of preview_stream's columns */
+	FLUCT_RUN					/* notices, and a last word (watch.h) */
 } FluctQuestion;
 
 /*
@@ -37,6 +39,7 @@ typedef struct FluctInquiry
 	int			count;			/* messages to show */
 	bool		has_start;
 	char		start_at[FLUCT_INQUIRY_START_LEN];
+	FluctWatch	watch;			/* of FLUCT_RUN */
 } FluctInquiry;
 
 #define FLUCT_INQUIRY_QUEUE		MAXALIGN(sizeof(FluctInquiry))

@@ -14,6 +14,15 @@
  * on the client's pipe (something arrived) together.  It sleeps only when the
  * client's queue has been polled empty, since only then does the pipe speak.
  *
+ * For a session (run_stream) the same worker does the same work, until it has
+ * committed what Kafka held at its start, or so many batches.  It has a slot
+ * in memory of its own, whether fluct is preloaded or not: a slot that others
+ * see would belong to the launcher, which frees what it has not started.  So
+ * stat_streams shows what it commits, but says that the stream is paused, as
+ * it is when the session is gone.  An advisory lock lets one session run a
+ * stream at a time; against any other worker the compare-and-set of the
+ * offsets decides.
+ *
  * Faults of the brokers are waited out here, with the reason in the state;
  * those of the database in state.c.
  *
@@ -41,6 +50,10 @@
 
 #define PROBE_INTERVAL		5000	/* ms between looks at the brokers */
 #define RETRY_INTERVAL		1000	/* ms between tries while they are down */
+
+/* ms: for a session that was cancelled to let go of the stream */
+#define TURN_TIMEOUT		3000
+#define TURN_INTERVAL		100
 
 #define KEPT_MEMORY			(32 * 1024 * 1024)
 
@@ -109,6 +122,17 @@ fail_nothing_fits(void)
 							  message->refusal->path, message->refusal->detail));
 }
 
+static void
+leave_to_another(void)
+{
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("another worker has moved the offsets of stream \"%s\"",
+					fluct_stream->name),
+			 errdetail("What this one had not committed is the other's.")));
+}
+
 static bool
 try_commit(FluctPosition *touched, int n, int attempt)
 {
@@ -134,6 +158,8 @@ try_commit(FluctPosition *touched, int n, int attempt)
 		fail_nothing_fits();
 	if (done && verdict == FLUCT_MOVED_BY_ANOTHER)
 	{
+		if (fluct_watch)
+			leave_to_another();
 		ereport(LOG,
 				(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
 						fluct_stream->name)));
@@ -155,6 +181,8 @@ commit_batch(void)
 		fluct_state_set("running", NULL, NULL);
 		self.committed = true;
 		fluct_position_settle(touched, n);
+		if (fluct_watch)
+			fluct_watch_count(touched, n);
 		check_dead_letters();
 	}
 	self.count = 0;
@@ -210,7 +238,11 @@ probe(void)
 	if (trouble->reason[0] == '\0' && fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL)
 		return;
 	if (trouble->lost_partition >= 0)
+	{
+		if (fluct_watch)
+			fluct_watch_begin_again();
 		proc_exit(0);			/* the next worker sees what was lost */
+	}
 	if (strcmp(trouble->reason, "message_too_large") == 0)
 		fluct_state_fail(trouble->reason, trouble->detail);
 	if (trouble->reason[0] != '\0')
@@ -240,6 +272,19 @@ time_to_sleep(void)
 	return Max(wait, 0);
 }
 
+/* Of a run for a session: what it asked for is the ticket 1 (begin_watch). */
+static void
+report_or_finish(void)
+{
+	uint64		lag = pg_atomic_read_u64(&fluct_slot->lag);
+
+	if ((fluct_watch->max_batches > 0 &&
+		 fluct_watch->batches >= fluct_watch->max_batches) ||
+		pg_atomic_read_u64(&fluct_slot->sync_done) > 0)
+		fluct_watch_finish(fluct_stream->name, lag);
+	fluct_watch_say_progress(fluct_stream->name, lag);
+}
+
 static void
 consume(void)
 {
@@ -262,6 +307,9 @@ consume(void)
 			commit_batch();
 		fluct_position_observe();
 		fluct_position_serve_waiters();
+		if (fluct_watch)
+			report_or_finish();
+		CHECK_FOR_INTERRUPTS();
 		probe();
 		if (drained)
 		{
@@ -305,6 +353,18 @@ start(FluctSlot *slot)
 	self.last_word = GetCurrentTimestamp();
 }
 
+/* Whoever watches can try again, and need not wait for what may never pass. */
+static void
+give_up_start(void)
+{
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("stream \"%s\" can't run now: %s", fluct_slot->stream,
+					fluct_slot->reason),
+			 errdetail_internal("%s", fluct_slot->detail)));
+}
+
 /* A start that an ERROR ended is tried again as the launcher counts, or fails. */
 static void
 start_or_fail(FluctSlot *slot)
@@ -320,6 +380,8 @@ start_or_fail(FluctSlot *slot)
 		EmitErrorReport();
 		if (fluct_stream)
 			fluct_state_digest_error(context, 0);
+		if (fluct_watch)
+			give_up_start();
 		proc_exit(1);
 	}
 	PG_END_TRY();
@@ -338,16 +400,12 @@ keep_memory(void)
 #endif
 }
 
-void
-FluctStreamMain(Datum arg)
+/* All that comes after connecting; it does not return. */
+static void
+work(FluctSlot *slot)
 {
 	ErrorContextCallback place = {error_context_stack, describe_place};
-	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
 
-	fluct_worker_unblock();
-	fluct_shmem_attach(slot);
-	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
-	fluct_worker_pin_settings();
 	keep_memory();
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	error_context_stack = &place;
@@ -356,4 +414,89 @@ FluctStreamMain(Datum arg)
 												ALLOCSET_DEFAULT_SIZES));
 	start_or_fail(slot);
 	consume();
+}
+
+void
+FluctStreamMain(Datum arg)
+{
+	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
+
+	fluct_worker_unblock();
+	fluct_shmem_attach(slot);
+	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
+	fluct_worker_pin_settings();
+	work(slot);
+}
+
+/* ----- for a session ----- */
+
+static FluctSlot *
+begin_watch(const char *stream, const FluctWatch *watch)
+{
+	static FluctWatch mine;
+	FluctSlot  *slot = fluct_shmem_privately(stream);
+
+	fluct_watch_hush();
+	SetConfigOption("client_min_messages", "notice", PGC_SUSET,
+					PGC_S_OVERRIDE);
+	mine = *watch;
+	fluct_watch = &mine;
+	if (watch->until_caught_up)
+		pg_atomic_write_u64(&slot->sync_wanted, 1);
+	return slot;
+}
+
+/* One session at a time; one that was just cancelled may still be ending. */
+static void
+take_turn(const char *stream)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	bool		mine = false;
+
+	for (;;)
+	{
+		fluct_worker_begin();
+		mine = fluct_catalog_try_run(stream);
+		fluct_worker_commit();
+		if (mine)
+			return;
+		if (fluct_worker_ms_since(begin) > TURN_TIMEOUT)
+		{
+			fluct_watch_speak();
+			ereport(FATAL,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("stream \"%s\" is being run by another session",
+							stream)));
+		}
+		fluct_worker_wait(PGINVALID_SOCKET, TURN_INTERVAL);
+	}
+}
+
+/*
+ * An error that nothing else has caught ends the session's call as well.
+ */
+void
+fluct_stream_run(const char *stream, const FluctWatch *watch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctSlot  *slot = begin_watch(stream, watch);
+
+	PG_TRY();
+	{
+		take_turn(stream);
+		work(slot);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->elevel = FATAL;
+		fluct_watch_speak();
+		ThrowErrorData(error);
+	}
+	PG_END_TRY();
+	proc_exit(0);
 }
