@@ -176,6 +176,7 @@ CREATE TABLE fluct.dead_letters (
 );
 CREATE INDEX dead_letters_open_idx ON fluct.dead_letters (stream, created_at)
 	WHERE status = 'open';
+CREATE INDEX dead_letters_place_idx ON fluct.dead_letters (stream, topic, partition, "offset");
 COMMENT ON TABLE fluct.dead_letters IS
 'Messages that can never be stored as they are, with the reason. Written in the transaction that moves the offset past them.';
 COMMENT ON COLUMN fluct.dead_letters.id IS 'number, for retry_dead_letters and discard_dead_letters';

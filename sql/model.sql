@@ -125,6 +125,7 @@ COMMENT ON FUNCTION fluct._model_keys() IS 'the primary and foreign keys of the 
 -- lines of one order cost the reading of about one range.  Ranges that are not
 -- yet summarised are read by every search, so autosummarize keeps their number
 -- small between vacuums.  Smaller ranges would only multiply its requests.
+-- raw_messages is read by ingested_at, a few minutes of it at a time.
 CREATE FUNCTION fluct._model_indexes(OUT table_name text, OUT column_name text, OUT method text, OUT options text)
 RETURNS SETOF record
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -132,7 +133,8 @@ AS $$
 VALUES
 ('orders', 'ordered_at', 'btree', ''),
 ('orders', 'customer_id', 'btree', ''),
-('order_lines', 'ordered_at', 'brin', 'WITH (pages_per_range = 128, autosummarize = on)')
+('order_lines', 'ordered_at', 'brin', 'WITH (pages_per_range = 128, autosummarize = on)'),
+('raw_messages', 'ingested_at', 'brin', 'WITH (pages_per_range = 128, autosummarize = on)')
 $$;
 COMMENT ON FUNCTION fluct._model_indexes() IS 'the indexes of the users'' tables beside their keys';
 

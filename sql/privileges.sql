@@ -25,9 +25,10 @@ BEGIN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'fluct'::regnamespace
 			AND p.proname IN ('_own_stream', '_ask', '_sync', '_sync_done', '_await_progress',
-							  '_announce_change', '_retry', '_require_rest', '_move_position', '_check_rights', '_check_mapping', '_derive_mapping')
+							  '_announce_change', '_retry', '_require_rest', '_move_position', '_check_rights', '_check_mapping',
+							  '_derive_mapping', '_reprocess', '_store_chunk', 'run_stream', 'reprocess_stream')
 	LOOP
-		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
+		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f);
 	END LOOP;
 END
 $$;
@@ -75,7 +76,7 @@ BEGIN
 		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 		WHERE p.pronamespace = 'fluct'::regnamespace
 			AND (p.proname !~ '^_' OR p.proname IN (
-				'_known_report', '_save_report', '_cron_settings',
+				'_begin_run', '_reprocess_chunk', '_known_report', '_save_report', '_cron_settings',
 				'_file_identity', '_read_csv', '_is_loaded', '_record_file', '_lines_span', '_load_lines'))
 			AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
 			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));

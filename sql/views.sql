@@ -32,25 +32,25 @@ COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch w
 -- what one last said was of the primary: it is no state of this server.
 CREATE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
-	CASE WHEN NOT s.enabled OR away.true THEN 'paused'
+	CASE WHEN idle.true THEN 'paused'
 		 WHEN failed.state IS NOT NULL THEN 'failed'
 		 WHEN halted.reason IS NOT NULL THEN 'paused'
 		 ELSE coalesce(live.state, said.state, 'starting') END AS state,
 	CASE WHEN away.true THEN 'restored_elsewhere'
-		 WHEN NOT s.enabled THEN s.pause_reason
+		 WHEN idle.true THEN s.pause_reason
 		 WHEN failed.state IS NOT NULL THEN failed.reason
 		 WHEN halted.reason IS NOT NULL THEN halted.reason
 		 WHEN blocked.by IS NOT NULL THEN 'waiting_for_lock'
 		 WHEN live.state IS NOT NULL THEN live.reason
 		 WHEN said.state IS NOT NULL THEN said.reason END AS reason,
 	CASE WHEN away.true THEN 'last started in another cluster or database; start_stream goes on here'
-		 WHEN NOT s.enabled THEN NULL
+		 WHEN idle.true THEN NULL
 		 WHEN failed.state IS NOT NULL THEN failed.detail
 		 WHEN halted.reason IS NOT NULL THEN halted.detail
 		 WHEN blocked.by IS NOT NULL THEN blocked.by
 		 WHEN live.state IS NOT NULL THEN live.detail
 		 ELSE said.detail END AS detail,
-	CASE WHEN NOT s.enabled OR away.true THEN s.changed_at
+	CASE WHEN idle.true THEN s.changed_at
 		 ELSE coalesce(failed.since, halted.since, live.since, said.since, s.changed_at) END AS since,
 	live.lag, live.rate, live.pids
 FROM fluct.streams s
@@ -73,6 +73,9 @@ LEFT JOIN LATERAL (
 	FROM fluct.stream_states st
 	WHERE st.stream = s.name AND st.starts = s.starts AND st.state = 'failed'
 	ORDER BY st.since LIMIT 1) failed ON true
+CROSS JOIN LATERAL (
+	-- what a session's run_stream met counts until somebody changes the stream
+	SELECT away.true OR NOT s.enabled AND (failed.since > s.changed_at) IS NOT TRUE AS "true") idle
 LEFT JOIN LATERAL (
 	-- the worker that is worst off speaks for the stream
 	SELECT (array_agg(l.state ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS state,

@@ -314,6 +314,17 @@ fluct_catalog_lock_positions(const char *stream)
 					"'fluct positions ' || $1, 0))");
 }
 
+bool
+fluct_catalog_try_run(const char *stream)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_run(&query, "SELECT pg_try_advisory_lock(hashtextextended("
+					"'fluct run ' || $1, 0))");
+	return fluct_query_field_bool(0, 1);
+}
+
 /* An int8 array of one member of each position. */
 static void
 add_members(FluctQuery *query, const FluctPosition *positions, int count,

@@ -121,6 +121,12 @@ extern FluctPosition *fluct_catalog_positions(const char *stream, int *count,
 extern int64 fluct_catalog_start_of(const char *start_at, int partition,
 									bool *exact);
 
+/*
+ * Until the end of the process nobody else runs the stream for a session;
+ * false when somebody does.
+ */
+extern bool fluct_catalog_try_run(const char *stream);
+
 /* Until the end of the transaction nobody else initialises the stream. */
 extern void fluct_catalog_lock_positions(const char *stream);
 

@@ -4,7 +4,8 @@
  *	  The worker that answers a session's question about a stream.
  *
  * It connects as the stream's worker does, asks Kafka, writes nothing, moves
- * nothing, and ends.
+ * nothing, and ends.  Or it is the stream's worker itself, for a session that
+ * watches (stream.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +26,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shm_mq.h"
+#include "stream.h"
 #include "utils/memutils.h"
 #include "worker.h"
 
@@ -79,6 +81,8 @@ answer(void)
 		case FLUCT_RECONCILE:
 			fluct_reconcile_answer();
 			break;
+		case FLUCT_RUN:
+			break;				/* not here: it reads the stream itself */
 	}
 }
 
@@ -93,6 +97,9 @@ FluctAskMain(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(fluct_subject.inquiry->database,
 											  InvalidOid, 0);
 	fluct_worker_pin_settings();
+	if (fluct_subject.inquiry->question == FLUCT_RUN)
+		fluct_stream_run(fluct_subject.inquiry->stream,
+						 &fluct_subject.inquiry->watch);
 	read_stream();
 	answer();
 	fluct_look_put_end();

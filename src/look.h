@@ -15,6 +15,7 @@
 #include "catalog.h"
 #include "client.h"
 #include "kafka.h"
+#include "watch.h"
 
 #define FLUCT_INQUIRY_START_LEN	4096
 
@@ -24,7 +25,8 @@ typedef enum FluctQuestion
 	FLUCT_PREVIEW,				/* rows of preview_stream's columns */
 	FLUCT_SEEK,					/* rows of partition, the log's begin and end,
 								 * and where start_at begins */
-	FLUCT_RECONCILE				/* rows of reconcile_stream's columns */
+	FLUCT_RECONCILE,			/* rows of reconcile_stream's columns */
+	FLUCT_RUN					/* notices, and a last word (watch.h) */
 } FluctQuestion;
 
 /*
@@ -40,6 +42,7 @@ typedef struct FluctInquiry
 	int			count;			/* messages to show */
 	bool		has_start;
 	char		start_at[FLUCT_INQUIRY_START_LEN];
+	FluctWatch	watch;			/* of FLUCT_RUN */
 } FluctInquiry;
 
 #define FLUCT_INQUIRY_QUEUE		MAXALIGN(sizeof(FluctInquiry))
@@ -50,7 +53,7 @@ typedef struct FluctInquiry
  * NULL, and its text), a sign of life, and the end of the answer.
  */
 #define FLUCT_ANSWER_ROW	'D'
-#define FLUCT_ANSWER_ALIVE	'A'
+#define FLUCT_ANSWER_ALIVE	'L'
 #define FLUCT_ANSWER_END	'C'
 
 /* What is asked about, and what is known of it. */

@@ -21,6 +21,7 @@
 #include "storage/latch.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 FluctShared *fluct_shared = NULL;
 
@@ -38,6 +39,24 @@ request(void)
 }
 
 static void
+begin_empty(LWLock *lock)
+{
+	memset(fluct_shared, 0, sizeof(FluctShared));
+	fluct_shared->lock = lock;
+	pg_atomic_init_u64(&fluct_shared->changes, 0);
+	ConditionVariableInit(&fluct_shared->progress);
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		pg_atomic_init_u64(&slot->lag, 0);
+		pg_atomic_init_u64(&slot->rate, 0);
+		pg_atomic_init_u64(&slot->sync_wanted, 0);
+		pg_atomic_init_u64(&slot->sync_done, 0);
+	}
+}
+
+static void
 startup(void)
 {
 	bool		found;
@@ -47,21 +66,7 @@ startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	fluct_shared = ShmemInitStruct("fluct", sizeof(FluctShared), &found);
 	if (!found)
-	{
-		memset(fluct_shared, 0, sizeof(FluctShared));
-		fluct_shared->lock = &(GetNamedLWLockTranche("fluct"))->lock;
-		pg_atomic_init_u64(&fluct_shared->changes, 0);
-		ConditionVariableInit(&fluct_shared->progress);
-		for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
-		{
-			FluctSlot  *slot = &fluct_shared->slots[i];
-
-			pg_atomic_init_u64(&slot->lag, 0);
-			pg_atomic_init_u64(&slot->rate, 0);
-			pg_atomic_init_u64(&slot->sync_wanted, 0);
-			pg_atomic_init_u64(&slot->sync_done, 0);
-		}
-	}
+		begin_empty(&(GetNamedLWLockTranche("fluct"))->lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -116,6 +121,17 @@ fluct_shmem_init(void)
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup;
 	RegisterXactCallback(after_transaction, NULL);
+}
+
+FluctSlot *
+fluct_shmem_privately(const char *stream)
+{
+	LWLock	   *lock = MemoryContextAllocZero(TopMemoryContext, sizeof(LWLock));
+
+	LWLockInitialize(lock, LWTRANCHE_FIRST_USER_DEFINED);
+	fluct_shared = MemoryContextAlloc(TopMemoryContext, sizeof(FluctShared));
+	begin_empty(lock);
+	return fluct_shmem_reserve(MyDatabaseId, stream, 0);
 }
 
 /* The slot of that worker, or NULL.  The caller holds the lock. */

@@ -64,6 +64,12 @@ extern FluctShared *fluct_shared;
 
 extern void fluct_shmem_init(void);
 
+/*
+ * A FluctShared of this process alone takes the place of the shared one; its
+ * first slot is reserved for the stream, with all its partitions.
+ */
+extern FluctSlot *fluct_shmem_privately(const char *stream);
+
 /* Wakes the launcher and all workers once this transaction has committed. */
 extern void fluct_shmem_announce_change(void);
 

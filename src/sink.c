@@ -222,9 +222,8 @@ fluct_sink_stale(const FluctSink *sink)
 	return sink->stale;
 }
 
-/* Rows of a message in all targets of the batch. */
-static int64
-rows_of(const FluctSink *sink, int message)
+int64
+fluct_sink_rows(const FluctSink *sink, int message)
 {
 	int64		rows = 0;
 
@@ -489,7 +488,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 		p->messages++;
 		p->time_ms = Max(p->time_ms, message->time_ms);
 		if (message->outcome == FLUCT_STORED)
-			p->rows += rows_of(sink, i);
+			p->rows += fluct_sink_rows(sink, i);
 		p->duplicates += message->outcome == FLUCT_DUPLICATE;
 		p->dead_letters += message->outcome == FLUCT_DEAD;
 		p->tombstones += message->outcome == FLUCT_TOMBSTONE;

@@ -48,6 +48,9 @@ extern void fluct_sink_check_owner(const FluctSink *sink);
 extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,
 							 int count);
 
+/* Rows in all targets of the message with that number in the last call. */
+extern int64 fluct_sink_rows(const FluctSink *sink, int message);
+
 /*
  * One batch, one transaction: rows, raw copy, dead letters, offsets.  The
  * positions are those of the partitions in the batch; read_offset says where

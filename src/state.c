@@ -13,6 +13,11 @@
  * time; the batch stays in memory, and its offsets are where they were.  All
  * else fails the stream, and only start_stream starts it again.
  *
+ * A worker that runs for a session (run_stream) says all that to the session,
+ * too.  There may be no shared memory that tells it of changes, so it looks
+ * at the stream's row itself; and where others leave to their successors, it
+ * tells the session, which starts one.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -27,9 +32,11 @@
 #include "state.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
+#include "watch.h"
 #include "worker.h"
 
 #define LONGEST_RETRY		60000	/* ms between tries of a batch */
+#define WATCH_INTERVAL		1000	/* ms between looks at the stream's row */
 
 FluctSlot  *fluct_slot = NULL;
 FluctStream *fluct_stream = NULL;
@@ -88,6 +95,8 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		return;
 	strlcpy(last_reason, key, sizeof(last_reason));
 	store_state(state, reason, detail, reason ? detail : NULL);
+	if (reason && fluct_watch)
+		fluct_watch_say_state(fluct_stream->name, state, reason, detail);
 	if (reason)
 		ereport(LOG,
 				(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
@@ -102,6 +111,16 @@ fluct_state_fail(const char *reason, const char *detail)
 {
 	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
 	store_state("failed", reason, detail, detail);
+	if (fluct_watch)
+	{
+		fluct_watch_speak();
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
+				 detail ? errdetail_internal("%s", detail) : 0,
+				 errhint("What was committed stays. When the cause is gone: CALL fluct.run_stream('%s');",
+						 fluct_stream->name)));
+	}
 	ereport(LOG,
 			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
 			 detail ? errdetail_internal("%s", detail) : 0,
@@ -114,15 +133,45 @@ fluct_state_fail(const char *reason, const char *detail)
 
 /* ----- changes ----- */
 
+/* Two workers of one stream would only fight. */
+static void
+leave_if_started(const FluctStream *stream)
+{
+	if (!stream->enabled || !stream->here)
+		return;
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("stream \"%s\" is started", stream->name),
+			 errdetail("Its own worker goes on with it."),
+			 errhint("SELECT fluct.pause_stream('%s'); stops that one.",
+					 stream->name)));
+}
+
 static FluctStream *
-read_stream(void)
+read_stream(MemoryContext context)
 {
 	FluctStream *stream;
 
 	fluct_worker_begin();
-	stream = fluct_catalog_stream(fluct_slot->stream, TopMemoryContext);
+	stream = fluct_catalog_stream(fluct_slot->stream, context);
 	fluct_worker_commit();
 	return stream;
+}
+
+/* For a session, all partitions are one worker's, wherever it last ran. */
+static void
+begin_watched(void)
+{
+	if (fluct_stream == NULL)
+	{
+		fluct_watch_speak();
+		ereport(FATAL,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("stream \"%s\" is gone", fluct_slot->stream)));
+	}
+	fluct_stream->workers = 1;
+	leave_if_started(fluct_stream);
 }
 
 void
@@ -130,8 +179,11 @@ fluct_state_begin(FluctSlot *slot)
 {
 	fluct_slot = slot;
 	changes_seen = pg_atomic_read_u64(&fluct_shared->changes);
-	fluct_stream = read_stream();
-	if (fluct_stream == NULL || !fluct_stream->enabled || !fluct_stream->here)
+	fluct_stream = read_stream(TopMemoryContext);
+	if (fluct_watch)
+		begin_watched();
+	else if (fluct_stream == NULL || !fluct_stream->enabled ||
+			 !fluct_stream->here)
 		proc_exit(0);
 	fluct_state_set("starting", NULL, NULL);
 }
@@ -142,25 +194,53 @@ fluct_state_make_way(void)
 	fluct_worker_begin();
 	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
+	if (fluct_watch)
+		fluct_watch_begin_again();
 	proc_exit(0);
+}
+
+static bool
+may_have_changed(void)
+{
+	static TimestampTz last_look = 0;
+	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
+
+	if (fluct_watch)
+	{
+		if (fluct_worker_ms_since(last_look) < WATCH_INTERVAL)
+			return false;
+		last_look = GetCurrentTimestamp();
+		return true;
+	}
+	if (changes == changes_seen)
+		return false;
+	changes_seen = changes;
+	return true;
 }
 
 /* Leaves when the stream is no more what this worker was started for. */
 void
 fluct_state_check(void)
 {
-	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
+	MemoryContext context;
 	FluctStream *now;
+	bool		changed;
 
-	if (!fluct_enabled)
+	if (!fluct_enabled && !fluct_watch)
 		proc_exit(0);
-	if (changes == changes_seen)
+	if (!may_have_changed())
 		return;
-	changes_seen = changes;
-	now = read_stream();
-	if (now == NULL || !now->enabled || !now->here ||
-		now->version != fluct_stream->version ||
-		now->created_at != fluct_stream->created_at)
+	context = AllocSetContextCreate(CurrentMemoryContext, "fluct stream as it is",
+									ALLOCSET_SMALL_SIZES);
+	now = read_stream(context);
+	if (now && fluct_watch)
+		leave_if_started(now);
+	else if (now && (!now->enabled || !now->here))
+		now = NULL;
+	changed = now == NULL || now->version != fluct_stream->version ||
+		now->created_at != fluct_stream->created_at;
+	MemoryContextDelete(context);
+	if (changed)
 		fluct_state_make_way();
 }
 

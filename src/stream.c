@@ -19,6 +19,15 @@
  * know a partition, the worker leaves before it commits what it has gathered
  * since; the next one waits for the brokers, and compares.
  *
+ * For a session (run_stream) the same worker does the same work, until it has
+ * committed what Kafka held at its start, or so many batches.  It has a slot
+ * in memory of its own, whether fluct is preloaded or not: a slot that others
+ * see would belong to the launcher, which frees what it has not started.  So
+ * stat_streams shows what it commits, but says that the stream is paused, as
+ * it is when the session is gone.  An advisory lock lets one session run a
+ * stream at a time; against any other worker the compare-and-set of the
+ * offsets decides.
+ *
  * Faults of the brokers are waited out here, with the reason in the state;
  * those of the database in state.c.
  *
@@ -47,6 +56,10 @@
 #define PROBE_INTERVAL		5000	/* ms of silence before a question */
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
+
+/* ms: for a session that was cancelled to let go of the stream */
+#define TURN_TIMEOUT		3000
+#define TURN_INTERVAL		100
 
 #define KEPT_MEMORY			(32 * 1024 * 1024)
 
@@ -118,6 +131,17 @@ fail_nothing_fits(void)
 							  message->refusal->path, message->refusal->detail));
 }
 
+static void
+leave_to_another(void)
+{
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("another worker has moved the offsets of stream \"%s\"",
+					fluct_stream->name),
+			 errdetail("What this one had not committed is the other's.")));
+}
+
 static bool
 try_commit(FluctPosition *touched, int n, int attempt)
 {
@@ -143,6 +167,8 @@ try_commit(FluctPosition *touched, int n, int attempt)
 		fail_nothing_fits();
 	if (done && verdict == FLUCT_MOVED_BY_ANOTHER)
 	{
+		if (fluct_watch)
+			leave_to_another();
 		ereport(LOG,
 				(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
 						fluct_stream->name)));
@@ -166,6 +192,8 @@ commit_batch(void)
 			fluct_state_set("running", NULL, NULL);
 		self.committed = true;
 		fluct_position_settle(touched, n);
+		if (fluct_watch)
+			fluct_watch_count(touched, n);
 		check_dead_letters();
 	}
 	self.count = 0;
@@ -227,7 +255,11 @@ probe(void)
 		fluct_worker_ms_since(self.last_probe) < DISCOVERY_INTERVAL)
 		return;
 	if (trouble->lost_partition >= 0)
+	{
+		if (fluct_watch)
+			fluct_watch_begin_again();
 		proc_exit(0);			/* the next worker sees what was lost */
+	}
 	if (strcmp(trouble->reason, "message_too_large") == 0)
 	{
 		if (self.count > 0)
@@ -264,6 +296,19 @@ time_to_sleep(void)
 	return Max(wait, 0);
 }
 
+/* Of a run for a session: what it asked for is the ticket 1 (begin_watch). */
+static void
+report_or_finish(void)
+{
+	uint64		lag = pg_atomic_read_u64(&fluct_slot->lag);
+
+	if ((fluct_watch->max_batches > 0 &&
+		 fluct_watch->batches >= fluct_watch->max_batches) ||
+		pg_atomic_read_u64(&fluct_slot->sync_done) > 0)
+		fluct_watch_finish(fluct_stream->name, lag);
+	fluct_watch_say_progress(fluct_stream->name, lag);
+}
+
 static void
 consume(void)
 {
@@ -288,6 +333,9 @@ consume(void)
 			commit_batch();
 		fluct_position_observe();
 		fluct_position_serve_waiters();
+		if (fluct_watch)
+			report_or_finish();
+		CHECK_FOR_INTERRUPTS();
 		probe();
 		if (drained)
 		{
@@ -331,6 +379,18 @@ start(FluctSlot *slot)
 	self.last_probe = self.last_word = GetCurrentTimestamp();
 }
 
+/* Whoever watches can try again, and need not wait for what may never pass. */
+static void
+give_up_start(void)
+{
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("stream \"%s\" can't run now: %s", fluct_slot->stream,
+					fluct_slot->reason),
+			 errdetail_internal("%s", fluct_slot->detail)));
+}
+
 /* A start that an ERROR ended is tried again as the launcher counts, or fails. */
 static void
 start_or_fail(FluctSlot *slot)
@@ -346,6 +406,8 @@ start_or_fail(FluctSlot *slot)
 		EmitErrorReport();
 		if (fluct_stream)
 			fluct_state_digest_error(context, 0);
+		if (fluct_watch)
+			give_up_start();
 		proc_exit(1);
 	}
 	PG_END_TRY();
@@ -364,16 +426,12 @@ keep_memory(void)
 #endif
 }
 
-void
-FluctStreamMain(Datum arg)
+/* All that comes after connecting; it does not return. */
+static void
+work(FluctSlot *slot)
 {
 	ErrorContextCallback place = {error_context_stack, describe_place};
-	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
 
-	fluct_worker_unblock();
-	fluct_shmem_attach(slot);
-	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
-	fluct_worker_pin_settings();
 	keep_memory();
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	error_context_stack = &place;
@@ -382,4 +440,89 @@ FluctStreamMain(Datum arg)
 												ALLOCSET_DEFAULT_SIZES));
 	start_or_fail(slot);
 	consume();
+}
+
+void
+FluctStreamMain(Datum arg)
+{
+	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
+
+	fluct_worker_unblock();
+	fluct_shmem_attach(slot);
+	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
+	fluct_worker_pin_settings();
+	work(slot);
+}
+
+/* ----- for a session ----- */
+
+static FluctSlot *
+begin_watch(const char *stream, const FluctWatch *watch)
+{
+	static FluctWatch mine;
+	FluctSlot  *slot = fluct_shmem_privately(stream);
+
+	fluct_watch_hush();
+	SetConfigOption("client_min_messages", "notice", PGC_SUSET,
+					PGC_S_OVERRIDE);
+	mine = *watch;
+	fluct_watch = &mine;
+	if (watch->until_caught_up)
+		pg_atomic_write_u64(&slot->sync_wanted, 1);
+	return slot;
+}
+
+/* One session at a time; one that was just cancelled may still be ending. */
+static void
+take_turn(const char *stream)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	bool		mine = false;
+
+	for (;;)
+	{
+		fluct_worker_begin();
+		mine = fluct_catalog_try_run(stream);
+		fluct_worker_commit();
+		if (mine)
+			return;
+		if (fluct_worker_ms_since(begin) > TURN_TIMEOUT)
+		{
+			fluct_watch_speak();
+			ereport(FATAL,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("stream \"%s\" is being run by another session",
+							stream)));
+		}
+		fluct_worker_wait(PGINVALID_SOCKET, TURN_INTERVAL);
+	}
+}
+
+/*
+ * An error that nothing else has caught ends the session's call as well.
+ */
+void
+fluct_stream_run(const char *stream, const FluctWatch *watch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctSlot  *slot = begin_watch(stream, watch);
+
+	PG_TRY();
+	{
+		take_turn(stream);
+		work(slot);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->elevel = FATAL;
+		fluct_watch_speak();
+		ThrowErrorData(error);
+	}
+	PG_END_TRY();
+	proc_exit(0);
 }

@@ -10,7 +10,13 @@
 
 #include "postgres.h"
 
+#include "watch.h"
+
 /* Entry point of the process; the argument is the number of its slot. */
 extern PGDLLEXPORT void FluctStreamMain(Datum arg);
+
+/* The same in a worker that a session started, and watches. */
+extern void fluct_stream_run(const char *stream, const FluctWatch *watch)
+			__attribute__((noreturn));
 
 #endif							/* FLUCT_STREAM_H */
