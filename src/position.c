@@ -160,6 +160,13 @@ read_positions(void)
 	fluct_worker_begin();
 	all = fluct_catalog_positions(fluct_stream->name, &count, TopMemoryContext);
 	fluct_worker_commit();
+	if (place.positions)
+	{
+		/* of the client before; who waits is asked for again */
+		pfree(place.positions);
+		pfree(place.sync_target);
+		place.sync_ticket = 0;
+	}
 	place.npositions = 0;
 	for (int i = 0; i < count; i++)
 		if (is_mine(all[i].partition))
@@ -328,6 +335,12 @@ fluct_position_serve_waiters(void)
 }
 
 /* ----- a batch ----- */
+
+const FluctPosition *
+fluct_position_all(void)
+{
+	return place.positions;
+}
 
 int
 fluct_position_count(void)

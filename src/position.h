@@ -19,6 +19,7 @@
 extern void fluct_position_take(void);
 
 /* Partitions of this worker, and of the topic. */
+extern const FluctPosition *fluct_position_all(void);
 extern int	fluct_position_count(void);
 extern int	fluct_position_partitions(void);
 

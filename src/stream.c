@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "position.h"
 #include "postmaster/bgworker.h"
+#include "pulse.h"
 #include "sink.h"
 #include "state.h"
 #include "storage/ipc.h"
@@ -41,6 +42,8 @@
 
 #define PROBE_INTERVAL		5000	/* ms between looks at the brokers */
 #define RETRY_INTERVAL		1000	/* ms between tries while they are down */
+#define LOOK_INTERVAL		2000	/* ms between looks at the log */
+#define REFUSED_INTERVAL	5000	/* ms between clients that are refused */
 
 #define KEPT_MEMORY			(32 * 1024 * 1024)
 
@@ -60,6 +63,8 @@ typedef struct Worker
 
 	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
+	TimestampTz client_since;
+	bool		replaced;		/* the client, and nothing came of it yet */
 } Worker;
 
 static Worker self;
@@ -152,7 +157,7 @@ commit_batch(void)
 	if (n > 0)
 	{
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
-		fluct_state_set("running", NULL, NULL);
+		fluct_pulse_say();
 		self.committed = true;
 		fluct_position_settle(touched, n);
 		check_dead_letters();
@@ -180,6 +185,7 @@ gather(void)
 	{
 		const FluctMessage *message = &arrived[i];
 
+		fluct_pulse_note_received(message->key_len + message->value_len);
 		if (!fluct_position_read(message))
 			continue;
 		self.bytes += message->key_len + message->value_len;
@@ -196,6 +202,35 @@ batch_is_full(void)
 }
 
 /* ----- the brokers' health ----- */
+
+static void
+open_client(void)
+{
+	FluctClient about;
+
+	fluct_client_open(fluct_stream, self.owner, &about);
+	fluct_position_take();
+	self.client_since = self.last_word = GetCurrentTimestamp();
+}
+
+/* The state stays as it is until something comes of the new one. */
+static void
+replace_client(void)
+{
+	fluct_kafka_close();
+	self.replaced = true;
+	open_client();
+}
+
+/*
+ * Messages were refused, which the client says once only: whether they still
+ * are, the next client shows.
+ */
+static bool
+was_refused(const FluctTrouble *trouble)
+{
+	return strcmp(trouble->reason, "authorization_failed") == 0;
+}
 
 /*
  * Asks for the topic's partitions now and then, which shows whether a broker
@@ -223,9 +258,18 @@ probe(void)
 		return;
 	if (partitions > fluct_position_partitions())
 		fluct_state_make_way(); /* the next worker takes them up */
+	if (was_refused(trouble))
+	{
+		if (fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
+			replace_client();
+		return;
+	}
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
-	fluct_state_set("running", NULL, NULL);
+	if (self.replaced && !fluct_kafka_heard())
+		return;					/* whether that helped is not known yet */
+	self.replaced = false;
+	fluct_pulse_say();
 }
 
 /* Milliseconds until there is something to do without anything arriving. */
@@ -235,6 +279,7 @@ time_to_sleep(void)
 	long		wait = fluct_kafka_trouble()->reason[0] ? RETRY_INTERVAL :
 	PROBE_INTERVAL;
 
+	wait = Min(wait, LOOK_INTERVAL);
 	if (self.count > 0)
 		wait = Min(wait, fluct_stream->batch_interval - fluct_worker_ms_since(self.batch_since));
 	return Max(wait, 0);
@@ -254,6 +299,7 @@ consume(void)
 		MemoryContextSwitchTo(loop);
 		CHECK_FOR_INTERRUPTS();
 		fluct_state_check();
+		fluct_shmem_note_alive(fluct_slot);
 		fluct_kafka_drain_socket();
 		drained = gather();
 		if (batch_is_full() ||
@@ -266,6 +312,8 @@ consume(void)
 		if (drained)
 		{
 			fluct_position_note_log();
+			if (fluct_pulse_look() && self.count == 0)
+				replace_client();
 			fluct_worker_wait(fluct_kafka_socket(), time_to_sleep());
 		}
 	}
@@ -290,8 +338,6 @@ describe_place(void *arg)
 static void
 start(FluctSlot *slot)
 {
-	FluctClient about;
-
 	fluct_state_begin(slot);
 	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
 									   ALLOCSET_DEFAULT_SIZES);
@@ -299,10 +345,8 @@ start(FluctSlot *slot)
 										   sizeof(FluctMessage) *
 										   fluct_stream->batch_size);
 	open_sink();
-	fluct_client_open(fluct_stream, self.owner, &about);
-	fluct_position_take();
+	open_client();
 	fluct_state_set("running", NULL, NULL);
-	self.last_word = GetCurrentTimestamp();
 }
 
 /* A start that an ERROR ended is tried again as the launcher counts, or fails. */
@@ -317,10 +361,10 @@ start_or_fail(FluctSlot *slot)
 	}
 	PG_CATCH();
 	{
-		EmitErrorReport();
-		if (fluct_stream)
-			fluct_state_digest_error(context, 0);
-		proc_exit(1);
+		if (fluct_stream == NULL)
+			PG_RE_THROW();
+		fluct_state_digest_error(context, 0);
+		proc_exit(0);
 	}
 	PG_END_TRY();
 }
@@ -333,6 +377,7 @@ static void
 keep_memory(void)
 {
 #ifdef M_TRIM_THRESHOLD
+	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
 	mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
 #endif
