@@ -43,10 +43,16 @@
 #define POLL_AT_ONCE		512
 
 /*
- * Of messages fetched ahead.  The bytes are the bound, not the number of
- * messages: a queue that is full is refilled only a second later by a client
- * before 2.2, so it must hold what is stored in a second (measured: with a
- * bound of 1,000 messages, 2,300 orders a second instead of 10,000).
+ * Of messages fetched ahead, in all partitions together: it counts the queue
+ * that they share.  The bytes are the bound, not the number of messages: a
+ * queue that is full is refilled only a second later by a client before 2.2,
+ * so it must hold what is stored in a second (measured: with a bound of 1,000
+ * messages, 2,300 orders a second instead of 10,000).
+ *
+ * A response is taken whole, so on top of the queue comes what one response
+ * of each broker decompresses to: hence responses of 1 MB.  Measured, with
+ * 200 partitions of 5 MB, lz4 and the raw copy: the worker's private memory
+ * is 109 MB at its peak; with responses of 8 MB and 64 MB of queue, 159 MB.
  */
 #define QUEUE_BUDGET_KB		57344
 #define KEPT_OF_TOO_LARGE	65536
@@ -209,6 +215,9 @@ fluct_kafka_close(void)
 	if (kafka.ends)
 		pfree(kafka.ends);
 	kafka.ends = NULL;
+	if (kafka.topic)
+		pfree(kafka.topic);
+	kafka.topic = NULL;
 	for (int i = 0; i < 2; i++)
 	{
 		if (kafka.pipe[i] >= 0)

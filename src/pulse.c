@@ -198,16 +198,14 @@ find_reason(void)
 	pulse.reason = reason;
 }
 
-/* Moves that the loop has seen end a reason before the next question. */
+/* Without a reason, before and now, there is nothing to say. */
 static void
-end_reason(void)
+say_reason(void)
 {
-	const char *before = pulse.reason;
+	bool		had_one = pulse.reason != NULL;
 
-	if (before == NULL)
-		return;
 	find_reason();
-	if (pulse.reason != before)
+	if (had_one || pulse.reason)
 		fluct_pulse_say();
 }
 
@@ -220,10 +218,14 @@ fluct_pulse_look(void)
 	bool		replace = false;
 	FluctOffset *ends;
 
-	end_reason();
-	if (fluct_kafka_trouble()->reason[0] != '\0' || pulse.count == 0 ||
-		elapsed < (doubt ? DOUBT_INTERVAL : LOOK_INTERVAL))
+	if (fluct_kafka_trouble()->reason[0] != '\0' || pulse.count == 0)
 		return false;
+	if (elapsed < (doubt ? DOUBT_INTERVAL : LOOK_INTERVAL))
+	{
+		if (pulse.reason)
+			say_reason();		/* what has moved ends it */
+		return false;
+	}
 	ends = ask_ends();
 	for (int i = 0; i < pulse.count; i++)
 		if (judge(&pulse.stills[i], ends ? ends[i].offset : PG_INT64_MAX,
@@ -231,8 +233,7 @@ fluct_pulse_look(void)
 			replace = true;
 	pulse.last_look = GetCurrentTimestamp();
 	pulse.received_then = pulse.received;
-	find_reason();
-	fluct_pulse_say();
+	say_reason();
 	return replace;
 }
 

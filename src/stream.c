@@ -213,7 +213,10 @@ open_client(void)
 	self.client_since = self.last_word = GetCurrentTimestamp();
 }
 
-/* The state stays as it is until something comes of the new one. */
+/*
+ * For a moment without a batch: positions are read again.  The state stays as
+ * it is until something comes of the new client.
+ */
 static void
 replace_client(void)
 {
@@ -260,7 +263,8 @@ probe(void)
 		fluct_state_make_way(); /* the next worker takes them up */
 	if (was_refused(trouble))
 	{
-		if (fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
+		if (self.count == 0 &&
+			fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
 			replace_client();
 		return;
 	}

@@ -133,12 +133,14 @@ sql('TRUNCATE disk');
 ok(caught_up($node, 'disk'), 'it goes on by itself');
 is(sql('SELECT count(*), sum(n) FROM disk'), '3|6', 'with nothing lost');
 
-# Settings can't make a worker read-only; code in a trigger can.
+# Settings can't make a worker read-only; code in a trigger can, for its own
+# statements.
 sql('CREATE TABLE is_read_only (); INSERT INTO is_read_only DEFAULT VALUES;
 	CREATE FUNCTION read_only() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
-		IF EXISTS (SELECT FROM is_read_only) THEN
+		IF EXISTS (SELECT FROM public.is_read_only) THEN
 			SET LOCAL transaction_read_only = on;
+			DELETE FROM public.is_read_only;
 		END IF;
 		RETURN NEW;
 	END $$;
