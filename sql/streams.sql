@@ -532,7 +532,7 @@ COMMENT ON FUNCTION fluct._await_progress(int) IS
 CREATE FUNCTION fluct.wait_for_stream(name text, timeout interval DEFAULT '1 minute') RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.wait_for_stream(text, interval) IS
-'Waits until all that Kafka held at the call is committed: true; false at the timeout. Errors: object_not_in_prerequisite_state at once if the stream is paused or failed. Call it outside of the transaction that starts the stream.';
+'Waits until all that Kafka held at the call is committed: true; false at the timeout. What an open transaction holds back is not waited for. Errors: object_not_in_prerequisite_state at once if the stream is paused or failed. Call it outside of the transaction that starts the stream.';
 
 CREATE FUNCTION fluct._wait_for_stream(name text, timeout interval) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -19,7 +19,6 @@
 #include "worker.h"
 
 #define OLDEST_TIME		1000	/* ms for the oldest messages to arrive */
-#define SCRAM_MENDED	0x02060100	/* librdkafka's version 2.6.1 */
 
 /* The items that Kafka answers, in their order. */
 typedef enum CheckItem
@@ -70,14 +69,6 @@ item_of(const char *reason)
 	return BROKER;
 }
 
-static bool
-is_old_scram(void)
-{
-	return fluct_subject.client.mechanism &&
-		strncmp(fluct_subject.client.mechanism, "SCRAM", 5) == 0 &&
-		fluct_kafka_version() < SCRAM_MENDED;
-}
-
 static const char *
 hint_for(const char *reason)
 {
@@ -89,9 +80,8 @@ hint_for(const char *reason)
 	if (strcmp(reason, "tls_failure") == 0)
 		return psprintf("Look at ssl_ca_pem and security_protocol of server \"%s\", and at the certificates.",
 						stream->server);
-	if (strcmp(reason, "authentication_failed") == 0 && is_old_scram())
-		return psprintf("librdkafka before 2.6.1 fails against Kafka 4 with SCRAM (\"invalid credentials\"), and this is %s: use a newer one, or PLAIN over TLS.",
-						fluct_kafka_version_name());
+	if (strcmp(reason, "authentication_failed") == 0 && fluct_kafka_has_old_scram())
+		return "Use a newer librdkafka, or PLAIN over TLS; with Kafka 3, look at user and password.";
 	if (strcmp(reason, "authentication_failed") == 0)
 		return psprintf("Look at sasl_username and sasl_password in the user mapping of role \"%s\" for server \"%s\", and at sasl_mechanism of the server.",
 						stream->owner, stream->server);

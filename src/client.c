@@ -59,14 +59,15 @@ fluct_client_open(const FluctStream *stream, Oid owner, FluctClient *about)
 	ListCell   *lc;
 	FluctSetting *settings;
 	int			nsettings;
+	MemoryContext context = CurrentMemoryContext;
 
 	memset(about, 0, sizeof(FluctClient));
 	fluct_worker_begin();
-	options = fluct_catalog_options(stream->server, owner, TopMemoryContext);
+	options = fluct_catalog_options(stream->server, owner, context);
 	foreach(lc, options)
 		note_option(lfirst_node(DefElem, lc), about);
 	if (about->group == NULL)
-		about->group = MemoryContextStrdup(TopMemoryContext,
+		about->group = MemoryContextStrdup(context,
 										   psprintf("fluct.%s.%s",
 													get_database_name(MyDatabaseId),
 													stream->name));

@@ -24,7 +24,7 @@ typedef struct FluctClient
 /*
  * Creates this process's client with the options of the stream's server and
  * of its owner's user mapping.  *about is filled as far as it came, also when
- * an ERROR ends it; its strings live as long as the process.
+ * an ERROR ends it; its strings are in the current memory context.
  */
 extern void fluct_client_open(const FluctStream *stream, Oid owner,
 							  FluctClient *about);

@@ -20,6 +20,9 @@
 #define FLUCT_OFFSET_END		INT64CONST(-1)	/* for fluct_kafka_offsets */
 #define FLUCT_OFFSET_BEGINNING	INT64CONST(-2)
 
+/* Of a response on the wire, unless one message needs more. */
+#define FLUCT_KAFKA_RESPONSE_BYTES	1048576
+
 /* What went wrong last with the brokers; a word, a fact, and when. */
 typedef struct FluctTrouble
 {
@@ -37,9 +40,10 @@ typedef struct FluctOffset
 	int64		offset;			/* the answer; -1 = past the end */
 } FluctOffset;
 
-/* Creates the client; it is destroyed when the process exits. */
+/* Creates the client; it is destroyed by a close, or when the process exits. */
 extern void fluct_kafka_open(const FluctSetting *settings, int nsettings,
 							 const char *group, const char *topic);
+extern void fluct_kafka_close(void);
 
 /* Readable when there is something to poll; drain it before polling. */
 extern pgsocket fluct_kafka_socket(void);
@@ -71,19 +75,32 @@ extern char *fluct_kafka_cluster(void);
  */
 extern bool fluct_kafka_in_doubt(void);
 
+/* Whether anything came of the partitions since they were assigned. */
+extern bool fluct_kafka_heard(void);
+
 /* The end of the partition that was reached (control records count), or -1. */
 extern int64 fluct_kafka_end_reached(int32 partition);
 
-/* Kafka's log as the last fetch showed it; false when not known. */
+/*
+ * Kafka's log as the last fetch showed it; false when not known.  Its end is
+ * the high watermark: messages of open transactions lie before it, while the
+ * end of fluct_kafka_offsets, and the one that is reached, are the last
+ * stable offset.
+ */
 extern bool fluct_kafka_log(int32 partition, int64 *start, int64 *end);
 
 /* Tells Kafka the positions, for its own lag tools; nobody reads them. */
 extern void fluct_kafka_mirror(const int32 *partitions, const int64 *offsets,
 							   int count);
 
-/* librdkafka's, as it is loaded: such as 2.6.1, and 0x020601ff. */
+/* librdkafka's, as it is loaded: such as 2.6.1. */
 extern const char *fluct_kafka_version_name(void);
-extern int	fluct_kafka_version(void);
+
+/*
+ * Whether the login is one that fails at Kafka 4 for the library's sake, while
+ * the broker says that user or password are wrong.
+ */
+extern bool fluct_kafka_has_old_scram(void);
 
 extern const FluctTrouble *fluct_kafka_trouble(void);
 extern void fluct_kafka_clear_trouble(void);

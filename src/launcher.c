@@ -39,6 +39,7 @@
 
 #define LOOK_INTERVAL		10000	/* ms: an idle launcher looks around */
 #define NO_DATABASE_INTERVAL 1000	/* ms */
+#define STUCK_AFTER			60000	/* ms without a sign of life */
 #define RESTART_INTERVAL	1	/* s */
 #define MAINTENANCE_INTERVAL 600000 /* ms: partitions are made ahead */
 
@@ -224,6 +225,27 @@ start(const FluctWanted *wanted, int running, int needed)
 							  max_worker_processes, needed + 1));
 }
 
+/*
+ * The watchdog over workers that are stuck within one call, such as a batch
+ * whose trigger sleeps: they can't say so themselves.
+ */
+static void
+find_stuck(void)
+{
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		if (slot->in_use && slot->database == MyDatabaseId &&
+			fluct_shmem_say_stuck(slot, STUCK_AFTER) &&
+			fluct_shmem_may_log(slot))
+			ereport(LOG,
+					(errmsg("stream \"%s\" is running: stalled",
+							slot->stream),
+					 errdetail_internal("%s", slot->detail)));
+	}
+}
+
 /* Starts what should run and does not; the ms until one may start. */
 static long
 start_wanted(void)
@@ -309,6 +331,7 @@ FluctLauncherMain(Datum arg)
 		MemoryContextSwitchTo(loop);
 		check_database();
 		sleep = start_wanted();
+		find_stuck();
 		if (TimestampDifferenceExceeds(maintained, GetCurrentTimestamp(),
 									   MAINTENANCE_INTERVAL))
 		{

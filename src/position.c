@@ -129,14 +129,16 @@ read_positions(void)
 	FluctPosition *all;
 	int			count;
 
-	if (place.positions)
-	{
-		pfree(place.positions);
-		pfree(place.sync_target);
-	}
 	fluct_worker_begin();
 	all = fluct_catalog_positions(fluct_stream->name, &count, TopMemoryContext);
 	fluct_worker_commit();
+	if (place.positions)
+	{
+		/* of the client before; who waits is asked for again */
+		pfree(place.positions);
+		pfree(place.sync_target);
+		place.sync_ticket = 0;
+	}
 	place.npositions = 0;
 	for (int i = 0; i < count; i++)
 		if (is_mine(all[i].partition))
@@ -216,7 +218,7 @@ skip_lost(FluctPosition *position, int64 beginning)
 						  position->partition, position->next_offset,
 						  beginning, "data_loss");
 	if (!fluct_catalog_advance(fluct_stream->name, position, 1))
-		proc_exit(0);
+		fluct_state_leave_to_another();
 	fluct_worker_commit();
 	position->next_offset = beginning;
 }
@@ -353,29 +355,6 @@ ask_my_ends(void)
 	return ends;
 }
 
-/*
- * A client whose fetches come to nothing shows an old end of the log for
- * ever.  That happens when a topic is deleted and made again within a moment
- * (one time in twenty, measured with librdkafka 2.0.2).
- */
-bool
-fluct_position_is_deaf(void)
-{
-	FluctOffset *ends = ask_my_ends();
-
-	for (int i = 0; ends && i < place.npositions; i++)
-	{
-		int64		start,
-					end;
-
-		if (ends[i].offset < place.positions[i].next_offset ||
-			!fluct_kafka_log(ends[i].partition, &start, &end) ||
-			end < ends[i].offset)
-			return true;
-	}
-	return false;
-}
-
 /* wait_for_stream: asks where the log ends now, and says when it is reached. */
 void
 fluct_position_serve_waiters(void)
@@ -405,6 +384,12 @@ fluct_position_serve_waiters(void)
 }
 
 /* ----- a batch ----- */
+
+const FluctPosition *
+fluct_position_all(void)
+{
+	return place.positions;
+}
 
 int
 fluct_position_count(void)

@@ -19,6 +19,7 @@
 extern void fluct_position_take(void);
 
 /* Partitions of this worker, and of the topic. */
+extern const FluctPosition *fluct_position_all(void);
 extern int	fluct_position_count(void);
 extern int	fluct_position_partitions(void);
 
@@ -39,9 +40,6 @@ extern void fluct_position_settle(const FluctPosition *touched, int n);
 
 /* Whether a partition's end has been reached behind markers only. */
 extern bool fluct_position_behind_markers(void);
-
-/* Whether Kafka's log is not what the client, which is idle, has of it. */
-extern bool fluct_position_is_deaf(void);
 
 /* Lag and rate to shared memory; the log's ends to the table now and then. */
 extern void fluct_position_observe(void);

@@ -16,6 +16,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "shmem.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -49,6 +50,7 @@ begin_empty(LWLock *lock)
 	{
 		FluctSlot  *slot = &fluct_shared->slots[i];
 
+		pg_atomic_init_u64(&slot->alive_at, 0);
 		pg_atomic_init_u64(&slot->lag, 0);
 		pg_atomic_init_u64(&slot->rate, 0);
 		pg_atomic_init_u64(&slot->sync_wanted, 0);
@@ -134,6 +136,12 @@ fluct_shmem_privately(const char *stream)
 	return fluct_shmem_reserve(MyDatabaseId, stream, 0);
 }
 
+static bool
+is_of(const FluctSlot *slot, Oid database, const char *stream)
+{
+	return slot->database == database && strcmp(slot->stream, stream) == 0;
+}
+
 /* The slot of that worker, or NULL.  The caller holds the lock. */
 FluctSlot *
 fluct_shmem_find(Oid database, const char *stream, int worker)
@@ -142,23 +150,43 @@ fluct_shmem_find(Oid database, const char *stream, int worker)
 	{
 		FluctSlot  *slot = &fluct_shared->slots[i];
 
-		if (slot->in_use && slot->database == database &&
-			slot->worker == worker && strcmp(slot->stream, stream) == 0)
+		if (slot->in_use && slot->worker == worker &&
+			is_of(slot, database, stream))
 			return slot;
 	}
 	return NULL;
+}
+
+/* A free slot, the one of the worker's predecessor if that is free. */
+static FluctSlot *
+find_free(Oid database, const char *stream, int worker)
+{
+	FluctSlot  *found = NULL;
+
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		if (slot->in_use)
+			continue;
+		if (is_of(slot, database, stream) && slot->worker == worker)
+			return slot;
+		if (found == NULL)
+			found = slot;
+	}
+	if (found)
+		memset(found->logged_at, 0, sizeof(found->logged_at));
+	return found;
 }
 
 /* Takes a free slot; NULL when there is none. */
 FluctSlot *
 fluct_shmem_reserve(Oid database, const char *stream, int worker)
 {
-	FluctSlot  *slot = NULL;
+	FluctSlot  *slot;
 
 	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < FLUCT_MAX_SLOTS && slot == NULL; i++)
-		if (!fluct_shared->slots[i].in_use)
-			slot = &fluct_shared->slots[i];
+	slot = find_free(database, stream, worker);
 	if (slot)
 	{
 		slot->in_use = true;
@@ -171,6 +199,7 @@ fluct_shmem_reserve(Oid database, const char *stream, int worker)
 		slot->reason[0] = slot->detail[0] = '\0';
 		slot->since = GetCurrentTimestamp();
 		slot->data_until = 0;
+		fluct_shmem_note_alive(slot);
 		pg_atomic_write_u64(&slot->lag, 0);
 		pg_atomic_write_u64(&slot->rate, 0);
 		pg_atomic_write_u64(&slot->sync_wanted, 0);
@@ -231,4 +260,68 @@ fluct_shmem_set_state(FluctSlot *slot, const char *state, const char *reason,
 	strlcpy(slot->detail, detail ? detail : "", FLUCT_LIVE_DETAIL_LEN);
 	LWLockRelease(fluct_shared->lock);
 	ConditionVariableBroadcast(&fluct_shared->progress);
+}
+
+void
+fluct_shmem_note_alive(FluctSlot *slot)
+{
+	pg_atomic_write_u64(&slot->alive_at, (uint64) GetCurrentTimestamp());
+}
+
+/* The detail names what the process waits for, since it can't say it. */
+bool
+fluct_shmem_say_stuck(FluctSlot *slot, long ms)
+{
+	TimestampTz alive_at;
+	bool		stuck;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	alive_at = (TimestampTz) pg_atomic_read_u64(&slot->alive_at);
+	stuck = slot->in_use && slot->proc &&
+		(strcmp(slot->state, "running") == 0 ||
+		 strcmp(slot->state, "starting") == 0) &&
+		strcmp(slot->reason, "stalled") != 0 &&
+		TimestampDifferenceExceeds(alive_at, GetCurrentTimestamp(), ms);
+	if (stuck)
+	{
+		const char *event = pgstat_get_wait_event(slot->proc->wait_event_info);
+
+		strlcpy(slot->state, "running", FLUCT_STATE_LEN);
+		strlcpy(slot->reason, "stalled", FLUCT_STATE_LEN);
+		snprintf(slot->detail, FLUCT_LIVE_DETAIL_LEN,
+				 "pid %d has given no sign of life since %s; it %s%s",
+				 (int) slot->pid, timestamptz_to_str(alive_at),
+				 event ? "waits for " : "computes", event ? event : "");
+		slot->since = GetCurrentTimestamp();
+	}
+	LWLockRelease(fluct_shared->lock);
+	return stuck;
+}
+
+/* A stream's lines are those of all its workers, gone ones too. */
+bool
+fluct_shmem_may_log(FluctSlot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			lines = 0;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		const FluctSlot *other = &fluct_shared->slots[i];
+
+		if (!is_of(other, slot->database, slot->stream))
+			continue;
+		for (int j = 0; j < FLUCT_LINES_PER_MINUTE; j++)
+			if (other->logged_at[j] > now - USECS_PER_MINUTE)
+				lines++;
+	}
+	if (lines < FLUCT_LINES_PER_MINUTE)
+	{
+		memmove(&slot->logged_at[1], &slot->logged_at[0],
+				sizeof(slot->logged_at) - sizeof(slot->logged_at[0]));
+		slot->logged_at[0] = now;
+	}
+	LWLockRelease(fluct_shared->lock);
+	return lines < FLUCT_LINES_PER_MINUTE;
 }

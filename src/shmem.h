@@ -19,11 +19,13 @@
 #define FLUCT_MAX_SLOTS		64
 #define FLUCT_STATE_LEN		32
 #define FLUCT_LIVE_DETAIL_LEN	192
+#define FLUCT_LINES_PER_MINUTE	2	/* of a stream's states in the log */
 
 /*
  * One stream worker.  The launcher fills the first group before it registers
  * the process, and frees the slot when the process is gone; the worker alone
- * writes the second, all under the lock.  The atomics need no lock.
+ * writes the second, all under the lock; only that it is stalled is said by
+ * the launcher, of a worker that can't.  The atomics need no lock.
  */
 typedef struct FluctSlot
 {
@@ -40,6 +42,10 @@ typedef struct FluctSlot
 	TimestampTz since;
 	TimestampTz data_until;		/* Kafka's time of the newest commit */
 
+	/* the lines of this worker's states in the log; its successor's as well */
+	TimestampTz logged_at[FLUCT_LINES_PER_MINUTE];
+
+	pg_atomic_uint64 alive_at;	/* a TimestampTz: its last sign of life */
 	pg_atomic_uint64 lag;		/* messages in Kafka that are not committed */
 	pg_atomic_uint64 rate;		/* messages committed in the last 10 s */
 	pg_atomic_uint64 sync_wanted;	/* last ticket drawn by wait_for_stream */
@@ -81,5 +87,17 @@ extern void fluct_shmem_free(FluctSlot *slot);
 extern void fluct_shmem_attach(FluctSlot *slot);
 extern void fluct_shmem_set_state(FluctSlot *slot, const char *state,
 								  const char *reason, const char *detail);
+
+/* The worker gives a sign of life. */
+extern void fluct_shmem_note_alive(FluctSlot *slot);
+
+/*
+ * Says of a worker that runs and has given no sign of life for so many ms
+ * that it is stalled; true when that is new.
+ */
+extern bool fluct_shmem_say_stuck(FluctSlot *slot, long ms);
+
+/* Whether the stream may have a line in the log now; counts it if so. */
+extern bool fluct_shmem_may_log(FluctSlot *slot);
 
 #endif							/* FLUCT_SHMEM_H */

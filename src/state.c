@@ -4,7 +4,8 @@
  *	  How a stream worker is: what it says of itself, and when it leaves.
  *
  * A state goes to shared memory at once, and to the table and the log when
- * its reason is a new one: an outage is a few lines, however long it lasts.
+ * its reason is a new one: an outage is a few lines, however long it lasts,
+ * and at most two a minute.
  *
  * Restart is the reconfiguration: whoever waits here looks whether the stream
  * is still what the worker was started for, and leaves if it is not.
@@ -63,9 +64,37 @@ store_state(const char *state, const char *reason, const char *detail,
 	}
 	PG_CATCH();
 	{
-		fluct_worker_report_error(context);
+		if (fluct_shmem_may_log(fluct_slot))
+			EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
+}
+
+/*
+ * A line in the log for a new reason, unless the stream had its lines of this
+ * minute: in an outage reasons alternate, and workers come and go.
+ */
+static void
+log_state(const char *state, const char *reason, const char *detail)
+{
+	static int	unlogged = 0;
+
+	if (!fluct_shmem_may_log(fluct_slot))
+	{
+		unlogged++;
+		return;
+	}
+	ereport(LOG,
+			(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
+					reason),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 unlogged ? errhint("%d states before it were not logged.",
+								unlogged) : 0,
+			 errhidecontext(true)));
+	unlogged = 0;
 }
 
 static void
@@ -88,6 +117,7 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 {
 	char		key[FLUCT_STATE_LEN];
 
+	fluct_shmem_note_alive(fluct_slot);
 	fluct_shmem_set_state(fluct_slot, state, reason, detail);
 	report_activity(state, reason);
 	snprintf(key, sizeof(key), "%s", reason ? reason : state);
@@ -97,12 +127,8 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 	store_state(state, reason, detail, reason ? detail : NULL);
 	if (reason && fluct_watch)
 		fluct_watch_say_state(fluct_stream->name, state, reason, detail);
-	if (reason)
-		ereport(LOG,
-				(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
-						reason),
-				 detail ? errdetail_internal("%s", detail) : 0,
-				 errhidecontext(true)));
+	if (reason && strcmp(reason, "open_transaction") != 0)
+		log_state(state, reason, detail);
 }
 
 /* The end of the stream until somebody starts it again. */
@@ -216,6 +242,24 @@ may_have_changed(void)
 		return false;
 	changes_seen = changes;
 	return true;
+}
+
+void
+fluct_state_leave_to_another(void)
+{
+	if (fluct_watch)
+	{
+		fluct_watch_speak();
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("another worker has moved the offsets of stream \"%s\"",
+						fluct_stream->name),
+				 errdetail("What this one had not committed is the other's.")));
+	}
+	ereport(LOG,
+			(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
+					fluct_stream->name)));
+	proc_exit(0);
 }
 
 /* Leaves when the stream is no more what this worker was started for. */

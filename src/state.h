@@ -33,6 +33,10 @@ extern void fluct_state_fail(const char *reason,
 extern void fluct_state_make_way(void)
 			__attribute__((noreturn));
 
+/* Leaves to another worker, which has moved the offsets, what is its own. */
+extern void fluct_state_leave_to_another(void)
+			__attribute__((noreturn));
+
 /* Leaves when the stream is no more what this worker was started for. */
 extern void fluct_state_check(void);
 

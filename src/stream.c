@@ -44,6 +44,7 @@
 #include "miscadmin.h"
 #include "position.h"
 #include "postmaster/bgworker.h"
+#include "pulse.h"
 #include "sink.h"
 #include "state.h"
 #include "storage/ipc.h"
@@ -56,6 +57,8 @@
 #define PROBE_INTERVAL		5000	/* ms of silence before a question */
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
+#define LOOK_INTERVAL		2000	/* ms between looks at the log */
+#define REFUSED_INTERVAL	5000	/* ms between clients that are refused */
 
 /* ms: for a session that was cancelled to let go of the stream */
 #define TURN_TIMEOUT		3000
@@ -80,8 +83,8 @@ typedef struct Worker
 	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
 	TimestampTz last_probe;		/* when they were asked */
-	int			deaf;			/* probes in a row that heard more than
-								 * fetches */
+	TimestampTz client_since;
+	bool		replaced;		/* the client, and nothing came of it yet */
 } Worker;
 
 static Worker self;
@@ -131,17 +134,6 @@ fail_nothing_fits(void)
 							  message->refusal->path, message->refusal->detail));
 }
 
-static void
-leave_to_another(void)
-{
-	fluct_watch_speak();
-	ereport(FATAL,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("another worker has moved the offsets of stream \"%s\"",
-					fluct_stream->name),
-			 errdetail("What this one had not committed is the other's.")));
-}
-
 static bool
 try_commit(FluctPosition *touched, int n, int attempt)
 {
@@ -166,14 +158,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	if (done && verdict == FLUCT_NOTHING_FITS)
 		fail_nothing_fits();
 	if (done && verdict == FLUCT_MOVED_BY_ANOTHER)
-	{
-		if (fluct_watch)
-			leave_to_another();
-		ereport(LOG,
-				(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
-						fluct_stream->name)));
-		proc_exit(0);
-	}
+		fluct_state_leave_to_another();
 	return done && verdict == FLUCT_COMMITTED;
 }
 
@@ -189,7 +174,7 @@ commit_batch(void)
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
 		/* what was fetched before a trouble does not end it: probe() does */
 		if (fluct_kafka_trouble()->reason[0] == '\0')
-			fluct_state_set("running", NULL, NULL);
+			fluct_pulse_say();
 		self.committed = true;
 		fluct_position_settle(touched, n);
 		if (fluct_watch)
@@ -212,16 +197,14 @@ gather(void)
 
 	MemoryContextSwitchTo(old);
 	if (n > 0)
-	{
 		self.last_word = GetCurrentTimestamp();
-		self.deaf = 0;
-	}
 	if (self.count == 0)
 		self.batch_since = self.last_word;
 	for (int i = 0; i < n; i++)
 	{
 		const FluctMessage *message = &arrived[i];
 
+		fluct_pulse_note_received(message->key_len + message->value_len);
 		if (!fluct_position_read(message))
 			continue;
 		self.bytes += message->key_len + message->value_len;
@@ -238,6 +221,39 @@ batch_is_full(void)
 }
 
 /* ----- the brokers' health ----- */
+
+static void
+open_client(void)
+{
+	FluctClient about;
+
+	fluct_client_open(fluct_stream, self.owner, &about);
+	fluct_position_take();
+	self.client_since = self.last_probe = self.last_word =
+		GetCurrentTimestamp();
+}
+
+/*
+ * For a moment without a batch: positions are read again.  The state stays as
+ * it is until something comes of the new client.
+ */
+static void
+replace_client(void)
+{
+	fluct_kafka_close();
+	self.replaced = true;
+	open_client();
+}
+
+/*
+ * Messages were refused, which the client says once only: whether they still
+ * are, the next client shows.
+ */
+static bool
+was_refused(const FluctTrouble *trouble)
+{
+	return strcmp(trouble->reason, "authorization_failed") == 0;
+}
 
 /*
  * Asks for the topic's partitions now and then, which shows whether a broker
@@ -276,12 +292,19 @@ probe(void)
 		return;
 	if (partitions > fluct_position_partitions())
 		fluct_state_make_way(); /* the next worker takes them up */
+	if (was_refused(trouble))
+	{
+		if (self.count == 0 &&
+			fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
+			replace_client();
+		return;
+	}
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
-	self.deaf = fluct_position_is_deaf() ? self.deaf + 1 : 0;
-	if (self.deaf > 1)
-		fluct_state_make_way(); /* with a client that hears */
-	fluct_state_set("running", NULL, NULL);
+	if (self.replaced && !fluct_kafka_heard())
+		return;					/* whether that helped is not known yet */
+	self.replaced = false;
+	fluct_pulse_say();
 }
 
 /* Milliseconds until there is something to do without anything arriving. */
@@ -291,6 +314,7 @@ time_to_sleep(void)
 	long		wait = fluct_kafka_trouble()->reason[0] ? RETRY_INTERVAL :
 	PROBE_INTERVAL;
 
+	wait = Min(wait, LOOK_INTERVAL);
 	if (self.count > 0)
 		wait = Min(wait, fluct_stream->batch_interval - fluct_worker_ms_since(self.batch_since));
 	return Max(wait, 0);
@@ -323,6 +347,7 @@ consume(void)
 		MemoryContextSwitchTo(loop);
 		CHECK_FOR_INTERRUPTS();
 		fluct_state_check();
+		fluct_shmem_note_alive(fluct_slot);
 		fluct_kafka_drain_socket();
 		drained = gather();
 		if (fluct_kafka_in_doubt())
@@ -340,6 +365,8 @@ consume(void)
 		if (drained)
 		{
 			fluct_position_note_log();
+			if (fluct_pulse_look() && self.count == 0)
+				replace_client();
 			fluct_worker_wait(fluct_kafka_socket(), time_to_sleep());
 		}
 	}
@@ -364,8 +391,6 @@ describe_place(void *arg)
 static void
 start(FluctSlot *slot)
 {
-	FluctClient about;
-
 	fluct_state_begin(slot);
 	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
 									   ALLOCSET_DEFAULT_SIZES);
@@ -373,10 +398,8 @@ start(FluctSlot *slot)
 										   sizeof(FluctMessage) *
 										   fluct_stream->batch_size);
 	open_sink();
-	fluct_client_open(fluct_stream, self.owner, &about);
-	fluct_position_take();
+	open_client();
 	fluct_state_set("running", NULL, NULL);
-	self.last_probe = self.last_word = GetCurrentTimestamp();
 }
 
 /* Whoever watches can try again, and need not wait for what may never pass. */
@@ -403,12 +426,12 @@ start_or_fail(FluctSlot *slot)
 	}
 	PG_CATCH();
 	{
-		EmitErrorReport();
-		if (fluct_stream)
-			fluct_state_digest_error(context, 0);
+		if (fluct_stream == NULL)
+			PG_RE_THROW();
+		fluct_state_digest_error(context, 0);
 		if (fluct_watch)
 			give_up_start();
-		proc_exit(1);
+		proc_exit(0);
 	}
 	PG_END_TRY();
 }
@@ -421,6 +444,7 @@ static void
 keep_memory(void)
 {
 #ifdef M_TRIM_THRESHOLD
+	mallopt(M_ARENA_MAX, 2);
 	mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
 	mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
 #endif

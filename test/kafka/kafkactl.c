@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 
 #define TIMEOUT_MS			30000
 #define MAX_HEADERS			512
+#define FETCH				1	/* the protocol's number of that request */
 #define MAX_MESSAGE_BYTES	"1000000000"
 
 typedef struct Command
@@ -40,6 +42,7 @@ typedef struct Production
 	int32_t		partition_count;
 	bool		keyed;
 	bool		whole;
+	int64_t		times;			/* how often to send the input */
 	int64_t		timestamp;		/* 0: now */
 	char	   *headers[MAX_HEADERS];
 	int			header_count;
@@ -413,6 +416,76 @@ delete_records(const char *broker, int argc, char **argv)
 		die("%s", rd_kafka_err2str(after->elems[0].err));
 }
 
+/* The right of the user etl to do something, as the Admin API has it. */
+static void
+name_right(char **argv, rd_kafka_ResourceType_t *type,
+		   rd_kafka_AclOperation_t *operation)
+{
+	if (strcmp(argv[0], "topic") == 0)
+		*type = RD_KAFKA_RESOURCE_TOPIC;
+	else if (strcmp(argv[0], "group") == 0)
+		*type = RD_KAFKA_RESOURCE_GROUP;
+	else
+		die("neither topic nor group: \"%s\"", argv[0]);
+	if (strcmp(argv[2], "read") == 0)
+		*operation = RD_KAFKA_ACL_OPERATION_READ;
+	else if (strcmp(argv[2], "describe") == 0)
+		*operation = RD_KAFKA_ACL_OPERATION_DESCRIBE;
+	else
+		die("neither read nor describe: \"%s\"", argv[2]);
+}
+
+static void
+allow(const char *broker, int argc, char **argv)
+{
+	rd_kafka_t *rk = connect_to(broker, NULL);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	rd_kafka_ResourceType_t type;
+	rd_kafka_AclOperation_t operation;
+	rd_kafka_AclBinding_t *right;
+	const rd_kafka_acl_result_t **results;
+	size_t		count;
+	char		errstr[512];
+
+	(void) argc;
+	name_right(argv, &type, &operation);
+	right = rd_kafka_AclBinding_new(type, argv[1],
+									RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+									"User:etl", "*", operation,
+									RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, errstr,
+									sizeof(errstr));
+	if (right == NULL)
+		die("%s", errstr);
+	rd_kafka_CreateAcls(rk, &right, 1, NULL, queue);
+	results = rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(await_admin(queue)),
+											  &count);
+	if (count == 1 && rd_kafka_acl_result_error(results[0]))
+		die("%s", rd_kafka_error_string(rd_kafka_acl_result_error(results[0])));
+}
+
+static void
+disallow(const char *broker, int argc, char **argv)
+{
+	rd_kafka_t *rk = connect_to(broker, NULL);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	rd_kafka_ResourceType_t type;
+	rd_kafka_AclOperation_t operation;
+	rd_kafka_AclBindingFilter_t *right;
+	char		errstr[512];
+
+	(void) argc;
+	name_right(argv, &type, &operation);
+	right = rd_kafka_AclBindingFilter_new(type, argv[1],
+										  RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+										  "User:etl", "*", operation,
+										  RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW,
+										  errstr, sizeof(errstr));
+	if (right == NULL)
+		die("%s", errstr);
+	rd_kafka_DeleteAcls(rk, &right, 1, NULL, queue);
+	(void) await_admin(queue);
+}
+
 
 /*
  * Producing
@@ -426,8 +499,9 @@ parse_options(Production *production, int argc, char **argv)
 	memset(production, 0, sizeof(*production));
 	production->partition = -1;
 	production->input = stdin;
+	production->times = 1;
 	optind = 1;
-	while ((option = getopt(argc, argv, "p:kwt:h:")) != -1)
+	while ((option = getopt(argc, argv, "p:kwr:t:h:")) != -1)
 	{
 		if (option == 'p')
 			production->partition = (int32_t) number(optarg, "partition");
@@ -435,6 +509,8 @@ parse_options(Production *production, int argc, char **argv)
 			production->keyed = true;
 		else if (option == 'w')
 			production->whole = true;
+		else if (option == 'r')
+			production->times = number(optarg, "times");
 		else if (option == 't')
 			production->timestamp = number(optarg, "time");
 		else if (option == 'h' && production->header_count < MAX_HEADERS)
@@ -550,11 +626,16 @@ send_input(rd_kafka_t *rk, const char *topic, Production *production)
 		send_line(rk, topic, production, line, total);
 		return;
 	}
-	while ((len = getline(&line, &size, production->input)) >= 0)
+	for (int64_t i = 0; i < production->times; i++)
 	{
-		if (len > 0 && line[len - 1] == '\n')
-			len--;
-		send_line(rk, topic, production, line, (size_t) len);
+		if (i > 0)
+			rewind(production->input);
+		while ((len = getline(&line, &size, production->input)) >= 0)
+		{
+			if (len > 0 && line[len - 1] == '\n')
+				len--;
+			send_line(rk, topic, production, line, (size_t) len);
+		}
 	}
 }
 
@@ -615,6 +696,72 @@ produce_transaction(const char *broker, int argc, char **argv)
 }
 
 
+/*
+ * A cluster that is none: librdkafka's, in this process, for faults that a
+ * real broker can't be made to have.
+ */
+
+/* Fetch requests fail, all of them: what they ask for is never delivered. */
+static void
+refuse_fetches(rd_kafka_mock_cluster_t *cluster)
+{
+	rd_kafka_resp_err_t errors[1000];
+
+	for (int i = 0; i < 1000; i++)
+		errors[i] = RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+	for (int i = 0; i < 100; i++)
+		rd_kafka_mock_push_request_errors_array(cluster, FETCH, 1000, errors);
+}
+
+static void
+mock_command(rd_kafka_mock_cluster_t *cluster, char *line)
+{
+	const char *word = strtok(line, " \n");
+	const char *broker = strtok(NULL, " \n");
+	const char *ms = strtok(NULL, " \n");
+	int32_t		id = broker ? (int32_t) number(broker, "broker") : -1;
+
+	if (word == NULL)
+		return;
+	if (strcmp(word, "refuse-fetches") == 0)
+		refuse_fetches(cluster);
+	else if (strcmp(word, "allow-fetches") == 0)
+		rd_kafka_mock_clear_request_errors(cluster, FETCH);
+	else if (strcmp(word, "down") == 0 && broker)
+		rd_kafka_mock_broker_set_down(cluster, id);
+	else if (strcmp(word, "up") == 0 && broker)
+		rd_kafka_mock_broker_set_up(cluster, id);
+	else if (strcmp(word, "delay") == 0 && ms)
+		rd_kafka_mock_broker_set_rtt(cluster, id, (int) number(ms, "delay"));
+	else
+		die("not a command of the mock cluster: %s", word);
+	printf("done\n");
+	fflush(stdout);
+}
+
+/* It ends with its standard input. */
+static void
+mock(const char *brokers, int argc, char **argv)
+{
+	rd_kafka_t *rk = connect_to("none:9", NULL);
+	rd_kafka_mock_cluster_t *cluster;
+	char	   *line = NULL;
+	size_t		size = 0;
+
+	(void) argc;
+	cluster = rd_kafka_mock_cluster_new(rk, (int) number(brokers, "brokers"));
+	if (cluster == NULL)
+		die("no mock cluster");
+	if (rd_kafka_mock_topic_create(cluster, argv[0],
+								   (int) number(argv[1], "partitions"), 1))
+		die("no topic \"%s\"", argv[0]);
+	printf("%s\n", rd_kafka_mock_cluster_bootstraps(cluster));
+	fflush(stdout);
+	while (getline(&line, &size, stdin) >= 0)
+		mock_command(cluster, line);
+}
+
+
 static const Command commands[] = {
 	{"wait", "SECONDS", 1, wait_ready},
 	{"create-topic", "TOPIC PARTITIONS [KEY=VALUE...]", 2, create_topic},
@@ -622,10 +769,13 @@ static const Command commands[] = {
 	{"alter-topic", "TOPIC KEY=VALUE...", 2, alter_topic},
 	{"delete-topic", "TOPIC", 1, delete_topic},
 	{"delete-records", "TOPIC PARTITION BEFORE_OFFSET", 3, delete_records},
+	{"allow", "topic|group NAME read|describe", 3, allow},
+	{"disallow", "topic|group NAME read|describe", 3, disallow},
 	{"describe", "TOPIC", 1, describe},
 	{"produce", "TOPIC [OPTION...] [FILE]", 1, produce},
 	{"produce-transaction", "TOPIC commit|abort|open [OPTION...] [FILE]", 2,
-	produce_transaction}
+	produce_transaction},
+	{"mock", "TOPIC PARTITIONS", 2, mock}
 };
 
 int

@@ -125,6 +125,10 @@ sub delete_records
 	return;
 }
 
+# What the user etl may do: topic or group, name, read or describe.
+sub allow { my $self = shift; return call('allow', $self->{dir}, @_) }
+sub disallow { my $self = shift; return call('disallow', $self->{dir}, @_) }
+
 # A list of [partition, low, high].
 sub describe
 {
@@ -136,8 +140,8 @@ sub describe
 
 # Messages as a list of bytes each without a newline, or as a file of lines.
 # Options: partition, keyed (KEY, tab, VALUE; without a tab a tombstone),
-# whole (the one message may be any bytes), timestamp (ms), headers (a hash),
-# transaction (commit, abort or open).
+# whole (the one message may be any bytes), times (all that often), timestamp
+# (ms), headers (a hash), transaction (commit, abort or open).
 sub produce
 {
 	my ($self, $topic, $messages, %option) = @_;
@@ -157,6 +161,7 @@ sub produce
 	push(@args, '-p', $option{partition}) if defined($option{partition});
 	push(@args, '-k') if $option{keyed};
 	push(@args, '-w') if $option{whole};
+	push(@args, '-r', $option{times}) if $option{times};
 	push(@args, '-t', $option{timestamp}) if $option{timestamp};
 	my $headers = $option{headers} // {};
 	push(@args, map { ('-h', "$_=$headers->{$_}") } sort keys %$headers);
