@@ -44,7 +44,8 @@ typedef struct Still
 {
 	int64		at;				/* where it stands */
 	TimestampTz since;
-	bool		behind;			/* at the last question, the log ended elsewhere */
+	bool		behind;			/* at the last question, the log ended
+								 * elsewhere */
 	bool		held;			/* by a transaction, at the last question */
 	bool		open;			/* and at the one before */
 	TimestampTz held_since;
