@@ -8,7 +8,8 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 # One file a subject; the order is that of the install script.
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
 	streams.sql ask.sql positions.sql dead_letters.sql run.sql files.sql \
-	ranking.sql reports.sql samples.sql views.sql privileges.sql)
+	ranking.sql fluctuation.sql explain.sql reports.sql samples.sql \
+	views.sql privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = $(EXTENSION)--*.sql test/build

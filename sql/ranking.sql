@@ -352,16 +352,12 @@ COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric) IS
 'every listed industry with its sums, averages and rank, ordered by rank';
 
 -- A consumer that stands still must not look like a market crash.
-CREATE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
+CREATE FUNCTION fluct._tell_incomplete(w fluct._windows)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	data_until timestamptz := fluct._data_until();
-	newest timestamptz;
-	spend numeric;
-	lost numeric;
-	counted numeric;
 BEGIN
 	IF data_until < w.until THEN
 		RAISE WARNING 'the windows reach past the stored data: it is whole up to %', data_until
@@ -369,7 +365,22 @@ BEGIN
 			      DETAIL = format('The recent window ends at %s.', w.until),
 			      HINT = 'SELECT * FROM fluct.freshness';
 	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._tell_incomplete(fluct._windows) IS
+'one WARNING where the windows reach past what the streams have stored';
 
+CREATE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	newest timestamptz;
+	spend numeric;
+	lost numeric;
+	counted numeric;
+BEGIN
+	PERFORM fluct._tell_incomplete(w);
 	SELECT coalesce(sum(r.recent_orders), 0) INTO counted FROM unnest(ranking) r;
 	IF counted > 0 THEN
 		RETURN;

@@ -40,6 +40,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(fluct_call_as_owner);
@@ -49,6 +50,7 @@ PG_FUNCTION_INFO_V1(fluct_preloaded);
 PG_FUNCTION_INFO_V1(fluct_options_validator);
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
 PG_FUNCTION_INFO_V1(fluct_derive_mapping);
+PG_FUNCTION_INFO_V1(fluct_distance);
 PG_FUNCTION_INFO_V1(fluct_live);
 PG_FUNCTION_INFO_V1(fluct_sync);
 PG_FUNCTION_INFO_V1(fluct_sync_done);
@@ -233,6 +235,18 @@ Datum
 fluct_derive_mapping(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_JSONB_P(fluct_target_derive(PG_GETARG_OID(0)));
+}
+
+/* _distance(a text, b text): PostgreSQL's own, as in its hints. */
+Datum
+fluct_distance(PG_FUNCTION_ARGS)
+{
+	text	   *a = PG_GETARG_TEXT_PP(0);
+	text	   *b = PG_GETARG_TEXT_PP(1);
+
+	PG_RETURN_INT32(varstr_levenshtein(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a),
+									   VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b),
+									   1, 1, 1, true));
 }
 
 /* ----- live workers ----- */
