@@ -451,7 +451,8 @@ check_count(FluctCsv *csv, uint64_t line)
 	else if (csv->count != csv->expected)
 		fault(csv, csv->count < csv->expected ? FLUCT_CSV_MISSING_COLUMN :
 			  FLUCT_CSV_EXTRA_COLUMN, line,
-			  "found %d columns, expected %d", csv->count, csv->expected);
+			  "found %d column%s, expected %d", csv->count,
+			  csv->count == 1 ? "" : "s", csv->expected);
 }
 
 /* The fields lie in the text one behind the other. */
