@@ -519,8 +519,8 @@ BEGIN
 	END IF;
 	WITH taken AS (DELETE FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL RETURNING *)
 	SELECT coalesce(jsonb_agg(jsonb_build_object('line', line, 'reason', reason, 'detail', detail, 'fields',
-							  CASE WHEN pg_column_size(fields) <= 10000 THEN fields
-								   ELSE ARRAY(SELECT left(f, 200) FROM unnest(fields) f) END) ORDER BY line), '[]')
+							  CASE WHEN pg_column_size(fields) > 10000 THEN ARRAY(SELECT left(f, 200) FROM unnest(fields) f)
+								   ELSE fields END) ORDER BY line), '[]')
 	  INTO rejects FROM taken;
 	RETURN rejects;
 END

@@ -420,8 +420,8 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 		IF (fluct._error_reason(SQLSTATE, SQLERRM)).reason IS NULL THEN
-			RAISE WARNING 'file "%" is left for the next scan: %', file, SQLERRM
-				USING ERRCODE = SQLSTATE, DETAIL = detail;
+			RAISE WARNING 'file "%" is left for the next scan: %', file, concat_ws(': ', SQLERRM, nullif(detail, ''))
+				USING ERRCODE = SQLSTATE;
 			result := 'left';
 			RETURN;
 		END IF;
@@ -447,6 +447,7 @@ DECLARE
 	load fluct.files;
 	target text;
 	moved text;
+	detail text;
 BEGIN
 	SELECT * INTO load FROM fluct.files f WHERE f.id = __finish_file.id AND f.inbox = i.name AND f.moved_to IS NULL;
 	IF NOT FOUND OR NOT fluct._inbox_lock(i) THEN
@@ -465,7 +466,8 @@ BEGIN
 	END IF;
 	UPDATE fluct.files f SET moved_to = target || '/' || moved WHERE f.id = load.id AND moved IS NOT NULL;
 EXCEPTION WHEN insufficient_privilege OR system_error OR undefined_file OR disk_full THEN
-	RAISE WARNING 'file "%" stays where it is: %', file, SQLERRM
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RAISE WARNING 'file "%" stays where it is: %', file, concat_ws(': ', SQLERRM, nullif(detail, ''))
 		USING ERRCODE = SQLSTATE, HINT = 'The next scan tries to move it again.';
 END
 $$;

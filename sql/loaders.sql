@@ -91,9 +91,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	CREATE TEMPORARY TABLE _fluct_links ON COMMIT DROP AS
-	SELECT DISTINCT f.line, f.fields[1] AS customer_id, btrim(p.part, E' \t\r\n') AS industry
+	SELECT f.line, f.fields[1] AS customer_id, btrim(f.fields[3], E' \t\r\n') AS industry
+	  FROM pg_temp._fluct_feed f
+	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') = 0 AND btrim(f.fields[3], E' \t\r\n') <> ''
+	UNION ALL
+	SELECT DISTINCT f.line, f.fields[1], btrim(p.part, E' \t\r\n')
 	  FROM pg_temp._fluct_feed f, string_to_table(f.fields[3], ';') p(part)
-	 WHERE f.reason IS NULL AND btrim(p.part, E' \t\r\n') <> '';
+	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') > 0 AND btrim(p.part, E' \t\r\n') <> '';
+	ANALYZE pg_temp._fluct_links;
 END
 $$;
 COMMENT ON FUNCTION fluct._split_industries() IS 'makes the temporary table _fluct_links from _fluct_feed';
@@ -146,8 +151,8 @@ RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	rows bigint;
 	different bigint;
+	renamed bigint;
 BEGIN
 	-- only the last row of a customer counts
 	CREATE TEMPORARY TABLE _fluct_customers ON COMMIT DROP AS
@@ -156,24 +161,32 @@ BEGIN
 	  FROM (SELECT DISTINCT ON (f.fields[1] COLLATE "C") f.line, f.fields[1] AS customer_id, f.fields[2] AS company_name
 			  FROM pg_temp._fluct_feed f ORDER BY f.fields[1] COLLATE "C", f.line DESC) n
 	  LEFT JOIN fluct.customers c ON c.customer_id = n.customer_id;
+	GET DIAGNOSTICS different = ROW_COUNT;
+	ANALYZE pg_temp._fluct_customers;
+	SELECT count(*) - different INTO load.duplicates FROM pg_temp._fluct_feed;
+	IF load.duplicates > 0 THEN
+		DELETE FROM pg_temp._fluct_links l WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers c WHERE c.line = l.line);
+	END IF;
 	CREATE TEMPORARY TABLE _fluct_link_changes ON COMMIT DROP AS
 	SELECT coalesce(n.customer_id, o.customer_id) AS customer_id, coalesce(n.industry, o.industry) AS industry, o.customer_id IS NULL AS is_new
-	  FROM (SELECT l.customer_id, l.industry FROM pg_temp._fluct_links l JOIN pg_temp._fluct_customers c USING (line)) n
+	  FROM pg_temp._fluct_links n
 	  FULL JOIN (SELECT ci.customer_id, ci.industry FROM fluct.customer_industries ci JOIN pg_temp._fluct_customers c USING (customer_id)) o
 		ON o.customer_id = n.customer_id AND o.industry = n.industry
 	 WHERE n.customer_id IS NULL OR o.customer_id IS NULL;
+	ANALYZE pg_temp._fluct_link_changes;
 
-	SELECT count(*) INTO rows FROM pg_temp._fluct_feed;
-	SELECT count(*) INTO load.links FROM pg_temp._fluct_links l JOIN pg_temp._fluct_customers c USING (line);
+	SELECT count(*) INTO load.links FROM pg_temp._fluct_links;
 	SELECT count(*) FILTER (WHERE l.is_new), count(*) FILTER (WHERE NOT l.is_new) INTO load.links_added, load.links_removed
 	  FROM pg_temp._fluct_link_changes l;
-	SELECT count(*), count(*) FILTER (WHERE c.is_new),
-		   count(*) FILTER (WHERE c.is_renamed OR NOT c.is_new AND l.customer_id IS NOT NULL)
-	  INTO different, load.inserted, load.updated
-	  FROM pg_temp._fluct_customers c
-	  LEFT JOIN (SELECT DISTINCT customer_id FROM pg_temp._fluct_link_changes) l USING (customer_id);
+	SELECT count(*) FILTER (WHERE c.is_new), count(*) FILTER (WHERE c.is_renamed) INTO load.inserted, renamed
+	  FROM pg_temp._fluct_customers c;
+	load.updated := renamed;
+	IF different > load.inserted AND load.links_added + load.links_removed > 0 THEN
+		SELECT renamed + count(DISTINCT c.customer_id) INTO load.updated
+		  FROM pg_temp._fluct_link_changes l JOIN pg_temp._fluct_customers c USING (customer_id)
+		 WHERE NOT c.is_new AND NOT c.is_renamed;
+	END IF;
 	load.unchanged := different - load.inserted - load.updated;
-	load.duplicates := rows - different;
 	RETURN load;
 END
 $$;
@@ -338,9 +351,10 @@ END
 $$;
 COMMENT ON FUNCTION fluct._store_orders(fluct.files, bytea) IS 'what _store does with orders';
 
+-- work_mem bounds what the sorts of a large file take.
 CREATE FUNCTION fluct.__store(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $$
 BEGIN
 	RETURN CASE load.kind

@@ -16,6 +16,7 @@ BEGIN
 	FOR f IN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc LIKE 'fluct\_call\_as\_%'
+			AND p.prorettype <> 'trigger'::regtype
 		UNION ALL
 		SELECT sibling.oid FROM pg_catalog.pg_proc p
 		JOIN pg_catalog.pg_proc sibling ON sibling.pronamespace = p.pronamespace

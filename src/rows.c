@@ -168,6 +168,12 @@ read_rows(FluctFile *file, const char *const *names, RowSink *sink,
 		put_csv_refusal(sink, &refusal, true);
 		return;
 	}
+	if (record.unterminated && strict_end)
+	{
+		put_refusal(sink, record.line, "bad_header", "the file ends within"
+					" the header, expected a line end; it may be cut", true);
+		return;
+	}
 	tell_ignored(file, sink, &record);
 	while ((status = fluct_csv_next(csv, &record, &refusal)) != FLUCT_CSV_END)
 	{
