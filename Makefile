@@ -37,7 +37,7 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 
 # unit tests: the pure files, without a server, under the sanitizers
 UNIT_SRCS = $(addprefix src/, value.c keyset.c jsonlex.c jsonpath.c json.c \
-	csv.c)
+	csv.c csvguess.c)
 UNIT_DEPS = $(UNIT_SRCS) $(wildcard src/*.h) test/unit/tap.h
 UNIT_CFLAGS = -std=gnu99 -Isrc -Itest/unit -Wall -Wextra -Wno-sign-compare \
 	-Wno-missing-field-initializers -Werror

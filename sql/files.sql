@@ -78,7 +78,7 @@ COMMENT ON COLUMN fluct.files.unknown_names IS 'the first 20 of these, in the or
 COMMENT ON COLUMN fluct.files.modified_at IS 'the file''s time';
 COMMENT ON COLUMN fluct.files.inode IS 'the file''s number in its file system; with size and time it tells whether a file is that one';
 COMMENT ON COLUMN fluct.files.inbox IS 'the inbox it lay in; NULL = loaded by hand';
-COMMENT ON COLUMN fluct.files.moved_to IS 'where it lies now, from the inbox''s directory; NULL = it was not moved';
+COMMENT ON COLUMN fluct.files.moved_to IS 'where a scan moved it, from the inbox''s directory; NULL = not moved, or not yet, or by skip_file() or reload_file()';
 
 CREATE TABLE fluct.file_rejects (
 	file_id bigint NOT NULL REFERENCES fluct.files ON DELETE CASCADE,

@@ -164,7 +164,7 @@ BEGIN
 	GET DIAGNOSTICS different = ROW_COUNT;
 	ANALYZE pg_temp._fluct_customers;
 	SELECT count(*) - different INTO load.duplicates FROM pg_temp._fluct_feed;
-	IF load.duplicates > 0 THEN
+	IF load.rows > different THEN
 		DELETE FROM pg_temp._fluct_links l WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers c WHERE c.line = l.line);
 	END IF;
 	CREATE TEMPORARY TABLE _fluct_link_changes ON COMMIT DROP AS

@@ -146,7 +146,7 @@ unshow(char *shown)
 
 /* A name that SQL gave: of one file, not of a path. */
 static char *
-name_argument(text *shown)
+name_argument(text * shown)
 {
 	char	   *name = unshow(text_to_cstring(shown));
 
@@ -200,7 +200,7 @@ static int
 open_base(const char *directory, const char **rest)
 {
 	bool		any = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES) &&
-		has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
+	has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
 	int			fd;
 
 	if (any && is_absolute_path(directory))
