@@ -108,6 +108,7 @@ demo-stop:
 
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/bench
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/files
 
 help:
 	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
@@ -117,7 +118,8 @@ help:
 #: make demo-stop   ends what the demo left running
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
-#: make bench       measures the stream beside COPY; writes nothing but what it prints
+#: make bench       measures the stream, and a file of customers, beside COPY; writes nothing but
+#:                  what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
 #: make unit, fuzz       the pure C files under the sanitizers

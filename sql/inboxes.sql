@@ -395,7 +395,9 @@ DECLARE
 	load fluct.files;
 	detail text;
 BEGIN
-	IF NOT fluct._inbox_lock(i) THEN
+	IF path IS NULL THEN
+		RAISE EXCEPTION 'folder and file must not be null' USING ERRCODE = 'null_value_not_allowed';
+	ELSIF NOT fluct._inbox_lock(i) THEN
 		result := 'busy';
 		RETURN;
 	END IF;
@@ -534,6 +536,9 @@ AS $$
 DECLARE
 	given text := substring(file FROM '^(done|refused)/');
 BEGIN
+	IF file IS NULL THEN
+		RAISE EXCEPTION 'file must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
 	IF given IS NOT NULL THEN
 		folders := ARRAY[given];
 		file := substr(file, length(given) + 2);

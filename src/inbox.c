@@ -257,10 +257,14 @@ static int
 open_folder(const char *directory, const char *sub, bool make)
 {
 	const char *rest;
-	int			fd = open_base(directory, &rest);
-	char	   *path = pstrdup(rest);
+	int			fd;
+	char	   *path;
 	char	   *name;
 
+	if (sub[0] != '\0' && strcmp(sub, "done") != 0 && strcmp(sub, "refused") != 0)
+		elog(ERROR, "an inbox has no such folder");
+	fd = open_base(directory, &rest);
+	path = pstrdup(rest);
 	while ((name = strsep(&path, "/")) != NULL)
 	{
 		if (name[0] == '\0' || strcmp(name, ".") == 0)
@@ -421,6 +425,7 @@ candidate(char *out, const char *name, int n)
 		while (len > 0 && (name[len] & 0xc0) == 0x80)
 			len--;
 	}
+	len = len > 0 ? len : room;
 	memcpy(out, name, len);
 	strcpy(out + len, number);
 }

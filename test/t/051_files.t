@@ -1,7 +1,7 @@
 # Whatever stands in a file, and whatever happens to it or to the server
 # meanwhile: it is loaded once, wholly, or not at all.
 #
-# FLUCT_FILE_KILLS (10) kills; FLUCT_FILE_MB (8) the size of the large file;
+# FLUCT_FILE_KILLS (10) kills; FLUCT_FILE_MB (4) the size of the large file;
 # FLUCT_FILE_SEED what is random.
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $kills = $ENV{FLUCT_FILE_KILLS} // 10;
-my $mb = $ENV{FLUCT_FILE_MB} // 8;
+my $mb = $ENV{FLUCT_FILE_MB} // 4;
 my $seed = $ENV{FLUCT_FILE_SEED} // int(time());
 my $root = PostgreSQL::Test::Utils::tempdir();
 my $node = fluct_node('files', 'fluct.inbox_root' => $root);
