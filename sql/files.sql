@@ -115,18 +115,6 @@ COMMENT ON TYPE fluct._stored IS 'a load with its counts, and its rejects as row
 -- Reading
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._file_identity(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
-LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_file_identity';
-COMMENT ON FUNCTION fluct._file_identity(bytea) IS
-'The file''s size, time, number and content. Errors: not_found, unreadable, outside_root, not_regular_file.';
-
-CREATE FUNCTION fluct._file_is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
-RETURNS boolean
-LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_file_is_same';
-COMMENT ON FUNCTION fluct._file_is_same(bytea, bigint, timestamptz, bigint) IS 'Whether that path leads to that file, unchanged.';
-
 CREATE FUNCTION fluct._show_path(path bytea)
 RETURNS text
 LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -313,7 +301,8 @@ COMMENT ON FUNCTION fluct._load_options(text, jsonb) IS 'the options of a load o
 
 CREATE FUNCTION fluct._identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
-COMMENT ON FUNCTION fluct._identify(bytea) IS '_file_identity, with the rights of the caller';
+COMMENT ON FUNCTION fluct._identify(bytea) IS
+'The file''s size, time, number and content, with the rights of the caller. Errors: not_found, unreadable, outside_root, not_regular_file.';
 
 CREATE FUNCTION fluct.__identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
@@ -323,7 +312,7 @@ COMMENT ON FUNCTION fluct.__identify(bytea) IS '_identify, as the caller';
 CREATE FUNCTION fluct._is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
 RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
-COMMENT ON FUNCTION fluct._is_same(bytea, bigint, timestamptz, bigint) IS '_file_is_same, with the rights of the caller';
+COMMENT ON FUNCTION fluct._is_same(bytea, bigint, timestamptz, bigint) IS 'Whether that path leads to that file, unchanged; with the rights of the caller.';
 
 CREATE FUNCTION fluct.__is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
 RETURNS boolean
@@ -529,8 +518,6 @@ COMMENT ON FUNCTION fluct._judge_feed(fluct.files, bigint) IS 'refuses the file 
 
 -- What reads a file is for operators, what works as the owner for nobody.
 REVOKE ALL ON FUNCTION
-	fluct._file_identity(bytea),
-	fluct._file_is_same(bytea, bigint, timestamptz, bigint),
 	fluct._read_csv(bytea, bytea, text[], boolean),
 	fluct._loads(),
 	fluct._record_load(fluct.files, jsonb),

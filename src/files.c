@@ -17,7 +17,7 @@
  *	 byte for byte, whatever happened to the file in between; if it is not, the
  *	 last row says changed_while_read.
  * - Before the load is recorded, its name must still lead to the same file, of
- *	 the same size and time (fluct._file_is_same): what was replaced, appended to
+ *	 the same size and time (fluct._is_same): what was replaced, appended to
  *	 or deleted meanwhile is changed_while_read.
  *
  * A path is bytes, as the operating system has it: names need not be text in
@@ -341,9 +341,9 @@ fluct_files_time(const struct timespec *time)
 }
 
 /*
- * fluct._file_identity(path bytea, OUT bytes bigint,
- *						OUT modified_at timestamptz, OUT inode bigint,
- *						OUT sha256 bytea)
+ * fluct.__identify(path bytea, OUT bytes bigint,
+ *					 OUT modified_at timestamptz, OUT inode bigint,
+ *					 OUT sha256 bytea)
  *
  * Errors: not_found, unreadable, outside_root, not_regular_file.
  */
@@ -371,8 +371,8 @@ fluct_file_identity(PG_FUNCTION_ARGS)
 }
 
 /*
- * fluct._file_is_same(path bytea, bytes bigint, modified_at timestamptz,
- *					   inode bigint)
+ * fluct.__is_same(path bytea, bytes bigint, modified_at timestamptz,
+ *				   inode bigint)
  *
  * Whether that path leads to that file, unchanged.
  */

@@ -6,9 +6,6 @@
  * - A folder is opened one step at a time, from fluct.inbox_root or, for roles
  *	 that may read and write any server file, from "/".  No step follows a link
  *	 or "..", and what is done then is done through the descriptor.
- * - A name is bytes, and any but "/" and NUL may stand in it.  SQL gets it
- *	 shown: what is no printable text is \xNN, and a backslash is doubled.  That
- *	 goes both ways without loss.
  * - A file is moved only if it is still the one that was loaded (its inode), and
  *	 never onto another: a name that is taken gets a number behind it.
  * - A move cannot be part of a transaction.  A scan moves after its commit; a
@@ -28,19 +25,17 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "common/file_perm.h"
+#include "filename.h"
 #include "files.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "guc.h"
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "value.h"
 
 /* The longest name of a file, and how often another one is tried. */
 #define NAME_LEN		255
@@ -72,89 +67,17 @@ static int	nmoves = 0;
 
 /* ----- names ----- */
 
-/* Whether the character of n bytes at p can be shown as it is. */
-static bool
-is_shown(const char *p, int n)
-{
-	uint32		c;
-
-	if (n == 0 || (n > 1 && GetDatabaseEncoding() != PG_UTF8))
-		return false;
-	c = utf8_to_unicode((const unsigned char *) p);
-
-	/* controls, and what turns the direction of text or is not seen */
-	return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && c != '\\' &&
-		!(c >= 0x200b && c <= 0x200f) && !(c >= 0x2028 && c <= 0x202e) &&
-		!(c >= 0x2060 && c <= 0x206f) && c != 0xfeff;
-}
-
-/* The bytes as they are shown. */
-static char *
-show(const char *bytes)
-{
-	const char *end = bytes + strlen(bytes);
-	StringInfoData out;
-
-	initStringInfo(&out);
-	while (bytes < end)
-	{
-		int			n = fluct_value_utf8_char(bytes, end);
-
-		if (is_shown(bytes, n))
-			appendBinaryStringInfo(&out, bytes, n);
-		else if (*bytes == '\\')
-			appendStringInfoString(&out, "\\\\");
-		else
-			appendStringInfo(&out, "\\x%02x", (unsigned char) *bytes);
-		bytes += is_shown(bytes, n) ? n : 1;
-	}
-	return out.data;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* What was shown, as bytes; in place. */
-static char *
-unshow(char *shown)
-{
-	char	   *in = shown;
-	char	   *out = shown;
-
-	while (*in != '\0')
-	{
-		if (in[0] == '\\' && in[1] == 'x' && hex_value(in[2]) >= 0 &&
-			hex_value(in[3]) >= 0 && (in[2] != '0' || in[3] != '0'))
-		{
-			*out++ = hex_value(in[2]) * 16 + hex_value(in[3]);
-			in += 4;
-			continue;
-		}
-		if (in[0] == '\\' && in[1] == '\\')
-			in++;
-		*out++ = *in++;
-	}
-	*out = '\0';
-	return shown;
-}
-
 /* A name that SQL gave: of one file, not of a path. */
 static char *
 name_argument(text * shown)
 {
-	char	   *name = unshow(text_to_cstring(shown));
+	char	   *name = fluct_filename_read(text_to_cstring(shown));
 
 	if (name[0] == '\0' || strchr(name, '/') != NULL ||
 		strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("\"%s\" is no name of a file", show(name)),
+				 errmsg("\"%s\" is no name of a file", fluct_filename_show(name)),
 				 errhint("Give the name without folders, as fluct.files shows it.")));
 	return name;
 }
@@ -167,7 +90,7 @@ refuse_folder(const char *directory, int sqlstate, const char *detail,
 {
 	ereport(ERROR,
 			(errcode(sqlstate),
-			 errmsg("directory \"%s\" cannot be used", show(directory)),
+			 errmsg("directory \"%s\" cannot be used", fluct_filename_show(directory)),
 			 errdetail("%s", detail), hint ? errhint("%s", hint) : 0));
 }
 
@@ -192,7 +115,7 @@ refuse_errno(const char *directory, const char *what)
 	else if (errno == ENOSPC || errno == EDQUOT)
 		sqlstate = ERRCODE_DISK_FULL;
 	refuse_folder(directory, sqlstate,
-				  psprintf("\"%s\": %s.", show(what), strerror(errno)), hint);
+				  psprintf("\"%s\": %s.", fluct_filename_show(what), strerror(errno)), hint);
 }
 
 /* Where the walk to a folder begins; *rest is what is left to go. */
@@ -307,7 +230,7 @@ put_file(ReturnSetInfo *rsinfo, const char *name, const struct stat *status)
 	Datum		values[4];
 	bool		nulls[4] = {0};
 
-	values[0] = CStringGetTextDatum(show(name));
+	values[0] = CStringGetTextDatum(fluct_filename_show(name));
 	values[1] = Int64GetDatum(status->st_size);
 	values[2] = TimestampTzGetDatum(fluct_files_time(&status->st_mtim));
 	values[3] = Int64GetDatum(status->st_ino);
@@ -403,7 +326,7 @@ fluct_inbox_path(PG_FUNCTION_ARGS)
 Datum
 fluct_show_path(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(show(fluct_files_path(PG_GETARG_BYTEA_PP(0)))));
+	PG_RETURN_TEXT_P(cstring_to_text(fluct_filename_show(fluct_files_path(PG_GETARG_BYTEA_PP(0)))));
 }
 
 /* ----- moving ----- */
@@ -517,7 +440,7 @@ fluct_move_file(PG_FUNCTION_ARGS)
 		refuse_errno(directory, to_sub);
 	if (!moved)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(show(new_name)));
+	PG_RETURN_TEXT_P(cstring_to_text(fluct_filename_show(new_name)));
 }
 
 /* ----- moving at the commit ----- */
