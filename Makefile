@@ -8,7 +8,7 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 # One file a subject; the order is that of the install script.
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
 	streams.sql ask.sql dead_letters.sql files.sql loaders.sql feed.sql \
-	ranking.sql reports.sql inboxes.sql samples.sql views.sql \
+	ranking.sql reports.sql inboxes.sql scans.sql samples.sql views.sql \
 	privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
