@@ -8,8 +8,8 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 # One file a subject; the order is that of the install script.
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
 	streams.sql ask.sql positions.sql dead_letters.sql run.sql files.sql \
-	ranking.sql fluctuation.sql explain.sql reports.sql samples.sql \
-	views.sql privileges.sql)
+	loaders.sql feed.sql ranking.sql fluctuation.sql explain.sql reports.sql \
+	inboxes.sql scans.sql samples.sql views.sql privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = $(EXTENSION)--*.sql test/build
@@ -37,7 +37,7 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
 
 # unit tests: the pure files, without a server, under the sanitizers
 UNIT_SRCS = $(addprefix src/, value.c keyset.c jsonlex.c jsonpath.c json.c \
-	csv.c)
+	csv.c csvguess.c)
 UNIT_DEPS = $(UNIT_SRCS) $(wildcard src/*.h) test/unit/tap.h
 UNIT_CFLAGS = -std=gnu99 -Isrc -Itest/unit -Wall -Wextra -Wno-sign-compare \
 	-Wno-missing-field-initializers -Werror
@@ -129,6 +129,7 @@ demo-stop:
 
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/bench
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/files
 
 help:
 	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
@@ -139,7 +140,8 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
-#: make bench       measures the stream beside COPY; writes nothing but what it prints
+#: make bench       measures the stream, and a file of customers, beside COPY; writes nothing but
+#:                  what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
 #: make unit             the pure C files under the sanitizers

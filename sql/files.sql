@@ -1,14 +1,16 @@
--- files.sql: server files into industries, products and customers.
+-- files.sql: a server file is identified, read, judged and recorded.
 --
--- One file, one transaction.  Each loader goes the same way: _begin_load()
--- identifies the file by its content, and ends it here if that was loaded
--- before; _read_feed() reads it into the temporary table _fluct_feed, bad rows
--- with their reasons among the good; the loader marks the rows that its rules
--- refuse; _judge_feed() refuses the file, or takes the bad rows out; then the
--- loader changes what differs, in as few statements as the tables are, and
--- _end_load() records the outcome.  A row that is as it was costs no update.
+-- One file, one transaction.  Every load goes through _load(), which works with
+-- the rights of the extension's owner, so that nobody else can write the
+-- bookkeeping: it identifies the file by its content, and ends there if that was
+-- loaded before; lets _store() do the rest as the caller; sees that the file is
+-- still the same, and records the outcome.
 --
--- The users' tables are changed with the rights of the caller.
+-- _store() (in loaders.sql) reads the file into the temporary table _fluct_feed,
+-- bad rows with their reasons among the good; marks the rows that its rules
+-- refuse; _judge_feed() refuses the file, or takes the bad rows out; then what
+-- differs is changed, in as few statements as the tables are.  A row that is as
+-- it was costs no update.
 
 -- ---------------------------------------------------------------------------
 -- Bookkeeping
@@ -21,7 +23,7 @@ CREATE TABLE fluct.files (
 	bytes bigint,
 	sha256 bytea,
 	options jsonb NOT NULL DEFAULT '{}',
-	status text NOT NULL CHECK (status IN ('loaded', 'duplicate', 'refused')),
+	status text NOT NULL CHECK (status IN ('loaded', 'duplicate', 'refused', 'skipped')),
 	reason text,
 	line bigint,
 	detail text,
@@ -38,17 +40,23 @@ CREATE TABLE fluct.files (
 	unknown_industries bigint NOT NULL DEFAULT 0,
 	seconds numeric,
 	loaded_by text NOT NULL,
-	loaded_at timestamptz NOT NULL DEFAULT now()
+	loaded_at timestamptz NOT NULL DEFAULT now(),
+	unknown_names text[] NOT NULL DEFAULT '{}',
+	modified_at timestamptz,
+	inode bigint,
+	inbox text,
+	moved_to text
 );
 CREATE INDEX ON fluct.files (sha256);
-COMMENT ON TABLE fluct.files IS 'Each file that was loaded, or found to be loaded already, or refused by scan_inbox(), with what became of its rows.';
+CREATE INDEX ON fluct.files (inbox, inode);
+COMMENT ON TABLE fluct.files IS 'Each file that was loaded, or found to be loaded already, or refused or skipped in an inbox, with what became of its rows.';
 COMMENT ON COLUMN fluct.files.id IS 'number of the load';
 COMMENT ON COLUMN fluct.files.kind IS 'industries, products, customers or orders';
-COMMENT ON COLUMN fluct.files.file IS 'path on the server, as it was given';
+COMMENT ON COLUMN fluct.files.file IS 'path on the server; bytes that are no printable text as \xNN, a backslash doubled';
 COMMENT ON COLUMN fluct.files.bytes IS 'size of the file';
 COMMENT ON COLUMN fluct.files.sha256 IS 'SHA-256 of the content, which is the file''s identity';
 COMMENT ON COLUMN fluct.files.options IS 'the options that decide what the content becomes';
-COMMENT ON COLUMN fluct.files.status IS 'loaded, duplicate (the same content was loaded before with the same options) or refused';
+COMMENT ON COLUMN fluct.files.status IS 'loaded, duplicate (the same content was loaded before with the same options), refused, or skipped (by skip_file)';
 COMMENT ON COLUMN fluct.files.reason IS 'why it was refused';
 COMMENT ON COLUMN fluct.files.line IS 'the physical line that refused it, from 1';
 COMMENT ON COLUMN fluct.files.detail IS 'what was found there';
@@ -65,7 +73,12 @@ COMMENT ON COLUMN fluct.files.rejected IS 'rows left out; they are in fluct.file
 COMMENT ON COLUMN fluct.files.unknown_industries IS 'different names of industries that fluct.industries does not hold';
 COMMENT ON COLUMN fluct.files.seconds IS 'how long it took';
 COMMENT ON COLUMN fluct.files.loaded_by IS 'the role that called';
-COMMENT ON COLUMN fluct.files.loaded_at IS 'start of the transaction';
+COMMENT ON COLUMN fluct.files.loaded_at IS 'when it began';
+COMMENT ON COLUMN fluct.files.unknown_names IS 'the first 20 of these, in the order in which they come';
+COMMENT ON COLUMN fluct.files.modified_at IS 'the file''s time';
+COMMENT ON COLUMN fluct.files.inode IS 'the file''s number in its file system; with size and time it tells whether a file is that one';
+COMMENT ON COLUMN fluct.files.inbox IS 'the inbox it lay in; NULL = loaded by hand';
+COMMENT ON COLUMN fluct.files.moved_to IS 'where a scan moved it, from the inbox''s directory; NULL = not moved, or not yet, or by skip_file() or reload_file()';
 
 CREATE TABLE fluct.file_rejects (
 	file_id bigint NOT NULL REFERENCES fluct.files ON DELETE CASCADE,
@@ -89,25 +102,30 @@ SELECT pg_catalog.pg_extension_config_dump('fluct.file_rejects', '');
 CREATE TYPE fluct.load_result AS (
 	file text, status text, rows bigint, inserted bigint, updated bigint,
 	unchanged bigint, links bigint, rejected bigint, unknown_industries bigint,
-	seconds numeric
+	seconds numeric, removed bigint, duplicates bigint, links_added bigint,
+	links_removed bigint, unknown_names text[], id bigint
 );
-COMMENT ON TYPE fluct.load_result IS 'What became of a file and its rows, as the load_ functions return it.';
+COMMENT ON TYPE fluct.load_result IS 'What became of a file and its rows, as the load_ functions return it; the columns are those of fluct.files.';
+
+-- What a loader gives back: the counts, and the rows left out.
+CREATE TYPE fluct._stored AS (load fluct.files, rejects jsonb);
+COMMENT ON TYPE fluct._stored IS 'a load with its counts, and its rejects as rows of fluct.file_rejects';
 
 -- ---------------------------------------------------------------------------
 -- Reading
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._file_identity(path text, OUT bytes bigint, OUT modified_at timestamptz, OUT sha256 bytea)
-LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_file_identity';
-COMMENT ON FUNCTION fluct._file_identity(text) IS
-'The file''s size, time and content. Errors: not_found, unreadable, outside_root, not_regular_file.';
+CREATE FUNCTION fluct._show_path(path bytea)
+RETURNS text
+LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_show_path';
+COMMENT ON FUNCTION fluct._show_path(bytea) IS 'a path as it is shown: bytes that are no printable text as \xNN, a backslash doubled';
 
-CREATE FUNCTION fluct._read_csv(path text, sha256 bytea, columns text[], strict_end boolean)
+CREATE FUNCTION fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean)
 RETURNS TABLE (line bigint, fields text[], reason text, detail text, fatal boolean)
 LANGUAGE c VOLATILE ROWS 100000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_read_csv';
-COMMENT ON FUNCTION fluct._read_csv(text, bytea, text[], boolean) IS
+COMMENT ON FUNCTION fluct._read_csv(bytea, bytea, text[], boolean) IS
 'The named columns of each row of a CSV file with its physical line; bad rows with their reason. The content must be sha256 (NULL = any). strict_end refuses a last line without line end.';
 
 CREATE FUNCTION fluct._file_sqlstate(reason text)
@@ -136,72 +154,80 @@ SELECT regexp_replace(regexp_replace(path, '^.*/', ''), '[\u0001-\u001f\u007f-\u
 $$;
 COMMENT ON FUNCTION fluct._file_name(text) IS 'the name without folders, as messages show it';
 
-CREATE FUNCTION fluct._refuse_file(file text, line bigint, reason text, detail text, hint text DEFAULT NULL)
+CREATE FUNCTION fluct._told_name(load fluct.files)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN load.bytes IS NULL THEN load.file ELSE format('file "%s"', fluct._file_name(load.file)) END
+$$;
+COMMENT ON FUNCTION fluct._told_name(fluct.files) IS 'what messages call it: a file, or customer_feed';
+
+CREATE FUNCTION fluct._line_word(load fluct.files)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN load.bytes IS NULL THEN 'row' ELSE 'line' END $$;
+COMMENT ON FUNCTION fluct._line_word(fluct.files) IS 'what is counted in it';
+
+CREATE FUNCTION fluct._refuse_file(load fluct.files, line bigint, reason text, detail text, hint text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	place text := CASE WHEN line > 0 THEN ' at ' || fluct._line_word(load) || ' ' || line ELSE '' END;
+	refusal text := format('%s is refused%s: %s', fluct._told_name(load), place, reason);
 BEGIN
-	file := format('file "%s" is refused%s: %s', fluct._file_name(file), ' at line ' || nullif(line, 0), reason);
 	detail := upper(left(detail, 1)) || substr(detail, 2) || '.';
 	IF hint IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = file, DETAIL = detail;
+		RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = refusal, DETAIL = detail;
 	END IF;
-	RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = file, DETAIL = detail, HINT = hint;
+	RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = refusal, DETAIL = detail, HINT = hint;
 END
 $$;
-COMMENT ON FUNCTION fluct._refuse_file(text, bigint, text, text, text) IS 'raises the error that refuses a file';
+COMMENT ON FUNCTION fluct._refuse_file(fluct.files, bigint, text, text, text) IS 'raises the error that refuses a file';
 
 -- ---------------------------------------------------------------------------
--- The steps that all loaders share
+-- Progress
 -- ---------------------------------------------------------------------------
 
--- By C's fluct_call_as_owner, so that who loads needs no right on the
--- bookkeeping; operators may execute them (see privileges.sql).
-CREATE FUNCTION fluct._is_loaded(kind text, sha256 bytea, options jsonb)
-RETURNS boolean
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct._is_loaded(text, bytea, jsonb) IS 'whether this content was loaded with these options, with nothing left to report';
+CREATE FUNCTION fluct._progress(kind text, phase text)
+RETURNS void
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_progress';
+COMMENT ON FUNCTION fluct._progress(text, text) IS 'tells stat_files that this session''s load comes to that phase; NULL = it has ended';
 
-CREATE FUNCTION fluct.__is_loaded(kind text, sha256 bytea, options jsonb)
-RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN coalesce((SELECT f.rejected = 0 AND f.unknown_industries = 0
-					   FROM fluct.files f
-					  WHERE f.kind = __is_loaded.kind AND f.sha256 = __is_loaded.sha256
-						AND f.options = __is_loaded.options AND f.status = 'loaded'
-					  ORDER BY f.id DESC LIMIT 1), false);
-END
-$$;
-COMMENT ON FUNCTION fluct.__is_loaded(text, bytea, jsonb) IS '_is_loaded, as the extension''s owner';
+CREATE FUNCTION fluct._loads(OUT pid int, OUT role oid, OUT kind text, OUT phase text, OUT file text, OUT started timestamptz,
+							 OUT phase_started timestamptz, OUT bytes_total bigint, OUT bytes_done bigint, OUT rows bigint)
+RETURNS SETOF record
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_loads';
+COMMENT ON FUNCTION fluct._loads() IS 'the loads of files that run now in this database, from shared memory; none without the preload';
 
-CREATE FUNCTION fluct._record_file(outcome jsonb, rejects jsonb)
-RETURNS bigint
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct._record_file(jsonb, jsonb) IS 'writes one row of fluct.files, under the caller''s name, and its rows of fluct.file_rejects; returns the id';
+CREATE VIEW fluct.stat_files AS
+SELECT l.pid, l.kind, l.file, l.phase, l.bytes_total, l.bytes_done,
+	   round(least(l.bytes_done::numeric / nullif(l.bytes_total, 0), 1), 3) AS share,
+	   l.rows, round(l.rows / nullif(s.seconds, 0)) AS rate, l.started,
+	   CASE WHEN l.bytes_done BETWEEN 1 AND l.bytes_total AND s.seconds > 0 AND l.phase <> 'storing rows'
+			THEN clock_timestamp() + make_interval(secs => (s.seconds * (l.bytes_total - l.bytes_done) / l.bytes_done)::float8) END AS estimated_end,
+	   pg_catalog.pg_get_userbyid(l.role) AS role
+  FROM fluct._loads() l, LATERAL (SELECT extract(epoch FROM clock_timestamp() - l.phase_started) AS seconds) s
+ ORDER BY l.started;
+COMMENT ON VIEW fluct.stat_files IS 'The loads of files that run now. Empty unless fluct is preloaded.';
+COMMENT ON COLUMN fluct.stat_files.pid IS 'the process; pg_cancel_backend(pid) ends the load';
+COMMENT ON COLUMN fluct.stat_files.kind IS 'industries, products, customers or orders';
+COMMENT ON COLUMN fluct.stat_files.file IS 'name of the file';
+COMMENT ON COLUMN fluct.stat_files.phase IS 'waiting (for another load of that kind), identifying (the content is hashed), checking (orders: the times), reading (orders are stored at once), storing rows (what differs goes into the tables)';
+COMMENT ON COLUMN fluct.stat_files.bytes_total IS 'size of the file';
+COMMENT ON COLUMN fluct.stat_files.bytes_done IS 'of these, read in this phase';
+COMMENT ON COLUMN fluct.stat_files.share IS 'bytes_done / bytes_total';
+COMMENT ON COLUMN fluct.stat_files.rows IS 'rows read in this phase';
+COMMENT ON COLUMN fluct.stat_files.rate IS 'of these, in a second';
+COMMENT ON COLUMN fluct.stat_files.started IS 'when the load began';
+COMMENT ON COLUMN fluct.stat_files.estimated_end IS 'when this phase will have read the file, at the speed so far; NULL where that is not known';
+COMMENT ON COLUMN fluct.stat_files.role IS 'whose load it is';
 
-CREATE FUNCTION fluct.__record_file(outcome jsonb, rejects jsonb)
-RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	new_id bigint;
-BEGIN
-	INSERT INTO fluct.files
-		   (kind, file, bytes, sha256, options, status, rows, inserted, updated, unchanged, removed, duplicates,
-			links, links_added, links_removed, rejected, unknown_industries, seconds, loaded_by)
-	SELECT o.kind, o.file, o.bytes, o.sha256, o.options, o.status, o.rows, o.inserted, o.updated, o.unchanged, o.removed, o.duplicates,
-		   o.links, o.links_added, o.links_removed, o.rejected, o.unknown_industries, o.seconds, pg_get_userbyid(fluct._caller())
-	  FROM jsonb_populate_record(NULL::fluct.files, outcome) o
-	RETURNING id INTO new_id;
-	INSERT INTO fluct.file_rejects (file_id, line, reason, detail, fields)
-	SELECT new_id, r.line, r.reason, r.detail, r.fields
-	  FROM jsonb_populate_recordset(NULL::fluct.file_rejects, rejects) r;
-	RETURN new_id;
-END
-$$;
-COMMENT ON FUNCTION fluct.__record_file(jsonb, jsonb) IS '_record_file, as the extension''s owner';
+-- ---------------------------------------------------------------------------
+-- Options
+-- ---------------------------------------------------------------------------
 
 CREATE FUNCTION fluct._check_option(name text, value text, allowed text[])
 RETURNS void
@@ -218,54 +244,225 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_option(text, text, text[]) IS 'raises invalid_parameter_value unless value is one of those allowed';
 
--- The state of a load, from _begin_load() to _end_load(): a row of fluct.files.
-CREATE FUNCTION fluct._begin_load(kind text, path text, options jsonb, force boolean)
+CREATE FUNCTION fluct._check_customer_options(mode text, unknown_industry text, on_bad_row text, max_delete_fraction numeric)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._check_option('mode', mode, '{upsert,snapshot}');
+	PERFORM fluct._check_option('unknown_industry', unknown_industry, '{report,add,reject}');
+	IF mode = 'snapshot' AND on_bad_row = 'reject_row' THEN
+		RAISE EXCEPTION 'a snapshot cannot leave rows out'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = 'A rejected customer would count as absent and be deleted.',
+			      HINT = 'Use on_bad_row => ''refuse'', or mode => ''upsert''.';
+	ELSIF max_delete_fraction IS NULL OR NOT max_delete_fraction BETWEEN 0 AND 1 THEN
+		RAISE EXCEPTION 'max_delete_fraction must be between 0 and 1'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_customer_options(text, text, text, numeric) IS 'raises invalid_parameter_value for options of load_customers that make no sense';
+
+-- Those that decide what a content becomes are part of a load's identity, the
+-- limits are not.
+CREATE FUNCTION fluct._load_options(kind text, given jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	known jsonb := CASE kind
+		WHEN 'orders' THEN '{"on_bad_row": "refuse"}'
+		WHEN 'customers' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "unknown_industry": "report", "max_delete_fraction": 0.1}'
+		ELSE '{"on_bad_row": "refuse", "max_rejects": 1000}' END;
+	strange text;
+	o jsonb := known || given;
+BEGIN
+	SELECT string_agg(k, ', ' ORDER BY k) INTO strange FROM jsonb_object_keys(given) k WHERE NOT known ? k;
+	IF strange IS NOT NULL OR kind = 'orders' AND o->>'on_bad_row' = 'reject_row' THEN
+		RAISE EXCEPTION 'a file of % has no option %', kind, coalesce(strange, 'on_bad_row')
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	PERFORM fluct._check_option('on_bad_row', o->>'on_bad_row', '{refuse,reject_row}');
+	IF kind <> 'orders' AND coalesce((o->>'max_rejects')::bigint, -1) < 0 THEN
+		RAISE EXCEPTION 'max_rejects must be 0 or more' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	IF kind = 'customers' THEN
+		PERFORM fluct._check_customer_options(o->>'mode', o->>'unknown_industry', o->>'on_bad_row', (o->>'max_delete_fraction')::numeric);
+	END IF;
+	RETURN o;
+END
+$$;
+COMMENT ON FUNCTION fluct._load_options(text, jsonb) IS 'the options of a load of that kind, with the defaults of those not given; raises invalid_parameter_value';
+
+-- ---------------------------------------------------------------------------
+-- A load
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fluct._identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._identify(bytea) IS
+'The file''s size, time, number and content, with the rights of the caller. Errors: not_found, unreadable, outside_root, not_regular_file.';
+
+CREATE FUNCTION fluct.__identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
+LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_file_identity';
+COMMENT ON FUNCTION fluct.__identify(bytea) IS '_identify, as the caller';
+
+CREATE FUNCTION fluct._is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
+RETURNS boolean
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._is_same(bytea, bigint, timestamptz, bigint) IS 'Whether that path leads to that file, unchanged; with the rights of the caller.';
+
+CREATE FUNCTION fluct.__is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
+RETURNS boolean
+LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_file_is_same';
+COMMENT ON FUNCTION fluct.__is_same(bytea, bigint, timestamptz, bigint) IS '_is_same, as the caller';
+
+CREATE FUNCTION fluct._store(load fluct.files, path bytea, options jsonb, strict_end boolean)
+RETURNS fluct._stored
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._store(fluct.files, bytea, jsonb, boolean) IS 'reads the file and brings the users'' tables to what it says, with the rights of the caller';
+
+CREATE FUNCTION fluct._is_loaded(load fluct.files)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce((SELECT f.rejected = 0 AND f.unknown_industries = 0
+					   FROM fluct.files f
+					  WHERE f.kind = load.kind AND f.sha256 = load.sha256
+						AND f.options = load.options AND f.status = 'loaded'
+					  ORDER BY f.id DESC LIMIT 1), false);
+END
+$$;
+COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS 'whether this content was loaded with these options, with nothing left to report';
+
+CREATE FUNCTION fluct._new_load(kind text, path bytea, options jsonb)
+RETURNS fluct.files
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb_populate_record(NULL::fluct.files, jsonb_build_object(
+	'kind', kind, 'file', fluct._show_path(path), 'options', options - '{max_rejects,max_delete_fraction}'::text[], 'status', 'loaded',
+	'rows', 0, 'inserted', 0, 'updated', 0, 'unchanged', 0, 'removed', 0, 'duplicates', 0,
+	'links', 0, 'links_added', 0, 'links_removed', 0, 'rejected', 0, 'unknown_industries', 0, 'unknown_names', '{}'::text[],
+	'loaded_by', pg_get_userbyid(fluct._caller()), 'loaded_at', clock_timestamp()))
+$$;
+COMMENT ON FUNCTION fluct._new_load(text, bytea, jsonb) IS 'a load that has not begun: a row of fluct.files with nothing counted';
+
+CREATE FUNCTION fluct._record_load(load fluct.files, rejects jsonb)
+RETURNS fluct.files
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	load.id := nextval('fluct.files_id_seq');
+	load.seconds := round(extract(epoch FROM clock_timestamp() - load.loaded_at), 3);
+	load.rejected := jsonb_array_length(rejects);
+	INSERT INTO fluct.files OVERRIDING SYSTEM VALUE SELECT load.*;
+	INSERT INTO fluct.file_rejects (file_id, line, reason, detail, fields)
+	SELECT load.id, r.line, r.reason, r.detail, r.fields
+	  FROM jsonb_populate_recordset(NULL::fluct.file_rejects, rejects) r;
+	RETURN load;
+END
+$$;
+COMMENT ON FUNCTION fluct._record_load(fluct.files, jsonb) IS 'writes the row of fluct.files and those of fluct.file_rejects';
+
+CREATE FUNCTION fluct._load(kind text, path bytea, options jsonb, force boolean, strict_end boolean, inbox text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	load fluct.files;
-	identity record;
-	started timestamptz := clock_timestamp();
+	load fluct.files := fluct._new_load(kind, path, options);
+	stored fluct._stored := ROW(NULL, '[]');
 BEGIN
 	PERFORM fluct._require_tables();
-	PERFORM fluct._check_option('on_bad_row', options->>'on_bad_row', '{refuse,reject_row}');
-	IF path IS NULL THEN
-		RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
+	load.inbox := inbox;
+	PERFORM fluct._progress(kind, 'waiting');
 	-- one load of a kind at a time, from here to the commit
 	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_' || kind, 0));
-
-	SELECT * INTO identity FROM fluct._file_identity(path);
-	load := jsonb_populate_record(NULL::fluct.files, jsonb_build_object(
-		'kind', kind, 'file', path, 'bytes', identity.bytes, 'options', options, 'status', 'loaded',
-		'rows', 0, 'inserted', 0, 'updated', 0, 'unchanged', 0, 'removed', 0, 'duplicates', 0,
-		'links', 0, 'links_added', 0, 'links_removed', 0, 'rejected', 0, 'unknown_industries', 0,
-		'loaded_at', started));
-	load.sha256 := identity.sha256;
-	IF NOT force AND fluct._is_loaded(kind, load.sha256, options) THEN
+	PERFORM fluct._progress(kind, 'identifying');
+	SELECT i.bytes, i.modified_at, i.inode, i.sha256 INTO load.bytes, load.modified_at, load.inode, load.sha256
+	  FROM fluct._identify(path) i;
+	IF NOT force AND fluct._is_loaded(load) THEN
 		load.status := 'duplicate';
+	ELSE
+		stored := fluct._store(load, path, options, strict_end);
+		load := stored.load;
+	END IF;
+	IF NOT fluct._is_same(path, load.bytes, load.modified_at, load.inode) THEN
+		PERFORM fluct._refuse_file(load, NULL, 'changed_while_read',
+								   'it was appended to, replaced or deleted while it was read');
+	END IF;
+	load := fluct._record_load(load, stored.rejects);
+	PERFORM fluct._progress(NULL, NULL);
+	IF load.duplicates > 0 THEN
+		RAISE NOTICE '%: % replaced by a later row of the same key', fluct._told_name(load),
+			CASE load.duplicates WHEN 1 THEN '1 row is' ELSE load.duplicates || ' rows are' END;
 	END IF;
 	RETURN load;
 END
 $$;
-COMMENT ON FUNCTION fluct._begin_load(text, text, jsonb, boolean) IS 'identifies the file; status duplicate = its content is loaded already';
+COMMENT ON FUNCTION fluct._load(text, bytea, jsonb, boolean, boolean, text) IS 'loads one file for the caller, as the extension''s owner';
 
-CREATE FUNCTION fluct._read_feed(load fluct.files, path text, columns text[])
+CREATE FUNCTION fluct._load_result(load fluct.files)
+RETURNS fluct.load_result
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT load.file, load.status, load.rows, load.inserted, load.updated, load.unchanged, load.links, load.rejected,
+	   load.unknown_industries, load.seconds, load.removed, load.duplicates, load.links_added, load.links_removed, load.unknown_names, load.id
+$$;
+COMMENT ON FUNCTION fluct._load_result(fluct.files) IS 'a load as the load_ functions return it';
+
+CREATE FUNCTION fluct._tell_load(load fluct.files)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE load.status WHEN 'loaded' THEN
+	   concat_ws(', ', CASE load.rows WHEN 1 THEN '1 row' ELSE load.rows || ' rows' END, load.inserted || ' inserted', nullif(load.updated, 0) || ' updated',
+				 nullif(load.unchanged, 0) || ' unchanged', nullif(load.removed, 0) || ' removed', nullif(load.duplicates, 0) || ' replaced by a later row',
+				 nullif(load.links_added, 0) || ' industries added', nullif(load.links_removed, 0) || ' industries taken away',
+				 nullif(load.unknown_industries, 0) || ' unknown industries', nullif(load.rejected, 0) || ' rejected')
+	   WHEN 'duplicate' THEN 'its content is loaded already'
+	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || load.detail, '')
+	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, load.detail) END
+$$;
+COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for people';
+
+CREATE FUNCTION fluct._load_file(kind text, path text, options jsonb, force boolean)
+RETURNS fluct.load_result
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF path IS NULL OR force IS NULL THEN
+		RAISE EXCEPTION 'path and force must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	RETURN fluct._load_result(fluct._load(kind, convert_to(path, getdatabaseencoding()), fluct._load_options(kind, options), force, false, NULL));
+END
+$$;
+COMMENT ON FUNCTION fluct._load_file(text, text, jsonb, boolean) IS 'what the load_ functions do, as the extension''s owner';
+
+-- ---------------------------------------------------------------------------
+-- The steps that the CSV loaders share, with the rights of the caller
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fluct._read_feed(load fluct.files, path bytea, columns text[], strict_end boolean)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	n bigint;
 BEGIN
+	PERFORM fluct._progress(load.kind, 'reading');
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed
-	SELECT * FROM fluct._read_csv(path, load.sha256, columns, false);
+	SELECT * FROM fluct._read_csv(path, load.sha256, columns, strict_end);
 	GET DIAGNOSTICS n = ROW_COUNT;
+	PERFORM fluct._progress(load.kind, 'storing rows');
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION fluct._read_feed(fluct.files, text, text[]) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
+COMMENT ON FUNCTION fluct._read_feed(fluct.files, bytea, text[], boolean) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
 
 -- A key must fit into an index, together with an industry's name.
 CREATE FUNCTION fluct._check_feed_keys(name text)
@@ -299,360 +496,31 @@ BEGIN
 	 WHERE f.reason IS NOT NULL AND (f.fatal OR load.options->>'on_bad_row' = 'refuse')
 	 ORDER BY f.line LIMIT 1;
 	IF FOUND THEN
-		PERFORM fluct._refuse_file(load.file, bad.line, bad.reason, bad.detail);
+		PERFORM fluct._refuse_file(load, bad.line, bad.reason, bad.detail);
 	END IF;
 	SELECT count(*) INTO n FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL;
 	IF n > max_rejects THEN
 		SELECT f.line, f.reason, f.detail INTO bad FROM pg_temp._fluct_feed f
 		 WHERE f.reason IS NOT NULL ORDER BY f.line LIMIT 1;
-		PERFORM fluct._refuse_file(load.file, bad.line, bad.reason,
+		PERFORM fluct._refuse_file(load, bad.line, bad.reason,
 								   format('%s; %s bad rows, at most %s may be rejected', bad.detail, n, max_rejects),
 								   'Raise max_rejects, or mend the file.');
 	END IF;
 	WITH taken AS (DELETE FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL RETURNING *)
-	SELECT coalesce(jsonb_agg(to_jsonb(taken) ORDER BY line), '[]') INTO rejects FROM taken;
+	SELECT coalesce(jsonb_agg(jsonb_build_object('line', line, 'reason', reason, 'detail', detail, 'fields',
+							  CASE WHEN pg_column_size(fields) > 10000 THEN ARRAY(SELECT left(f, 200) FROM unnest(fields) f)
+								   ELSE fields END) ORDER BY line), '[]')
+	  INTO rejects FROM taken;
 	RETURN rejects;
 END
 $$;
 COMMENT ON FUNCTION fluct._judge_feed(fluct.files, bigint) IS 'refuses the file for its bad rows, or removes them from _fluct_feed and returns them';
 
-CREATE FUNCTION fluct._end_load(load fluct.files, rejects jsonb)
-RETURNS fluct.load_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF load.status = 'loaded' AND load.kind <> 'orders' THEN
-		DROP TABLE pg_temp._fluct_feed;
-	END IF;
-	load.seconds := round(extract(epoch FROM clock_timestamp() - load.loaded_at), 3);
-	load.rejected := jsonb_array_length(rejects);
-	PERFORM fluct._record_file(to_jsonb(load), rejects);
-	IF load.duplicates > 0 THEN
-		RAISE NOTICE 'file "%": % replaced by a later row of the same key', fluct._file_name(load.file),
-			CASE load.duplicates WHEN 1 THEN '1 row is' ELSE load.duplicates || ' rows are' END;
-	END IF;
-	RETURN (load.file, load.status, load.rows, load.inserted, load.updated, load.unchanged,
-			load.links, load.rejected, load.unknown_industries, load.seconds)::fluct.load_result;
-END
-$$;
-COMMENT ON FUNCTION fluct._end_load(fluct.files, jsonb) IS 'records the load and gives its result';
-
--- ---------------------------------------------------------------------------
--- The loaders
--- ---------------------------------------------------------------------------
-
-CREATE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
-RETURNS fluct.load_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	load fluct.files := fluct._begin_load('industries', path, jsonb_build_object('on_bad_row', on_bad_row), force);
-	rejects jsonb := '[]';
-	different bigint;
-BEGIN
-	IF load.status = 'loaded' THEN
-		load.rows := fluct._read_feed(load, path, '{industry}');
-		PERFORM fluct._check_feed_keys('industry');
-		rejects := fluct._judge_feed(load, max_rejects);
-		SELECT count(DISTINCT btrim(f.fields[1], E' \t\r\n')) INTO different FROM pg_temp._fluct_feed f;
-		INSERT INTO fluct.industries (industry)
-		SELECT DISTINCT btrim(f.fields[1], E' \t\r\n') FROM pg_temp._fluct_feed f
-		EXCEPT SELECT i.industry FROM fluct.industries i
-		ORDER BY 1
-		ON CONFLICT DO NOTHING;
-		GET DIAGNOSTICS load.inserted = ROW_COUNT;
-		load.unchanged := different - load.inserted;
-		load.duplicates := load.rows - jsonb_array_length(rejects) - different;
-	END IF;
-	RETURN fluct._end_load(load, rejects);
-END
-$$;
-COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean) IS
-'Loads a CSV file of the server with the column industry into fluct.industries; blanks around a name are dropped. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
-
-CREATE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
-RETURNS fluct.load_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	load fluct.files := fluct._begin_load('products', path, jsonb_build_object('on_bad_row', on_bad_row), force);
-	rejects jsonb := '[]';
-	different bigint;
-BEGIN
-	IF load.status = 'loaded' THEN
-		load.rows := fluct._read_feed(load, path, '{product_id,product_name,price}');
-		PERFORM fluct._check_feed_keys('product_id');
-		UPDATE pg_temp._fluct_feed f
-		   SET reason = 'bad_number', detail = format('column price holds "%s", expected a number', left(f.fields[3], 80))
-		 WHERE f.reason IS NULL
-		   AND f.fields[3] !~ '^[-+]?([0-9]{1,64}(\.[0-9]{0,64})?|\.[0-9]{1,64})([eE][-+]?[0-9]{1,2})?$';
-		rejects := fluct._judge_feed(load, max_rejects);
-
-		CREATE TEMPORARY TABLE _fluct_products ON COMMIT DROP AS
-		SELECT DISTINCT ON (f.fields[1]) f.fields[1] AS product_id, f.fields[2] AS product_name, f.fields[3]::numeric AS price
-		  FROM pg_temp._fluct_feed f ORDER BY f.fields[1], f.line DESC;
-		GET DIAGNOSTICS different = ROW_COUNT;
-		UPDATE fluct.products p SET product_name = n.product_name, price = n.price
-		  FROM pg_temp._fluct_products n
-		 WHERE p.product_id = n.product_id
-		   AND (p.product_name, p.price) IS DISTINCT FROM (n.product_name, n.price);
-		GET DIAGNOSTICS load.updated = ROW_COUNT;
-		INSERT INTO fluct.products (product_id, product_name, price)
-		SELECT n.product_id, n.product_name, n.price FROM pg_temp._fluct_products n
-		 WHERE NOT EXISTS (SELECT 1 FROM fluct.products p WHERE p.product_id = n.product_id)
-		ON CONFLICT (product_id) DO UPDATE SET product_name = excluded.product_name, price = excluded.price;
-		GET DIAGNOSTICS load.inserted = ROW_COUNT;
-		load.unchanged := different - load.inserted - load.updated;
-		load.duplicates := load.rows - jsonb_array_length(rejects) - different;
-		DROP TABLE pg_temp._fluct_products;
-	END IF;
-	RETURN fluct._end_load(load, rejects);
-END
-$$;
-COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean) IS
-'Loads a CSV file of the server with the columns product_id, product_name, price into fluct.products; the last of several rows of one product wins. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
-
--- The industries that the feed's rows name, each once a row.
-CREATE FUNCTION fluct._split_industries()
-RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	CREATE TEMPORARY TABLE _fluct_links ON COMMIT DROP AS
-	SELECT DISTINCT f.line, f.fields[1] AS customer_id, btrim(p.part, E' \t\r\n') AS industry
-	  FROM pg_temp._fluct_feed f, string_to_table(f.fields[3], ';') p(part)
-	 WHERE f.reason IS NULL AND btrim(p.part, E' \t\r\n') <> '';
-END
-$$;
-COMMENT ON FUNCTION fluct._split_industries() IS 'makes the temporary table _fluct_links from _fluct_feed';
-
--- What becomes of names that fluct.industries does not hold; returns how many
--- there are, after telling them with the lines on which they come first.
-CREATE FUNCTION fluct._handle_unknown(load fluct.files, unknown_industry text)
-RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	unknown record;
-BEGIN
-	IF unknown_industry = 'reject' THEN
-		UPDATE pg_temp._fluct_feed f
-		   SET reason = 'unknown_industry', detail = format('industry "%s" is not in fluct.industries', left(u.industry, 80))
-		  FROM (SELECT l.line, min(l.industry) AS industry FROM pg_temp._fluct_links l
-				 WHERE NOT EXISTS (SELECT 1 FROM fluct.industries i WHERE i.industry = l.industry)
-				 GROUP BY l.line) u
-		 WHERE u.line = f.line;
-	ELSIF unknown_industry = 'add' THEN
-		INSERT INTO fluct.industries (industry)
-		SELECT DISTINCT l.industry FROM pg_temp._fluct_links l
-		EXCEPT SELECT i.industry FROM fluct.industries i ORDER BY 1
-		ON CONFLICT DO NOTHING;
-	END IF;
-	SELECT count(*) AS names,
-		   string_agg(format('"%s" (line %s)', left(u.industry, 80), u.line), ', ' ORDER BY u.line, u.industry) FILTER (WHERE u.place <= 5) AS first
-	  INTO unknown
-	  FROM (SELECT l.industry, min(l.line) AS line, row_number() OVER (ORDER BY min(l.line), l.industry) AS place
-			  FROM pg_temp._fluct_links l
-			 WHERE NOT EXISTS (SELECT 1 FROM fluct.industries i WHERE i.industry = l.industry)
-			 GROUP BY l.industry) u;
-	IF unknown.names > 0 AND unknown_industry = 'report' THEN
-		RAISE NOTICE 'file "%": unknown industries, left out: %', fluct._file_name(load.file),
-			unknown.first || CASE WHEN unknown.names > 5 THEN format(' and %s more', unknown.names - 5) ELSE '' END;
-		DELETE FROM pg_temp._fluct_links l
-		 WHERE NOT EXISTS (SELECT 1 FROM fluct.industries i WHERE i.industry = l.industry);
-	END IF;
-	RETURN unknown.names;
-END
-$$;
-COMMENT ON FUNCTION fluct._handle_unknown(fluct.files, text) IS 'deals with unknown names in _fluct_links; returns how many there are';
-
--- Brings customers and their industries to what _fluct_feed and _fluct_links
--- say.  What differs is found first, so that nothing else is touched.
-CREATE FUNCTION fluct._apply_customers(load fluct.files)
-RETURNS fluct.files
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	different bigint;
-BEGIN
-	CREATE TEMPORARY TABLE _fluct_customers ON COMMIT DROP AS
-	SELECT n.line, n.customer_id, n.company_name, c.customer_id IS NULL AS is_new,
-		   c.customer_id IS NOT NULL AND c.company_name IS DISTINCT FROM n.company_name AS is_renamed
-	  FROM (SELECT DISTINCT ON (f.fields[1]) f.line, f.fields[1] AS customer_id, f.fields[2] AS company_name
-			  FROM pg_temp._fluct_feed f ORDER BY f.fields[1], f.line DESC) n
-	  LEFT JOIN fluct.customers c ON c.customer_id = n.customer_id;
-	GET DIAGNOSTICS different = ROW_COUNT;
-
-	-- only the last row of a customer counts
-	CREATE TEMPORARY TABLE _fluct_link_changes ON COMMIT DROP AS
-	SELECT coalesce(n.customer_id, o.customer_id) AS customer_id, coalesce(n.industry, o.industry) AS industry, o.customer_id IS NULL AS is_new
-	  FROM (SELECT l.customer_id, l.industry FROM pg_temp._fluct_links l JOIN pg_temp._fluct_customers c USING (line)) n
-	  FULL JOIN (SELECT ci.customer_id, ci.industry FROM fluct.customer_industries ci JOIN pg_temp._fluct_customers c USING (customer_id)) o
-		ON o.customer_id = n.customer_id AND o.industry = n.industry
-	 WHERE n.customer_id IS NULL OR o.customer_id IS NULL;
-
-	SELECT count(*) INTO load.links FROM pg_temp._fluct_links l JOIN pg_temp._fluct_customers c USING (line);
-	SELECT count(*) FILTER (WHERE l.is_new), count(*) FILTER (WHERE NOT l.is_new) INTO load.links_added, load.links_removed
-	  FROM pg_temp._fluct_link_changes l;
-	SELECT count(*) FILTER (WHERE c.is_new),
-		   count(*) FILTER (WHERE c.is_renamed OR NOT c.is_new AND l.customer_id IS NOT NULL)
-	  INTO load.inserted, load.updated
-	  FROM pg_temp._fluct_customers c
-	  LEFT JOIN (SELECT DISTINCT customer_id FROM pg_temp._fluct_link_changes) l USING (customer_id);
-	load.unchanged := different - load.inserted - load.updated;
-	load.duplicates := (SELECT count(*) FROM pg_temp._fluct_feed) - different;
-
-	IF load.inserted > 0 THEN
-		INSERT INTO fluct.customers (customer_id, company_name)
-		SELECT c.customer_id, c.company_name FROM pg_temp._fluct_customers c WHERE c.is_new;
-	END IF;
-	IF EXISTS (SELECT 1 FROM pg_temp._fluct_customers c WHERE c.is_renamed) THEN
-		UPDATE fluct.customers t SET company_name = c.company_name
-		  FROM pg_temp._fluct_customers c WHERE c.is_renamed AND t.customer_id = c.customer_id;
-	END IF;
-	IF load.links_removed > 0 THEN
-		DELETE FROM fluct.customer_industries t USING pg_temp._fluct_link_changes l
-		 WHERE NOT l.is_new AND t.customer_id = l.customer_id AND t.industry = l.industry;
-	END IF;
-	IF load.links_added > 0 THEN
-		INSERT INTO fluct.customer_industries (customer_id, industry)
-		SELECT l.customer_id, l.industry FROM pg_temp._fluct_link_changes l WHERE l.is_new;
-	END IF;
-	RETURN load;
-END
-$$;
-COMMENT ON FUNCTION fluct._apply_customers(fluct.files) IS 'changes the customers and their industries that differ from the feed';
-
-CREATE FUNCTION fluct._remove_absent(load fluct.files, max_delete_fraction numeric)
-RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	known bigint;
-	absent bigint;
-BEGIN
-	SELECT count(*), count(*) FILTER (WHERE n.customer_id IS NULL) INTO known, absent
-	  FROM fluct.customers c LEFT JOIN pg_temp._fluct_customers n USING (customer_id);
-	IF absent > (known - load.inserted) * max_delete_fraction THEN
-		PERFORM fluct._refuse_file(load.file, NULL, 'too_many_deletes',
-								   format('%s of %s customers are not in the file, expected at most %s %%', absent, known - load.inserted,
-										  round(max_delete_fraction * 100, 1)),
-								   'Raise max_delete_fraction if the file is whole.');
-	END IF;
-	IF absent > 0 THEN
-		DELETE FROM fluct.customers c
-		 WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers n WHERE n.customer_id = c.customer_id);
-	END IF;
-	RETURN absent;
-END
-$$;
-COMMENT ON FUNCTION fluct._remove_absent(fluct.files, numeric) IS 'deletes the customers that a snapshot does not hold; returns how many';
-
-CREATE FUNCTION fluct._check_customer_options(mode text, unknown_industry text, on_bad_row text, max_delete_fraction numeric)
-RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM fluct._check_option('mode', mode, '{upsert,snapshot}');
-	PERFORM fluct._check_option('unknown_industry', unknown_industry, '{report,add,reject}');
-	IF mode = 'snapshot' AND on_bad_row = 'reject_row' THEN
-		RAISE EXCEPTION 'a snapshot cannot leave rows out'
-			USING ERRCODE = 'invalid_parameter_value',
-			      DETAIL = 'A rejected customer would count as absent and be deleted.',
-			      HINT = 'Use on_bad_row => ''refuse'', or mode => ''upsert''.';
-	ELSIF max_delete_fraction IS NULL OR NOT max_delete_fraction BETWEEN 0 AND 1 THEN
-		RAISE EXCEPTION 'max_delete_fraction must be between 0 and 1'
-			USING ERRCODE = 'invalid_parameter_value';
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION fluct._check_customer_options(text, text, text, numeric) IS 'raises invalid_parameter_value for options of load_customers that make no sense';
-
-CREATE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
-									 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
-									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false)
-RETURNS fluct.load_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	load fluct.files;
-	rejects jsonb := '[]';
-BEGIN
-	PERFORM fluct._check_customer_options(mode, unknown_industry, on_bad_row, max_delete_fraction);
-	load := fluct._begin_load('customers', path, jsonb_build_object(
-		'mode', mode, 'unknown_industry', unknown_industry, 'on_bad_row', on_bad_row), force);
-	IF load.status = 'duplicate' THEN
-		RETURN fluct._end_load(load, rejects);
-	END IF;
-	IF unknown_industry <> 'add' AND NOT EXISTS (SELECT 1 FROM fluct.industries) THEN
-		RAISE EXCEPTION 'fluct.industries is empty, so no customer could have an industry'
-			USING ERRCODE = 'object_not_in_prerequisite_state',
-			      HINT = 'Load them first: SELECT * FROM fluct.load_industries(path); or use unknown_industry => ''add''.';
-	END IF;
-	-- nobody else changes what is compared below; reading goes on
-	LOCK TABLE fluct.customers, fluct.customer_industries IN SHARE ROW EXCLUSIVE MODE;
-
-	load.rows := fluct._read_feed(load, path, '{customer_id,company_name,specialized_industries}');
-	IF load.rows = 0 AND mode = 'snapshot' THEN
-		PERFORM fluct._refuse_file(load.file, 1, 'empty_file', 'a header without rows; as a snapshot it would delete every customer');
-	END IF;
-	PERFORM fluct._check_feed_keys('customer_id');
-	PERFORM fluct._split_industries();
-	load.unknown_industries := fluct._handle_unknown(load, unknown_industry);
-	rejects := fluct._judge_feed(load, max_rejects);
-	load := fluct._apply_customers(load);
-	IF mode = 'snapshot' THEN
-		load.removed := fluct._remove_absent(load, max_delete_fraction);
-	END IF;
-	DROP TABLE pg_temp._fluct_links, pg_temp._fluct_customers, pg_temp._fluct_link_changes;
-	RETURN fluct._end_load(load, rejects);
-END
-$$;
-COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) IS
-'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into fluct.customers and fluct.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted, unless more than max_delete_fraction of them). unknown_industry report (left out and told), add or reject. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
-
-REVOKE ALL ON FUNCTION fluct.load_industries(text, text, bigint, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fluct.load_products(text, text, bigint, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fluct._file_identity(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fluct._read_csv(text, bytea, text[], boolean) FROM PUBLIC;
-
--- ---------------------------------------------------------------------------
--- Orders: lines of JSON, through the decoder and the sink of the streams
--- ---------------------------------------------------------------------------
-
-CREATE FUNCTION fluct._lines_span(path text, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
-LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_lines_span';
-COMMENT ON FUNCTION fluct._lines_span(text, bytea, text) IS
-'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is no acceptable message, by number and reason.';
-
-CREATE FUNCTION fluct._load_lines(path text, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
-LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_load_lines';
-COMMENT ON FUNCTION fluct._load_lines(text, bytea, text, jsonb) IS
-'Stores a file''s JSON lines through a mapping; a line whose key is there already is ignored. Errors: the first line that can''t be stored, by number and reason.';
-
-CREATE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
-RETURNS fluct.load_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	load fluct.files := fluct._begin_load('orders', path, '{"on_bad_row": "refuse"}', force);
-	span record;
-	stored record;
-BEGIN
-	IF load.status = 'loaded' THEN
-		SELECT * INTO span FROM fluct._lines_span(path, load.sha256, '$.timestamp');
-		PERFORM fluct.ensure_partitions(span.since, span.until);
-		SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'fluct.orders', fluct._orders_mapping());
-		load.rows := stored.lines;
-		load.inserted := stored.inserted;
-		load.unchanged := stored.lines - stored.inserted;
-	END IF;
-	RETURN fluct._end_load(load, '[]');
-END
-$$;
-COMMENT ON FUNCTION fluct.load_orders(text, boolean) IS
-'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that is there already, or stands in the file twice, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
-REVOKE ALL ON FUNCTION fluct.load_orders(text, boolean), fluct._lines_span(text, bytea, text), fluct._load_lines(text, bytea, text, jsonb) FROM PUBLIC;
+-- What reads a file is for operators, what works as the owner for nobody.
+REVOKE ALL ON FUNCTION
+	fluct._read_csv(bytea, bytea, text[], boolean),
+	fluct._loads(),
+	fluct._record_load(fluct.files, jsonb),
+	fluct._load(text, bytea, jsonb, boolean, boolean, text),
+	fluct._load_file(text, text, jsonb, boolean)
+FROM PUBLIC;

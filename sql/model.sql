@@ -171,7 +171,15 @@ SELECT f.report, f.as_of, f.agg_date, f.rank, f.industry,
  WHERE f.rank <= 3
  ORDER BY f.report, f.rank, f.industry COLLATE "C"
 $view$,
- 'The podium of each report''s newest as_of: rank <= 3, amounts rounded to 2 decimals and percentages to 1.')
+ 'The podium of each report''s newest as_of: rank <= 3, amounts rounded to 2 decimals and percentages to 1.'),
+('customer_feed', $view$
+SELECT c.customer_id, c.company_name,
+       (SELECT string_agg(ci.industry, ';' ORDER BY ci.industry COLLATE "C")
+          FROM fluct.customer_industries ci
+         WHERE ci.customer_id = c.customer_id) AS specialized_industries
+  FROM fluct.customers c
+$view$,
+ 'The customers as load_customers() takes them. INSERT and COPY into it do what load_customers() does, at the end of the statement; the columns go by position.')
 $$;
 COMMENT ON FUNCTION fluct._model_views() IS 'the views over the users'' tables';
 
@@ -198,7 +206,10 @@ VALUES
 ('latest_fluctuations', 'delta_pct', 'delta in percent of baseline_avg, 1 decimal; NULL where that is 0'),
 ('latest_fluctuations', 'recent_orders', 'orders in the recent window'),
 ('latest_fluctuations', 'complete', 'whether all data up to the end of the recent window was there'),
-('latest_fluctuations', 'incomplete_reason', 'what was missing; NULL where complete')
+('latest_fluctuations', 'incomplete_reason', 'what was missing; NULL where complete'),
+('customer_feed', 'customer_id', 'the key; of two rows of one statement the last wins'),
+('customer_feed', 'company_name', 'what people call it'),
+('customer_feed', 'specialized_industries', 'its industries, split at ";"; they replace those that it had')
 $$;
 COMMENT ON FUNCTION fluct._model_view_columns() IS 'the comments of the columns of the views over the users'' tables';
 
@@ -215,7 +226,16 @@ VALUES
  'the lines follow a changed order_id or ordered_at'),
 ('orders', 'orders_truncate_lines',
  'AFTER TRUNCATE ON fluct.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_truncate_lines()',
- 'the lines go with the orders')
+ 'the lines go with the orders'),
+('customer_feed', 'customer_feed_begin',
+ 'BEFORE INSERT ON fluct.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._begin_feed()',
+ 'makes room for the statement''s rows'),
+('customer_feed', 'customer_feed_row',
+ 'INSTEAD OF INSERT ON fluct.customer_feed FOR EACH ROW EXECUTE FUNCTION fluct._keep_row()',
+ 'keeps a row until the statement''s end'),
+('customer_feed', 'customer_feed_end',
+ 'AFTER INSERT ON fluct.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._apply_feed()',
+ 'brings customers and their industries to what the rows say')
 $$;
 COMMENT ON FUNCTION fluct._model_triggers() IS 'the triggers on the users'' tables';
 

@@ -4,8 +4,8 @@
 -- The rest (sums over tables that the caller must be able to read) is.
 
 REVOKE ALL ON FUNCTION fluct._live() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION fluct._live() TO pg_monitor;
-GRANT SELECT ON fluct.stat_streams, fluct.stat_partitions, fluct.freshness, fluct._stream_state TO pg_monitor;
+GRANT EXECUTE ON FUNCTION fluct._live(), fluct._loads() TO pg_monitor;
+GRANT SELECT ON fluct.stat_streams, fluct.stat_partitions, fluct.freshness, fluct._stream_state, fluct.stat_files TO pg_monitor;
 
 -- The functions that act with the rights of the extension's owner, and their
 -- siblings that do the work.
@@ -15,12 +15,13 @@ DECLARE
 BEGIN
 	FOR f IN
 		SELECT p.oid FROM pg_catalog.pg_proc p
-		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
+		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc LIKE 'fluct\_call\_as\_%'
+			AND p.prorettype <> 'trigger'::regtype
 		UNION ALL
 		SELECT sibling.oid FROM pg_catalog.pg_proc p
 		JOIN pg_catalog.pg_proc sibling ON sibling.pronamespace = p.pronamespace
 			AND sibling.proname = '_' || p.proname AND sibling.proargtypes = p.proargtypes
-		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc = 'fluct_call_as_owner'
+		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc LIKE 'fluct\_call\_as\_%'
 		UNION ALL
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'fluct'::regnamespace
@@ -52,7 +53,7 @@ CREATE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()'];
+	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()', 'EXECUTE ON FUNCTION fluct._loads()'];
 BEGIN
 	RETURN QUERY SELECT * FROM fluct._grant(role, grants || (
 		SELECT array_agg('SELECT ON ' || c.oid::regclass ORDER BY c.relname)
@@ -77,7 +78,8 @@ BEGIN
 		WHERE p.pronamespace = 'fluct'::regnamespace
 			AND (p.proname !~ '^_' OR p.proname IN (
 				'_begin_run', '_reprocess_chunk', '_known_report', '_save_report', '_cron_settings',
-				'_file_identity', '_read_csv', '_is_loaded', '_record_file', '_lines_span', '_load_lines'))
+				'_read_csv', '_lines_span', '_load_lines',
+				'_inbox_work', '_scan_file', '_finish_file', '_end_scan', '_set_schedule'))
 			AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
 			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
 	RETURN QUERY SELECT * FROM fluct.grant_reader(role);

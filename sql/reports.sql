@@ -455,7 +455,7 @@ BEGIN
 	ELSIF s.cron_database IS NULL THEN
 		RAISE EXCEPTION 'pg_cron is not there'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-			      DETAIL = 'Schedules need it; record_fluctuations() works without.',
+			      DETAIL = 'Schedules need it; all else works without.',
 			      HINT = format(E'Install it (on Debian postgresql-%s-cron), write into postgresql.conf\n'
 				                '  shared_preload_libraries = ''%s''\n  cron.database_name = ''%s''\n  cron.use_background_workers = on\n'
 				                'restart the server, then CREATE EXTENSION pg_cron.',

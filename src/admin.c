@@ -3,24 +3,13 @@
  * admin.c
  *	  What SQL calls.
  *
- * Bookkeeping tables are written by functions only, and a function must know
- * who called it: the owner of a stream is its creator.  A SECURITY DEFINER
- * function can't know that.  So each public function that writes bookkeeping
- * is this file's fluct_call_as_owner, which remembers the caller, becomes the
- * extension's owner, and calls the function of the same name with an
- * underscore before it and the same arguments, which nobody else may call.
- * That one asks fluct._caller() and checks as the caller.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/reloptions.h"
-#include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/pg_foreign_server.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_user_mapping.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -38,13 +27,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 #include "compat.h"
 
-PG_FUNCTION_INFO_V1(fluct_call_as_owner);
-PG_FUNCTION_INFO_V1(fluct_caller);
 PG_FUNCTION_INFO_V1(fluct_announce_change);
 PG_FUNCTION_INFO_V1(fluct_preloaded);
 PG_FUNCTION_INFO_V1(fluct_options_validator);
@@ -56,111 +42,7 @@ PG_FUNCTION_INFO_V1(fluct_sync);
 PG_FUNCTION_INFO_V1(fluct_sync_done);
 PG_FUNCTION_INFO_V1(fluct_await_progress);
 
-/* ----- calls with the rights of the extension's owner ----- */
-
-/* Who called the innermost function of fluct_call_as_owner. */
-static Oid	caller = InvalidOid;
-
-typedef struct Sibling
-{
-	FmgrInfo	function;
-	Oid			owner;
-} Sibling;
-
-/* The function `_name` with the same arguments as the one called. */
-static Sibling *
-find_sibling(FunctionCallInfo fcinfo)
-{
-	Sibling    *sibling = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt,
-											 sizeof(Sibling));
-	HeapTuple	tuple,
-				other;
-	Form_pg_proc proc;
-	char		name[NAMEDATALEN];
-
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u",
-			 fcinfo->flinfo->fn_oid);
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	snprintf(name, sizeof(name), "_%s", NameStr(proc->proname));
-	other = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name),
-							PointerGetDatum(&proc->proargtypes),
-							ObjectIdGetDatum(proc->pronamespace));
-	if (!HeapTupleIsValid(other) ||
-		((Form_pg_proc) GETSTRUCT(other))->proowner != proc->proowner)
-		elog(ERROR, "function %s has no sibling", NameStr(proc->proname));
-	sibling->owner = proc->proowner;
-	fmgr_info_cxt(((Form_pg_proc) GETSTRUCT(other))->oid, &sibling->function,
-				  fcinfo->flinfo->fn_mcxt);
-	ReleaseSysCache(other);
-	ReleaseSysCache(tuple);
-	return sibling;
-}
-
-/*
- * All of these functions write, or need a process that only a primary starts:
- * check_stream would wait in vain for its worker.
- */
-static void
-refuse_in_recovery(Oid function)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute fluct.%s() during recovery",
-						get_func_name(function)),
-				 errhint("Call it on the primary, or here once this server is promoted.")));
-}
-
-Datum
-fluct_call_as_owner(PG_FUNCTION_ARGS)
-{
-	LOCAL_FCINFO(call, FUNC_MAX_ARGS);
-	Sibling    *sibling;
-	Oid			outer_caller = caller;
-	Oid			user;
-	int			context;
-	volatile Datum result = (Datum) 0;
-
-	refuse_in_recovery(fcinfo->flinfo->fn_oid);
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = find_sibling(fcinfo);
-	sibling = fcinfo->flinfo->fn_extra;
-	GetUserIdAndSecContext(&user, &context);
-	if (context & SECURITY_RESTRICTED_OPERATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("a stream can't be changed within a security-restricted operation")));
-	InitFunctionCallInfoData(*call, &sibling->function, fcinfo->nargs,
-							 fcinfo->fncollation, fcinfo->context,
-							 fcinfo->resultinfo);
-	memcpy(call->args, fcinfo->args, sizeof(NullableDatum) * fcinfo->nargs);
-	caller = user;
-	SetUserIdAndSecContext(sibling->owner,
-						   context | SECURITY_LOCAL_USERID_CHANGE);
-	PG_TRY();
-	{
-		result = FunctionCallInvoke(call);
-	}
-	PG_FINALLY();
-	{
-		caller = outer_caller;
-		SetUserIdAndSecContext(user, context);
-	}
-	PG_END_TRY();
-	fcinfo->isnull = call->isnull;
-	return result;
-}
-
-/* The role that called the public function; NULL outside of one. */
-Datum
-fluct_caller(PG_FUNCTION_ARGS)
-{
-	if (!OidIsValid(caller))
-		PG_RETURN_NULL();
-	PG_RETURN_OID(caller);
-}
+/* ----- waking ----- */
 
 Datum
 fluct_announce_change(PG_FUNCTION_ARGS)

@@ -30,36 +30,25 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "csvguess.h"
 #include "value.h"
 
 #define BUFFER_SIZE		65536
 #define END_OF_FILE		(-1)
 
-/* Of a name, how much is compared when the nearest one is sought. */
-#define NAME_LEN		64
-
-#define DELIMITERS		";\t|"
-
-typedef struct ReasonInfo
-{
-	const char *name;
-	const char *sqlstate;
-} ReasonInfo;
-
-static const ReasonInfo reasons[] = {
-	[FLUCT_CSV_OK] = {"ok", "00000"},
-	[FLUCT_CSV_EMPTY_FILE] = {"empty_file", "22P04"},
-	[FLUCT_CSV_BAD_HEADER] = {"bad_header", "22P04"},
-	[FLUCT_CSV_WRONG_DELIMITER] = {"wrong_delimiter", "22P04"},
-	[FLUCT_CSV_BAD_ENCODING] = {"bad_encoding", "22021"},
-	[FLUCT_CSV_NUL] = {"nul", "22P05"},
-	[FLUCT_CSV_OPEN_QUOTE] = {"open_quote", "22P04"},
-	[FLUCT_CSV_BAD_QUOTE] = {"bad_quote", "22P04"},
-	[FLUCT_CSV_MISSING_COLUMN] = {"missing_column", "22P04"},
-	[FLUCT_CSV_EXTRA_COLUMN] = {"extra_column", "22P04"},
-	[FLUCT_CSV_TOO_LONG] = {"too_long", "54000"},
+static const char *const reasons[] = {
+	[FLUCT_CSV_OK] = "ok",
+	[FLUCT_CSV_EMPTY_FILE] = "empty_file",
+	[FLUCT_CSV_BAD_HEADER] = "bad_header",
+	[FLUCT_CSV_WRONG_DELIMITER] = "wrong_delimiter",
+	[FLUCT_CSV_BAD_ENCODING] = "bad_encoding",
+	[FLUCT_CSV_NUL] = "nul",
+	[FLUCT_CSV_OPEN_QUOTE] = "open_quote",
+	[FLUCT_CSV_BAD_QUOTE] = "bad_quote",
+	[FLUCT_CSV_MISSING_COLUMN] = "missing_column",
+	[FLUCT_CSV_EXTRA_COLUMN] = "extra_column",
+	[FLUCT_CSV_TOO_LONG] = "too_long",
 };
 
 struct FluctCsv
@@ -92,13 +81,7 @@ struct FluctCsv
 const char *
 fluct_csv_reason_name(FluctCsvReason reason)
 {
-	return reasons[reason].name;
-}
-
-const char *
-fluct_csv_reason_sqlstate(FluctCsvReason reason)
-{
-	return reasons[reason].sqlstate;
+	return reasons[reason];
 }
 
 static void
@@ -342,7 +325,7 @@ check_after_quote(FluctCsv *csv)
 	if (c == END_OF_FILE || c == ',' || c == '\n' ||
 		(c == '\r' && peek(csv, 1) == '\n'))
 		return;
-	if (csv->expected == 0 && strchr(DELIMITERS, c) != NULL)
+	if (csv->expected == 0 && strchr(FLUCT_CSV_DELIMITERS, c) != NULL)
 		fault(csv, FLUCT_CSV_WRONG_DELIMITER, csv->line,
 			  "found %s between the column names, expected \",\"",
 			  show(c, shown));
@@ -451,7 +434,8 @@ check_count(FluctCsv *csv, uint64_t line)
 	else if (csv->count != csv->expected)
 		fault(csv, csv->count < csv->expected ? FLUCT_CSV_MISSING_COLUMN :
 			  FLUCT_CSV_EXTRA_COLUMN, line,
-			  "found %d columns, expected %d", csv->count, csv->expected);
+			  "found %d column%s, expected %d", csv->count,
+			  csv->count == 1 ? "" : "s", csv->expected);
 }
 
 /* The fields lie in the text one behind the other. */
@@ -531,40 +515,16 @@ fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
 static bool
 check_kind(FluctCsv *csv)
 {
-	static const struct
-	{
-		const char *magic;
-		size_t		len;
-		FluctCsvReason reason;
-		const char *kind;
-	}			kinds[] = {
-		{"\x1F\x8B", 2, FLUCT_CSV_BAD_ENCODING, "gzip data"},
-		{"PK\x03\x04", 4, FLUCT_CSV_BAD_ENCODING,
-		"a ZIP archive or a spreadsheet"},
-		{"\xD0\xCF\x11\xE0", 4, FLUCT_CSV_BAD_ENCODING, "an old spreadsheet"},
-		{"BZh", 3, FLUCT_CSV_BAD_ENCODING, "bzip2 data"},
-		{"\xFD\x37zXZ", 5, FLUCT_CSV_BAD_ENCODING, "xz data"},
-		{"\x28\xB5\x2F\xFD", 4, FLUCT_CSV_BAD_ENCODING, "zstd data"},
-		{"%PDF", 4, FLUCT_CSV_BAD_ENCODING, "a PDF document"},
-		{"\xFF\xFE", 2, FLUCT_CSV_BAD_ENCODING, "UTF-16 text"},
-		{"\xFE\xFF", 2, FLUCT_CSV_BAD_ENCODING, "UTF-16 text"},
-		{"<!DOCTYPE", 9, FLUCT_CSV_BAD_HEADER, "an HTML page"},
-		{"<html", 5, FLUCT_CSV_BAD_HEADER, "an HTML page"},
-		{"<?xml", 5, FLUCT_CSV_BAD_HEADER, "an XML document"},
-	};
 	const char *p;
+	const char *kind;
+	bool		is_text;
 
 	(void) peek(csv, 15);
 	p = csv->buffer + csv->pos;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-	{
-		if (csv->len >= kinds[i].len &&
-			(memcmp(p, kinds[i].magic, kinds[i].len) == 0 ||
-			 (*p == '<' && strncasecmp(p, kinds[i].magic,
-									   kinds[i].len) == 0)))
-			fault(csv, kinds[i].reason, 1, "the file looks like %s, expected"
-				  " CSV in UTF-8", kinds[i].kind);
-	}
+	kind = fluct_csvguess_kind(p, csv->len, &is_text);
+	if (kind != NULL)
+		fault(csv, is_text ? FLUCT_CSV_BAD_HEADER : FLUCT_CSV_BAD_ENCODING, 1,
+			  "the file looks like %s, expected CSV in UTF-8", kind);
 	if (csv->len >= 4 && (p[0] == '\0') != (p[1] == '\0'))
 		fault(csv, FLUCT_CSV_NUL, 1, "the file looks like UTF-16 text,"
 			  " expected CSV in UTF-8");
@@ -586,74 +546,21 @@ has_name(const FluctCsvField *field, const char *name)
 		memcmp(field->text, name, field->len) == 0;
 }
 
-/* Changes of single bytes that make one name of the other (Levenshtein). */
-static int
-name_distance(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-	int			row[NAME_LEN + 1];
-
-	a_len = a_len > NAME_LEN ? NAME_LEN : a_len;
-	b_len = b_len > NAME_LEN ? NAME_LEN : b_len;
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = (int) j;
-	for (size_t i = 1; i <= a_len; i++)
-	{
-		int			diagonal = row[0];
-
-		row[0] = (int) i;
-		for (size_t j = 1; j <= b_len; j++)
-		{
-			int			best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			if (diagonal + 1 < best)
-				best = diagonal + 1;
-			row[j] = best;
-		}
-	}
-	return row[b_len];
-}
-
-/* The delimiter with which a name stands in this field, or 0. */
-static char
-find_delimiter(const FluctCsvField *field, const char *name)
-{
-	size_t		len = strlen(name);
-
-	for (const char *d = DELIMITERS; *d != '\0'; d++)
-	{
-		const char *p = field->text;
-		const char *end = p + field->len;
-
-		while (p < end)
-		{
-			const char *stop = memchr(p, *d, end - p);
-			size_t		part = (stop ? stop : end) - p;
-
-			if (part == len && part < field->len && memcmp(p, name, len) == 0)
-				return *d;
-			p += part + 1;
-		}
-	}
-	return 0;
-}
-
 /* A wanted name is not there: says what is, in its place. */
 static void
 refuse_missing(FluctCsv *csv, const FluctCsvRecord *record, const char *name)
 {
 	const FluctCsvField *nearest = NULL;
-	int			least = NAME_LEN + 1;
+	int			least = FLUCT_CSV_NAME_LEN + 1;
 	char		shown[16];
 
 	for (int i = 0; i < record->count; i++)
 	{
 		const FluctCsvField *field = &record->fields[i];
-		char		delimiter = find_delimiter(field, name);
-		int			distance = name_distance(field->text, field->len, name,
-											 strlen(name));
+		char		delimiter = fluct_csvguess_delimiter(field->text,
+														 field->len, name);
+		int			distance = fluct_csvguess_distance(field->text, field->len,
+													   name, strlen(name));
 
 		if (delimiter != 0)
 		{
@@ -670,7 +577,7 @@ refuse_missing(FluctCsv *csv, const FluctCsvRecord *record, const char *name)
 	}
 	fault(csv, FLUCT_CSV_BAD_HEADER, record->line,
 		  "no column \"%s\" in the header; the nearest is \"%.*s\"", name,
-		  nearest->len > NAME_LEN ? NAME_LEN : (int) nearest->len,
+		  nearest->len > FLUCT_CSV_NAME_LEN ? FLUCT_CSV_NAME_LEN : (int) nearest->len,
 		  nearest->text);
 }
 

@@ -72,7 +72,6 @@ typedef struct FluctCsvSource
 typedef struct FluctCsv FluctCsv;
 
 extern const char *fluct_csv_reason_name(FluctCsvReason reason);
-extern const char *fluct_csv_reason_sqlstate(FluctCsvReason reason);
 
 /*
  * Life: create, read the header, then records to the end.  Memory comes from

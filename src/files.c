@@ -16,9 +16,12 @@
  *	 bytes hashes them once more.  So what is loaded is what was identified,
  *	 byte for byte, whatever happened to the file in between; if it is not, the
  *	 last row says changed_while_read.
- * - What is wrong with its contents comes back as rows with a reason, not as
- *	 an error, because only the caller knows whether a bad row refuses the file,
- *	 and which of the bad ones is the first.
+ * - Before the load is recorded, its name must still lead to the same file, of
+ *	 the same size and time (fluct._is_same): what was replaced, appended to
+ *	 or deleted meanwhile is changed_while_read.
+ *
+ * A path is bytes, as the operating system has it: names need not be text in
+ * the database's encoding.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,33 +31,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "alloc.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
-#include "csv.h"
 #include "files.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "guc.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "progress.h"
 #include "storage/fd.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 #include "value.h"
 
 #define READ_SIZE		65536
 
-/* Of the column names that are ignored, how many bytes are told. */
-#define IGNORED_LEN		256
-
 PG_FUNCTION_INFO_V1(fluct_file_identity);
-PG_FUNCTION_INFO_V1(fluct_read_csv);
+PG_FUNCTION_INFO_V1(fluct_file_is_same);
 
 /* An open file, and the hash of what was read of it so far. */
 struct FluctFile
@@ -65,17 +60,6 @@ struct FluctFile
 	pg_cryptohash_ctx *hash;
 	MemoryContextCallback end;
 };
-
-/* Where the rows of a file go. */
-typedef struct RowSink
-{
-	ReturnSetInfo *rsinfo;
-	MemoryContext row_context;
-	int		   *columns;		/* of the file, in the order asked for */
-	int			ncolumns;
-	Datum	   *values;
-	bool	   *nulls;
-} RowSink;
 
 /* The file as a whole is refused. */
 static void
@@ -127,8 +111,8 @@ refuse_open(const FluctFile *file)
  * What follows the root's folder in a path, or NULL if it is not below.  A
  * relative path is one from the root.
  */
-static const char *
-path_below_root(const char *path)
+const char *
+fluct_files_below_root(const char *path)
 {
 	size_t		len = strlen(fluct_inbox_root);
 
@@ -229,35 +213,48 @@ check_kind(const FluctFile *file, bool any_file)
 					"It has more than one name (hard link).");
 }
 
-/* Opens the file, which is closed with the current memory context. */
-FluctFile *
-fluct_files_open(const char *full)
+/* Opens the path into file->fd, -1 with errno if that cannot be. */
+static void
+open_path(FluctFile *file, const char *full, bool any_file)
 {
-	FluctFile  *file = palloc0(sizeof(FluctFile));
-	const char *slash = strrchr(full, '/');
-	bool		any_file = has_privs_of_role(GetUserId(),
-											 ROLE_PG_READ_SERVER_FILES);
-
-	fluct_copy_printable(file->name, sizeof(file->name),
-						 slash != NULL ? slash + 1 : full);
 	file->fd = -1;
 	file->end.func = end_file;
 	file->end.arg = file;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &file->end);
 	if (!AcquireExternalFD())
-		refuse_open(file);
+		return;
 	if (any_file && is_absolute_path(full))
 		file->fd = open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	else
-		file->fd = open_below_root(file, path_below_root(full));
+		file->fd = open_below_root(file, fluct_files_below_root(full));
 	if (file->fd < 0)
-	{
 		ReleaseExternalFD();
-		refuse_open(file);
-	}
-	if (fstat(file->fd, &file->status) != 0)
+}
+
+static FluctFile *
+new_file(const char *full)
+{
+	FluctFile  *file = palloc0(sizeof(FluctFile));
+	const char *slash = strrchr(full, '/');
+
+	fluct_copy_printable(file->name, sizeof(file->name),
+						 slash != NULL ? slash + 1 : full);
+	return file;
+}
+
+/* Opens the file, which is closed with the current memory context. */
+FluctFile *
+fluct_files_open(const char *full)
+{
+	FluctFile  *file = new_file(full);
+	bool		any_file = has_privs_of_role(GetUserId(),
+											 ROLE_PG_READ_SERVER_FILES);
+
+	open_path(file, full, any_file);
+	if (file->fd < 0 || fstat(file->fd, &file->status) != 0)
 		refuse_open(file);
 	check_kind(file, any_file);
+	fluct_progress_open(file->name, file->status.st_size);
 	file->hash = pg_cryptohash_create(PG_SHA256);
 	if (file->hash == NULL || pg_cryptohash_init(file->hash) < 0)
 		elog(ERROR, "could not begin a SHA-256");
@@ -288,7 +285,21 @@ fluct_files_read(void *arg, char *buffer, size_t size)
 		refuse_open(file);
 	if (pg_cryptohash_update(file->hash, (uint8 *) buffer, n) < 0)
 		elog(ERROR, "could not go on with a SHA-256");
+	fluct_progress_bytes(n);
 	return n;
+}
+
+/* A path's bytes; one with a NUL in it leads nowhere. */
+char *
+fluct_files_path(bytea *path)
+{
+	size_t		len = VARSIZE_ANY_EXHDR(path);
+
+	if (memchr(VARDATA_ANY(path), '\0', len) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("a path must not hold a NUL byte")));
+	return pnstrdup(VARDATA_ANY(path), len);
 }
 
 const char *
@@ -322,234 +333,61 @@ digest_datum(const uint8 *digest)
 	return PointerGetDatum(result);
 }
 
+/* To the microsecond, as a timestamp has it. */
+TimestampTz
+fluct_files_time(const struct timespec *time)
+{
+	return time_t_to_timestamptz(time->tv_sec) + time->tv_nsec / 1000;
+}
+
 /*
- * fluct._file_identity(path text, OUT bytes bigint,
- *						OUT modified_at timestamptz, OUT sha256 bytea)
+ * fluct.__identify(path bytea, OUT bytes bigint,
+ *					 OUT modified_at timestamptz, OUT inode bigint,
+ *					 OUT sha256 bytea)
  *
  * Errors: not_found, unreadable, outside_root, not_regular_file.
  */
 Datum
 fluct_file_identity(PG_FUNCTION_ARGS)
 {
-	FluctFile  *file = fluct_files_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	FluctFile  *file = fluct_files_open(fluct_files_path(PG_GETARG_BYTEA_PP(0)));
 	TupleDesc	tupdesc;
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	char	   *buffer = palloc(READ_SIZE);
-	int64		bytes = 0;
-	size_t		n;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	Datum		values[4];
+	bool		nulls[4] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	while ((n = fluct_files_read(file, buffer, READ_SIZE)) > 0)
-		bytes += n;
+	while (fluct_files_read(file, buffer, READ_SIZE) > 0)
+		continue;
 	finish_hash(file, digest);
 
-	values[0] = Int64GetDatum(bytes);
-	values[1] =
-		TimestampTzGetDatum(time_t_to_timestamptz(file->status.st_mtime));
-	values[2] = digest_datum(digest);
+	values[0] = Int64GetDatum(file->status.st_size);
+	values[1] = TimestampTzGetDatum(fluct_files_time(&file->status.st_mtim));
+	values[2] = Int64GetDatum(file->status.st_ino);
+	values[3] = digest_datum(digest);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));
 }
 
-/* A field in the database's encoding. */
-static Datum
-field_datum(const FluctCsvField *field)
-{
-	char	   *converted;
-
-	if (GetDatabaseEncoding() == PG_UTF8 || field->len == 0)
-		return PointerGetDatum(cstring_to_text_with_len(field->text,
-														field->len));
-	converted = pnstrdup(field->text, field->len);
-	return CStringGetTextDatum(pg_any_to_server(converted, field->len,
-												PG_UTF8));
-}
-
-/* Adds (line, fields, NULL, NULL, false). */
-static void
-put_record(RowSink *sink, const FluctCsvRecord *record)
-{
-	MemoryContext old = MemoryContextSwitchTo(sink->row_context);
-	int			dims[1] = {sink->ncolumns};
-	int			lbs[1] = {1};
-	Datum		values[5] = {0};
-	bool		nulls[5] = {false, false, true, true, false};
-
-	for (int i = 0; i < sink->ncolumns; i++)
-	{
-		const FluctCsvField *field = &record->fields[sink->columns[i]];
-
-		sink->nulls[i] = field->len == 0 && !field->quoted;
-		if (!sink->nulls[i])
-			sink->values[i] = field_datum(field);
-	}
-	values[0] = Int64GetDatum(record->line);
-	values[1] = PointerGetDatum(construct_md_array(sink->values, sink->nulls,
-												   1, dims, lbs, TEXTOID, -1,
-												   false, TYPALIGN_INT));
-	tuplestore_putvalues(sink->rsinfo->setResult, sink->rsinfo->setDesc,
-						 values, nulls);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(sink->row_context);
-}
-
-/* Adds (line, NULL, reason, detail, fatal). */
-static void
-put_refusal(RowSink *sink, uint64_t line, const char *reason,
-			const char *detail, bool fatal)
-{
-	Datum		values[5];
-	bool		nulls[5] = {false, true, false, false, false};
-
-	values[0] = Int64GetDatum(line);
-	values[1] = (Datum) 0;
-	values[2] = CStringGetTextDatum(reason);
-	values[3] = CStringGetTextDatum(detail);
-	values[4] = BoolGetDatum(fatal);
-	tuplestore_putvalues(sink->rsinfo->setResult, sink->rsinfo->setDesc,
-						 values, nulls);
-}
-
-static void
-put_csv_refusal(RowSink *sink, const FluctCsvRefusal *refusal, bool fatal)
-{
-	put_refusal(sink, refusal->line, fluct_csv_reason_name(refusal->reason),
-				refusal->detail, fatal);
-}
-
-/* Tells which columns of the header nobody asked for. */
-static void
-tell_ignored(const FluctFile *file, const RowSink *sink,
-			 const FluctCsvRecord *header)
-{
-	StringInfoData names;
-	char		shown[IGNORED_LEN];
-
-	initStringInfo(&names);
-	for (int i = 0; i < header->count; i++)
-	{
-		bool		wanted = false;
-
-		for (int j = 0; j < sink->ncolumns; j++)
-			wanted |= sink->columns[j] == i;
-		if (!wanted)
-			appendStringInfo(&names, "%s\"%.*s\"", names.len > 0 ? ", " : "",
-							 (int) header->fields[i].len,
-							 header->fields[i].text);
-	}
-	if (names.len == 0)
-		return;
-	fluct_copy_printable(shown, sizeof(shown), names.data);
-	ereport(NOTICE,
-			(errmsg("file \"%s\": columns ignored: %s", file->name, shown)));
-}
-
-/* A last line without its end may be whole, or what is left of a longer one. */
-static void
-take_last_record(RowSink *sink, const FluctFile *file, uint64_t line,
-				 bool strict_end)
-{
-	if (strict_end)
-		put_refusal(sink, line, "missing_column", "the file ends within this"
-					" line, expected a line end; it may be cut", false);
-	else
-		ereport(WARNING,
-				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-				 errmsg("the last line of file \"%s\", line %llu, has no line"
-						" end", file->name, (unsigned long long) line),
-				 errdetail("It was read as it stands. A file that was cut"
-						   " looks like this.")));
-}
-
-/* Reads the file through csv.c into the sink. */
-static void
-read_rows(FluctFile *file, const char *const *names, RowSink *sink,
-		  bool strict_end)
-{
-	FluctAllocator allocator = fluct_alloc_in(CurrentMemoryContext);
-	FluctCsvSource source = {fluct_files_read, file};
-	FluctCsv   *csv = fluct_csv_create(&allocator, &source);
-	FluctCsvRecord record;
-	FluctCsvRefusal refusal;
-	FluctCsvStatus status;
-
-	if (!fluct_csv_read_header(csv, names, sink->ncolumns, sink->columns,
-							   &record, &refusal))
-	{
-		put_csv_refusal(sink, &refusal, true);
-		return;
-	}
-	tell_ignored(file, sink, &record);
-	while ((status = fluct_csv_next(csv, &record, &refusal)) != FLUCT_CSV_END)
-	{
-		if (status != FLUCT_CSV_RECORD)
-		{
-			put_csv_refusal(sink, &refusal, status == FLUCT_CSV_BAD_FILE);
-			if (status == FLUCT_CSV_BAD_FILE)
-				return;
-			continue;
-		}
-		if (record.unterminated)
-			take_last_record(sink, file, record.line, strict_end);
-		if (!record.unterminated || !strict_end)
-			put_record(sink, &record);
-	}
-}
-
-/* The wanted names as C strings. */
-static char **
-column_names(ArrayType *array, int *count)
-{
-	Datum	   *datums;
-	char	  **names;
-
-	if (array_contains_nulls(array))
-		elog(ERROR, "column names must not be null");
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL,
-					  count);
-	names = palloc_array(char *, *count);
-	for (int i = 0; i < *count; i++)
-		names[i] = TextDatumGetCString(datums[i]);
-	return names;
-}
-
 /*
- * fluct._read_csv(path text, sha256 bytea, columns text[], strict_end boolean)
- * RETURNS TABLE (line bigint, fields text[], reason text, detail text,
- *				  fatal boolean)
+ * fluct.__is_same(path bytea, bytes bigint, modified_at timestamptz,
+ *				   inode bigint)
  *
- * The wanted columns of each row, with its physical line from 1, in the order
- * of `columns`; an empty field without quotes is NULL.  A row that is refused
- * has a reason in place of fields; behind a fatal one nothing could be read.
- * sha256 is what the content must be, NULL = anything.
+ * Whether that path leads to that file, unchanged.
  */
 Datum
-fluct_read_csv(PG_FUNCTION_ARGS)
+fluct_file_is_same(PG_FUNCTION_ARGS)
 {
-	bytea	   *wanted = PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1);
-	FluctFile  *file;
-	RowSink		sink = {(ReturnSetInfo *) fcinfo->resultinfo};
-	char	  **names;
+	char	   *path = fluct_files_path(PG_GETARG_BYTEA_PP(0));
+	FluctFile  *file = new_file(path);
+	struct stat *status = &file->status;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
-		elog(ERROR, "path, columns and strict_end must not be null");
-	InitMaterializedSRF(fcinfo, 0);
-	names = column_names(PG_GETARG_ARRAYTYPE_P(2), &sink.ncolumns);
-	sink.columns = palloc_array(int, sink.ncolumns);
-	sink.values = palloc_array(Datum, sink.ncolumns);
-	sink.nulls = palloc_array(bool, sink.ncolumns);
-	sink.row_context = AllocSetContextCreate(CurrentMemoryContext,
-											 "fluct csv row",
-											 ALLOCSET_DEFAULT_SIZES);
-
-	file = fluct_files_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	read_rows(file, (const char *const *) names, &sink,
-			  PG_GETARG_BOOL(3));
-	if (!fluct_files_unchanged(file, wanted))
-		put_refusal(&sink, 0, "changed_while_read",
-					"its content is not what it was when the load began",
-					true);
-	return (Datum) 0;
+	open_path(file, path, has_privs_of_role(GetUserId(),
+											ROLE_PG_READ_SERVER_FILES));
+	PG_RETURN_BOOL(file->fd >= 0 && fstat(file->fd, status) == 0 &&
+				   status->st_size == PG_GETARG_INT64(1) &&
+				   fluct_files_time(&status->st_mtim) ==
+				   PG_GETARG_TIMESTAMPTZ(2) &&
+				   (int64) status->st_ino == PG_GETARG_INT64(3));
 }

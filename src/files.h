@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "fluct.h"
 
 typedef struct FluctFile FluctFile;
@@ -19,6 +20,18 @@ typedef struct FluctFile FluctFile;
  * context.  Errors: not_found, unreadable, outside_root, not_regular_file.
  */
 extern FluctFile *fluct_files_open(const char *path);
+
+/* A path as SQL gives it, NUL-terminated. */
+extern char *fluct_files_path(bytea *path);
+
+/*
+ * What follows fluct.inbox_root's folder in a path, or NULL if it is not
+ * below.  A relative path is one from the root.
+ */
+extern const char *fluct_files_below_root(const char *path);
+
+/* A file's time, to the microsecond. */
+extern TimestampTz fluct_files_time(const struct timespec *time);
 
 /* Reads on, hashing; 0 at the end.  The first argument is the FluctFile. */
 extern size_t fluct_files_read(void *arg, char *buffer, size_t size);

@@ -11,6 +11,7 @@
 #include "guc.h"
 #include "launcher.h"
 #include "miscadmin.h"
+#include "progress.h"
 #include "shmem.h"
 
 PG_MODULE_MAGIC;
@@ -25,5 +26,6 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	fluct_shmem_init();
+	fluct_progress_init();
 	fluct_launcher_register();
 }

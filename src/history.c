@@ -25,6 +25,7 @@
 #include "guc.h"
 #include "json.h"
 #include "miscadmin.h"
+#include "progress.h"
 #include "sink.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -198,7 +199,7 @@ widen(const Lines *lines, const FluctJsonValue *value, const char *path,
 }
 
 /*
- * fluct._lines_span(path text, sha256 bytea, field text,
+ * fluct._lines_span(path bytea, sha256 bytea, field text,
  *					 OUT since timestamptz, OUT until timestamptz)
  *
  * The first and the last time in that field of the file's lines.
@@ -221,7 +222,7 @@ fluct_lines_span(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	open_lines(&lines, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	open_lines(&lines, fluct_files_path(PG_GETARG_BYTEA_PP(0)));
 	while (next_line(&lines, &line, &len))
 	{
 		FluctRefusal refusal;
@@ -287,6 +288,7 @@ store_lines(Lines *lines, FluctSink *sink, int64 *count, int64 *inserted)
 		if (refused)
 			refuse_line(lines, refused->offset, refused->refusal);
 		*count += n;
+		fluct_progress_rows(n);
 		for (int i = 0; i < n; i++)
 			*inserted += messages[i].outcome == FLUCT_STORED;
 	}
@@ -294,7 +296,7 @@ store_lines(Lines *lines, FluctSink *sink, int64 *count, int64 *inserted)
 }
 
 /*
- * fluct._load_lines(path text, sha256 bytea, target text, mapping jsonb,
+ * fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb,
  *					 OUT lines bigint, OUT inserted bigint)
  *
  * Stores the file's lines through the mapping, duplicates ignored.
@@ -319,7 +321,7 @@ fluct_load_lines(PG_FUNCTION_ARGS)
 	stream.on_conflict = "nothing";
 	stream.target = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	stream.mapping = PG_GETARG_JSONB_P(3);
-	open_lines(&lines, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	open_lines(&lines, fluct_files_path(PG_GETARG_BYTEA_PP(0)));
 	SPI_connect();
 	sink = fluct_sink_open(&stream, GetUserId(), CurrentMemoryContext);
 	store_lines(&lines, sink, &count, &inserted);

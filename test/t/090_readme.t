@@ -20,7 +20,10 @@ copy("test/data/$_->[0]", "$dir/$_->[1]") or die "$_->[0]: $!"
   [ 'Products.csv', 'products.csv' ],
   [ 'Customers.csv', 'customers.csv' ],
   [ 'orders.jsonl', 'orders.jsonl' ];
-mkdir("$dir/tmp") or die "$dir/tmp: $!";
+foreach my $folder ('tmp', 'inbox', 'inbox/customers')
+{
+	mkdir("$dir/$folder") or die "$dir/$folder: $!";
+}
 
 # The blocks of SQL and shell: section, language, text.
 my @blocks;
