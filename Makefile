@@ -7,7 +7,7 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 
 # One file a subject; the order is that of the install script.
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
-	streams.sql ask.sql dead_letters.sql files.sql ranking.sql reports.sql \
+	rollup.sql streams.sql ask.sql dead_letters.sql files.sql ranking.sql reports.sql \
 	samples.sql views.sql privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -107,6 +107,7 @@ demo-stop:
 
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/bench
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/ranking 1000000 10000000
 
 help:
 	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
@@ -116,7 +117,7 @@ help:
 #: make demo-stop   ends what the demo left running
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
-#: make bench       measures the stream beside COPY; writes nothing but what it prints
+#: make bench       measures the stream beside COPY, and the ranking beside plain SQL; writes nothing but what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
 #: make unit, fuzz       the pure C files under the sanitizers
