@@ -242,9 +242,17 @@ is(join("\n", @refused), '', 'nothing is refused that need not be');
 
 is($node->safe_psql('postgres', 'SELECT * FROM fluct.verify_rollup() LIMIT 3'), '', 'after the run the rollup is exact');
 is($node->safe_psql('postgres', 'SELECT valid FROM fluct.rollup_state'), 't', 'and in use');
+
+# the last thing may have been a TRUNCATE
+$node->safe_psql('postgres', q{
+	INSERT INTO fluct.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c ON CONFLICT DO NOTHING;
+	INSERT INTO fluct.customer_industries
+		SELECT customer_id, 'i' || i FROM fluct.customers, generate_series(1, 5) i WHERE hashtext(customer_id || i) % 3 = 0 ON CONFLICT DO NOTHING});
+$node->safe_psql('postgres', action(1, 'orders')) for 1 .. 40;
 @wrong = ();
 check(random_question()) for 1 .. 200;
 is(join("\n", @wrong), '', '200 rankings are those of plain SQL');
+is($node->safe_psql('postgres', 'SELECT count(*) > 500 FROM fluct.industry_spend'), 't', 'of something');
 note($node->safe_psql('postgres', q{SELECT count(*) || ' orders, ' || (SELECT count(*) || ' rows of the rollup in ' || count(DISTINCT slot) || ' slots' FROM fluct.industry_spend) FROM fluct.orders}));
 
 my $slots = $node->safe_psql('postgres', 'SELECT count(DISTINCT slot) <= 4 FROM fluct.industry_spend');
