@@ -7,9 +7,9 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 
 # One file a subject; the order is that of the install script.
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
-	streams.sql ask.sql positions.sql dead_letters.sql run.sql files.sql \
-	loaders.sql feed.sql ranking.sql fluctuation.sql explain.sql reports.sql \
-	inboxes.sql scans.sql samples.sql views.sql privileges.sql)
+	rollup.sql streams.sql ask.sql positions.sql dead_letters.sql run.sql \
+	files.sql loaders.sql feed.sql ranking.sql fluctuation.sql explain.sql \
+	reports.sql inboxes.sql scans.sql samples.sql views.sql privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = $(EXTENSION)--*.sql test/build
@@ -130,6 +130,7 @@ demo-stop:
 bench:
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/bench
 	@PG_CONFIG='$(PG_CONFIG)' test/bench/files
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/ranking 1000000 10000000
 
 help:
 	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
@@ -140,8 +141,8 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
-#: make bench       measures the stream, and a file of customers, beside COPY; writes nothing but
-#:                  what it prints
+#: make bench       measures the stream, a file of customers and the ranking beside COPY and plain
+#:                  SQL; writes nothing but what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
 #: make unit             the pure C files under the sanitizers

@@ -30,7 +30,11 @@ VALUES
 ('raw_messages', 'RANGE (ingested_at)',
  'Each message exactly as it came from Kafka; partitioned by day of ingested_at (UTC).'),
 ('fluctuations', NULL,
- 'What fluct.record_fluctuations() stored: one row for each report, time and industry, with the options it was computed with. The podium is rank <= 3.')
+ 'What fluct.record_fluctuations() stored: one row for each report, time and industry, with the options it was computed with. The podium is rank <= 3.'),
+('industry_spend', NULL,
+ 'The rollup: orders and their sum per industry and bucket of a minute, an hour and a day (UTC), kept by triggers on orders and customer_industries in the transaction that changes those. Add up the slots. Not to be written by hand; fluct.verify_rollup() compares, fluct.rebuild_rollup() mends.'),
+('rollup_state', NULL,
+ 'Whether the rollup can be read; its lock keeps changes of orders and of customers'' industries apart.')
 $$;
 COMMENT ON FUNCTION fluct._model_tables() IS 'the users'' tables, in the order in which they are made';
 
@@ -95,7 +99,18 @@ VALUES
 ('fluctuations', 'complete', 'boolean NOT NULL', 'whether all data up to the end of the recent window was there'),
 ('fluctuations', 'incomplete_reason', 'text', 'what was missing; NULL where complete'),
 ('fluctuations', 'source_offsets', 'jsonb', 'the streams'' positions in Kafka that the figures rest on; NULL without streams'),
-('fluctuations', 'computed_at', 'timestamptz NOT NULL DEFAULT now()', 'start of the transaction that computed it')
+('fluctuations', 'computed_at', 'timestamptz NOT NULL DEFAULT now()', 'start of the transaction that computed it'),
+
+('industry_spend', 'width', 'int NOT NULL', 'length of the bucket in seconds: 60, 3600 or 86400'),
+('industry_spend', 'bucket', 'timestamptz NOT NULL', 'beginning of the bucket; minutes, hours and days are those of UTC'),
+('industry_spend', 'industry', 'text COLLATE "C" NOT NULL', 'the industry'),
+('industry_spend', 'slot', 'smallint NOT NULL', 'tells apart what transactions write at the same time; to be summed over'),
+('industry_spend', 'orders', 'bigint NOT NULL', 'orders of the customers of that industry, less those that went again; one slot alone may be negative'),
+('industry_spend', 'amount', 'numeric NOT NULL', 'the sum of their amounts'),
+
+('rollup_state', 'valid', 'boolean NOT NULL', 'false: the ranking reads the orders themselves, until fluct.rebuild_rollup()'),
+('rollup_state', 'reason', 'text', 'why it is not valid'),
+('rollup_state', 'horizon', 'timestamptz', 'buckets before it are frozen, since their orders are gone; NULL = none are')
 $$;
 COMMENT ON FUNCTION fluct._model_columns() IS 'the columns of the users'' tables, in order';
 
@@ -115,7 +130,8 @@ VALUES
 ('customer_industries', 'customer_industries_industry_fkey', '{industry}',
  'FOREIGN KEY (industry) REFERENCES fluct.industries ON UPDATE CASCADE ON DELETE RESTRICT'),
 ('orders', 'orders_pkey', '{order_id}', 'PRIMARY KEY (order_id)'),
-('fluctuations', 'fluctuations_pkey', '{report,as_of,industry}', 'PRIMARY KEY (report, as_of, industry)')
+('fluctuations', 'fluctuations_pkey', '{report,as_of,industry}', 'PRIMARY KEY (report, as_of, industry)'),
+('industry_spend', 'industry_spend_pkey', '{width,bucket,industry,slot}', 'PRIMARY KEY (width, bucket, industry, slot)')
 $$;
 COMMENT ON FUNCTION fluct._model_keys() IS 'the primary and foreign keys of the users'' tables';
 
@@ -235,7 +251,46 @@ VALUES
  'keeps a row until the statement''s end'),
 ('customer_feed', 'customer_feed_end',
  'AFTER INSERT ON fluct.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._apply_feed()',
- 'brings customers and their industries to what the rows say')
+ 'brings customers and their industries to what the rows say'),
+('orders', 'orders_rollup_exclude',
+ 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fluct.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'keeps changes of customers'' industries out until the transaction ends'),
+('orders', 'orders_rollup_insert',
+ 'AFTER INSERT ON fluct.orders REFERENCING NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'books new orders in industry_spend'),
+('orders', 'orders_rollup_update',
+ 'AFTER UPDATE ON fluct.orders REFERENCING OLD TABLE AS old_orders NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'books changed orders in industry_spend'),
+('orders', 'orders_rollup_delete',
+ 'AFTER DELETE ON fluct.orders REFERENCING OLD TABLE AS old_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'takes deleted orders out of industry_spend'),
+('orders', 'orders_rollup_truncate',
+ 'AFTER TRUNCATE ON fluct.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'empties industry_spend'),
+('customer_industries', 'customer_industries_rollup_exclude',
+ 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fluct.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'keeps changes of orders out until the transaction ends'),
+('customer_industries', 'customer_industries_rollup_insert',
+ 'AFTER INSERT ON fluct.customer_industries REFERENCING NEW TABLE AS new_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'books the customers'' orders for their new industries'),
+('customer_industries', 'customer_industries_rollup_update',
+ 'AFTER UPDATE ON fluct.customer_industries REFERENCING OLD TABLE AS old_industries NEW TABLE AS new_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'books the customers'' orders from their old to their new industries'),
+('customer_industries', 'customer_industries_rollup_delete',
+ 'AFTER DELETE ON fluct.customer_industries REFERENCING OLD TABLE AS old_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'takes the customers'' orders out of their old industries'),
+('customer_industries', 'customer_industries_rollup_truncate',
+ 'AFTER TRUNCATE ON fluct.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'empties industry_spend'),
+('industries', 'industries_rollup_exclude',
+ 'BEFORE UPDATE OR DELETE ON fluct.industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'what goes on to customer_industries takes its locks first'),
+('customers', 'customers_rollup_exclude',
+ 'BEFORE DELETE ON fluct.customers FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'what goes on to customer_industries takes its locks first'),
+('industry_spend', 'industry_spend_rollup_guard',
+ 'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fluct.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_guard()',
+ 'marks the rollup as not valid where something else than the triggers writes it')
 $$;
 COMMENT ON FUNCTION fluct._model_triggers() IS 'the triggers on the users'' tables';
 
@@ -301,7 +356,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	EXECUTE format('COMMENT ON COLUMN fluct.%I.%I IS %L', table_name, column_name, comment);
-	IF table_name = 'raw_messages' AND column_name = 'value' THEN
+	IF table_name = 'industry_spend' AND column_name = 'amount' THEN
+		-- room for the new version of a row beside the old one
+		ALTER TABLE fluct.industry_spend SET (fillfactor = 80);
+	ELSIF table_name = 'raw_messages' AND column_name = 'value' THEN
 		ALTER TABLE fluct.raw_messages ALTER COLUMN value SET STORAGE MAIN;
 		BEGIN
 			ALTER TABLE fluct.raw_messages ALTER COLUMN value SET COMPRESSION lz4;
@@ -485,11 +543,15 @@ BEGIN
 							   WHERE p.action = 'created');
 	END IF;
 	made := made || fluct._make_views() || fluct._make_triggers();
+	PERFORM fluct._judge_rollup(made);
 
 	IF made = '{}' THEN
 		RETURN 'nothing was missing';
 	ELSIF had_tables THEN
-		RETURN 'created ' || array_to_string(made, ', ');
+		RETURN 'created ' || concat_ws(', ',
+			(SELECT string_agg(m, ', ' ORDER BY n) FROM unnest(made) WITH ORDINALITY u(m, n) WHERE m NOT LIKE 'trigger %\_rollup\_%'),
+			(SELECT CASE WHEN count(*) < 3 THEN string_agg(m, ', ') ELSE count(*) || ' triggers of the rollup' END
+			   FROM unnest(made) m WHERE m LIKE 'trigger %\_rollup\_%' HAVING count(*) > 0));
 	END IF;
 	RETURN format('created %s tables and %s partitions, with their keys, indexes, views and triggers',
 				  (SELECT count(*) FROM unnest(made) m WHERE m LIKE 'table %'),
@@ -497,7 +559,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.create_tables() IS
-'Makes the users'' tables (industries, products, customers, customer_industries, orders, order_lines, raw_messages, fluctuations), owned by the caller, who needs CREATE on schema fluct. Called again it brings missing columns, indexes, default partitions, views and triggers and changes nothing else. Returns what it made. Errors: insufficient_privilege.';
+'Makes the users'' tables (industries, products, customers, customer_industries, orders, order_lines, raw_messages, fluctuations, and the rollup in industry_spend and rollup_state), owned by the caller, who needs CREATE on schema fluct. Called again it brings missing columns, indexes, default partitions, views and triggers and changes nothing else. Returns what it made. Errors: insufficient_privilege.';
 
 -- ---------------------------------------------------------------------------
 -- Lines follow their orders

@@ -2,7 +2,7 @@
 --
 -- A ranking has three steps, each in a function of its own: the windows (where
 -- they begin and end, and what divides the sums), the spend per industry and
--- window (the one place that reads orders), and the ranking proper, which knows
+-- window (from the rollup, or from the orders), and the ranking proper, which knows
 -- the options and works on those sums alone.
 --
 -- Sums are exact numeric.  Each quotient is one division, the last step, of
@@ -198,10 +198,10 @@ COMMENT ON FUNCTION fluct._windows_of(timestamptz, interval, interval, text) IS
 -- The spend
 -- ---------------------------------------------------------------------------
 
--- The one place that reads orders.  One pass over [since, until) by the index
--- on ordered_at; EXECUTE plans with the times at hand.  Whatever else may know
--- these sums can take its place.
-CREATE FUNCTION fluct._spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
+-- From the orders themselves, where the rollup cannot be read or the windows
+-- are too many for it: one pass over [since, until) by the index on ordered_at;
+-- EXECUTE plans with the times at hand.
+CREATE FUNCTION fluct._orders_spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -217,8 +217,56 @@ BEGIN
 		USING w.since, w.until, w.width, w.origin, w.edges;
 END
 $$;
-COMMENT ON FUNCTION fluct._spend(fluct._windows) IS
-'orders and their sum per industry and window; a window is named by its start, the recent one''s is mid; windows without orders have no row';
+COMMENT ON FUNCTION fluct._orders_spend(fluct._windows) IS
+'orders and their sum per industry and window, from the orders; a window is named by its start, the recent one''s is mid; windows without orders have no row';
+
+CREATE FUNCTION fluct._baseline_windows(w fluct._windows, OUT starts timestamptz[], OUT ends timestamptz[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF w.edges IS NULL THEN
+		starts := ARRAY(SELECT generate_series(w.origin, w.mid - interval '1 microsecond', w.width));
+	ELSE
+		starts := w.edges[:cardinality(w.edges) - 1];
+	END IF;
+	ends := starts[2:] || w.mid;
+	starts[1] := w.since;
+END
+$$;
+COMMENT ON FUNCTION fluct._baseline_windows(fluct._windows) IS
+'the baseline in windows as long as the recent one, the first perhaps shorter';
+
+-- What a ranking rests on.  Each window by itself only where the ranking wants
+-- it: else the baseline is one row, which says how many of its windows have
+-- orders.
+CREATE FUNCTION fluct._spend(w fluct._windows, per_window boolean,
+							 OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric, OUT windows bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	most_windows CONSTANT int := 20000;
+	baseline record;
+BEGIN
+	IF w.denominator / w.numerator > most_windows OR fluct._rollup_obstacle() IS NOT NULL THEN
+		RETURN QUERY SELECT s.*, 1::bigint FROM fluct._orders_spend(w) s;
+		RETURN;
+	END IF;
+	baseline := fluct._baseline_windows(w);
+	IF per_window THEN
+		RETURN QUERY
+			SELECT s.industry, s.starts_at, s.orders, s.amount, 1::bigint
+			  FROM fluct._rollup_spend(baseline.starts || w.mid, baseline.ends || w.until) s;
+	ELSE
+		RETURN QUERY
+			SELECT s.industry, s.starts_at, s.orders, s.amount, a.windows
+			  FROM fluct._rollup_spend(ARRAY[w.since, w.mid], ARRAY[w.mid, w.until]) s
+			  LEFT JOIN fluct._rollup_active(baseline.starts, baseline.ends) a ON a.industry = s.industry;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._spend(fluct._windows, boolean) IS
+'orders and their sum per industry: of the recent window (starts = mid) and of the baseline''s windows, or of the baseline as a whole, with the number of windows that have orders';
 
 -- ---------------------------------------------------------------------------
 -- The ranking
@@ -296,8 +344,9 @@ COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value w
 -- n/d is recent ÷ baseline, or for average => 'active' 1 ÷ active windows, and
 -- 0/1 where there are none.  deviation = (N·Σv² − (Σv)²), N² times the population
 -- variance over all N windows, so that the square of the score is
--- x²·N² ÷ (d²·deviation).  Scores are compared to 60 decimals, finer than any
--- two different quotients of such sums lie apart.
+-- x²·N² ÷ (d²·deviation).  Scores are rounded to 60 decimals, finer than any two
+-- different quotients of such sums lie apart: unrounded, equal ones would
+-- differ where their amounts were sent with different numbers of decimals.
 CREATE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
 RETURNS fluct._fluctuation[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -313,9 +362,9 @@ BEGIN
 				   coalesce(sum(s.amount * s.amount) FILTER (WHERE s.starts < w.mid), 0) AS squares,
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts = w.mid), 0) AS recent_orders,
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts < w.mid), 0) AS baseline_orders,
-				   count(*) FILTER (WHERE s.starts < w.mid) AS active_days
+				   coalesce(sum(s.windows) FILTER (WHERE s.starts < w.mid), 0) AS active_days
 			  FROM fluct.industries i
-			  LEFT JOIN fluct._spend(w) s ON s.industry = i.industry
+			  LEFT JOIN fluct._spend(w, measure = 'zscore' OR average = 'active') s ON s.industry = i.industry
 			 GROUP BY i.industry
 		), quotients AS (
 			SELECT s.*, q.n, q.d, s.r * q.d - s.b * q.n AS x,
@@ -328,12 +377,12 @@ BEGIN
 							ELSE greatest(s.active_days, 1) END::numeric AS d) q
 		), scored AS (
 			SELECT q.*,
-				   CASE measure
+				   round(CASE measure
 				   WHEN 'absolute' THEN abs(q.x) * round(1.0, 60) / q.d
 				   WHEN 'relative' THEN abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
 				   ELSE q.x * q.x * q.windows * q.windows * round(1.0, 60)
 						/ nullif(q.d * q.d * (q.windows * q.squares - q.b * q.b), 0)
-				   END AS score,
+				   END, 60) AS score,
 				   (direction = 'both' OR direction = 'up' AND q.x > 0 OR direction = 'down' AND q.x < 0)
 				   AND (min_baseline IS NULL OR q.b * q.n >= min_baseline * q.d) AS ranked
 			  FROM quotients q

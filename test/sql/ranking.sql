@@ -106,6 +106,15 @@ SELECT recent_orders, baseline_orders, round(baseline_avg, 6) AS average, active
 SELECT until, agg_date FROM fluct._windows_of('2018-02-17 23:30-02', '1 day', '1 day', 'America/Sao_Paulo');
 SELECT until, agg_date, until - mid FROM fluct._windows_of('2018-11-05 00:00-02', '1 day', '1 day', 'America/Sao_Paulo');
 
+-- Equal scores share a rank, whatever the decimals of their amounts.
+BEGIN;
+TRUNCATE fluct.orders, fluct.customers CASCADE;
+INSERT INTO fluct.customers SELECT industry FROM fluct.industries ORDER BY 1 LIMIT 2;
+INSERT INTO fluct.customer_industries SELECT customer_id, customer_id FROM fluct.customers;
+INSERT INTO fluct.orders SELECT customer_id, customer_id, CASE row_number() OVER () WHEN 1 THEN 79.52 ELSE 84.4 END, '2026-03-28 12:00Z' FROM fluct.customers;
+SELECT rank, count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', '1 hour', '24 hours', NULL, 'zscore') GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
 -- For people.
 SELECT * FROM fluct.podium('2026-03-29', baseline => '3 days');
 SELECT * FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => 'UTC', top_n => 1);

@@ -1,0 +1,328 @@
+-- rollup.sql: spend per industry and bucket, kept, compared, mended and read.
+--
+-- fluct.industry_spend is kept by triggers; how it stays exact is told in
+-- src/rollup.c (who excludes whom) and src/booking.c (slots).
+
+-- ---------------------------------------------------------------------------
+-- The triggers
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fluct._rollup_exclude() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_rollup_exclude';
+COMMENT ON FUNCTION fluct._rollup_exclude() IS 'trigger on orders and customer_industries, and on what cascades to it: keeps the other side from being changed until the transaction ends';
+
+CREATE FUNCTION fluct._rollup_orders() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_rollup_orders';
+COMMENT ON FUNCTION fluct._rollup_orders() IS 'trigger on orders: books what came and went in industry_spend';
+
+CREATE FUNCTION fluct._rollup_industries() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_rollup_industries';
+COMMENT ON FUNCTION fluct._rollup_industries() IS 'trigger on customer_industries: books the orders of customers whose industries changed';
+
+CREATE FUNCTION fluct._rollup_guard() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'fluct_rollup_guard';
+COMMENT ON FUNCTION fluct._rollup_guard() IS 'trigger on industry_spend: marks the rollup as not valid where something else than the triggers writes it';
+
+CREATE FUNCTION fluct._bucket(at timestamptz, width int) RETURNS timestamptz
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fluct_rollup_bucket';
+COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the bucket of that many seconds, in UTC, that contains the time';
+
+-- ---------------------------------------------------------------------------
+-- Whether it can be read
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fluct._rollup_obstacle()
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	bad record;
+BEGIN
+	-- locked in the order in which a TRUNCATE would take them
+	PERFORM 1 FROM fluct.orders LIMIT 0;
+	PERFORM 1 FROM fluct.customer_industries LIMIT 0;
+	SELECT m.trigger_name || ' on fluct.' || m.table_name AS trigger, g.tgname IS NULL AS absent INTO bad
+	  FROM fluct._model_triggers() m
+	  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('fluct.' || m.table_name) AND g.tgname = m.trigger_name
+	 WHERE m.trigger_name LIKE '%\_rollup\_%' AND (g.tgname IS NULL OR g.tgenabled NOT IN ('O', 'A'))
+	 ORDER BY m.table_name, m.trigger_name LIMIT 1;
+	IF FOUND THEN
+		RETURN format('trigger %s is %s', bad.trigger, CASE WHEN bad.absent THEN 'absent' ELSE 'disabled' END);
+	END IF;
+	-- a restore may have added a row
+	RETURN (SELECT CASE WHEN count(*) = 0 THEN 'fluct.rollup_state is empty'
+						WHEN NOT bool_and(s.valid) THEN coalesce(max(s.reason), 'it is marked as not valid') END
+			  FROM fluct.rollup_state s);
+END
+$$;
+COMMENT ON FUNCTION fluct._rollup_obstacle() IS 'why the rollup cannot be read; NULL = it can';
+
+-- A rollup that was not kept all the time is not read until it is made anew.
+CREATE FUNCTION fluct._judge_rollup(made text[])
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	new_parts text[] := ARRAY(SELECT m FROM unnest(made) m
+							   WHERE m LIKE 'trigger %\_rollup\_%' OR m IN ('table industry_spend', 'table rollup_state'));
+BEGIN
+	IF new_parts = '{}' AND EXISTS (SELECT 1 FROM fluct.rollup_state) THEN
+		RETURN;
+	ELSIF EXISTS (SELECT 1 FROM fluct.orders) OR EXISTS (SELECT 1 FROM fluct.industry_spend) THEN
+		DELETE FROM fluct.rollup_state;
+		INSERT INTO fluct.rollup_state (valid, reason)
+		VALUES (false, 'orders were there before ' || coalesce(new_parts[1], 'its state'));
+		RAISE WARNING 'the rollup is not valid'
+			USING ERRCODE = '01000',
+			      DETAIL = 'Orders were there before what keeps it. The ranking reads them one by one.',
+			      HINT = 'SELECT fluct.rebuild_rollup()';
+	ELSE
+		DELETE FROM fluct.rollup_state;
+		INSERT INTO fluct.rollup_state (valid) VALUES (true);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._judge_rollup(text[]) IS
+'create_tables(), after making these things: marks the rollup as valid where there were no orders before them';
+
+-- ---------------------------------------------------------------------------
+-- Compared and mended
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION fluct._expected_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+		WITH minutes AS (
+			SELECT ci.industry, fluct._bucket(o.ordered_at, 60) AS minute, count(*) AS orders, sum(o.amount) AS amount
+			  FROM fluct.orders o
+			  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id
+			 WHERE isfinite(o.ordered_at) AND o.ordered_at >= coalesce(since, '-infinity')
+			 GROUP BY 1, 2)
+		SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, sum(m.orders)::bigint, sum(m.amount)
+		  FROM minutes m, (VALUES (60), (3600), (86400)) w(width)
+		 GROUP BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION fluct._expected_spend(timestamptz) IS
+'the rows of industry_spend since that time (NULL = all), without slots, computed from the orders';
+
+CREATE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
+									OUT stored_amount numeric, OUT expected_amount numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	obstacle text;
+	since timestamptz;
+BEGIN
+	PERFORM fluct._require_tables();
+	obstacle := fluct._rollup_obstacle();
+	IF obstacle IS NOT NULL THEN
+		RAISE WARNING 'the rollup is not in use: %', obstacle
+			USING ERRCODE = '01000',
+			      DETAIL = 'The ranking reads the orders one by one.',
+			      HINT = CASE WHEN obstacle LIKE 'trigger % disabled' THEN 'Enable the trigger, then SELECT fluct.rebuild_rollup()'
+							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(), then SELECT fluct.rebuild_rollup()'
+							  ELSE 'SELECT fluct.rebuild_rollup()' END;
+	END IF;
+	SELECT max(s.horizon) INTO since FROM fluct.rollup_state s;
+	RETURN QUERY
+		SELECT coalesce(e.industry, s.industry), coalesce(e.width, s.width), coalesce(e.bucket, s.bucket),
+			   coalesce(s.orders, 0), coalesce(e.orders, 0), coalesce(s.amount, 0), coalesce(e.amount, 0)
+		  FROM fluct._expected_spend(since) e
+		  FULL JOIN (SELECT x.width, x.bucket, x.industry, sum(x.orders)::bigint AS orders, sum(x.amount) AS amount
+					   FROM fluct.industry_spend x
+					  WHERE x.bucket >= coalesce(since, '-infinity')
+					  GROUP BY 1, 2, 3) s
+			ON s.width = e.width AND s.bucket = e.bucket AND s.industry = e.industry
+		 WHERE coalesce(s.orders, 0) <> coalesce(e.orders, 0) OR coalesce(s.amount, 0) <> coalesce(e.amount, 0)
+		 ORDER BY 2, 3, 1;
+END
+$$;
+COMMENT ON FUNCTION fluct.verify_rollup() IS
+'Compares the rollup with the orders, all of them: a row for each industry and bucket (width in seconds) that differs; none = exact. Reads one snapshot and blocks nobody. A WARNING where the rollup is not in use, with the reason. Errors: undefined_table before create_tables().';
+
+-- DELETE rather than TRUNCATE: who reads with an older snapshot still sees it.
+CREATE FUNCTION fluct.rebuild_rollup()
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	since timestamptz;
+	n bigint;
+BEGIN
+	PERFORM fluct._require_tables();
+	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+		RAISE EXCEPTION 'rebuild_rollup() needs READ COMMITTED'
+			USING ERRCODE = 'invalid_transaction_state',
+			      DETAIL = format('This transaction is %s, so it may not see all orders.', upper(current_setting('transaction_isolation'))),
+			      HINT = 'Call it outside of a transaction.';
+	END IF;
+	LOCK TABLE ONLY fluct.customer_industries IN ACCESS SHARE MODE;
+	LOCK TABLE ONLY fluct.orders IN ACCESS SHARE MODE;
+	LOCK TABLE ONLY fluct.rollup_state IN SHARE ROW EXCLUSIVE MODE;
+	SELECT max(s.horizon) INTO since FROM fluct.rollup_state s;
+	DELETE FROM fluct.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
+	INSERT INTO fluct.industry_spend (width, bucket, industry, slot, orders, amount)
+	SELECT e.width, e.bucket, e.industry, 0, e.orders, e.amount
+	  FROM fluct._expected_spend(since) e
+	 ORDER BY 1, 2, 3;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	DELETE FROM fluct.rollup_state;
+	INSERT INTO fluct.rollup_state (valid, horizon) VALUES (true, since);
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION fluct.rebuild_rollup() IS
+'Makes the rollup anew from the orders, in one slot, and returns its rows; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
+REVOKE ALL ON FUNCTION fluct.rebuild_rollup() FROM PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Read
+-- ---------------------------------------------------------------------------
+-- A window is taken apart into whole days, hours and minutes, as wide as they
+-- fit, and the orders themselves at its ends, less than a minute each.  The
+-- plans are known beforehand, ranges of one index, and statistics must not
+-- bend them: so they are planned once, no table is read from end to end, and
+-- LATERAL keeps every join a loop.
+
+CREATE FUNCTION fluct._pieces(since timestamptz, until timestamptz, OUT width int, OUT first timestamptz, OUT past timestamptz)
+RETURNS SETOF record
+LANGUAGE plpgsql IMMUTABLE ROWS 8 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	widths CONSTANT int[] := '{0,60,3600,86400}';
+	a timestamptz := since;
+	b timestamptz := until;
+	inner_a timestamptz;
+	inner_b timestamptz;
+BEGIN
+	FOR i IN 1 .. 4 LOOP
+		width := widths[i];
+		IF i < 4 THEN
+			inner_a := fluct._bucket(a + widths[i + 1] * interval '1 second' - interval '1 microsecond', widths[i + 1]);
+			inner_b := fluct._bucket(b, widths[i + 1]);
+		END IF;
+		IF i = 4 OR inner_a >= inner_b THEN
+			first := a;
+			past := b;
+			IF first < past THEN
+				RETURN NEXT;
+			END IF;
+			RETURN;
+		END IF;
+		IF a < inner_a THEN
+			first := a;
+			past := inner_a;
+			RETURN NEXT;
+		END IF;
+		IF inner_b < b THEN
+			first := inner_b;
+			past := b;
+			RETURN NEXT;
+		END IF;
+		a := inner_a;
+		b := inner_b;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._pieces(timestamptz, timestamptz) IS
+'[since, until) as ranges [first, past) of whole buckets of a width, and of the orders themselves (width 0)';
+
+CREATE FUNCTION fluct._rollup_spend(starts timestamptz[], ends timestamptz[],
+									OUT starts_at timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY
+		SELECT w.a, x.industry::text, sum(x.orders)::bigint, sum(x.amount)
+		  FROM unnest(starts, ends) w(a, b)
+		 CROSS JOIN LATERAL fluct._pieces(w.a, w.b) p
+		 CROSS JOIN LATERAL (
+			SELECT s.industry, sum(s.orders) AS orders, sum(s.amount) AS amount
+			  FROM fluct.industry_spend s
+			 WHERE s.width = p.width AND s.bucket >= p.first AND s.bucket < p.past
+			 GROUP BY 1
+			 UNION ALL
+			SELECT ci.industry, count(*), sum(o.amount)
+			  FROM fluct.orders o
+			 CROSS JOIN LATERAL (SELECT c.industry FROM fluct.customer_industries c
+								  WHERE c.customer_id = o.customer_id OFFSET 0) ci
+			 WHERE p.width = 0 AND o.ordered_at >= p.first AND o.ordered_at < p.past
+			 GROUP BY 1) x
+		 GROUP BY 1, 2
+		HAVING sum(x.orders) <> 0;
+END
+$$;
+COMMENT ON FUNCTION fluct._rollup_spend(timestamptz[], timestamptz[]) IS
+'orders and their sum per window [start, end) and industry, from the rollup; what comes to no order has no row';
+
+-- Which windows have orders of an industry, without adding them all up.  Most
+-- show it by their first whole hour, and a silent industry by its days.  Where
+-- both leave it open the window's hours are read, and where these do, too (all
+-- orders lie in the hours that the window cuts), all of it.
+CREATE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY
+		WITH w AS MATERIALIZED (
+			SELECT u.n, u.a, u.b, fluct._bucket(u.a + interval '3599.999999 seconds', 3600) AS first_hour, fluct._bucket(u.b, 3600) AS past_hour
+			  FROM unnest(starts, ends) WITH ORDINALITY u(a, b, n)
+		), by_first_hour AS MATERIALIZED (
+			SELECT w.n, x.industry
+			  FROM w CROSS JOIN LATERAL (
+				SELECT s.industry FROM fluct.industry_spend s
+				 WHERE s.width = 3600 AND s.bucket = w.first_hour AND w.first_hour < w.past_hour
+				 GROUP BY 1 HAVING sum(s.orders) > 0) x
+		), after_first_hour AS MATERIALIZED (
+			SELECT w.n, i.industry FROM w CROSS JOIN fluct.industries i
+			EXCEPT SELECT f.n, f.industry FROM by_first_hour f
+		), after_days AS MATERIALIZED (
+			SELECT o.n, o.industry
+			  FROM (SELECT DISTINCT a.n FROM after_first_hour a) d
+			  JOIN w ON w.n = d.n
+			 CROSS JOIN LATERAL (
+				SELECT s.industry FROM fluct.industry_spend s
+				 WHERE s.width = 86400 AND s.bucket >= fluct._bucket(w.a, 86400) AND s.bucket < w.b
+				 GROUP BY 1 HAVING sum(s.orders) > 0) x
+			  JOIN after_first_hour o ON o.n = d.n AND o.industry = x.industry
+		), by_hours AS MATERIALIZED (
+			SELECT o.n, o.industry, w.a, w.b, x.whole > 0 AS active
+			  FROM (SELECT DISTINCT a.n FROM after_days a) d
+			  JOIN w ON w.n = d.n
+			 CROSS JOIN LATERAL (
+				SELECT s.industry, coalesce(sum(s.orders) FILTER (WHERE s.bucket >= w.first_hour AND s.bucket < w.past_hour), 0) AS whole
+				  FROM fluct.industry_spend s
+				 WHERE s.width = 3600 AND s.bucket >= fluct._bucket(w.a, 3600) AND s.bucket < w.b
+				 GROUP BY 1 HAVING sum(s.orders) > 0) x
+			  JOIN after_days o ON o.n = d.n AND o.industry = x.industry
+		), cut AS MATERIALIZED (
+			SELECT array_agg(h.a) AS a, array_agg(h.b) AS b
+			  FROM (SELECT DISTINCT x.a, x.b FROM by_hours x WHERE NOT x.active) h
+		), active AS (
+			SELECT f.industry FROM by_first_hour f
+			UNION ALL
+			SELECT h.industry FROM by_hours h WHERE h.active
+			UNION ALL
+			SELECT s.industry
+			  FROM cut CROSS JOIN LATERAL fluct._rollup_spend(cut.a, cut.b) s
+			  JOIN by_hours h ON h.a = s.starts_at AND h.industry = s.industry AND NOT h.active
+		)
+		SELECT x.industry::text, count(*) FROM active x GROUP BY 1;
+END
+$$;
+COMMENT ON FUNCTION fluct._rollup_active(timestamptz[], timestamptz[]) IS
+'for each industry, how many of the windows [start, end) have orders of it, from the rollup';
