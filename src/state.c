@@ -16,7 +16,7 @@
  *
  * A worker that runs for a session (run_stream) says all that to the session,
  * too.  There may be no shared memory that tells it of changes, so it looks
- * at the stream's row itself; and where others leave to their successors, it
+ * at the stream's row each time; and where others leave to their successors, it
  * tells the session, which starts one.
  *
  *-------------------------------------------------------------------------
@@ -37,7 +37,6 @@
 #include "worker.h"
 
 #define LONGEST_RETRY		60000	/* ms between tries of a batch */
-#define WATCH_INTERVAL		1000	/* ms between looks at the stream's row */
 
 FluctSlot  *fluct_slot = NULL;
 FluctStream *fluct_stream = NULL;
@@ -228,16 +227,10 @@ fluct_state_make_way(void)
 static bool
 may_have_changed(void)
 {
-	static TimestampTz last_look = 0;
 	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
 
 	if (fluct_watch)
-	{
-		if (fluct_worker_ms_since(last_look) < WATCH_INTERVAL)
-			return false;
-		last_look = GetCurrentTimestamp();
-		return true;
-	}
+		return true;			/* nobody tells it */
 	if (changes == changes_seen)
 		return false;
 	changes_seen = changes;
