@@ -16,8 +16,8 @@
  *
  * A topic that was deleted and made again while a worker reads it would go on
  * with other messages.  So when a connection was lost, or a broker did not
- * know a partition, the worker leaves before it commits what it has gathered
- * since; the next one waits for the brokers, and compares.
+ * know a partition, what was gathered since is dropped, and a new client begins
+ * as at a start: it waits for the brokers, and compares.
  *
  * For a session (run_stream) the same worker does the same work, until it has
  * committed what Kafka held at its start, or so many batches.  It has a slot
@@ -59,6 +59,9 @@
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
 #define LOOK_INTERVAL		2000	/* ms between looks at the log */
 #define REFUSED_INTERVAL	5000	/* ms between clients that are refused */
+#define DOUBT_INTERVAL		1000	/* ms between clients that are in doubt,
+									 * at first; the tenth waits ten times as
+									 * long */
 
 /* ms: for a session that was cancelled to let go of the stream */
 #define TURN_TIMEOUT		3000
@@ -84,7 +87,7 @@ typedef struct Worker
 	TimestampTz last_word;		/* of the brokers */
 	TimestampTz last_probe;		/* when they were asked */
 	TimestampTz client_since;
-	bool		replaced;		/* the client, and nothing came of it yet */
+	int			replaced;		/* clients of which nothing has come yet */
 } Worker;
 
 static Worker self;
@@ -241,8 +244,20 @@ static void
 replace_client(void)
 {
 	fluct_kafka_close();
-	self.replaced = true;
+	self.replaced++;
 	open_client();
+}
+
+/* What has come since the doubt may be of another topic of that name. */
+static void
+drop_doubtful(void)
+{
+	self.count = 0;
+	self.bytes = 0;
+	MemoryContextReset(self.batch);
+	if (fluct_worker_ms_since(self.client_since) >=
+		DOUBT_INTERVAL * Min(self.replaced, 10))
+		replace_client();
 }
 
 /*
@@ -266,6 +281,11 @@ probe(void)
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 	int			partitions;
 
+	if (self.replaced > 0 && trouble->reason[0] == '\0' && fluct_kafka_heard())
+	{
+		self.replaced = 0;
+		fluct_pulse_say();
+	}
 	if (trouble->reason[0] == '\0' &&
 		fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL &&
 		fluct_worker_ms_since(self.last_probe) < DISCOVERY_INTERVAL)
@@ -301,10 +321,8 @@ probe(void)
 	}
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
-	if (self.replaced && !fluct_kafka_heard())
-		return;					/* whether that helped is not known yet */
-	self.replaced = false;
-	fluct_pulse_say();
+	if (self.replaced == 0)
+		fluct_pulse_say();		/* else whether that helped is not known yet */
 }
 
 /* Milliseconds until there is something to do without anything arriving. */
@@ -351,10 +369,10 @@ consume(void)
 		fluct_kafka_drain_socket();
 		drained = gather();
 		if (fluct_kafka_in_doubt())
-			fluct_state_make_way(); /* the next worker compares the topic */
-		if (batch_is_full() ||
-			(self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
-			(self.count == 0 && drained && fluct_position_behind_markers()))
+			drop_doubtful();
+		else if (batch_is_full() ||
+				 (self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
+				 (self.count == 0 && drained && fluct_position_behind_markers()))
 			commit_batch();
 		fluct_position_observe();
 		fluct_position_serve_waiters();
