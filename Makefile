@@ -9,7 +9,8 @@ OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
 SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
 	rollup.sql streams.sql ask.sql positions.sql dead_letters.sql run.sql \
 	files.sql loaders.sql feed.sql ranking.sql fluctuation.sql explain.sql \
-	reports.sql inboxes.sql scans.sql samples.sql views.sql privileges.sql)
+	reports.sql inboxes.sql scans.sql retention.sql samples.sql views.sql \
+	privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = $(EXTENSION)--*.sql test/build

@@ -14,6 +14,19 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.check_stream(text) IS
 'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Errors: undefined_object, insufficient_privilege, configuration_limit_exceeded without a free background worker.';
 
+-- What is kept without end should be known before it fills the disk.
+CREATE FUNCTION fluct._raw_growth() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('the raw copy of all streams grows by about %s a day',
+				  pg_size_pretty(avg(pg_total_relation_size(p.partition))::bigint))
+	FROM fluct._partitions(to_regclass('fluct.raw_messages')) p
+	WHERE p.until BETWEEN now() - interval '7 days' AND now()
+	HAVING avg(pg_total_relation_size(p.partition)) > 1048576
+$$;
+COMMENT ON FUNCTION fluct._raw_growth() IS
+'How much raw_messages keeps a day, by its partitions of the last whole days; NULL for less than 1 MB.';
+
 CREATE FUNCTION fluct._check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -55,6 +68,10 @@ BEGIN
 		status := answer.fields[2];
 		detail := answer.fields[3];
 		hint := answer.fields[4];
+		IF item = 'retention' AND s.keep_raw AND fluct._raw_growth() IS NOT NULL THEN
+			detail := concat_ws('; ', detail, fluct._raw_growth());
+			hint := coalesce(hint, 'CALL fluct.apply_retention(raw => ''30 days''); drops what is older.');
+		END IF;
 		RETURN NEXT;
 	END LOOP;
 END

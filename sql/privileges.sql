@@ -78,7 +78,7 @@ BEGIN
 		WHERE p.pronamespace = 'fluct'::regnamespace
 			AND (p.proname !~ '^_' OR p.proname IN (
 				'_begin_run', '_reprocess_chunk', '_known_report', '_save_report', '_cron_settings',
-				'_read_csv', '_lines_span', '_load_lines',
+				'_read_csv', '_lines_span', '_load_lines', '_trim_bookkeeping',
 				'_inbox_work', '_scan_file', '_finish_file', '_end_scan', '_set_schedule'))
 			AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
 			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));

@@ -12,30 +12,6 @@
 -- dividend, so the dividend is scaled first, and the quotient rounded to 20.
 
 -- ---------------------------------------------------------------------------
--- How far the data reaches
--- ---------------------------------------------------------------------------
-
--- fluct._data_until() and fluct._source_offsets() are in views.sql.
-
-CREATE FUNCTION fluct._incomplete_reason(until timestamptz)
-RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
-AS $$
-DECLARE
-	data_until timestamptz := fluct._data_until();
-BEGIN
-	IF data_until < until THEN
-		RETURN format('data is whole up to %s', data_until);
-	ELSIF until > clock_timestamp() THEN
-		RETURN format('the recent window ends at %s', until);
-	END IF;
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION fluct._incomplete_reason(timestamptz) IS
-'why data before this time may be missing: the streams have not stored it, or it lies ahead; NULL where all is there';
-
--- ---------------------------------------------------------------------------
 -- The windows
 -- ---------------------------------------------------------------------------
 
@@ -193,6 +169,44 @@ END
 $$;
 COMMENT ON FUNCTION fluct._windows_of(timestamptz, interval, interval, text) IS
 'the windows of a ranking: rolling, or of whole calendar days where a zone is given';
+
+-- ---------------------------------------------------------------------------
+-- How far the data reaches
+-- ---------------------------------------------------------------------------
+
+-- fluct._data_until() and fluct._source_offsets() are in views.sql.
+
+CREATE FUNCTION fluct._horizon()
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT max(s.horizon) FROM fluct.rollup_state s);
+END
+$$;
+COMMENT ON FUNCTION fluct._horizon() IS
+'orders before this time were deleted by apply_retention(); NULL = none were';
+
+CREATE FUNCTION fluct._incomplete_reason(w fluct._windows)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+AS $$
+DECLARE
+	data_until timestamptz := fluct._data_until();
+	horizon timestamptz := fluct._horizon();
+BEGIN
+	IF data_until < w.until THEN
+		RETURN format('data is whole up to %s', data_until);
+	ELSIF w.since < horizon THEN
+		RETURN format('orders before %s were deleted', horizon);
+	ELSIF w.until > clock_timestamp() THEN
+		RETURN format('the recent window ends at %s', w.until);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._incomplete_reason(fluct._windows) IS
+'why data of these windows may be missing: the streams have not stored it, apply_retention() has deleted it, or it lies ahead; NULL where all is there';
 
 -- ---------------------------------------------------------------------------
 -- The spend
@@ -413,11 +427,16 @@ BEGIN
 			USING ERRCODE = '01000',
 			      DETAIL = format('The recent window ends at %s.', w.until),
 			      HINT = 'SELECT * FROM fluct.freshness';
+	ELSIF w.since < fluct._horizon() THEN
+		RAISE WARNING 'the windows reach back to orders that were deleted: they are whole from % on', fluct._horizon()
+			USING ERRCODE = '01000',
+			      DETAIL = format('The baseline begins at %s.', w.since),
+			      HINT = 'CALL fluct.apply_retention(...) with a longer time for orders keeps them.';
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._tell_incomplete(fluct._windows) IS
-'one WARNING where the windows reach past what the streams have stored';
+'one WARNING where the windows reach past what the streams have stored, or back to what apply_retention() has deleted';
 
 CREATE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
 RETURNS void
@@ -541,7 +560,7 @@ BEGIN
 	w := fluct._windows_of(as_of, recent, baseline, zone);
 	ranking := fluct._rank(w, measure, direction, average, NULL);
 	PERFORM fluct._tell(w, ranking);
-	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w.until) IS NULL);
+	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w) IS NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS

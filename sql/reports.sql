@@ -167,7 +167,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	ranking fluct._fluctuation[];
-	reason text := fluct._incomplete_reason(w.until);
+	reason text := fluct._incomplete_reason(w);
 BEGIN
 	PERFORM pg_advisory_xact_lock(fluct._report_lock(r.report));
 	ranking := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
@@ -213,7 +213,7 @@ BEGIN
 	w := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
 	ranking := fluct._record(r, as_of, w);
 	PERFORM fluct._tell(w, ranking);
-	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w.until) IS NULL);
+	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w) IS NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS

@@ -19,6 +19,11 @@
  * are written in chunks; each is summed here and written in the order of the
  * key, for the sake of the index.
  *
+ * The horizon.  What lies before it stays as it was when it was moved there
+ * (fluct.apply_retention), whatever becomes of those orders and of their
+ * customers' industries.  It is moved under a lock that excludes all who book,
+ * so it stands still while they do.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -68,6 +73,7 @@ struct FluctBooking
 	MemoryContext chunk;		/* reset by each flush */
 	Oid			rollup;
 	int			slot;
+	TimestampTz horizon;		/* orders before it are not booked any more */
 	int			norders;
 	Order	   *orders;
 	int			nlinks;
@@ -124,7 +130,7 @@ static const char *const rebook_sql =
 " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
 " pg_catalog.unnest($3)) AS l(customer_id, industry, sign)"
 " JOIN fluct.orders o ON o.customer_id = l.customer_id"
-" WHERE isfinite(o.ordered_at)"
+" WHERE isfinite(o.ordered_at) AND o.ordered_at >= $5"
 " GROUP BY 1, 2) m"
 " CROSS JOIN (VALUES (60), (3600), (86400)) w(width)"
 " GROUP BY 1, 2, 3"
@@ -176,12 +182,31 @@ fluct_booking_run(void **plan, const char *sql)
 	run(*plan, NULL);
 }
 
+static TimestampTz
+read_horizon(void)
+{
+	static void *plan = NULL;
+	bool		isnull;
+
+	fluct_booking_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
+					  " FROM fluct.rollup_state");
+	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+											 SPI_tuptable->tupdesc, 1,
+											 &isnull));
+}
+
 void
 fluct_booking_clear(void)
 {
-	static void *plan = NULL;
+	static void *all = NULL;
+	static void *unfrozen = NULL;
 
-	fluct_booking_run(&plan, "TRUNCATE fluct.industry_spend");
+	if (TIMESTAMP_IS_NOBEGIN(read_horizon()))
+		fluct_booking_run(&all, "TRUNCATE fluct.industry_spend");
+	else
+		fluct_booking_run(&unfrozen, "DELETE FROM fluct.industry_spend"
+						  " WHERE bucket >= (SELECT max(horizon)"
+						  "  FROM fluct.rollup_state)");
 }
 
 static Datum
@@ -245,6 +270,7 @@ fluct_booking_begin(Oid rollup)
 
 	booking->rollup = rollup;
 	booking->slot = claim_slot(rollup);
+	booking->horizon = read_horizon();
 	booking->chunk = AllocSetContextCreate(CurrentMemoryContext,
 										   "fluct booking",
 										   ALLOCSET_DEFAULT_SIZES);
@@ -480,10 +506,11 @@ flush_links(FluctBooking *booking)
 {
 	static SPIPlanPtr few = NULL;
 	static SPIPlanPtr many = NULL;
-	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT2OID};
+	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT2OID,
+	TIMESTAMPTZOID};
 	int			n = net_links(booking->links, booking->nlinks);
 	Datum	   *values = palloc(sizeof(Datum) * 3 * (n + 1));
-	Datum		args[4];
+	Datum		args[5];
 
 	if (n == 0)
 		return;
@@ -497,10 +524,11 @@ flush_links(FluctBooking *booking)
 	args[1] = make_array(values + n, n, TEXTOID);
 	args[2] = make_array(values + 2 * n, n, INT4OID);
 	args[3] = Int16GetDatum(booking->slot);
+	args[4] = TimestampTzGetDatum(booking->horizon);
 	if (few == NULL)
-		few = keep_plan(rebook_sql, 4, types, 0);
+		few = keep_plan(rebook_sql, 5, types, 0);
 	if (many == NULL)
-		many = keep_plan(rebook_sql, 4, types, CURSOR_OPT_CUSTOM_PLAN);
+		many = keep_plan(rebook_sql, 5, types, CURSOR_OPT_CUSTOM_PLAN);
 	run(n <= FEW_INDUSTRIES ? few : many, args);
 }
 
@@ -527,9 +555,12 @@ void
 fluct_booking_order(FluctBooking *booking, Datum customer, Datum at,
 					Datum amount, int sign)
 {
-	MemoryContext old = MemoryContextSwitchTo(booking->chunk);
+	MemoryContext old;
 	Order	   *order;
 
+	if (DatumGetTimestampTz(at) < booking->horizon)
+		return;
+	old = MemoryContextSwitchTo(booking->chunk);
 	if (booking->orders == NULL)
 		booking->orders = palloc(sizeof(Order) * CHUNK);
 	order = &booking->orders[booking->norders++];

@@ -20,7 +20,8 @@ extern FluctBooking *fluct_booking_begin(Oid rollup);
 /*
  * An order that came (sign 1) or went (-1), for each present industry of its
  * customer.  customer is text, at timestamptz, amount numeric; they are
- * copied.  Orders and industries don't mix within one booking.
+ * copied.  Orders and industries don't mix within one booking, and nothing is
+ * booked of orders before the horizon.
  */
 extern void fluct_booking_order(FluctBooking *booking, Datum customer,
 								Datum at, Datum amount, int sign);
@@ -32,7 +33,7 @@ extern void fluct_booking_industry(FluctBooking *booking, Datum customer,
 /* Writes what is not written yet. */
 extern void fluct_booking_end(FluctBooking *booking);
 
-/* Empties the rollup. */
+/* Empties the rollup, but for what lies before the horizon. */
 extern void fluct_booking_clear(void);
 
 /* Whether the statement that is running is one of the booking's own. */

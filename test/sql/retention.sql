@@ -1,0 +1,93 @@
+-- What is old goes; the rollup before the horizon stays.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS fluct CASCADE;
+DROP SCHEMA IF EXISTS fluct CASCADE;
+CREATE EXTENSION fluct;
+SET client_min_messages = notice;
+SET timezone = 'Asia/Tokyo';
+SET datestyle = 'ISO';
+
+CALL fluct.apply_retention('90 days');
+\o /dev/null
+SELECT fluct.create_tables();
+\o
+-- nothing is deleted that was not asked for
+CALL fluct.apply_retention();
+CALL fluct.apply_retention(raw => '1 hour');
+CALL fluct.apply_retention(orders => '-1 day');
+
+INSERT INTO fluct.industries VALUES ('Food'), ('Pharma');
+INSERT INTO fluct.customers VALUES ('f', 'F'), ('p', 'P'), ('b', 'Both');
+INSERT INTO fluct.customer_industries VALUES ('f', 'Food'), ('p', 'Pharma'), ('b', 'Food'), ('b', 'Pharma');
+-- an order an hour of the last 100 days, with two lines each, and one raw message a day
+INSERT INTO fluct.orders SELECT 'o' || n, (ARRAY['f', 'p', 'b'])[1 + n % 3], 1 + n % 10, now() - n * interval '1 hour' FROM generate_series(1, 2400) n;
+SELECT FROM fluct.ensure_partitions(now() - interval '100 days', now()) \g /dev/null
+INSERT INTO fluct.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
+SELECT order_id, k, 'x', 1, 1, ordered_at FROM fluct.orders, generate_series(1, 2) k;
+INSERT INTO fluct.raw_messages (stream, topic, partition, "offset", value, ingested_at)
+SELECT 's', 't', 0, n, 'v', now() - n * interval '1 day' FROM generate_series(0, 99) n;
+SELECT count(*) > 90 AS in_default FROM ONLY fluct.raw_messages_default;
+
+SELECT date_trunc('day', now(), 'UTC') - interval '40 days' AS old \gset
+CREATE TEMP TABLE before AS SELECT * FROM fluct.top_fluctuations(:'old', baseline => '20 days', top_n => NULL);
+CREATE TEMP TABLE recent AS SELECT * FROM fluct.top_fluctuations(now(), baseline => '20 days', top_n => NULL);
+
+-- raw: by days, and what lies in the default partition
+CALL fluct.apply_retention(raw => '30 days');
+SELECT count(*) BETWEEN 30 AND 31 AS raw, min(ingested_at) >= now() - interval '30 days' AS young FROM fluct.raw_messages;
+-- lines: by months
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CALL fluct.apply_retention(lines => '70 days');
+SET client_min_messages = notice;
+SELECT count(*) < 4800 AS fewer, bool_and(o.order_id IS NOT NULL) AS of_orders FROM fluct.order_lines l LEFT JOIN fluct.orders o USING (order_id);
+SELECT count(*) FROM fluct.orders;
+
+-- orders: by days, behind the horizon
+SET client_min_messages = warning;
+CALL fluct.apply_retention(orders => '50 days');
+SET client_min_messages = notice;
+SELECT horizon = date_trunc('day', now() - interval '50 days', 'UTC') AS horizon, valid FROM fluct.rollup_state;
+SELECT min(ordered_at) >= (SELECT horizon FROM fluct.rollup_state) AS young FROM fluct.orders;
+SELECT count(*) AS lines_without_order FROM fluct.order_lines l WHERE NOT EXISTS (SELECT FROM fluct.orders o WHERE o.order_id = l.order_id);
+SELECT * FROM fluct.verify_rollup();
+-- the rollup still has them, and says what it has not (in a WARNING with today's dates)
+SET client_min_messages = error;
+SELECT count(*), bool_and(b = t) AS as_before FROM before b JOIN fluct.top_fluctuations(:'old', baseline => '20 days', top_n => NULL) t USING (industry);
+SELECT count(*) FILTER (WHERE t.recent_value = b.recent_value) AS same, count(*) FROM recent b JOIN fluct.top_fluctuations(now(), baseline => '20 days', top_n => NULL) t USING (industry);
+SELECT count(*) FROM fluct.record_fluctuations('old', as_of => :'old', baseline => '20 days');
+SELECT DISTINCT complete, incomplete_reason ~ '^orders before .* were deleted$' AS why FROM fluct.fluctuations WHERE report = 'old';
+SET client_min_messages = notice;
+SELECT sum(orders) AS sum FROM fluct.industry_spend WHERE bucket < (SELECT horizon FROM fluct.rollup_state) \gset
+-- what comes late, and what customers' industries become, changes nothing there
+INSERT INTO fluct.orders VALUES ('late', 'f', 1000000, now() - interval '80 days'), ('new', 'f', 7, now());
+DELETE FROM fluct.customer_industries WHERE customer_id = 'b' AND industry = 'Food';
+UPDATE fluct.orders SET amount = amount + 1 WHERE order_id = 'late';
+SELECT sum(orders) = :sum AS unchanged FROM fluct.industry_spend WHERE bucket < (SELECT horizon FROM fluct.rollup_state);
+SELECT * FROM fluct.verify_rollup();
+SELECT fluct.rebuild_rollup() > 0 AS rebuilt;
+SELECT sum(orders) = :sum AS unchanged FROM fluct.industry_spend WHERE bucket < (SELECT horizon FROM fluct.rollup_state);
+SELECT * FROM fluct.verify_rollup();
+TRUNCATE fluct.orders;
+SELECT sum(orders) = :sum AS unchanged FROM fluct.industry_spend;
+SELECT * FROM fluct.verify_rollup();
+DROP TABLE before, recent;
+
+-- bookkeeping: what is closed, and records of files that were not loaded
+INSERT INTO fluct.dead_letters (stream, topic, partition, "offset", reason, status, closed_at) VALUES
+	('s', 't', 0, 1, 'nul', 'open', NULL), ('s', 't', 0, 2, 'nul', 'retried', now() - interval '40 days'), ('s', 't', 0, 3, 'nul', 'discarded', now());
+INSERT INTO fluct.files (kind, file, status, loaded_by, loaded_at) VALUES
+	('customers', 'a', 'loaded', current_user, now() - interval '1 year'), ('customers', 'b', 'refused', current_user, now() - interval '1 year');
+CALL fluct.apply_retention(bookkeeping => '30 days');
+SELECT "offset", status FROM fluct.dead_letters ORDER BY 1;
+SELECT file FROM fluct.files;
+
+-- rights
+CREATE ROLE fluct_test_reader;
+SELECT count(*) > 0 AS granted FROM fluct.grant_reader('fluct_test_reader');
+SET ROLE fluct_test_reader;
+CALL fluct.apply_retention('90 days');
+RESET ROLE;
+DROP OWNED BY fluct_test_reader;
+DROP ROLE fluct_test_reader;
