@@ -113,8 +113,10 @@ fluct_catalog_wanted(MemoryContext context)
 	add_place(&query);
 	n = fluct_query_run(&query,
 						"SELECT s.name, w.n, s.starts,"
-						" coalesce(ceil(1000 * extract(epoch FROM"
-						"  st.next_start - clock_timestamp())), 0)::int8"
+						" CASE WHEN st.since >= pg_postmaster_start_time()"
+						"  THEN coalesce(ceil(1000 * extract(epoch FROM"
+						"   st.next_start - clock_timestamp())), 0)"
+						"  ELSE 0 END::int8"
 						" FROM fluct.streams s"
 						" CROSS JOIN LATERAL generate_series(0, s.workers - 1) AS w(n)"
 						" LEFT JOIN fluct.stream_states st"
@@ -178,9 +180,12 @@ fluct_catalog_count_start(const char *stream, int worker, int starts)
 					" VALUES ($1, $2, $3, 'starting', 1, clock_timestamp())"
 					" ON CONFLICT (stream, worker) DO UPDATE SET"
 					" starts = $3, state = 'starting', since = clock_timestamp(),"
-					" failures = CASE s.starts WHEN $3 THEN s.failures + 1 ELSE 1 END,"
+					" failures = CASE WHEN s.starts = $3"
+					"   AND s.since >= pg_postmaster_start_time()"
+					"  THEN s.failures + 1 ELSE 1 END,"
 					" next_start = clock_timestamp() + CASE"
-					"  WHEN s.starts <> $3 OR s.failures = 0 THEN '0'"
+					"  WHEN s.starts <> $3 OR s.failures = 0"
+					"   OR s.since < pg_postmaster_start_time() THEN '0'"
 					"  ELSE least(interval '1 minute',"
 					"   interval '0.2 s' * 2 ^ least(s.failures - 1, 10)) END");
 }

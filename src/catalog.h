@@ -100,7 +100,10 @@ extern List *fluct_catalog_wanted(MemoryContext context);
 extern List *fluct_catalog_options(const char *server, Oid owner,
 								   MemoryContext context);
 
-/* Counts a failure before the attempt, and says when the next may be. */
+/*
+ * Counts a failure before the attempt, and says when the next may be.  A start
+ * of the server begins the count anew.
+ */
 extern void fluct_catalog_count_start(const char *stream, int worker,
 									  int starts);
 extern void fluct_catalog_count_success(const char *stream, int worker);

@@ -220,6 +220,9 @@ fluct_kafka_close(void)
 	kafka.queue = NULL;
 	kafka.topic_handle = NULL;
 	kafka.client = NULL;
+	if (kafka.topic)
+		pfree(kafka.topic);
+	kafka.topic = NULL;
 	kafka.group_refused = false;
 	kafka.cause.reason[0] = '\0';
 	if (kafka.ends)

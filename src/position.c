@@ -41,6 +41,7 @@
 /* All that this process knows of where it stands. */
 typedef struct Place
 {
+	MemoryContext context;		/* of the next two, and what hangs on them */
 	FluctPosition *positions;	/* of this worker's partitions */
 	int			npositions;
 	int			topic_partitions;
@@ -126,26 +127,28 @@ make_positions(const int64 *starts, const FluctOffset *beginnings)
 static void
 read_positions(void)
 {
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "fluct positions",
+												  ALLOCSET_SMALL_SIZES);
 	FluctPosition *all;
 	int			count;
 
 	fluct_worker_begin();
-	all = fluct_catalog_positions(fluct_stream->name, &count, TopMemoryContext);
+	all = fluct_catalog_positions(fluct_stream->name, &count, context);
 	fluct_worker_commit();
-	if (place.positions)
-	{
-		/* of the client before; who waits is asked for again */
-		pfree(place.positions);
-		pfree(place.sync_target);
-		place.sync_ticket = 0;
-	}
+
+	/* those of the client before; who waits is asked for again */
+	if (place.context)
+		MemoryContextDelete(place.context);
+	place.context = context;
+	place.sync_ticket = 0;
 	place.npositions = 0;
 	for (int i = 0; i < count; i++)
 		if (is_mine(all[i].partition))
 			all[place.npositions++] = all[i];
 	place.positions = all;
-	place.sync_target = MemoryContextAlloc(TopMemoryContext,
-										   sizeof(int64) * (place.npositions + 1));
+	place.sync_target = MemoryContextAlloc(context, sizeof(int64) *
+										   (place.npositions + 1));
 }
 
 /* The stream has read something else than what is there now. */
@@ -408,7 +411,8 @@ static void
 read_up_to(FluctPosition *position, int64 offset)
 {
 	if (offset > position->read_offset)
-		fluct_skipped_note(position, position->read_offset, offset);
+		fluct_skipped_note(position, position->read_offset, offset,
+						   place.context);
 	position->read_offset = Max(position->read_offset, offset);
 }
 

@@ -22,10 +22,10 @@
 #include "lib/stringinfo.h"
 #include "query.h"
 #include "skipped.h"
-#include "utils/memutils.h"
 
 void
-fluct_skipped_note(FluctPosition *position, int64 from, int64 to)
+fluct_skipped_note(FluctPosition *position, int64 from, int64 to,
+				   MemoryContext context)
 {
 	if (position->nskipped == position->max_skipped)
 	{
@@ -34,7 +34,7 @@ fluct_skipped_note(FluctPosition *position, int64 from, int64 to)
 
 		position->skipped = position->skipped ?
 			repalloc_huge(position->skipped, size) :
-			MemoryContextAlloc(TopMemoryContext, size);
+			MemoryContextAlloc(context, size);
 		position->max_skipped = max;
 	}
 	position->skipped[position->nskipped].from = from;

@@ -12,8 +12,9 @@
 
 #include "catalog.h"
 
-/* Notes that [from, to) was skipped; the memory is the process's. */
-extern void fluct_skipped_note(FluctPosition *position, int64 from, int64 to);
+/* Notes that [from, to) was skipped, in memory of the position's context. */
+extern void fluct_skipped_note(FluctPosition *position, int64 from, int64 to,
+							   MemoryContext context);
 
 /*
  * Stores what is noted in the positions, in the transaction that has moved

@@ -234,6 +234,10 @@ cmp_ok(sql("SELECT failures FROM fluct.stream_states WHERE stream = 'later'"),
 is(sql("SELECT next_start - since BETWEEN '1 s' AND '1 min'
 		FROM fluct.stream_states WHERE stream = 'later'"),
 	't', 'and the next start waits longer');
+$node->restart;
+ok(await_state($node, 'later', 'running', 30), 'a server that is started anew');
+is(sql("SELECT failures FROM fluct.stream_states WHERE stream = 'later'"),
+	1, 'begins to count anew');
 $kafka->produce('later', [ numbers(4) ]);
 ok(caught_up($node, 'later'), 'caught up');
 is(sql("SELECT failures, next_start FROM fluct.stream_states
