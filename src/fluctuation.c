@@ -348,11 +348,28 @@ is_zero(Datum value)
 											NumericGetDatum(int64_to_numeric(0))));
 }
 
+/* Found once a query, as there may be many groups. */
+static TupleDesc
+result_desc(FunctionCallInfo fcinfo)
+{
+	MemoryContext old;
+	TupleDesc	desc;
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "fluctuation() does not return a row");
+		old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		fcinfo->flinfo->fn_extra = BlessTupleDesc(CreateTupleDescCopy(desc));
+		MemoryContextSwitchTo(old);
+	}
+	return fcinfo->flinfo->fn_extra;
+}
+
 Datum
 fluct_fluctuation_final(PG_FUNCTION_ARGS)
 {
 	State	   *state = PG_ARGISNULL(0) ? NULL : (State *) PG_GETARG_POINTER(0);
-	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false};
 	int64		divisor;
@@ -362,9 +379,6 @@ fluct_fluctuation_final(PG_FUNCTION_ARGS)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
-		desc->natts != lengthof(values))
-		elog(ERROR, "fluctuation() does not return what it should");
 	divisor = greatest_divisor(state->recent_usecs, state->baseline_usecs);
 	d = NumericGetDatum(int64_to_numeric(state->baseline_usecs / divisor));
 	values[0] = sum_of(fcinfo, &state->windows[1]);
@@ -380,6 +394,6 @@ fluct_fluctuation_final(PG_FUNCTION_ARGS)
 		divide(multiply(difference, 100), weighted);
 	values[4] = Int64GetDatum(state->windows[1].orders);
 	values[5] = Int64GetDatum(state->windows[0].orders);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values,
+	return HeapTupleGetDatum(heap_form_tuple(result_desc(fcinfo), values,
 											 nulls));
 }
