@@ -39,7 +39,7 @@ SELECT count(*) BETWEEN 30 AND 31 AS raw, min(ingested_at) >= now() - interval '
 -- lines: by months
 \set VERBOSITY terse
 SET client_min_messages = warning;
-CALL fluct.apply_retention(lines => '70 days');
+CALL fluct.apply_retention(lines => '45 days');
 SET client_min_messages = notice;
 SELECT count(*) < 4800 AS fewer, bool_and(o.order_id IS NOT NULL) AS of_orders FROM fluct.order_lines l LEFT JOIN fluct.orders o USING (order_id);
 SELECT count(*) FROM fluct.orders;
