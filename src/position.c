@@ -342,9 +342,8 @@ fluct_position_note_log(void)
 	fluct_worker_commit();
 }
 
-/* Where the log of this worker's partitions ends now; NULL without an answer. */
-static FluctOffset *
-ask_my_ends(void)
+FluctOffset *
+fluct_position_ask_ends(void)
 {
 	FluctOffset *ends = palloc0(sizeof(FluctOffset) * (place.npositions + 1));
 
@@ -368,7 +367,7 @@ fluct_position_serve_waiters(void)
 	if (place.sync_ticket == 0 &&
 		wanted > pg_atomic_read_u64(&fluct_slot->sync_done))
 	{
-		ends = ask_my_ends();
+		ends = fluct_position_ask_ends();
 		if (ends == NULL)
 			return;
 		for (int i = 0; i < place.npositions; i++)

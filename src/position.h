@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog.h"
+#include "kafka.h"
 
 /*
  * Finds the positions, makes those that are missing, compares them with
@@ -44,6 +45,12 @@ extern bool fluct_position_behind_markers(void);
 /* Lag and rate to shared memory; the log's ends to the table now and then. */
 extern void fluct_position_observe(void);
 extern void fluct_position_note_log(void);
+
+/*
+ * Where the readable log of this worker's partitions ends now, by their place;
+ * NULL when Kafka does not say (see fluct_kafka_trouble).
+ */
+extern FluctOffset *fluct_position_ask_ends(void);
 
 /* wait_for_stream: notes where the log ends, and says when it is reached. */
 extern void fluct_position_serve_waiters(void);

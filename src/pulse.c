@@ -116,24 +116,16 @@ note_movement(void)
 	return doubt;
 }
 
-/* Where the readable logs end; NULL when Kafka does not say. */
+/* As fluct_position_ask_ends; whether brokers answer is for others to say. */
 static FluctOffset *
 ask_ends(void)
 {
-	const FluctPosition *positions = fluct_position_all();
-	FluctOffset *ends = palloc0(sizeof(FluctOffset) * (pulse.count + 1));
+	FluctOffset *ends = fluct_position_ask_ends();
 
-	for (int i = 0; i < pulse.count; i++)
-	{
-		ends[i].partition = positions[i].partition;
-		ends[i].at = FLUCT_OFFSET_END;
-	}
-	if (fluct_kafka_offsets(ends, pulse.count))
-		return ends;
-	/* whether brokers answer is for others to say */
-	if (strcmp(fluct_kafka_trouble()->reason, "broker_unreachable") == 0)
+	if (ends == NULL &&
+		strcmp(fluct_kafka_trouble()->reason, "broker_unreachable") == 0)
 		fluct_kafka_clear_trouble();
-	return NULL;
+	return ends;
 }
 
 /* Whether the client had room and time to deliver of this partition. */

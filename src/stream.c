@@ -166,6 +166,14 @@ try_commit(FluctPosition *touched, int n, int attempt)
 }
 
 static void
+forget_batch(void)
+{
+	self.count = 0;
+	self.bytes = 0;
+	MemoryContextReset(self.batch);
+}
+
+static void
 commit_batch(void)
 {
 	FluctPosition *touched = palloc(sizeof(FluctPosition) *
@@ -184,9 +192,7 @@ commit_batch(void)
 			fluct_watch_count(touched, n);
 		check_dead_letters();
 	}
-	self.count = 0;
-	self.bytes = 0;
-	MemoryContextReset(self.batch);
+	forget_batch();
 }
 
 /* Takes what has arrived; true when the client's queue was found empty. */
@@ -252,9 +258,7 @@ replace_client(void)
 static void
 drop_doubtful(void)
 {
-	self.count = 0;
-	self.bytes = 0;
-	MemoryContextReset(self.batch);
+	forget_batch();
 	if (fluct_worker_ms_since(self.client_since) >=
 		DOUBT_INTERVAL * Min(self.replaced, 10))
 		replace_client();
