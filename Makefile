@@ -1,12 +1,74 @@
 # fluct: PostgreSQL extension. `make help` lists what one can ask for.
 EXTENSION = fluct
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" fluct.control)
 MODULE_big = fluct
 
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
+# One a line, sorted; `make lint` compares the list with the files.
+OBJS = \
+	src/base/refusal.o \
+	src/bookkeeping/offsets.o \
+	src/bookkeeping/skipped.o \
+	src/csv/csv.o \
+	src/csv/csvguess.o \
+	src/fluct.o \
+	src/inquiry/ask.o \
+	src/inquiry/check.o \
+	src/inquiry/preview.o \
+	src/inquiry/reconcile.o \
+	src/inquiry/run.o \
+	src/inquiry/seek.o \
+	src/inquiry/session.o \
+	src/inquiry/topic.o \
+	src/inquiry/worker.o \
+	src/json/json.o \
+	src/json/keyset.o \
+	src/json/lexer.o \
+	src/json/path.o \
+	src/kafka/connection.o \
+	src/kafka/consumer.o \
+	src/kafka/options.o \
+	src/kafka/resolver.o \
+	src/kafka/watermarks.o \
+	src/load/csv_rows.o \
+	src/load/customer_feed.o \
+	src/load/file.o \
+	src/load/filename.o \
+	src/load/inbox.o \
+	src/load/jsonl.o \
+	src/load/progress.o \
+	src/mapping/decode.o \
+	src/mapping/encode.o \
+	src/mapping/mapping.o \
+	src/mapping/target.o \
+	src/pg/caller.o \
+	src/pg/guc.o \
+	src/pg/query.o \
+	src/process/launcher.o \
+	src/process/shmem.o \
+	src/process/status.o \
+	src/process/worker.o \
+	src/ranking/fluctuation.o \
+	src/ranking/near_names.o \
+	src/replay/reprocess.o \
+	src/replay/retry.o \
+	src/rollup/buckets.o \
+	src/rollup/delta.o \
+	src/rollup/triggers.o \
+	src/sink/copy.o \
+	src/sink/insert.o \
+	src/sink/raw.o \
+	src/sink/sink.o \
+	src/stream/position.o \
+	src/stream/stall.o \
+	src/stream/state.o \
+	src/stream/stream.o \
+	src/stream/watch.o
+
+# The build may happen outside the tree: make -f DIR/Makefile VPATH=DIR
+here := $(if $(VPATH),$(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)/fluct.control)
 
 # One file a subject; the order is that of the install script.
-SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
+SQL_PARTS = $(addprefix $(here)/sql/, bookkeeping.sql connection.sql model.sql \
 	rollup.sql streams.sql ask.sql positions.sql dead_letters.sql run.sql \
 	files.sql loaders.sql feed.sql ranking.sql fluctuation.sql explain.sql \
 	reports.sql inboxes.sql scans.sql retention.sql samples.sql views.sql \
@@ -15,9 +77,9 @@ SQL_PARTS = $(addprefix sql/, bookkeeping.sql connection.sql model.sql \
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = $(EXTENSION)--*.sql test/build
 
-PG_CPPFLAGS = -I$(srcdir)/src
+PG_CPPFLAGS = -I$(here)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-missing-field-initializers -Werror
+	-Wno-missing-field-initializers $(WERROR)
 SHLIB_LINK = -lrdkafka
 
 PG_CONFIG ?= pg_config
@@ -29,17 +91,22 @@ all install:
 	@echo "no $(PG_CONFIG) here: install PostgreSQL's server headers (test/setup does, on Debian)" >&2; exit 1
 endif
 
-# PGXS knows no dependencies on headers.
-$(OBJS): $(wildcard src/*.h)
+# PGXS knows neither dependencies on headers nor folders of object files.  The
+# folders are no targets themselves, since VPATH would find those of the source.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*/*.h) | object-folders
 
-$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fluct.control
+.PHONY: object-folders
+object-folders:
+	@mkdir -p $(sort $(dir $(OBJS)))
+
+$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) $(here)/fluct.control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
 
 # unit tests: the pure files, without a server, under the sanitizers
-UNIT_SRCS = $(addprefix src/, value.c keyset.c jsonlex.c jsonpath.c json.c \
-	csv.c csvguess.c)
-UNIT_DEPS = $(UNIT_SRCS) $(wildcard src/*.h) test/unit/tap.h
+UNIT_SRCS = $(wildcard src/base/*.c src/json/*.c src/csv/*.c)
+UNIT_DEPS = $(UNIT_SRCS) $(wildcard src/base/*.h src/json/*.h src/csv/*.h) \
+	test/unit/tap.h
 UNIT_CFLAGS = -std=gnu99 -Isrc -Itest/unit -Wall -Wextra -Wno-sign-compare \
 	-Wno-missing-field-initializers -Werror
 SANITIZE = -g -O1 -fsanitize=address,undefined -fno-sanitize-recover
@@ -84,8 +151,8 @@ test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 # object files of its own choice, so that it needs no extension there.
 FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
-FUZZ_DEPS = $(addprefix src/, value.o keyset.o jsonlex.o jsonpath.o json.o \
-	encode.o mapping.o decode.o)
+FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/encode.o \
+	src/mapping/mapping.o src/mapping/decode.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

@@ -1,6 +1,6 @@
 -- ask.sql: what Kafka holds for a stream, and what becomes of it.
 --
--- A session can't own a Kafka client: it asks a worker, which see src/ask.c.
+-- A session can't own a Kafka client: it asks a worker, which see src/inquiry/ask.c.
 
 CREATE FUNCTION fluct._ask(stream text, question text, count int, start_at text)
 RETURNS TABLE (number int, fields text[])

@@ -223,7 +223,7 @@ COMMENT ON COLUMN fluct.gaps.reason IS 'data_loss (deleted in Kafka) or seek (by
 COMMENT ON COLUMN fluct.gaps.created_at IS 'time at which it was noticed';
 COMMENT ON COLUMN fluct.gaps.epoch IS 'epoch of the partition''s position in stream_offsets then';
 
--- Why a multirange: see src/skipped.c.
+-- Why a multirange: see src/bookkeeping/skipped.c.
 CREATE TABLE fluct.skipped_offsets (
 	stream text NOT NULL,
 	topic text NOT NULL,

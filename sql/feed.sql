@@ -1,7 +1,7 @@
 -- feed.sql: customers from a client, by COPY or INSERT into fluct.customer_feed.
 --
 -- The view and its triggers are made by create_tables().  The row trigger keeps
--- the rows (src/feed.c); the statement's end applies them as load_customers()
+-- the rows (src/load/customer_feed.c); the statement's end applies them as load_customers()
 -- does those of a file, with its defaults and the rights of whoever inserts.
 -- The first row that is refused ends the statement with an error.
 

@@ -1,6 +1,6 @@
 -- positions.sql: where streams stand, moved and accounted for.
 --
--- A batch moves a position forward (src/sink.c).  Here a person moves it, and
+-- A batch moves a position forward (src/sink/sink.c).  Here a person moves it, and
 -- asks whether every offset up to it is accounted for.  That question is
 -- about an epoch: a stretch in which the position only goes forward in one
 -- topic.  Going back begins a new one, and so does a topic that was made anew;

@@ -1,7 +1,7 @@
 -- rollup.sql: spend per industry and bucket, kept, compared, mended and read.
 --
 -- fluct.industry_spend is kept by triggers; how it stays exact is told in
--- src/rollup.c (who excludes whom) and src/booking.c (slots).
+-- src/rollup/triggers.c (who excludes whom) and src/rollup/delta.c (slots).
 
 -- ---------------------------------------------------------------------------
 -- The triggers

@@ -1,6 +1,6 @@
 -- run.sql: procedures that work on a stream for a session, and commit.
 --
--- They are C, see src/run.c, and call the functions here for what needs the
+-- They are C, see src/inquiry/run.c, and call the functions here for what needs the
 -- rights of the extension's owner.
 
 CREATE FUNCTION fluct._begin_run(name text) RETURNS text
@@ -112,7 +112,7 @@ COMMENT ON FUNCTION fluct._check_refused(fluct.streams, jsonb) IS
 'Ends a reprocess_stream that makes more dead letters than max_dead_letters, or nothing but dead letters.';
 
 -- A window of time holds a few chunks: it grows while there is little in it,
--- and shrinks where there is much.  See src/reprocess.c.
+-- and shrinks where there is much.  See src/replay/reprocess.c.
 CREATE FUNCTION fluct._next_window(progress jsonb, window_end timestamptz, last jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

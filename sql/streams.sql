@@ -2,7 +2,7 @@
 --
 -- Each public function here is C's fluct_call_as_owner: it calls the function
 -- of the same name with an underscore as the extension's owner, and that one
--- checks what fluct._caller() may do.  See src/caller.c.
+-- checks what fluct._caller() may do.  See src/pg/caller.c.
 
 CREATE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid)
 RETURNS text[]

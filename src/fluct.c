@@ -8,11 +8,12 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "guc.h"
-#include "launcher.h"
 #include "miscadmin.h"
-#include "progress.h"
-#include "shmem.h"
+
+#include "load/progress.h"
+#include "pg/guc.h"
+#include "process/launcher.h"
+#include "process/shmem.h"
 
 PG_MODULE_MAGIC;
 

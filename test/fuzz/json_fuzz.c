@@ -17,11 +17,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "json.h"
-
+#include "json/json.h"
 #include "../unit/tap.h"
-#include "value.h"
-
+#include "base/refusal.h"
 int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Heap heap;

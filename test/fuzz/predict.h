@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-#include "mapping.h"
+#include "mapping/mapping.h"
 #include "nodes/pg_list.h"
 
 #define FUZZ_REASON(reason)	(1u << (reason))

@@ -19,7 +19,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "decode.h"
+#include "mapping/decode.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "messages.h"
@@ -33,8 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
-#include "value.h"
-
+#include "base/refusal.h"
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(fuzz);

@@ -7,13 +7,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "json.h"
-
+#include "json/json.h"
 #include <time.h>
 
 #include "tap.h"
-#include "value.h"
-
+#include "base/refusal.h"
 #define MESSAGES	4000
 #define LINES		50
 #define ROUNDS		20

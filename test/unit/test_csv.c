@@ -5,8 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "csv.h"
-
+#include "csv/csv.h"
 #include "tap.h"
 
 static const char *const names[] = {"id", "name", "tags"};

@@ -5,13 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "json.h"
-
+#include "json/json.h"
 #include <time.h>
 
 #include "tap.h"
-#include "value.h"
-
+#include "base/refusal.h"
 static Heap heap;
 static FluctJson *json;
 static int	order_id;

@@ -8,8 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "value.h"
-
+#include "base/refusal.h"
 #include <inttypes.h>
 
 #include "tap.h"

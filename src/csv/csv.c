@@ -1,0 +1,636 @@
+/*-------------------------------------------------------------------------
+ *
+ * csv.c
+ *	  Splits CSV bytes into records that know their physical line.
+ *
+ * The form is RFC 4180's as PostgreSQL's COPY writes it, read strictly:
+ *
+ * - fields end at a comma, records at LF or CRLF, which may mix.  A lone CR is
+ *	 data within quotes and `wrong_delimiter` outside.
+ * - a quote opens a field at its very start only, and is doubled inside; what
+ *	 follows the closing one must end the field.  Else it is `bad_quote`.
+ * - a byte order mark before the header is skipped; `\.` is data.
+ * - empty lines at the end are nothing; elsewhere they lack their columns.
+ * - NUL bytes and broken UTF-8 are refused.
+ *
+ * A refused record does not stop the reading.  Even a misplaced quote leaves
+ * no doubt where the record ends, since only a quote at a field's start can
+ * hide a line end.  One that is never closed can, so it ends the file, and the
+ * refusal names the line on which it was opened.
+ *
+ * Lines are physical ones, as editors count them: those within quotes count.
+ *
+ * Memory is one buffer, one record and its fields.  A field that is too long
+ * is read to its end but no longer kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "csv/csv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/refusal.h"
+#include "csv/csvguess.h"
+#define BUFFER_SIZE		65536
+#define END_OF_FILE		(-1)
+
+static const char *const reasons[] = {
+	[FLUCT_CSV_OK] = "ok",
+	[FLUCT_CSV_EMPTY_FILE] = "empty_file",
+	[FLUCT_CSV_BAD_HEADER] = "bad_header",
+	[FLUCT_CSV_WRONG_DELIMITER] = "wrong_delimiter",
+	[FLUCT_CSV_BAD_ENCODING] = "bad_encoding",
+	[FLUCT_CSV_NUL] = "nul",
+	[FLUCT_CSV_OPEN_QUOTE] = "open_quote",
+	[FLUCT_CSV_BAD_QUOTE] = "bad_quote",
+	[FLUCT_CSV_MISSING_COLUMN] = "missing_column",
+	[FLUCT_CSV_EXTRA_COLUMN] = "extra_column",
+	[FLUCT_CSV_TOO_LONG] = "too_long",
+};
+
+struct FluctCsv
+{
+	FluctAllocator allocator;
+	FluctCsvSource source;
+
+	/* what was read and not yet split */
+	char		buffer[BUFFER_SIZE];
+	size_t		pos;
+	size_t		len;
+	bool		ended;
+	uint64_t	read;			/* bytes before buffer[0] */
+
+	uint64_t	line;			/* of the byte at pos */
+	uint64_t	blank_line;		/* the next blank line to report */
+	uint64_t	blank_end;		/* behind the last one */
+	int			expected;		/* fields of the header, 0 before it */
+
+	/* the record at hand */
+	char	   *text;
+	size_t		text_len;
+	size_t		text_room;
+	FluctCsvField *fields;
+	size_t		fields_room;
+	int			count;			/* may be more than were kept */
+	FluctCsvRefusal fault;		/* the first one in it */
+};
+
+const char *
+fluct_csv_reason_name(FluctCsvReason reason)
+{
+	return reasons[reason];
+}
+
+static void
+grow(FluctCsv *csv, size_t n)
+{
+	if (csv->text_len + n <= csv->text_room)
+		return;
+	csv->text_room = (csv->text_len + n) * 2;
+	csv->text = csv->allocator.resize(csv->allocator.arg, csv->text,
+									  csv->text_room);
+}
+
+FluctCsv *
+fluct_csv_create(const FluctAllocator *allocator, const FluctCsvSource *source)
+{
+	FluctCsv   *csv = allocator->resize(allocator->arg, NULL,
+										sizeof(FluctCsv));
+
+	memset(csv, 0, sizeof(FluctCsv));
+	csv->allocator = *allocator;
+	csv->source = *source;
+	csv->line = 1;
+	grow(csv, BUFFER_SIZE);
+	return csv;
+}
+
+uint64_t
+fluct_csv_position(const FluctCsv *csv)
+{
+	return csv->read + csv->pos;
+}
+
+static void fault(FluctCsv *csv, FluctCsvReason reason, uint64_t line,
+				  const char *format,...)
+			__attribute__((format(printf, 4, 5)));
+
+/* Notes what is wrong with the record, unless something before it was. */
+static void
+fault(FluctCsv *csv, FluctCsvReason reason, uint64_t line,
+	  const char *format,...)
+{
+	char		detail[4 * FLUCT_DETAIL_LEN];
+	va_list		args;
+
+	if (csv->fault.reason != FLUCT_CSV_OK)
+		return;
+	va_start(args, format);
+	vsnprintf(detail, sizeof(detail), format, args);
+	va_end(args);
+	csv->fault.reason = reason;
+	csv->fault.line = line;
+	fluct_copy_printable(csv->fault.detail, sizeof(csv->fault.detail), detail);
+}
+
+/* A byte as a person reads it. */
+static const char *
+show(int byte, char *out)
+{
+	if (byte > ' ' && byte < 0x7F)
+		sprintf(out, "\"%c\"", byte);
+	else
+		sprintf(out, "byte 0x%02x", byte & 0xFF);
+	return out;
+}
+
+/*
+ * Bytes
+ */
+
+/* Reads on until n bytes are there, or the file has ended. */
+static void
+fill(FluctCsv *csv, size_t n)
+{
+	memmove(csv->buffer, csv->buffer + csv->pos, csv->len - csv->pos);
+	csv->read += csv->pos;
+	csv->len -= csv->pos;
+	csv->pos = 0;
+	while (csv->len < n && !csv->ended)
+	{
+		size_t		got = csv->source.read(csv->source.arg,
+										   csv->buffer + csv->len,
+										   BUFFER_SIZE - csv->len);
+
+		csv->ended = got == 0;
+		csv->len += got;
+	}
+}
+
+/* The byte n places ahead (few), or END_OF_FILE. */
+static inline int
+peek(FluctCsv *csv, size_t n)
+{
+	if (csv->pos + n >= csv->len)
+	{
+		if (!csv->ended)
+			fill(csv, n + 1);
+		if (csv->pos + n >= csv->len)
+			return END_OF_FILE;
+	}
+	return (unsigned char) csv->buffer[csv->pos + n];
+}
+
+/* Takes a line end if one is next. */
+static bool
+take_line_end(FluctCsv *csv)
+{
+	int			c = peek(csv, 0);
+
+	if (c == '\r' && peek(csv, 1) == '\n')
+		csv->pos += 2;
+	else if (c == '\n')
+		csv->pos++;
+	else
+		return false;
+	csv->line++;
+	return true;
+}
+
+/*
+ * Fields
+ */
+
+/* The end of the bytes from pos on that need no look. */
+static inline size_t
+run_end(const FluctCsv *csv, bool quoted)
+{
+	const char *p = csv->buffer + csv->pos;
+	const char *end = csv->buffer + csv->len;
+
+	if (quoted)
+	{
+		while (p < end && *p != '"' && *p != '\n')
+			p++;
+	}
+	else
+	{
+		while (p < end && *p != ',' && *p != '\n' && *p != '"' && *p != '\r')
+			p++;
+	}
+	return p - csv->buffer;
+}
+
+/* Keeps n bytes of a field that began at `start` in the text. */
+static void
+keep(FluctCsv *csv, size_t n, size_t start)
+{
+	bool		long_field = csv->text_len - start + n > FLUCT_CSV_MAX_FIELD;
+
+	if (long_field || csv->text_len + n > FLUCT_CSV_MAX_RECORD)
+	{
+		fault(csv, FLUCT_CSV_TOO_LONG, csv->line,
+			  "%s longer than %d bytes, up to field %d",
+			  long_field ? "a field" : "a record",
+			  long_field ? FLUCT_CSV_MAX_FIELD : FLUCT_CSV_MAX_RECORD,
+			  csv->count + 1);
+		csv->text_len = start;
+	}
+	else
+	{
+		grow(csv, n);
+		memcpy(csv->text + csv->text_len, csv->buffer + csv->pos, n);
+		csv->text_len += n;
+	}
+	csv->pos += n;
+}
+
+/*
+ * From behind an opening quote to behind the closing one; false if there is
+ * none.
+ */
+static bool
+read_quoted(FluctCsv *csv, size_t start)
+{
+	uint64_t	opened = csv->line;
+	int			c;
+
+	while ((c = peek(csv, 0)) != END_OF_FILE)
+	{
+		size_t		run = run_end(csv, true) - csv->pos;
+
+		if (run > 0)
+			keep(csv, run, start);
+		else if (c == '\n')
+		{
+			keep(csv, 1, start);
+			csv->line++;
+		}
+		else if (peek(csv, 1) == '"')
+		{
+			csv->pos++;
+			keep(csv, 1, start);
+		}
+		else
+		{
+			csv->pos++;
+			return true;
+		}
+	}
+	csv->fault.reason = FLUCT_CSV_OK;	/* the graver one counts */
+	fault(csv, FLUCT_CSV_OPEN_QUOTE, opened,
+		  "the quote that opens field %d is never closed", csv->count + 1);
+	return false;
+}
+
+/* Up to the field's end, which is left for the caller. */
+static void
+read_unquoted(FluctCsv *csv, size_t start)
+{
+	int			c;
+
+	while ((c = peek(csv, 0)) != END_OF_FILE && c != ',' && c != '\n')
+	{
+		size_t		run = run_end(csv, false) - csv->pos;
+
+		if (run > 0)
+		{
+			keep(csv, run, start);
+			continue;
+		}
+		if (c == '\r' && peek(csv, 1) == '\n')
+			break;
+		if (c == '"')
+			fault(csv, FLUCT_CSV_BAD_QUOTE, csv->line,
+				  "a quote in the middle of field %d, which is not quoted",
+				  csv->count + 1);
+		else
+			fault(csv, FLUCT_CSV_WRONG_DELIMITER, csv->line,
+				  "a carriage return without a line feed; expected lines"
+				  " that end in LF or CRLF");
+		keep(csv, 1, start);
+	}
+}
+
+/* What follows a closing quote must end the field. */
+static void
+check_after_quote(FluctCsv *csv)
+{
+	int			c = peek(csv, 0);
+	char		shown[16];
+
+	if (c == END_OF_FILE || c == ',' || c == '\n' ||
+		(c == '\r' && peek(csv, 1) == '\n'))
+		return;
+	if (csv->expected == 0 && strchr(FLUCT_CSV_DELIMITERS, c) != NULL)
+		fault(csv, FLUCT_CSV_WRONG_DELIMITER, csv->line,
+			  "found %s between the column names, expected \",\"",
+			  show(c, shown));
+	else
+		fault(csv, FLUCT_CSV_BAD_QUOTE, csv->line,
+			  "found %s behind the closing quote of field %d, expected \",\""
+			  " or the end of the line", show(c, shown), csv->count + 1);
+}
+
+/* Notes the field; its text is found once the record has stopped growing. */
+static void
+add_field(FluctCsv *csv, size_t start, bool quoted)
+{
+	FluctCsvField *field;
+
+	if (csv->count++ >= FLUCT_CSV_MAX_COLUMNS)
+	{
+		csv->text_len = start;
+		return;
+	}
+	if (csv->count > csv->fields_room)
+	{
+		csv->fields_room = csv->fields_room * 2 + 16;
+		csv->fields = csv->allocator.resize(csv->allocator.arg, csv->fields,
+											csv->fields_room *
+											sizeof(FluctCsvField));
+	}
+	field = &csv->fields[csv->count - 1];
+	field->text = NULL;
+	field->len = csv->text_len - start;
+	field->quoted = quoted;
+}
+
+/* False if the file ends within quotes. */
+static bool
+read_field(FluctCsv *csv)
+{
+	size_t		start = csv->text_len;
+	bool		quoted = peek(csv, 0) == '"';
+
+	if (quoted)
+	{
+		csv->pos++;
+		if (!read_quoted(csv, start))
+			return false;
+		check_after_quote(csv);
+	}
+	read_unquoted(csv, start);
+	add_field(csv, start, quoted);
+	return true;
+}
+
+/*
+ * Records
+ */
+
+/* Sees to it that the record is UTF-8 text without NUL. */
+static void
+check_text(FluctCsv *csv, uint64_t line)
+{
+	const char *p = csv->text;
+	const char *end = p + csv->text_len;
+
+	while (p < end)
+	{
+		uint64_t	word;
+		int			length;
+
+		if (end - p >= 8)
+		{
+			memcpy(&word, p, 8);
+			/* no high bit, and no byte (nor borrow) below a blank */
+			if (((word | (word - UINT64_C(0x2020202020202020))) &
+				 UINT64_C(0x8080808080808080)) == 0)
+			{
+				p += 8;
+				continue;
+			}
+		}
+		length = fluct_value_utf8_char(p, end);
+		if (length == 0)
+		{
+			fault(csv, FLUCT_CSV_BAD_ENCODING, line,
+				  "byte 0x%02x is not valid UTF-8", (unsigned char) *p);
+			return;
+		}
+		if (*p == '\0')
+		{
+			fault(csv, FLUCT_CSV_NUL, line, "a NUL byte");
+			return;
+		}
+		line += *p == '\n';
+		p += length;
+	}
+}
+
+static void
+check_count(FluctCsv *csv, uint64_t line)
+{
+	if (csv->count > FLUCT_CSV_MAX_COLUMNS)
+		fault(csv, FLUCT_CSV_EXTRA_COLUMN, line,
+			  "%d columns; at most %d are read", csv->count,
+			  FLUCT_CSV_MAX_COLUMNS);
+	else if (csv->expected == 0)
+		return;
+	else if (csv->count != csv->expected)
+		fault(csv, csv->count < csv->expected ? FLUCT_CSV_MISSING_COLUMN :
+			  FLUCT_CSV_EXTRA_COLUMN, line,
+			  "found %d column%s, expected %d", csv->count,
+			  csv->count == 1 ? "" : "s", csv->expected);
+}
+
+/* The fields lie in the text one behind the other. */
+static void
+place_fields(FluctCsv *csv)
+{
+	const char *text = csv->text;
+
+	for (int i = 0; i < csv->count && i < FLUCT_CSV_MAX_COLUMNS; i++)
+	{
+		csv->fields[i].text = text;
+		text += csv->fields[i].len;
+	}
+}
+
+static FluctCsvStatus
+give_fault(FluctCsv *csv, FluctCsvStatus status, FluctCsvRefusal *refusal)
+{
+	*refusal = csv->fault;
+	csv->fault.reason = FLUCT_CSV_OK;
+	return status;
+}
+
+static FluctCsvStatus
+read_record(FluctCsv *csv, FluctCsvRecord *record, FluctCsvRefusal *refusal)
+{
+	record->line = csv->line;
+	csv->text_len = 0;
+	csv->count = 0;
+	csv->fault.reason = FLUCT_CSV_OK;
+	for (;;)
+	{
+		if (!read_field(csv))
+			return give_fault(csv, FLUCT_CSV_BAD_FILE, refusal);
+		if (peek(csv, 0) != ',')
+			break;
+		csv->pos++;
+	}
+	record->unterminated = !take_line_end(csv);
+	check_text(csv, record->line);
+	check_count(csv, record->line);
+	place_fields(csv);
+	record->count = csv->count;
+	record->fields = csv->fields;
+	if (csv->fault.reason != FLUCT_CSV_OK)
+		return give_fault(csv, FLUCT_CSV_BAD_RECORD, refusal);
+	return FLUCT_CSV_RECORD;
+}
+
+FluctCsvStatus
+fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
+			   FluctCsvRefusal *refusal)
+{
+	if (csv->blank_line == csv->blank_end)
+	{
+		csv->blank_line = csv->line;
+		while (take_line_end(csv))
+			continue;
+		csv->blank_end = csv->line;
+	}
+	if (peek(csv, 0) == END_OF_FILE)
+		return FLUCT_CSV_END;
+	if (csv->blank_line < csv->blank_end)
+	{
+		fault(csv, FLUCT_CSV_MISSING_COLUMN, csv->blank_line++,
+			  "an empty line");
+		return give_fault(csv, FLUCT_CSV_BAD_RECORD, refusal);
+	}
+	return read_record(csv, record, refusal);
+}
+
+/*
+ * The header
+ */
+
+/* What the first bytes tell about a file that is no CSV. */
+static bool
+check_kind(FluctCsv *csv)
+{
+	const char *p;
+	const char *kind;
+	bool		is_text;
+
+	(void) peek(csv, 15);
+	p = csv->buffer + csv->pos;
+	kind = fluct_csvguess_kind(p, csv->len, &is_text);
+	if (kind != NULL)
+		fault(csv, is_text ? FLUCT_CSV_BAD_HEADER : FLUCT_CSV_BAD_ENCODING, 1,
+			  "the file looks like %s, expected CSV in UTF-8", kind);
+	if (csv->len >= 4 && (p[0] == '\0') != (p[1] == '\0'))
+		fault(csv, FLUCT_CSV_NUL, 1, "the file looks like UTF-16 text,"
+			  " expected CSV in UTF-8");
+	return csv->fault.reason == FLUCT_CSV_OK;
+}
+
+static void
+skip_byte_order_mark(FluctCsv *csv)
+{
+	if (peek(csv, 2) != END_OF_FILE &&
+		memcmp(csv->buffer + csv->pos, "\xEF\xBB\xBF", 3) == 0)
+		csv->pos += 3;
+}
+
+static bool
+has_name(const FluctCsvField *field, const char *name)
+{
+	return field->len == strlen(name) &&
+		memcmp(field->text, name, field->len) == 0;
+}
+
+/* A wanted name is not there: says what is, in its place. */
+static void
+refuse_missing(FluctCsv *csv, const FluctCsvRecord *record, const char *name)
+{
+	const FluctCsvField *nearest = NULL;
+	int			least = FLUCT_CSV_NAME_LEN + 1;
+	char		shown[16];
+
+	for (int i = 0; i < record->count; i++)
+	{
+		const FluctCsvField *field = &record->fields[i];
+		char		delimiter = fluct_csvguess_delimiter(field->text,
+														 field->len, name);
+		int			distance = fluct_csvguess_distance(field->text, field->len,
+													   name, strlen(name));
+
+		if (delimiter != 0)
+		{
+			fault(csv, FLUCT_CSV_WRONG_DELIMITER, record->line,
+				  "found %s between the column names, expected \",\"",
+				  show(delimiter, shown));
+			return;
+		}
+		if (distance < least)
+		{
+			least = distance;
+			nearest = field;
+		}
+	}
+	fault(csv, FLUCT_CSV_BAD_HEADER, record->line,
+		  "no column \"%s\" in the header; the nearest is \"%.*s\"", name,
+		  nearest->len > FLUCT_CSV_NAME_LEN ? FLUCT_CSV_NAME_LEN : (int) nearest->len,
+		  nearest->text);
+}
+
+static void
+match_name(FluctCsv *csv, const FluctCsvRecord *record, const char *name,
+		   int *column)
+{
+	*column = -1;
+	for (int i = 0; i < record->count; i++)
+	{
+		if (!has_name(&record->fields[i], name))
+			continue;
+		if (*column >= 0)
+			fault(csv, FLUCT_CSV_BAD_HEADER, record->line,
+				  "column \"%s\" stands twice in the header, as number %d"
+				  " and %d", name, *column + 1, i + 1);
+		*column = i;
+	}
+	if (*column < 0)
+		refuse_missing(csv, record, name);
+}
+
+bool
+fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
+					  int *columns, FluctCsvRecord *header,
+					  FluctCsvRefusal *refusal)
+{
+	FluctCsvRecord record;
+	FluctCsvStatus status;
+
+	if (!check_kind(csv))
+	{
+		*refusal = csv->fault;
+		return false;
+	}
+	skip_byte_order_mark(csv);
+	status = fluct_csv_next(csv, &record, refusal);
+	if (status == FLUCT_CSV_BAD_FILE || status == FLUCT_CSV_BAD_RECORD)
+	{
+		if (refusal->reason == FLUCT_CSV_MISSING_COLUMN)
+			refusal->reason = FLUCT_CSV_BAD_HEADER;
+		return false;
+	}
+	if (status == FLUCT_CSV_END)
+		fault(csv, FLUCT_CSV_EMPTY_FILE, 1, "the file has no header");
+	for (int i = 0; i < count && csv->fault.reason == FLUCT_CSV_OK; i++)
+		match_name(csv, &record, names[i], &columns[i]);
+	if (csv->fault.reason != FLUCT_CSV_OK)
+	{
+		*refusal = csv->fault;
+		return false;
+	}
+	csv->expected = record.count;
+	if (header != NULL)
+		*header = record;
+	return true;
+}

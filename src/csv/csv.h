@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * csv.h
+ *	  Splits CSV bytes into records that know their physical line.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_CSV_CSV_H
+#define FLUCT_CSV_CSV_H
+
+#include "base/message.h"
+
+/* Bytes of a field and of a record, and its fields; more is refused. */
+#define FLUCT_CSV_MAX_FIELD		(1024 * 1024)
+#define FLUCT_CSV_MAX_RECORD	(16 * 1024 * 1024)
+#define FLUCT_CSV_MAX_COLUMNS	1600
+
+/* Why a record, or the whole file, is refused: those that csv.c can tell. */
+typedef enum FluctCsvReason
+{
+	FLUCT_CSV_OK = 0,
+	FLUCT_CSV_EMPTY_FILE,
+	FLUCT_CSV_BAD_HEADER,
+	FLUCT_CSV_WRONG_DELIMITER,
+	FLUCT_CSV_BAD_ENCODING,
+	FLUCT_CSV_NUL,
+	FLUCT_CSV_OPEN_QUOTE,
+	FLUCT_CSV_BAD_QUOTE,
+	FLUCT_CSV_MISSING_COLUMN,
+	FLUCT_CSV_EXTRA_COLUMN,
+	FLUCT_CSV_TOO_LONG
+} FluctCsvReason;
+
+typedef struct FluctCsvRefusal
+{
+	FluctCsvReason reason;
+	uint64_t	line;			/* physical, from 1 */
+	char		detail[FLUCT_DETAIL_LEN];
+} FluctCsvRefusal;
+
+/* A field without its quotes; not NUL-terminated. */
+typedef struct FluctCsvField
+{
+	const char *text;
+	size_t		len;
+	bool		quoted;
+} FluctCsvField;
+
+typedef struct FluctCsvRecord
+{
+	uint64_t	line;			/* physical line on which it begins */
+	bool		unterminated;	/* the file ends without a line end after it */
+	int			count;
+	const FluctCsvField *fields;
+} FluctCsvRecord;
+
+typedef enum FluctCsvStatus
+{
+	FLUCT_CSV_RECORD,			/* *record is filled */
+	FLUCT_CSV_BAD_RECORD,		/* *refusal is; the next call goes on behind */
+	FLUCT_CSV_BAD_FILE,			/* *refusal is; nothing behind can be read */
+	FLUCT_CSV_END
+} FluctCsvStatus;
+
+/* Fills a buffer with up to size bytes; 0 is the end of the file. */
+typedef struct FluctCsvSource
+{
+	size_t		(*read) (void *arg, char *buffer, size_t size);
+	void	   *arg;
+} FluctCsvSource;
+
+typedef struct FluctCsv FluctCsv;
+
+extern const char *fluct_csv_reason_name(FluctCsvReason reason);
+
+/*
+ * Life: create, read the header, then records to the end.  Memory comes from
+ * the allocator and does not grow with the file; a record holds until the next
+ * call.
+ */
+extern FluctCsv *fluct_csv_create(const FluctAllocator *allocator,
+								  const FluctCsvSource *source);
+
+/*
+ * Reads the first record as the header and finds the wanted names in it, in
+ * any order; columns[i] becomes the place of names[i].  False with *refusal
+ * filled if one is missing or there twice.  *record, if not NULL, becomes the
+ * header.
+ */
+extern bool fluct_csv_read_header(FluctCsv *csv, const char *const *names,
+								  int count, int *columns,
+								  FluctCsvRecord *record,
+								  FluctCsvRefusal *refusal);
+
+/* The next record, checked for having as many fields as the header. */
+extern FluctCsvStatus fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
+									 FluctCsvRefusal *refusal);
+
+/* Bytes read so far. */
+extern uint64_t fluct_csv_position(const FluctCsv *csv);
+
+#endif							/* FLUCT_CSV_CSV_H */

@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ *
+ * preview.c
+ *	  preview_stream: what messages become, without storing them.
+ *
+ * The messages are decoded as those of a batch are, as the stream's owner, in
+ * a transaction that is always rolled back; no offset moves.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+
+#include "base/refusal.h"
+#include "inquiry/preview.h"
+#include "inquiry/topic.h"
+#include "kafka/consumer.h"
+#include "mapping/decode.h"
+#include "mapping/target.h"
+#include "process/worker.h"
+#define READ_TIME		4000	/* ms for messages to arrive */
+
+static void
+put_json_datum(StringInfo out, Datum value, Oid type)
+{
+	char		when[MAXDATELEN + 1];
+	Oid			output;
+	bool		varlena;
+	char	   *text;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	switch (type)
+	{
+		case BOOLOID:
+			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
+			break;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			(void) JsonEncodeDateTime(when, value, type, NULL);
+			appendStringInfo(out, "\"%s\"", when);
+			break;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case JSONOID:
+		case JSONBOID:
+			appendStringInfoString(out, OidOutputFunctionCall(output, value));
+			break;
+		default:
+			text = OidOutputFunctionCall(output, value);
+			escape_json(out, text);
+	}
+}
+
+/* A field in COPY's binary form; returns where the next begins. */
+static const char *
+put_json_field(StringInfo out, const char *wire, Oid type)
+{
+	uint32		word;
+	int			len;
+	Oid			receive,
+				param;
+	StringInfoData bytes;
+
+	memcpy(&word, wire, 4);
+	len = (int) pg_ntoh32(word);
+	if (len < 0)
+	{
+		appendStringInfoString(out, "null");
+		return wire + 4;
+	}
+	initStringInfo(&bytes);
+	appendBinaryStringInfo(&bytes, wire + 4, len);
+	getTypeBinaryInputInfo(type, &receive, &param);
+	put_json_datum(out, OidReceiveFunctionCall(receive, &bytes, param, -1),
+				   type);
+	return wire + 4 + len;
+}
+
+/* The first row that a message gives a target, as JSON; or NULL. */
+static char *
+first_row(const FluctTarget *target, const FluctRows *rows)
+{
+	StringInfoData out;
+	const char *wire = rows->data.data + 2;
+
+	if (rows->nrows == 0)
+		return NULL;
+	initStringInfo(&out);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		appendStringInfoString(&out, i == 0 ? "{" : ", ");
+		escape_json(&out, target->columns[i].name);
+		appendStringInfoString(&out, ": ");
+		wire = put_json_field(&out, wire, target->columns[i].array_element);
+	}
+	appendStringInfoChar(&out, '}');
+	return out.data;
+}
+
+static void
+preview_message(FluctMapping *mapping, const FluctMessage *message)
+{
+	FluctRows  *rows = fluct_decode_begin(mapping, 1);
+	FluctRefusal refusal = {0};
+	const char *fields[7] = {psprintf("%d", message->partition),
+	psprintf(INT64_FORMAT, message->offset)};
+
+	if (message->value == NULL)
+		fields[5] = "tombstone: it has no value, and is only counted";
+	else if (!fluct_decode_message(mapping, rows, 0, message,
+								   fluct_subject.stream->topic, &refusal))
+	{
+		fields[5] = psprintf("%s: %s", fluct_reason_name(refusal.reason),
+							 refusal.detail);
+		fields[6] = refusal.path;
+	}
+	if (fields[5])
+	{
+		fluct_look_put_row(fields, lengthof(fields));
+		return;
+	}
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		fields[2] = mapping->targets[t].name;
+		fields[3] = psprintf("%d", rows[t].nrows);
+		fields[4] = first_row(&mapping->targets[t], &rows[t]);
+		fluct_look_put_row(fields, lengthof(fields));
+	}
+}
+
+static FluctMapping *
+compile_mapping(void)
+{
+	const FluctStream *stream = fluct_subject.stream;
+	List	   *name = textToQualifiedNameList(cstring_to_text(stream->target));
+	FluctMapping *mapping;
+
+	mapping = fluct_mapping_compile(RangeVarGetRelid(makeRangeVarFromNameList(name),
+													 NoLock, false),
+									stream->mapping, stream->on_conflict,
+									CurrentMemoryContext);
+	fluct_decode_check_fallbacks(mapping);
+	fluct_target_check_targets(mapping);
+	fluct_target_check_owner(mapping, fluct_subject.owner);
+	return mapping;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const FluctMessage *one = a;
+	const FluctMessage *other = b;
+
+	if (one->partition != other->partition)
+		return one->partition < other->partition ? -1 : 1;
+	return one->offset < other->offset ? -1 : one->offset > other->offset;
+}
+
+/* Column defaults are the table owner's code: it gets the owner's rights. */
+static void
+decode_as_owner(FluctMessage *messages, int count)
+{
+	FluctMapping *mapping;
+	Oid			user;
+	int			context;
+
+	fluct_worker_begin();
+	mapping = compile_mapping();
+	(void) NewGUCNestLevel();
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(fluct_subject.owner, context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	for (int i = 0; i < count; i++)
+		preview_message(mapping, &messages[i]);
+	AbortOutOfAnyTransaction();
+}
+
+void
+fluct_preview_answer(void)
+{
+	const FluctInquiry *inquiry = fluct_subject.inquiry;
+	FluctMessage *messages = palloc(sizeof(FluctMessage) * inquiry->count);
+	int			count,
+				gone;
+
+	fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
+	if (!fluct_look_partitions() || !fluct_look_log() ||
+		!fluct_look_positions(inquiry->has_start ? inquiry->start_at : NULL, &gone))
+		fluct_look_throw_trouble();
+	count = fluct_look_read(fluct_subject.next, messages, inquiry->count, READ_TIME);
+	if (count == 0 && fluct_kafka_trouble()->reason[0] != '\0')
+		fluct_look_throw_trouble();
+	qsort(messages, count, sizeof(FluctMessage), by_place);
+	decode_as_owner(messages, count);
+}

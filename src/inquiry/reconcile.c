@@ -1,0 +1,319 @@
+/*-------------------------------------------------------------------------
+ *
+ * reconcile.c
+ *	  reconcile_stream: whether every offset is accounted for.
+ *
+ * The account of each partition comes from one snapshot, which is let go
+ * before Kafka is asked: reading may take minutes, and a snapshot that is
+ * held keeps vacuum from its work.  So the stream may run meanwhile.
+ *
+ * Then the intervals at which Kafka delivered nothing are read once more.
+ * Only there: to an interval that lies far ahead the client is assigned anew,
+ * and what lies between near ones is read and thrown away, which is cheaper.
+ * Where Kafka's log begins later by now, nothing can be delivered any more,
+ * and a notice says so.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "inquiry/reconcile.h"
+#include "inquiry/topic.h"
+#include "kafka/consumer.h"
+#include "pg/query.h"
+#include "process/worker.h"
+#define NEAR			10000	/* offsets that are read rather than skipped */
+#define LONGEST_SILENCE 10000	/* ms of Kafka's, while messages are due */
+#define LIFE_INTERVAL	1000	/* ms between signs of life */
+#define AT_ONCE			64		/* messages */
+
+/* One partition of the stream, in its present epoch. */
+typedef struct Account
+{
+	int32		partition;
+	int64		from;
+	int64		to;
+	int64		entries[6];		/* stored, duplicates, dead letters,
+								 * tombstones, skipped, gaps */
+	int64		unexplained;
+	FluctInterval *skipped;
+	int			nskipped;
+} Account;
+
+/* ----- the account ----- */
+
+/* Each row of skipped_offsets gives one array of its bounds, ascending. */
+static void
+read_skipped(Account *account, int epoch, MemoryContext context)
+{
+	FluctQuery	query = {0};
+	int			rows;
+	int			n = 0;
+
+	fluct_query_add_text(&query, fluct_subject.stream->name);
+	fluct_query_add_int(&query, account->partition);
+	fluct_query_add_int(&query, epoch);
+	rows = (int) fluct_query_run(&query,
+								 "SELECT ARRAY(SELECT b.bound FROM unnest(k.intervals) r"
+								 "  CROSS JOIN LATERAL (VALUES (lower(r)), (upper(r))) b(bound)"
+								 "  ORDER BY b.bound),"
+								 " (SELECT count(*) FROM unnest(k.intervals))"
+								 " FROM fluct.skipped_offsets k WHERE k.stream = $1"
+								 "  AND k.partition = $2 AND k.epoch = $3"
+								 " ORDER BY k.from_offset");
+	for (int i = 0; i < rows; i++)
+		account->nskipped += fluct_query_field_int(i, 2);
+	account->skipped = MemoryContextAllocHuge(context, sizeof(FluctInterval) *
+											  (account->nskipped + 1));
+	for (int i = 0; i < rows; i++)
+	{
+		bool		null;
+		Datum	   *bounds;
+		int			nbounds;
+
+		deconstruct_array(DatumGetArrayTypeP(fluct_query_field(i, 1, &null)),
+						  INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &bounds,
+						  NULL, &nbounds);
+		for (int b = 0; b < nbounds; b += 2, n++)
+		{
+			account->skipped[n].from = DatumGetInt64(bounds[b]);
+			account->skipped[n].to = DatumGetInt64(bounds[b + 1]);
+		}
+	}
+}
+
+static Account *
+read_accounts(int *count)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctQuery	query = {0};
+	Account    *accounts;
+	int		   *epochs;
+
+	SetConfigOption("default_transaction_isolation", "repeatable read",
+					PGC_SUSET, PGC_S_OVERRIDE);
+	fluct_worker_begin();
+	fluct_query_add_text(&query, fluct_subject.stream->name);
+	*count = (int) fluct_query_run(&query, "SELECT partition, epoch, from_offset,"
+								   " to_offset, stored, duplicates, dead_letters,"
+								   " tombstones, skipped, gaps"
+								   " FROM fluct._account($1) ORDER BY partition");
+	accounts = MemoryContextAllocZero(context, sizeof(Account) * (*count + 1));
+	epochs = palloc(sizeof(int) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+	{
+		accounts[i].partition = fluct_query_field_int(i, 1);
+		epochs[i] = fluct_query_field_int(i, 2);
+		accounts[i].from = fluct_query_field_int(i, 3);
+		accounts[i].to = fluct_query_field_int(i, 4);
+		for (int e = 0; e < lengthof(accounts[i].entries); e++)
+			accounts[i].entries[e] = fluct_query_field_int(i, 5 + e);
+	}
+	for (int i = 0; i < *count; i++)
+		read_skipped(&accounts[i], epochs[i], context);
+	fluct_worker_commit();
+	return accounts;
+}
+
+/* ----- reading once more ----- */
+
+static void
+say_alive(void)
+{
+	static TimestampTz last = 0;
+
+	if (fluct_worker_ms_since(last) < LIFE_INTERVAL)
+		return;
+	last = GetCurrentTimestamp();
+	fluct_look_put_life();
+}
+
+/* Where Kafka's log begins now: it may have lost more meanwhile. */
+static int64
+log_begin(int32 partition)
+{
+	if (!fluct_look_log())
+		fluct_look_throw_trouble();
+	return fluct_subject.begin[partition].offset;
+}
+
+/* Nothing has come: why not, and for how long already. */
+static void
+await_more(TimestampTz heard)
+{
+	if (fluct_worker_ms_since(heard) > LONGEST_SILENCE ||
+		strcmp(fluct_kafka_trouble()->reason, "message_too_large") == 0)
+		fluct_look_throw_trouble();
+	fluct_worker_wait(fluct_kafka_socket(), LIFE_INTERVAL);
+	fluct_kafka_drain_socket();
+}
+
+/* How many of these messages lie in an interval; *at goes on past them. */
+static int64
+count_within(const FluctMessage *messages, int got, const FluctInterval *intervals,
+			 int n, int *here, int64 *at)
+{
+	int64		found = 0;
+
+	for (int i = 0; i < got; i++)
+	{
+		int64		offset = messages[i].offset;
+
+		while (*here < n && intervals[*here].to <= offset)
+			(*here)++;
+		found += *here < n && intervals[*here].from <= offset;
+		*at = Max(*at, offset + 1);
+	}
+	return found;
+}
+
+/* How many messages Kafka delivers in these intervals, read in one go. */
+static int64
+read_through(int32 partition, const FluctInterval *intervals, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fluct reconcile",
+												  ALLOCSET_DEFAULT_SIZES);
+	int64		at = intervals[0].from;
+	TimestampTz heard = GetCurrentTimestamp();
+	int64		found = 0;
+	int			here = 0;
+
+	fluct_kafka_assign(&partition, &at, 1);
+	while (at < intervals[n - 1].to)
+	{
+		FluctMessage messages[AT_ONCE];
+		MemoryContext old = MemoryContextSwitchTo(context);
+		int			got = fluct_kafka_poll(messages, AT_ONCE);
+
+		MemoryContextSwitchTo(old);
+		CHECK_FOR_INTERRUPTS();
+		found += count_within(messages, got, intervals, n, &here, &at);
+		MemoryContextReset(context);
+		if (got == 0 && fluct_kafka_end_reached(partition) >= 0)
+			break;				/* all that there is has been delivered */
+		if (fluct_kafka_trouble()->lost_partition >= 0)
+		{
+			at = Max(at, log_begin(partition));
+			fluct_kafka_assign(&partition, &at, 1);
+		}
+		if (got > 0)
+			heard = GetCurrentTimestamp();
+		else
+			await_more(heard);
+		say_alive();
+	}
+	MemoryContextDelete(context);
+	return found;
+}
+
+/* The intervals that Kafka still holds; the others are told of. */
+static int
+drop_lost(const Account *account)
+{
+	int64		begin = fluct_subject.begin[account->partition].offset;
+	int			lost = 0;
+
+	if (account->nskipped == 0 || account->skipped[0].from >= begin)
+		return 0;
+	while (lost < account->nskipped && account->skipped[lost].to <= begin)
+		lost++;
+	if (lost < account->nskipped)
+		account->skipped[lost].from = Max(account->skipped[lost].from, begin);
+	ereport(NOTICE,
+			(errmsg("partition %d: Kafka has deleted its log up to offset " INT64_FORMAT ", so what was skipped before that can't be read again",
+					account->partition, begin)));
+	return lost;
+}
+
+static int64
+read_again(const Account *account)
+{
+	int64		found = 0;
+	int			from = drop_lost(account);
+
+	while (from < account->nskipped)
+	{
+		int			to = from + 1;
+
+		while (to < account->nskipped &&
+			   account->skipped[to].from - account->skipped[to - 1].to <= NEAR)
+			to++;
+		found += read_through(account->partition, account->skipped + from,
+							  to - from);
+		from = to;
+	}
+	return found;
+}
+
+/* ----- the answer ----- */
+
+/* A log that is shorter than what was read is of another topic. */
+static void
+check_topic(const Account *accounts, int count)
+{
+	fluct_subject.next = palloc(sizeof(int64) * fluct_subject.npartitions);
+	for (int i = 0; i < fluct_subject.npartitions; i++)
+		fluct_subject.next[i] = -1;
+	for (int i = 0; i < count; i++)
+		if (accounts[i].partition < fluct_subject.npartitions)
+			fluct_subject.next[accounts[i].partition] = accounts[i].to;
+	if (!fluct_look_confirm_ends())
+		fluct_look_throw_trouble();
+	for (int i = 0; i < count; i++)
+		if (accounts[i].partition >= fluct_subject.npartitions ||
+			accounts[i].to > fluct_subject.end[accounts[i].partition].offset)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("topic \"%s\" was made anew: topic_changed",
+							fluct_subject.stream->topic),
+					 errdetail("Partition %d was read up to offset " INT64_FORMAT ", which Kafka's log does not have.",
+							   accounts[i].partition, accounts[i].to),
+					 errhint("SELECT * FROM fluct.check_stream('%s');",
+							 fluct_subject.stream->name)));
+}
+
+static void
+put_account(const Account *account)
+{
+	const char *fields[11];
+	int64		offsets = account->to - account->from;
+	int64		explained = 0;
+	int			n = 0;
+
+	fields[n++] = psprintf("%d", account->partition);
+	fields[n++] = psprintf(INT64_FORMAT, account->from);
+	fields[n++] = psprintf(INT64_FORMAT, account->to);
+	fields[n++] = psprintf(INT64_FORMAT, offsets);
+	for (int e = 0; e < lengthof(account->entries); e++)
+	{
+		explained += account->entries[e];
+		fields[n++] = psprintf(INT64_FORMAT, account->entries[e]);
+	}
+	fields[n++] = psprintf(INT64_FORMAT, account->unexplained +
+						   Max(offsets - explained, explained - offsets));
+	fluct_look_put_row(fields, n);
+}
+
+void
+fluct_reconcile_answer(void)
+{
+	int			count;
+	Account    *accounts = read_accounts(&count);
+
+	fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
+	if (count > 0 && (!fluct_look_partitions() || !fluct_look_log()))
+		fluct_look_throw_trouble();
+	check_topic(accounts, count);
+	for (int i = 0; i < count; i++)
+	{
+		accounts[i].unexplained = read_again(&accounts[i]);
+		put_account(&accounts[i]);
+	}
+}

@@ -1,0 +1,108 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The worker that answers a session's question about a stream.
+ *
+ * It connects as the stream's worker does, asks Kafka, writes nothing, moves
+ * nothing, and ends.  Or it is the stream's worker itself, for a session that
+ * watches (stream.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "libpq/pqmq.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shm_mq.h"
+#include "utils/memutils.h"
+
+#include "bookkeeping/offsets.h"
+#include "inquiry/check.h"
+#include "inquiry/preview.h"
+#include "inquiry/reconcile.h"
+#include "inquiry/seek.h"
+#include "inquiry/topic.h"
+#include "inquiry/worker.h"
+#include "kafka/connection.h"
+#include "process/worker.h"
+#include "stream/stream.h"
+
+/* Everything that this process says goes to the session from now on. */
+static const FluctInquiry *
+attach(dsm_handle handle)
+{
+	dsm_segment *segment = dsm_attach(handle);
+	FluctInquiry *inquiry;
+	shm_mq	   *queue;
+
+	if (segment == NULL)
+		proc_exit(0);			/* the session is gone */
+	inquiry = dsm_segment_address(segment);
+	queue = (shm_mq *) ((char *) inquiry + FLUCT_INQUIRY_QUEUE);
+	shm_mq_set_sender(queue, MyProc);
+	pq_redirect_to_shm_mq(segment, shm_mq_attach(queue, segment, NULL));
+	return inquiry;
+}
+
+static void
+read_stream(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	fluct_worker_begin();
+	fluct_subject.stream = fluct_catalog_stream(fluct_subject.inquiry->stream, context);
+	if (fluct_subject.stream == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream \"%s\" is not committed yet",
+						fluct_subject.inquiry->stream),
+				 errhint("COMMIT first.")));
+	fluct_subject.owner = fluct_client_owner(fluct_subject.stream);
+	fluct_worker_commit();
+}
+
+static void
+answer(void)
+{
+	switch (fluct_subject.inquiry->question)
+	{
+		case FLUCT_CHECK:
+			fluct_check_answer();
+			break;
+		case FLUCT_PREVIEW:
+			fluct_preview_answer();
+			break;
+		case FLUCT_SEEK:
+			fluct_seek_answer();
+			break;
+		case FLUCT_RECONCILE:
+			fluct_reconcile_answer();
+			break;
+		case FLUCT_RUN:
+			break;				/* not here: it reads the stream itself */
+	}
+}
+
+void
+FluctAskMain(Datum arg)
+{
+	fluct_worker_unblock();
+	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
+												"fluct inquiry",
+												ALLOCSET_DEFAULT_SIZES));
+	fluct_subject.inquiry = attach(DatumGetUInt32(arg));
+	BackgroundWorkerInitializeConnectionByOid(fluct_subject.inquiry->database,
+											  InvalidOid, 0);
+	fluct_worker_pin_settings();
+	if (fluct_subject.inquiry->question == FLUCT_RUN)
+		fluct_stream_run(fluct_subject.inquiry->stream,
+						 &fluct_subject.inquiry->watch);
+	read_stream();
+	answer();
+	fluct_look_put_end();
+	proc_exit(0);
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.h
+ *	  The worker that answers a session's question about a stream.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_INQUIRY_WORKER_H
+#define FLUCT_INQUIRY_WORKER_H
+
+#include "postgres.h"
+
+/* Entry point of the process; the argument is a dsm_handle. */
+extern PGDLLEXPORT void FluctAskMain(Datum arg);
+
+#endif							/* FLUCT_INQUIRY_WORKER_H */

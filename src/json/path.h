@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * path.h
+ *	  Paths into a message, as a mapping writes them, taken apart.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_JSON_PATH_H
+#define FLUCT_JSON_PATH_H
+
+#include "base/message.h"
+
+/* No message is deeper than that. */
+#define FLUCT_JSONPATH_STEPS	64
+
+typedef struct FluctJsonStep
+{
+	char	   *key;			/* unescaped, not NUL-terminated */
+	size_t		len;
+} FluctJsonStep;
+
+typedef struct FluctJsonPath
+{
+	char		start;			/* `$` or `@` */
+	bool		rows;			/* ends in `[*]` */
+	int			count;
+	FluctJsonStep steps[FLUCT_JSONPATH_STEPS];
+} FluctJsonPath;
+
+/* False for what is no path; the keys come from the allocator. */
+extern bool fluct_jsonpath_read(FluctJsonPath *path, const char *p,
+								const FluctAllocator *allocator);
+
+#endif							/* FLUCT_JSON_PATH_H */

@@ -1,0 +1,760 @@
+/*-------------------------------------------------------------------------
+ *
+ * consumer.c
+ *	  librdkafka, here and nowhere else.
+ *
+ * Life and death.  The client's threads must be gone before the process is:
+ * exit() under live TLS threads is a crash, and a crash restarts the cluster.
+ * So the client dies in one before_shmem_exit callback, registered before it
+ * is made.  Destroying never waits for the group, since there is no group: it
+ * is always `assign`, never `subscribe`.
+ *
+ * Messages.  A message that is still held when an ERROR is thrown makes the
+ * destruction hang for ever.  So fluct_kafka_poll asks for memory without
+ * throwing, copies, and gives all messages back before anything can throw.
+ *
+ * Threads.  The callbacks run in our own thread, inside fluct_kafka_poll and
+ * the other calls here: errors and log lines are queued to us.  Still they
+ * only fill a struct, because throwing through librdkafka's frames would
+ * leave its locks taken.
+ *
+ * Wake-up.  librdkafka writes a byte into a pipe when its queue goes from
+ * empty to non-empty, and only then: so the queue must have been polled until
+ * nothing came before one sleeps on the pipe.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <librdkafka/rdkafka.h>
+#include <unistd.h>
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+
+#include "kafka/consumer.h"
+#include "kafka/resolver.h"
+#include "pg/compat.h"
+#include "pg/guc.h"
+
+#define CALL_TIMEOUT		1000	/* ms: the longest call */
+#define POLL_AT_ONCE		512
+
+/*
+ * Of messages fetched ahead, in all partitions together: it counts the queue
+ * that they share.  The bytes are the bound, not the number of messages: a
+ * queue that is full is refilled only a second later by a client before 2.2,
+ * so it must hold what is stored in a second (measured: with a bound of 1,000
+ * messages, 2,300 orders a second instead of 10,000).
+ *
+ * A response is taken whole, so on top of the queue comes what one response
+ * of each broker decompresses to: hence responses of 1 MB.  Measured, with
+ * 200 partitions of 5 MB, lz4 and the raw copy: the worker's private memory
+ * is 112 MB at its peak; with responses of 8 MB and 64 MB of queue, 159 MB.
+ */
+#define QUEUE_BUDGET_KB		57344
+#define KEPT_OF_TOO_LARGE	65536
+#define SCRAM_MENDED		0x02060100	/* librdkafka's version 2.6.1 */
+
+/* The one client of this process. */
+typedef struct Client
+{
+	rd_kafka_t *client;
+	rd_kafka_queue_t *queue;
+	rd_kafka_topic_t *topic_handle; /* for metadata */
+	char	   *topic;
+	int			pipe[2];
+	bool		callback_registered;
+	int64	   *ends;			/* by partition: end reached, or -1 */
+	int			nends;
+	bool		old_scram;		/* see fluct_kafka_has_old_scram */
+	bool		group_refused;	/* by ACLs; only the mirror needs it */
+	bool		group_refusal_said;
+	bool		heard;			/* of the partitions, since the assignment */
+	FluctTrouble trouble;
+	FluctTrouble cause;			/* of no connection; librdkafka says it twice
+								 * only after 30 s */
+	char		connection[192];	/* what was last said of one */
+	bool		doubt;			/* see fluct_kafka_in_doubt */
+} Client;
+
+static Client kafka = {.pipe = {-1, -1}};
+
+/* ----- trouble ----- */
+
+static const char *
+reason_of(rd_kafka_resp_err_t error)
+{
+	switch (error)
+	{
+		case RD_KAFKA_RESP_ERR__RESOLVE:
+			return "dns_failure";
+		case RD_KAFKA_RESP_ERR__SSL:
+			return "tls_failure";
+		case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+		case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+			return "authentication_failed";
+		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+			return "authorization_failed";
+		case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+		case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+			return "unknown_topic";
+		case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+		case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+			return "data_loss";
+		default:
+			return "broker_unreachable";
+	}
+}
+
+/*
+ * A more telling reason is kept when the unreachable broker that follows from
+ * it is reported, and what was said of the connection is kept for its detail.
+ */
+static void
+note_trouble(rd_kafka_resp_err_t error, const char *detail)
+{
+	const char *reason = reason_of(error);
+	FluctTrouble *trouble = &kafka.trouble;
+	bool		unreachable = strcmp(reason, "broker_unreachable") == 0;
+
+	if (error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+	{
+		kafka.group_refused = true;
+		return;
+	}
+	if (unreachable && trouble->reason[0] != '\0')
+		return;
+	if (unreachable && kafka.cause.reason[0] != '\0')
+	{
+		*trouble = kafka.cause;
+		return;
+	}
+	if (detail == NULL || error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		detail = unreachable && kafka.connection[0] ? kafka.connection :
+			rd_kafka_err2str(error);
+	strlcpy(trouble->reason, reason, sizeof(trouble->reason));
+	if (kafka.old_scram && strcmp(reason, "authentication_failed") == 0)
+		snprintf(trouble->detail, sizeof(trouble->detail),
+				 "librdkafka before 2.6.1, and this is %s, cannot log in to Kafka 4 by SCRAM: use a newer one, or PLAIN over TLS; %s",
+				 rd_kafka_version_str(), detail);
+	else
+		strlcpy(trouble->detail, detail, sizeof(trouble->detail));
+	trouble->at = GetCurrentTimestamp();
+	if (strcmp(reason, "unknown_topic") == 0)
+		kafka.doubt = true;
+	if (error == RD_KAFKA_RESP_ERR__RESOLVE ||
+		error == RD_KAFKA_RESP_ERR__SSL ||
+		error == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+		kafka.cause = *trouble;
+}
+
+static void
+on_error(rd_kafka_t *client, int error, const char *reason, void *opaque)
+{
+	/* one broker of several may go; all of them are another event */
+	if (error == RD_KAFKA_RESP_ERR__TRANSPORT ||
+		error == RD_KAFKA_RESP_ERR__TIMED_OUT)
+	{
+		strlcpy(kafka.connection, reason, sizeof(kafka.connection));
+		if (strstr(reason, "in state UP"))
+			kafka.doubt = true;
+		kafka.cause.reason[0] = '\0';
+	}
+	else
+		note_trouble((rd_kafka_resp_err_t) error, reason);
+}
+
+/*
+ * Two things are only ever logged: a response above receive.message.max.bytes,
+ * and (with debug=topic) that a broker does not know or lead a partition.
+ */
+static void
+on_log(const rd_kafka_t *client, int level, const char *facility,
+	   const char *line)
+{
+	if (strcmp(facility, "BROKERUA") == 0)
+		kafka.doubt = true;
+	if (strstr(line, "Invalid response size") == NULL)
+		return;
+	note_trouble(RD_KAFKA_RESP_ERR__BAD_MSG, line);
+	strlcpy(kafka.trouble.reason, "message_too_large",
+			sizeof(kafka.trouble.reason));
+}
+
+const FluctTrouble *
+fluct_kafka_trouble(void)
+{
+	return &kafka.trouble;
+}
+
+void
+fluct_kafka_clear_trouble(void)
+{
+	memset(&kafka.trouble, 0, sizeof(kafka.trouble));
+	kafka.trouble.lost_partition = -1;
+}
+
+const char *
+fluct_kafka_version_name(void)
+{
+	return rd_kafka_version_str();
+}
+
+/* ----- life and death ----- */
+
+void
+fluct_kafka_close(void)
+{
+	if (kafka.queue)
+		rd_kafka_queue_destroy(kafka.queue);
+	if (kafka.topic_handle)
+		rd_kafka_topic_destroy(kafka.topic_handle);
+	if (kafka.client)
+		rd_kafka_destroy_flags(kafka.client,
+							   RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	kafka.queue = NULL;
+	kafka.topic_handle = NULL;
+	kafka.client = NULL;
+	if (kafka.topic)
+		pfree(kafka.topic);
+	kafka.topic = NULL;
+	kafka.group_refused = false;
+	kafka.cause.reason[0] = '\0';
+	if (kafka.ends)
+		pfree(kafka.ends);
+	kafka.ends = NULL;
+	if (kafka.topic)
+		pfree(kafka.topic);
+	kafka.topic = NULL;
+	for (int i = 0; i < 2; i++)
+	{
+		if (kafka.pipe[i] >= 0)
+			close(kafka.pipe[i]);
+		kafka.pipe[i] = -1;
+	}
+}
+
+/* The callback in which the client dies. */
+static void
+close_at_exit(int code, Datum arg)
+{
+	fluct_kafka_close();
+}
+
+static void
+set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+	char		reason[256];
+
+	if (rd_kafka_conf_set(conf, name, value, reason,
+						  sizeof(reason)) == RD_KAFKA_CONF_OK)
+		return;
+	rd_kafka_conf_destroy(conf);
+	/* librdkafka's own words repeat the value, which may be a secret */
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("librdkafka does not accept the value of \"%s\"", name)));
+}
+
+static rd_kafka_conf_t *
+make_conf(const FluctSetting *settings, int nsettings, const char *group)
+{
+	static const char *const fixed[][2] = {
+		{"auto.offset.reset", "error"},
+		{"enable.auto.commit", "false"},
+		{"enable.auto.offset.store", "false"},
+		{"isolation.level", "read_committed"},
+		{"enable.partition.eof", "true"},
+		{"check.crcs", "true"},
+		{"allow.auto.create.topics", "false"},
+		{"log.queue", "true"},
+		{"debug", "topic"},		/* see on_log */
+		{"queued.min.messages", "100000"},
+		{"session.timeout.ms", "500"},	/* see fluct_kafka_mirror */
+		{"receive.message.max.bytes", "33554432"},
+		{"client.software.name", "fluct"},
+	};
+	static const char *const defaults[][2] = {
+		{"client.id", "fluct"},
+		{"reconnect.backoff.max.ms", "2000"},
+		{"socket.timeout.ms", "10000"},
+		{"socket.keepalive.enable", "true"},
+		{"fetch.wait.max.ms", "500"},
+	};
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+	for (int i = 0; i < lengthof(defaults); i++)
+		set(conf, defaults[i][0], defaults[i][1]);
+	for (int i = 0; i < nsettings; i++)
+		set(conf, settings[i].name, settings[i].value);
+	for (int i = 0; i < lengthof(fixed); i++)
+		set(conf, fixed[i][0], fixed[i][1]);
+	set(conf, "queued.max.messages.kbytes", psprintf("%d", QUEUE_BUDGET_KB));
+
+	/* a full queue is looked at again after 1 s; since 2.2 that can be set */
+	(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "50", NULL, 0);
+	set(conf, "fetch.max.bytes", psprintf("%d", FLUCT_KAFKA_RESPONSE_BYTES));
+	set(conf, "fetch.message.max.bytes",
+		psprintf("%d", FLUCT_KAFKA_RESPONSE_BYTES));
+	set(conf, "group.id", group);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	rd_kafka_conf_set_resolve_cb(conf, fluct_resolver_resolve);
+	return conf;
+}
+
+static bool
+is_old_scram(const FluctSetting *settings, int nsettings)
+{
+	for (int i = 0; i < nsettings; i++)
+		if (strncmp(settings[i].name, "sasl.mechanism", 14) == 0)
+			return strncmp(settings[i].value, "SCRAM", 5) == 0 &&
+				rd_kafka_version() < SCRAM_MENDED;
+	return false;
+}
+
+bool
+fluct_kafka_has_old_scram(void)
+{
+	return kafka.old_scram;
+}
+
+static void
+open_pipe(void)
+{
+	if (pipe(kafka.pipe) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not make a pipe: %m")));
+	for (int i = 0; i < 2; i++)
+		if (fcntl(kafka.pipe[i], F_SETFL, O_NONBLOCK) < 0 ||
+			fcntl(kafka.pipe[i], F_SETFD, FD_CLOEXEC) < 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not set up a pipe: %m")));
+}
+
+void
+fluct_kafka_open(const FluctSetting *settings, int nsettings,
+				 const char *group, const char *topic)
+{
+	rd_kafka_conf_t *conf;
+	char		reason[256];
+
+	Assert(kafka.client == NULL);
+	if (!kafka.callback_registered)
+		before_shmem_exit(close_at_exit, (Datum) 0);
+	kafka.callback_registered = true;
+
+	fluct_kafka_clear_trouble();
+	open_pipe();
+	kafka.old_scram = is_old_scram(settings, nsettings);
+	kafka.topic = MemoryContextStrdup(TopMemoryContext, topic);
+	conf = make_conf(settings, nsettings, group);
+	kafka.client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason,
+								sizeof(reason));
+	if (kafka.client == NULL)
+	{
+		rd_kafka_conf_destroy(conf);
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+				 errmsg("could not create a Kafka client"),
+				 errdetail("%s", reason)));
+	}
+	rd_kafka_set_log_queue(kafka.client, NULL);
+	rd_kafka_poll_set_consumer(kafka.client);
+	kafka.queue = rd_kafka_queue_get_consumer(kafka.client);
+	rd_kafka_queue_io_event_enable(kafka.queue, kafka.pipe[1], "1", 1);
+	kafka.topic_handle = rd_kafka_topic_new(kafka.client, topic, NULL);
+}
+
+pgsocket
+fluct_kafka_socket(void)
+{
+	return kafka.pipe[0];
+}
+
+void
+fluct_kafka_drain_socket(void)
+{
+	char		waste[64];
+
+	while (read(kafka.pipe[0], waste, sizeof(waste)) > 0);
+}
+
+/* ----- questions ----- */
+
+/*
+ * Serves the callbacks, so that the trouble behind a time-out is known.  Once
+ * messages may be in the queue, fluct_kafka_poll does that.
+ */
+static void
+serve_callbacks(void)
+{
+	if (kafka.ends == NULL)
+		(void) rd_kafka_queue_poll_callback(kafka.queue, 0);
+}
+
+int
+fluct_kafka_partitions(void)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t error;
+	int			count = -1;
+
+	error = rd_kafka_metadata(kafka.client, 0, kafka.topic_handle, &metadata,
+							  CALL_TIMEOUT);
+	serve_callbacks();
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		if (kafka.trouble.reason[0] == '\0')
+			note_trouble(error, NULL);
+		return -1;
+	}
+	kafka.cause.reason[0] = '\0';
+	if (metadata->topic_cnt == 1)
+	{
+		error = metadata->topics[0].err;
+		if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+			count = metadata->topics[0].partition_cnt;
+	}
+	rd_kafka_metadata_destroy(metadata);
+	if (count <= 0)
+	{
+		note_trouble(error ? error : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+					 rd_kafka_err2str(error ? error :
+									  RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
+		return -1;
+	}
+	return count;
+}
+
+char *
+fluct_kafka_cluster(void)
+{
+	char	   *answer = rd_kafka_clusterid(kafka.client, CALL_TIMEOUT);
+	char		id[128];
+
+	if (answer == NULL)
+		return NULL;
+	strlcpy(id, answer, sizeof(id));
+	rd_kafka_mem_free(kafka.client, answer);
+	return pstrdup(id);
+}
+
+bool
+fluct_kafka_offsets(FluctOffset *offsets, int count)
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t error;
+
+	list = rd_kafka_topic_partition_list_new(count);
+	for (int i = 0; i < count; i++)
+		rd_kafka_topic_partition_list_add(list, kafka.topic,
+										  offsets[i].partition)->offset =
+			offsets[i].at;
+	error = rd_kafka_offsets_for_times(kafka.client, list, CALL_TIMEOUT);
+	for (int i = 0; i < count; i++)
+	{
+		if (error == RD_KAFKA_RESP_ERR_NO_ERROR && list->elems[i].err)
+			error = list->elems[i].err;
+		offsets[i].offset = list->elems[i].offset;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	serve_callbacks();
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR && kafka.trouble.reason[0] == '\0')
+		note_trouble(error, NULL);
+	return error == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* ----- positions ----- */
+
+static rd_kafka_topic_partition_list_t *
+make_list(const int32 *partitions, const int64 *offsets, int count)
+{
+	rd_kafka_topic_partition_list_t *list;
+
+	list = rd_kafka_topic_partition_list_new(count);
+	for (int i = 0; i < count; i++)
+		rd_kafka_topic_partition_list_add(list, kafka.topic,
+										  partitions[i])->offset = offsets[i];
+	return list;
+}
+
+void
+fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t error;
+	int			most = 0;
+
+	for (int i = 0; i < count; i++)
+		most = Max(most, partitions[i] + 1);
+	if (kafka.ends)
+		pfree(kafka.ends);
+	kafka.ends = MemoryContextAlloc(TopMemoryContext,
+									sizeof(int64) * (most + 1));
+	kafka.nends = most;
+	kafka.heard = false;
+	for (int i = 0; i < most; i++)
+		kafka.ends[i] = -1;
+	kafka.doubt = false;
+	list = make_list(partitions, offsets, count);
+	error = rd_kafka_assign(kafka.client, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_ERROR),
+				 errmsg("could not assign the partitions of topic \"%s\"",
+						kafka.topic),
+				 errdetail("%s", rd_kafka_err2str(error))));
+}
+
+/*
+ * Mirrors the positions to the group, for others' dashboards.  A commit waits
+ * for the group's coordinator to be found as long as a session may last, and
+ * until then the client can't be destroyed (45 s, measured); so a session is
+ * short, which nothing else here depends on.
+ */
+void
+fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
+{
+	rd_kafka_topic_partition_list_t *list;
+
+	if (kafka.group_refused)
+	{
+		if (!kafka.group_refusal_said)
+			ereport(LOG,
+					(errmsg("Kafka refuses the group of the stream, so its positions are not shown there"),
+					 errhint("Allow READ on the group, for dashboards of lag; the stream itself does not need it.")));
+		kafka.group_refusal_said = true;
+		return;
+	}
+	list = make_list(partitions, offsets, count);
+	(void) rd_kafka_commit(kafka.client, list, 1);
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+bool
+fluct_kafka_in_doubt(void)
+{
+	return kafka.doubt;
+}
+
+bool
+fluct_kafka_heard(void)
+{
+	return kafka.heard;
+}
+
+int64
+fluct_kafka_end_reached(int32 partition)
+{
+	return partition < kafka.nends ? kafka.ends[partition] : -1;
+}
+
+bool
+fluct_kafka_log(int32 partition, int64 *start, int64 *end)
+{
+	return rd_kafka_get_watermark_offsets(kafka.client, kafka.topic, partition,
+										  start, end) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		*start >= 0 && *end >= 0;
+}
+
+/* ----- messages ----- */
+
+/* Room for the JSON of some bytes: six for each, and the words around. */
+#define JSON_ROOM(len)	((len) * 6 + 32)
+
+static size_t
+kept_len(const rd_kafka_message_t *message)
+{
+	if (message->len > (size_t) fluct_max_message_bytes)
+		return Min(message->len, KEPT_OF_TOO_LARGE);
+	return message->len;
+}
+
+static size_t
+room_for(const rd_kafka_message_t *message)
+{
+	size_t		room = message->key_len + kept_len(message) + 2;
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t		len;
+
+	if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		room += 3;
+		for (size_t i = 0;
+			 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
+			room += JSON_ROOM(strlen(name)) + JSON_ROOM(len);
+	}
+	return room;
+}
+
+static char *
+put_json_string(char *to, const char *from, size_t len)
+{
+	*to++ = '"';
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = from[i];
+
+		if (c < 0x20)
+			to += sprintf(to, "\\u%04x", c);
+		else
+		{
+			if (c == '"' || c == '\\')
+				*to++ = '\\';
+			*to++ = c;
+		}
+	}
+	*to++ = '"';
+	return to;
+}
+
+static char *
+put_json_value(char *to, const char *value, size_t len)
+{
+	if (value == NULL)
+		return to + sprintf(to, "\"value\":null");
+	if (memchr(value, '\0', len) == NULL &&
+		pg_verify_mbstr(PG_UTF8, value, len, true))
+	{
+		to += sprintf(to, "\"value\":");
+		return put_json_string(to, value, len);
+	}
+	to += sprintf(to, "\"value_base64\":\"");
+	to += fluct_compat_base64(value, len, to, JSON_ROOM(len));
+	*to++ = '"';
+	return to;
+}
+
+/* The headers as a JSON array at `to`; returns the end, or `to` for none. */
+static char *
+put_headers(char *to, const rd_kafka_message_t *message)
+{
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t		len;
+
+	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return to;
+	*to++ = '[';
+	for (size_t i = 0;
+		 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
+	{
+		to += sprintf(to, "%s{\"key\":", i > 0 ? "," : "");
+		if (pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
+			to = put_json_string(to, name, strlen(name));
+		else
+			to += sprintf(to, "null");
+		*to++ = ',';
+		to = put_json_value(to, value, len);
+		*to++ = '}';
+	}
+	*to++ = ']';
+	*to++ = '\0';
+	return to;
+}
+
+/* Copies a message to `to`; returns the end. */
+static char *
+take(const rd_kafka_message_t *message, FluctMessage *result, char *to)
+{
+	char	   *end;
+
+	memset(result, 0, sizeof(FluctMessage));
+	result->partition = message->partition;
+	result->offset = message->offset;
+	result->time_ms = rd_kafka_message_timestamp(message, NULL);
+	if (message->key)
+	{
+		result->key = memcpy(to, message->key, message->key_len);
+		result->key_len = message->key_len;
+		to += message->key_len;
+	}
+	if (message->payload)
+	{
+		result->full_len = message->len;
+		result->value_len = kept_len(message);
+		result->value = memcpy(to, message->payload, result->value_len);
+		to += result->value_len;
+	}
+	end = put_headers(to, message);
+	if (end > to)
+		result->headers = to;
+	return end;
+}
+
+/* An event that is no message: an end reached, or an error. */
+static void
+take_event(const rd_kafka_message_t *event)
+{
+	if (event->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+	{
+		if (event->partition < kafka.nends)
+			kafka.ends[event->partition] = event->offset;
+		kafka.heard = true;
+		return;
+	}
+	note_trouble(event->err, rd_kafka_message_errstr(event));
+	if (event->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+		kafka.trouble.lost_partition = event->partition;
+}
+
+/* Copies and gives back; -1 when there is no memory for the copies. */
+static int
+take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
+{
+	size_t		room = 0;
+	char	   *to;
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+		room += arrived[i]->err ? 0 : room_for(arrived[i]);
+	to = MemoryContextAllocExtended(CurrentMemoryContext, room + 1,
+									MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	for (int i = 0; i < n; i++)
+	{
+		if (arrived[i]->err)
+			take_event(arrived[i]);
+		else if (to)
+			to = take(arrived[i], &messages[count++], to);
+		kafka.heard = kafka.heard || count > 0;
+		rd_kafka_message_destroy(arrived[i]);
+	}
+	return to ? count : -1;
+}
+
+int
+fluct_kafka_poll(FluctMessage *messages, int max)
+{
+	rd_kafka_message_t *arrived[POLL_AT_ONCE];
+	ssize_t		n;
+	int			count = 0;
+
+	/* events alone are no reason to stop: only an empty queue is */
+	while (count == 0)
+	{
+		n = rd_kafka_consume_batch_queue(kafka.queue, 0, arrived,
+										 Min(max, POLL_AT_ONCE));
+		if (n <= 0)
+			break;
+		count = take_all(arrived, (int) n, messages);
+		if (count < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory"),
+					 errdetail("Failed on copying messages from Kafka.")));
+	}
+	return count;
+}

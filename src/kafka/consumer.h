@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * consumer.h
+ *	  librdkafka, here and nowhere else.
+ *
+ * A process has at most one client.  No function waits longer than a second.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_KAFKA_CONSUMER_H
+#define FLUCT_KAFKA_CONSUMER_H
+
+#include "postgres.h"
+
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+
+#include "base/message.h"
+#include "kafka/options.h"
+
+#define FLUCT_OFFSET_END		INT64CONST(-1)	/* for fluct_kafka_offsets */
+#define FLUCT_OFFSET_BEGINNING	INT64CONST(-2)
+
+/* Of a response on the wire, unless one message needs more. */
+#define FLUCT_KAFKA_RESPONSE_BYTES	1048576
+
+/* What went wrong last with the brokers; a word, a fact, and when. */
+typedef struct FluctTrouble
+{
+	char		reason[32];		/* "" = nothing */
+	char		detail[192];
+	TimestampTz at;
+	int			lost_partition; /* its offset is not in Kafka's log; or -1 */
+} FluctTrouble;
+
+/* One question of fluct_kafka_offsets, and its answer. */
+typedef struct FluctOffset
+{
+	int32		partition;
+	int64		at;				/* a time in ms since 1970, or one of the two */
+	int64		offset;			/* the answer; -1 = past the end */
+} FluctOffset;
+
+/* Creates the client; it is destroyed by a close, or when the process exits. */
+extern void fluct_kafka_open(const FluctSetting *settings, int nsettings,
+							 const char *group, const char *topic);
+extern void fluct_kafka_close(void);
+
+/* Readable when there is something to poll; drain it before polling. */
+extern pgsocket fluct_kafka_socket(void);
+extern void fluct_kafka_drain_socket(void);
+
+/* Partitions of the topic, or -1 (see fluct_kafka_trouble). */
+extern int	fluct_kafka_partitions(void);
+
+/* Answers all or none (false; see fluct_kafka_trouble). */
+extern bool fluct_kafka_offsets(FluctOffset *offsets, int count);
+
+/* Reads from these offsets on (by partition), and from no others. */
+extern void fluct_kafka_assign(const int32 *partitions, const int64 *offsets,
+							   int count);
+
+/*
+ * Takes up to max messages that have arrived, copied into the current memory
+ * context.  0: there is none now.
+ */
+extern int	fluct_kafka_poll(FluctMessage *messages, int max);
+
+/* The cluster's id, in the current memory context; NULL when not known. */
+extern char *fluct_kafka_cluster(void);
+
+/*
+ * Whether something happened since fluct_kafka_assign after which a topic may
+ * be another one of the same name: a connection was lost that had been made,
+ * or a broker did not know a partition.
+ */
+extern bool fluct_kafka_in_doubt(void);
+
+/* Whether anything came of the partitions since they were assigned. */
+extern bool fluct_kafka_heard(void);
+
+/* The end of the partition that was reached (control records count), or -1. */
+extern int64 fluct_kafka_end_reached(int32 partition);
+
+/*
+ * Kafka's log as the last fetch showed it; false when not known.  Its end is
+ * the high watermark: messages of open transactions lie before it, while the
+ * end of fluct_kafka_offsets, and the one that is reached, are the last
+ * stable offset.
+ */
+extern bool fluct_kafka_log(int32 partition, int64 *start, int64 *end);
+
+/* Tells Kafka the positions, for its own lag tools; nobody reads them. */
+extern void fluct_kafka_mirror(const int32 *partitions, const int64 *offsets,
+							   int count);
+
+/* librdkafka's, as it is loaded: such as 2.6.1. */
+extern const char *fluct_kafka_version_name(void);
+
+/*
+ * Whether the login is one that fails at Kafka 4 for the library's sake, while
+ * the broker says that user or password are wrong.
+ */
+extern bool fluct_kafka_has_old_scram(void);
+
+extern const FluctTrouble *fluct_kafka_trouble(void);
+extern void fluct_kafka_clear_trouble(void);
+
+#endif							/* FLUCT_KAFKA_CONSUMER_H */

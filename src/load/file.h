@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * file.h
+ *	  Server files: opened safely, known by their content.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_LOAD_FILE_H
+#define FLUCT_LOAD_FILE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "base/message.h"
+
+typedef struct FluctFile FluctFile;
+
+/*
+ * Opens the file for the current user; it is closed with the current memory
+ * context.  Errors: not_found, unreadable, outside_root, not_regular_file.
+ */
+extern FluctFile *fluct_files_open(const char *path);
+
+/* A path as SQL gives it, NUL-terminated. */
+extern char *fluct_files_path(bytea *path);
+
+/*
+ * What follows fluct.inbox_root's folder in a path, or NULL if it is not
+ * below.  A relative path is one from the root.
+ */
+extern const char *fluct_files_below_root(const char *path);
+
+/* A file's time, to the microsecond. */
+extern TimestampTz fluct_files_time(const struct timespec *time);
+
+/* Reads on, hashing; 0 at the end.  The first argument is the FluctFile. */
+extern size_t fluct_files_read(void *arg, char *buffer, size_t size);
+
+/* Its name without folders, as it can be printed. */
+extern const char *fluct_files_name(const FluctFile *file);
+
+/* Reads to the end; whether the whole has that SHA-256 (NULL = any). */
+extern bool fluct_files_unchanged(FluctFile *file, bytea *wanted);
+
+#endif							/* FLUCT_LOAD_FILE_H */

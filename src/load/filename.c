@@ -1,0 +1,88 @@
+/*-------------------------------------------------------------------------
+ *
+ * filename.c
+ *	  Names of files as they are shown.
+ *
+ * A name is bytes, and any but "/" and NUL may stand in it.  SQL and people get
+ * it shown: what is no printable text is \xNN, and a backslash is doubled.  That
+ * goes both ways without loss.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+
+#include "base/refusal.h"
+#include "load/filename.h"
+
+/* Whether the character of n bytes at p can be shown as it is. */
+static bool
+is_shown(const char *p, int n)
+{
+	uint32		c;
+
+	if (n == 0 || (n > 1 && GetDatabaseEncoding() != PG_UTF8))
+		return false;
+	c = utf8_to_unicode((const unsigned char *) p);
+
+	/* controls, and what turns the direction of text or is not seen */
+	return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && c != '\\' &&
+		!(c >= 0x200b && c <= 0x200f) && !(c >= 0x2028 && c <= 0x202e) &&
+		!(c >= 0x2060 && c <= 0x206f) && c != 0xfeff;
+}
+
+char *
+fluct_filename_show(const char *bytes)
+{
+	const char *end = bytes + strlen(bytes);
+	StringInfoData out;
+
+	initStringInfo(&out);
+	while (bytes < end)
+	{
+		int			n = fluct_value_utf8_char(bytes, end);
+
+		if (is_shown(bytes, n))
+			appendBinaryStringInfo(&out, bytes, n);
+		else if (*bytes == '\\')
+			appendStringInfoString(&out, "\\\\");
+		else
+			appendStringInfo(&out, "\\x%02x", (unsigned char) *bytes);
+		bytes += is_shown(bytes, n) ? n : 1;
+	}
+	return out.data;
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char *
+fluct_filename_read(char *shown)
+{
+	char	   *in = shown;
+	char	   *out = shown;
+
+	while (*in != '\0')
+	{
+		if (in[0] == '\\' && in[1] == 'x' && hex_value(in[2]) >= 0 &&
+			hex_value(in[3]) >= 0 && (in[2] != '0' || in[3] != '0'))
+		{
+			*out++ = hex_value(in[2]) * 16 + hex_value(in[3]);
+			in += 4;
+			continue;
+		}
+		if (in[0] == '\\' && in[1] == '\\')
+			in++;
+		*out++ = *in++;
+	}
+	*out = '\0';
+	return shown;
+}

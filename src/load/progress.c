@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * progress.c
+ *	  How far the loads of files are, for others to see.
+ *
+ * A backend that loads has a slot in shared memory; without a preload there
+ * are none, and all of this does nothing.  The words in a slot change a few
+ * times a load, under the lock; the counters change with each 64 KB, and need
+ * none.  A slot is given back when the load ends, or else with its transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/refusal.h"
+#include "load/progress.h"
+
+/* More loads at once are done, but not shown. */
+#define MAX_LOADS		32
+#define WORD_LEN		16
+#define FILE_LEN		128
+
+PG_FUNCTION_INFO_V1(fluct_progress);
+PG_FUNCTION_INFO_V1(fluct_loads);
+
+typedef struct Load
+{
+	/* under the lock */
+	pid_t		pid;			/* 0 = free */
+	Oid			database;
+	Oid			role;
+	char		kind[WORD_LEN];
+	char		phase[WORD_LEN];
+	char		file[FILE_LEN];
+	TimestampTz started;
+	TimestampTz phase_started;
+
+	/* written by the backend alone */
+	pg_atomic_uint64 bytes_total;
+	pg_atomic_uint64 bytes_done;
+	pg_atomic_uint64 rows;
+} Load;
+
+typedef struct Loads
+{
+	LWLock	   *lock;
+	Load		loads[MAX_LOADS];
+} Loads;
+
+static Loads *loads = NULL;
+static Load *mine = NULL;
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+static void
+request(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Loads)));
+	RequestNamedLWLockTranche("fluct loads", 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	loads = ShmemInitStruct("fluct loads", sizeof(Loads), &found);
+	if (!found)
+	{
+		memset(loads, 0, sizeof(Loads));
+		loads->lock = &(GetNamedLWLockTranche("fluct loads"))->lock;
+		for (int i = 0; i < MAX_LOADS; i++)
+		{
+			pg_atomic_init_u64(&loads->loads[i].bytes_total, 0);
+			pg_atomic_init_u64(&loads->loads[i].bytes_done, 0);
+			pg_atomic_init_u64(&loads->loads[i].rows, 0);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+static void
+leave(void)
+{
+	if (mine == NULL)
+		return;
+	LWLockAcquire(loads->lock, LW_EXCLUSIVE);
+	mine->pid = 0;
+	LWLockRelease(loads->lock);
+	mine = NULL;
+}
+
+static void
+after_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		leave();
+}
+
+void
+fluct_progress_init(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	RegisterXactCallback(after_transaction, NULL);
+}
+
+/* Takes a free slot, if there is one.  The caller holds the lock. */
+static void
+take_slot(void)
+{
+	for (int i = 0; i < MAX_LOADS && mine == NULL; i++)
+		if (loads->loads[i].pid == 0)
+			mine = &loads->loads[i];
+	if (mine == NULL)
+		return;
+	mine->pid = MyProcPid;
+	mine->database = MyDatabaseId;
+	mine->started = GetCurrentTimestamp();
+	mine->file[0] = '\0';
+}
+
+static void
+reset_counters(int64_t bytes_total)
+{
+	pg_atomic_write_u64(&mine->bytes_total, bytes_total);
+	pg_atomic_write_u64(&mine->bytes_done, 0);
+	pg_atomic_write_u64(&mine->rows, 0);
+}
+
+/*
+ * fluct._progress(kind text, phase text): this backend's load comes to that
+ * phase; NULL ends it.
+ */
+Datum
+fluct_progress(PG_FUNCTION_ARGS)
+{
+	if (loads == NULL)
+		PG_RETURN_VOID();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	{
+		leave();
+		PG_RETURN_VOID();
+	}
+	LWLockAcquire(loads->lock, LW_EXCLUSIVE);
+	if (mine == NULL)
+	{
+		take_slot();
+		if (mine != NULL)
+			reset_counters(0);
+	}
+	if (mine != NULL)
+	{
+		strlcpy(mine->kind, text_to_cstring(PG_GETARG_TEXT_PP(0)), WORD_LEN);
+		strlcpy(mine->phase, text_to_cstring(PG_GETARG_TEXT_PP(1)), WORD_LEN);
+		mine->role = GetUserId();
+		mine->phase_started = GetCurrentTimestamp();
+	}
+	LWLockRelease(loads->lock);
+	PG_RETURN_VOID();
+}
+
+/* The phase reads this file from its beginning. */
+void
+fluct_progress_open(const char *file, int64_t bytes)
+{
+	if (mine == NULL)
+		return;
+	LWLockAcquire(loads->lock, LW_EXCLUSIVE);
+	fluct_copy_printable(mine->file, FILE_LEN, file);
+	LWLockRelease(loads->lock);
+	reset_counters(bytes);
+}
+
+void
+fluct_progress_bytes(int64_t n)
+{
+	if (mine != NULL)
+		pg_atomic_write_u64(&mine->bytes_done,
+							pg_atomic_read_u64(&mine->bytes_done) + n);
+}
+
+void
+fluct_progress_rows(int64_t n)
+{
+	if (mine != NULL)
+		pg_atomic_write_u64(&mine->rows, pg_atomic_read_u64(&mine->rows) + n);
+}
+
+/*
+ * fluct._loads(): pid, role, kind, phase, file, started, phase_started,
+ * bytes_total, bytes_done, rows of each load in this database.
+ */
+Datum
+fluct_loads(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (loads == NULL)
+		return (Datum) 0;
+	for (int i = 0; i < MAX_LOADS; i++)
+	{
+		Load		load;
+		Datum		values[10];
+		bool		nulls[10] = {0};
+
+		LWLockAcquire(loads->lock, LW_SHARED);
+		load = loads->loads[i];
+		LWLockRelease(loads->lock);
+		if (load.pid == 0 || load.database != MyDatabaseId)
+			continue;
+		values[0] = Int32GetDatum(load.pid);
+		values[1] = ObjectIdGetDatum(load.role);
+		values[2] = CStringGetTextDatum(load.kind);
+		values[3] = CStringGetTextDatum(load.phase);
+		values[4] = CStringGetTextDatum(load.file);
+		values[5] = TimestampTzGetDatum(load.started);
+		values[6] = TimestampTzGetDatum(load.phase_started);
+		values[7] = Int64GetDatum(pg_atomic_read_u64(&load.bytes_total));
+		values[8] = Int64GetDatum(pg_atomic_read_u64(&load.bytes_done));
+		values[9] = Int64GetDatum(pg_atomic_read_u64(&load.rows));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}

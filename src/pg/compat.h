@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Every test of PG_VERSION_NUM, as functions, for PostgreSQL 15 to 18.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_PG_COMPAT_H
+#define FLUCT_PG_COMPAT_H
+
+#include "postgres.h"
+
+#include "common/base64.h"
+#include "utils/relcache.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "fluct is for PostgreSQL 15 to 18"
+#endif
+
+/* A wait event of the extension's own; before 17 they had no names. */
+static inline uint32
+fluct_compat_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	(void) name;
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* The bytes in base64; from 18 on they are unsigned. */
+static inline int
+fluct_compat_base64(const char *bytes, int len, char *to, int room)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_b64_encode((const uint8 *) bytes, len, to, room);
+#else
+	return pg_b64_encode(bytes, len, to, room);
+#endif
+}
+
+/* The index of a primary key that is checked at once; or InvalidOid. */
+static inline Oid
+fluct_compat_primary_key(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
+#endif							/* FLUCT_PG_COMPAT_H */

@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  The settings, fluct.*.
+ *
+ * All can be changed by a reload.  None is a secret: secrets are files below
+ * fluct.secrets_dir that user mappings name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "pg/guc.h"
+
+/* The most worker processes that shared memory has room for. */
+#define MAX_WORKERS			64
+
+char	   *fluct_database = NULL;
+int			fluct_max_workers = 4;
+bool		fluct_enabled = true;
+char	   *fluct_inbox_root = NULL;
+char	   *fluct_secrets_dir = NULL;
+char	   *fluct_allowed_brokers = NULL;
+int			fluct_max_message_bytes = 16 * 1024 * 1024;
+bool		fluct_allow_literal_secrets = false;
+
+static void
+define_string(const char *name, const char *what, const char *more,
+			  char **variable, GucContext context)
+{
+	DefineCustomStringVariable(name, what, more, variable, "", context, 0,
+							   NULL, NULL, NULL);
+}
+
+void
+fluct_guc_init(void)
+{
+	define_string("fluct.database",
+				  "Database whose streams run.",
+				  "Empty: none.", &fluct_database, PGC_SIGHUP);
+	DefineCustomIntVariable("fluct.max_workers",
+							"Most stream workers that run at once.",
+							"Each takes one of max_worker_processes.",
+							&fluct_max_workers, 4, 0, MAX_WORKERS,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("fluct.enabled",
+							 "Whether streams run at all.",
+							 "Off: every stream worker leaves.",
+							 &fluct_enabled, true, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	define_string("fluct.inbox_root",
+				  "Folder below which files may be loaded.",
+				  "Empty: loading needs the role pg_read_server_files.",
+				  &fluct_inbox_root, PGC_SIGHUP);
+	define_string("fluct.secrets_dir",
+				  "Folder whose subfolder ROLE holds the secrets of a role.",
+				  "A user mapping names them as file:NAME. Empty: none.",
+				  &fluct_secrets_dir, PGC_SIGHUP);
+	define_string("fluct.allowed_brokers",
+				  "Comma-separated host:port that servers may name.",
+				  "Empty: any.", &fluct_allowed_brokers, PGC_SIGHUP);
+	DefineCustomIntVariable("fluct.max_message_bytes",
+							"Longest message that is stored.",
+							"A longer one becomes a dead letter, too_large.",
+							&fluct_max_message_bytes, 16 * 1024 * 1024,
+							1024, 512 * 1024 * 1024, PGC_SIGHUP,
+							GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomBoolVariable("fluct.allow_literal_secrets",
+							 "Whether user mappings may hold secrets.",
+							 "They show in dumps and in the log.",
+							 &fluct_allow_literal_secrets, false, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	MarkGUCPrefixReserved("fluct");
+}

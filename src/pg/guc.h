@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  The settings, fluct.*.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_PG_GUC_H
+#define FLUCT_PG_GUC_H
+
+#include "base/message.h"
+
+extern char *fluct_database;
+extern int	fluct_max_workers;
+extern bool fluct_enabled;
+extern char *fluct_inbox_root;
+extern char *fluct_secrets_dir;
+extern char *fluct_allowed_brokers;
+extern int	fluct_max_message_bytes;
+extern bool fluct_allow_literal_secrets;
+
+extern void fluct_guc_init(void);
+
+#endif							/* FLUCT_PG_GUC_H */

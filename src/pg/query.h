@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.h
+ *	  One way to run a statement and to read its rows.
+ *
+ * SPI must be connected.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_PG_QUERY_H
+#define FLUCT_PG_QUERY_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#define FLUCT_QUERY_ARGS	16
+
+/* The arguments of a statement; begin with {0} and add them in order. */
+typedef struct FluctQuery
+{
+	int			nargs;
+	Oid			types[FLUCT_QUERY_ARGS];
+	Datum		values[FLUCT_QUERY_ARGS];
+	char		nulls[FLUCT_QUERY_ARGS];
+} FluctQuery;
+
+extern void fluct_query_add(FluctQuery *query, Oid type, Datum value,
+							bool null);
+
+/* NULL is NULL. */
+extern void fluct_query_add_text(FluctQuery *query, const char *value);
+extern void fluct_query_add_bytes(FluctQuery *query, const char *value,
+								  size_t len);
+extern void fluct_query_add_int(FluctQuery *query, int value);
+extern void fluct_query_add_int64(FluctQuery *query, int64 value);
+
+/* A timestamptz from milliseconds since 1970; negative is NULL. */
+extern void fluct_query_add_time(FluctQuery *query, int64 ms);
+
+/* Runs it; returns the number of rows. */
+extern uint64 fluct_query_run(FluctQuery *query, const char *sql);
+
+/* The same, planned once in the life of the process. */
+extern uint64 fluct_query_run_kept(FluctQuery *query, SPIPlanPtr *plan,
+								   const char *sql);
+
+/* Fields of the last result: rows from 0, columns from 1. */
+extern Datum fluct_query_field(int row, int column, bool *null);
+extern char *fluct_query_field_text(MemoryContext context, int row,
+									int column);
+extern const char *fluct_query_field_bytes(MemoryContext context, int row,
+										   int column, size_t *len);
+
+/* An int8 or int4; -1 for NULL. */
+extern int64 fluct_query_field_int(int row, int column);
+extern bool fluct_query_field_bool(int row, int column);
+
+#endif							/* FLUCT_PG_QUERY_H */

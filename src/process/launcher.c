@@ -1,0 +1,366 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  The launcher: starts a worker for each stream that should run.
+ *
+ * It looks at fluct.streams, starts what should run and does not, and sleeps
+ * until something changes: a stream, a setting, the end of a worker.  It
+ * counts each start before it makes it, in a table, since after a crash
+ * nobody can; the count goes back with the first committed batch.
+ *
+ * A background worker can't look whether a database exists except by
+ * connecting to it, which ends the process when it does not.  So a launcher
+ * that dies while connecting leaves a note in shared memory; the next one
+ * connects to no database, waits until pg_database has it, and leaves for its
+ * successor to connect.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "bookkeeping/offsets.h"
+#include "pg/guc.h"
+#include "process/launcher.h"
+#include "process/shmem.h"
+#include "process/worker.h"
+#define LOOK_INTERVAL		10000	/* ms: an idle launcher looks around */
+#define NO_DATABASE_INTERVAL 1000	/* ms */
+#define STUCK_AFTER			60000	/* ms without a sign of life */
+#define RESTART_INTERVAL	1	/* s */
+#define MAINTENANCE_INTERVAL 600000 /* ms: partitions are made ahead */
+
+static BackgroundWorkerHandle *handles[FLUCT_MAX_SLOTS];
+static char *database = NULL;	/* that this launcher serves */
+
+/* ----- connecting ----- */
+
+static void
+detach(int code, Datum arg)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	if (fluct_shared->launcher == MyProc)
+		fluct_shared->launcher = NULL;
+	LWLockRelease(fluct_shared->lock);
+}
+
+static void
+attach(void)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	fluct_shared->launcher = MyProc;
+	LWLockRelease(fluct_shared->lock);
+	before_shmem_exit(detach, (Datum) 0);
+}
+
+static bool
+database_exists(void)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	StartTransactionCommand();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = strcmp(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname),
+					   fluct_database) == 0;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return found;
+}
+
+/* Leaves when the setting names another database than the one served. */
+static void
+check_database(void)
+{
+	if (strcmp(database, fluct_database) != 0)
+		proc_exit(1);
+}
+
+static void
+connect_database(void)
+{
+	while (fluct_database[0] == '\0')
+		fluct_worker_wait(PGINVALID_SOCKET, -1);
+	database = MemoryContextStrdup(TopMemoryContext, fluct_database);
+	if (fluct_shared->connecting)
+	{
+		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+		pgstat_report_activity(STATE_IDLE,
+							   psprintf("launcher: waiting for database %s",
+										database));
+		while (!database_exists())
+		{
+			fluct_worker_wait(PGINVALID_SOCKET, NO_DATABASE_INTERVAL);
+			check_database();
+		}
+		fluct_shared->connecting = false;
+		proc_exit(1);
+	}
+	fluct_shared->connecting = true;
+	BackgroundWorkerInitializeConnection(database, NULL, 0);
+	fluct_shared->connecting = false;
+	fluct_worker_pin_settings();
+}
+
+/* ----- workers ----- */
+
+/* Frees the slots of workers that are gone. */
+static int
+reap(void)
+{
+	int			running = 0;
+
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+		pid_t		pid;
+
+		if (!slot->in_use || slot->database != MyDatabaseId)
+			continue;
+		if (handles[i] ? GetBackgroundWorkerPid(handles[i], &pid) == BGWH_STOPPED :
+			slot->proc == NULL)
+		{
+			if (handles[i])
+				pfree(handles[i]);
+			handles[i] = NULL;
+			fluct_shmem_free(slot);
+		}
+		else
+			running++;
+	}
+	return running;
+}
+
+static bool
+launch(const FluctWanted *wanted)
+{
+	FluctSlot  *slot = fluct_shmem_reserve(MyDatabaseId, wanted->stream,
+										   wanted->worker);
+	BackgroundWorker worker = {0};
+	MemoryContext old;
+	int			number;
+	bool		registered;
+
+	if (slot == NULL)
+		return false;
+	number = slot - fluct_shared->slots;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "fluct", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "FluctStreamMain", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "fluct stream %s/%d",
+			 wanted->stream, wanted->worker);
+	strlcpy(worker.bgw_type, "fluct stream worker", BGW_MAXLEN);
+	worker.bgw_main_arg = Int32GetDatum(number);
+	worker.bgw_notify_pid = MyProcPid;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	registered = RegisterDynamicBackgroundWorker(&worker, &handles[number]);
+	MemoryContextSwitchTo(old);
+	if (!registered)
+	{
+		handles[number] = NULL;
+		fluct_shmem_free(slot);
+	}
+	return registered;
+}
+
+static bool
+is_running(const FluctWanted *wanted)
+{
+	bool		found;
+
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	found = fluct_shmem_find(MyDatabaseId, wanted->stream,
+							 wanted->worker) != NULL;
+	LWLockRelease(fluct_shared->lock);
+	return found;
+}
+
+static void
+note_no_slot(const FluctWanted *wanted, const char *detail)
+{
+	fluct_worker_begin();
+	fluct_catalog_set_state(wanted->stream, wanted->worker, wanted->starts,
+							"backing_off", "no_worker_slot", detail, NULL);
+	fluct_worker_commit();
+}
+
+/* Starts one worker, or says why not. */
+static void
+start(const FluctWanted *wanted, int running, int needed)
+{
+	if (running >= fluct_max_workers)
+	{
+		note_no_slot(wanted,
+					 psprintf("fluct.max_workers is %d, and %d workers are wanted",
+							  fluct_max_workers, needed));
+		return;
+	}
+	fluct_worker_begin();
+	fluct_catalog_count_start(wanted->stream, wanted->worker, wanted->starts);
+	fluct_worker_commit();
+	if (!launch(wanted))
+		note_no_slot(wanted,
+					 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them besides those of others",
+							  max_worker_processes, needed + 1));
+}
+
+/*
+ * The watchdog over workers that are stuck within one call, such as a batch
+ * whose trigger sleeps: they can't say so themselves.
+ */
+static void
+find_stuck(void)
+{
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		if (slot->in_use && slot->database == MyDatabaseId &&
+			fluct_shmem_say_stuck(slot, STUCK_AFTER) &&
+			fluct_shmem_may_log(slot))
+			ereport(LOG,
+					(errmsg("stream \"%s\" is running: stalled",
+							slot->stream),
+					 errdetail_internal("%s", slot->detail)));
+	}
+}
+
+/* Starts what should run and does not; the ms until one may start. */
+static long
+start_wanted(void)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	long		sleep = LOOK_INTERVAL;
+	int			running = reap();
+	MemoryContext context = CurrentMemoryContext;
+
+	fluct_worker_begin();
+	if (fluct_enabled && fluct_catalog_installed())
+		wanted = fluct_catalog_wanted(context);
+	fluct_worker_commit();
+	foreach(lc, wanted)
+	{
+		FluctWanted *one = lfirst(lc);
+
+		if (is_running(one))
+			continue;
+		if (one->wait > 0)
+		{
+			sleep = Min(sleep, one->wait);
+			continue;
+		}
+		start(one, running, list_length(wanted));
+		running++;
+	}
+	return sleep;
+}
+
+/* ----- partitions ----- */
+
+/*
+ * Makes partitions ahead, as the tables' owner and in a transaction of its
+ * own.  What can't be had now (a lock) is tried at the next turn.
+ */
+static void
+maintain_partitions(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		Oid			namespace;
+		Oid			relid = InvalidOid;
+
+		fluct_worker_begin();
+		namespace = get_namespace_oid("fluct", true);
+		if (OidIsValid(namespace) && fluct_catalog_installed())
+			relid = get_relname_relid("raw_messages", namespace);
+		if (OidIsValid(relid))
+			fluct_catalog_maintain(relid);
+		fluct_worker_commit();
+	}
+	PG_CATCH();
+	{
+		fluct_worker_report_error(context);
+	}
+	PG_END_TRY();
+}
+
+/* ----- main ----- */
+
+void
+FluctLauncherMain(Datum arg)
+{
+	MemoryContext loop;
+	TimestampTz maintained = 0;
+
+	fluct_worker_unblock();
+	attach();
+	connect_database();
+	pgstat_report_activity(STATE_IDLE, psprintf("launcher: database %s",
+												database));
+	loop = AllocSetContextCreate(TopMemoryContext, "fluct launcher",
+								 ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		long		sleep;
+
+		MemoryContextReset(loop);
+		MemoryContextSwitchTo(loop);
+		check_database();
+		sleep = start_wanted();
+		find_stuck();
+		if (TimestampDifferenceExceeds(maintained, GetCurrentTimestamp(),
+									   MAINTENANCE_INTERVAL))
+		{
+			maintain_partitions();
+			maintained = GetCurrentTimestamp();
+		}
+		fluct_worker_wait(PGINVALID_SOCKET, sleep);
+	}
+}
+
+void
+fluct_launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	/*
+	 * pg_upgrade drops and makes the new cluster's databases, and copies the
+	 * old one's files after it has read its catalog: nobody may be connected
+	 * to the one, or write to the other.
+	 */
+	if (IsBinaryUpgrade)
+		return;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = RESTART_INTERVAL;
+	strlcpy(worker.bgw_library_name, "fluct", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "FluctLauncherMain", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "fluct launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "fluct launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}

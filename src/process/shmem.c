@@ -1,0 +1,328 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *	  Live state of the workers in shared memory, and how to wake them.
+ *
+ * What must survive is in tables; here is only what a running process says
+ * of itself, and the latches.  After a crash all of it begins empty.
+ *
+ * A slot belongs to the launcher from reserve to free; the worker in between
+ * only fills it.  So a worker that dies without a word leaves its slot, and
+ * the launcher, which learns of the death, frees it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "process/shmem.h"
+
+FluctShared *fluct_shared = NULL;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+static bool change_pending = false;
+
+static void
+request(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(FluctShared)));
+	RequestNamedLWLockTranche("fluct", 1);
+}
+
+static void
+begin_empty(LWLock *lock)
+{
+	memset(fluct_shared, 0, sizeof(FluctShared));
+	fluct_shared->lock = lock;
+	pg_atomic_init_u64(&fluct_shared->changes, 0);
+	ConditionVariableInit(&fluct_shared->progress);
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		pg_atomic_init_u64(&slot->alive_at, 0);
+		pg_atomic_init_u64(&slot->lag, 0);
+		pg_atomic_init_u64(&slot->rate, 0);
+		pg_atomic_init_u64(&slot->sync_wanted, 0);
+		pg_atomic_init_u64(&slot->sync_done, 0);
+	}
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	fluct_shared = ShmemInitStruct("fluct", sizeof(FluctShared), &found);
+	if (!found)
+		begin_empty(&(GetNamedLWLockTranche("fluct"))->lock);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+static void
+wake_launcher(void)
+{
+	if (fluct_shared == NULL)
+		return;
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	if (fluct_shared->launcher)
+		SetLatch(&fluct_shared->launcher->procLatch);
+	LWLockRelease(fluct_shared->lock);
+}
+
+static void
+wake(FluctSlot *slot)
+{
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	if (slot->proc)
+		SetLatch(&slot->proc->procLatch);
+	LWLockRelease(fluct_shared->lock);
+}
+
+/*
+ * After the commit, and not before: whoever is woken must see the change.
+ */
+static void
+after_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		change_pending = false;
+	if (event != XACT_EVENT_COMMIT || !change_pending)
+		return;
+	change_pending = false;
+	pg_atomic_fetch_add_u64(&fluct_shared->changes, 1);
+	wake_launcher();
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+		wake(&fluct_shared->slots[i]);
+}
+
+void
+fluct_shmem_announce_change(void)
+{
+	change_pending = (fluct_shared != NULL);
+}
+
+void
+fluct_shmem_init(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	RegisterXactCallback(after_transaction, NULL);
+}
+
+FluctSlot *
+fluct_shmem_privately(const char *stream)
+{
+	LWLock	   *lock = MemoryContextAllocZero(TopMemoryContext, sizeof(LWLock));
+
+	LWLockInitialize(lock, LWTRANCHE_FIRST_USER_DEFINED);
+	fluct_shared = MemoryContextAlloc(TopMemoryContext, sizeof(FluctShared));
+	begin_empty(lock);
+	return fluct_shmem_reserve(MyDatabaseId, stream, 0);
+}
+
+static bool
+is_of(const FluctSlot *slot, Oid database, const char *stream)
+{
+	return slot->database == database && strcmp(slot->stream, stream) == 0;
+}
+
+/* The slot of that worker, or NULL.  The caller holds the lock. */
+FluctSlot *
+fluct_shmem_find(Oid database, const char *stream, int worker)
+{
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		if (slot->in_use && slot->worker == worker &&
+			is_of(slot, database, stream))
+			return slot;
+	}
+	return NULL;
+}
+
+/* A free slot, the one of the worker's predecessor if that is free. */
+static FluctSlot *
+find_free(Oid database, const char *stream, int worker)
+{
+	FluctSlot  *found = NULL;
+
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+
+		if (slot->in_use)
+			continue;
+		if (is_of(slot, database, stream) && slot->worker == worker)
+			return slot;
+		if (found == NULL)
+			found = slot;
+	}
+	if (found)
+		memset(found->logged_at, 0, sizeof(found->logged_at));
+	return found;
+}
+
+/* Takes a free slot; NULL when there is none. */
+FluctSlot *
+fluct_shmem_reserve(Oid database, const char *stream, int worker)
+{
+	FluctSlot  *slot;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	slot = find_free(database, stream, worker);
+	if (slot)
+	{
+		slot->in_use = true;
+		slot->database = database;
+		strlcpy(slot->stream, stream, NAMEDATALEN);
+		slot->worker = worker;
+		slot->proc = NULL;
+		slot->pid = 0;
+		strlcpy(slot->state, "starting", FLUCT_STATE_LEN);
+		slot->reason[0] = slot->detail[0] = '\0';
+		slot->since = GetCurrentTimestamp();
+		slot->data_until = 0;
+		fluct_shmem_note_alive(slot);
+		pg_atomic_write_u64(&slot->lag, 0);
+		pg_atomic_write_u64(&slot->rate, 0);
+		pg_atomic_write_u64(&slot->sync_wanted, 0);
+		pg_atomic_write_u64(&slot->sync_done, 0);
+	}
+	LWLockRelease(fluct_shared->lock);
+	return slot;
+}
+
+void
+fluct_shmem_free(FluctSlot *slot)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	slot->in_use = false;
+	slot->proc = NULL;
+	slot->pid = 0;
+	LWLockRelease(fluct_shared->lock);
+}
+
+static void
+detach(int code, Datum arg)
+{
+	FluctSlot  *slot = (FluctSlot *) DatumGetPointer(arg);
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	if (slot->proc == MyProc)
+	{
+		slot->proc = NULL;
+		slot->pid = 0;
+	}
+	LWLockRelease(fluct_shared->lock);
+	ConditionVariableBroadcast(&fluct_shared->progress);
+	wake_launcher();
+}
+
+/* The calling worker takes its place in the slot until it exits. */
+void
+fluct_shmem_attach(FluctSlot *slot)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	slot->proc = MyProc;
+	slot->pid = MyProcPid;
+	LWLockRelease(fluct_shared->lock);
+	before_shmem_exit(detach, PointerGetDatum(slot));
+}
+
+/* `since` moves only when the state or its reason changes. */
+void
+fluct_shmem_set_state(FluctSlot *slot, const char *state, const char *reason,
+					  const char *detail)
+{
+	reason = reason ? reason : "";
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	if (strcmp(slot->state, state) != 0 || strcmp(slot->reason, reason) != 0)
+		slot->since = GetCurrentTimestamp();
+	strlcpy(slot->state, state, FLUCT_STATE_LEN);
+	strlcpy(slot->reason, reason, FLUCT_STATE_LEN);
+	strlcpy(slot->detail, detail ? detail : "", FLUCT_LIVE_DETAIL_LEN);
+	LWLockRelease(fluct_shared->lock);
+	ConditionVariableBroadcast(&fluct_shared->progress);
+}
+
+void
+fluct_shmem_note_alive(FluctSlot *slot)
+{
+	pg_atomic_write_u64(&slot->alive_at, (uint64) GetCurrentTimestamp());
+}
+
+/* The detail names what the process waits for, since it can't say it. */
+bool
+fluct_shmem_say_stuck(FluctSlot *slot, long ms)
+{
+	TimestampTz alive_at;
+	bool		stuck;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	alive_at = (TimestampTz) pg_atomic_read_u64(&slot->alive_at);
+	stuck = slot->in_use && slot->proc &&
+		(strcmp(slot->state, "running") == 0 ||
+		 strcmp(slot->state, "starting") == 0) &&
+		strcmp(slot->reason, "stalled") != 0 &&
+		TimestampDifferenceExceeds(alive_at, GetCurrentTimestamp(), ms);
+	if (stuck)
+	{
+		const char *event = pgstat_get_wait_event(slot->proc->wait_event_info);
+
+		strlcpy(slot->state, "running", FLUCT_STATE_LEN);
+		strlcpy(slot->reason, "stalled", FLUCT_STATE_LEN);
+		snprintf(slot->detail, FLUCT_LIVE_DETAIL_LEN,
+				 "pid %d has given no sign of life since %s; it %s%s",
+				 (int) slot->pid, timestamptz_to_str(alive_at),
+				 event ? "waits for " : "computes", event ? event : "");
+		slot->since = GetCurrentTimestamp();
+	}
+	LWLockRelease(fluct_shared->lock);
+	return stuck;
+}
+
+/* A stream's lines are those of all its workers, gone ones too. */
+bool
+fluct_shmem_may_log(FluctSlot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			lines = 0;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		const FluctSlot *other = &fluct_shared->slots[i];
+
+		if (!is_of(other, slot->database, slot->stream))
+			continue;
+		for (int j = 0; j < FLUCT_LINES_PER_MINUTE; j++)
+			if (other->logged_at[j] > now - USECS_PER_MINUTE)
+				lines++;
+	}
+	if (lines < FLUCT_LINES_PER_MINUTE)
+	{
+		memmove(&slot->logged_at[1], &slot->logged_at[0],
+				sizeof(slot->logged_at) - sizeof(slot->logged_at[0]));
+		slot->logged_at[0] = now;
+	}
+	LWLockRelease(fluct_shared->lock);
+	return lines < FLUCT_LINES_PER_MINUTE;
+}

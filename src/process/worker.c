@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  What all background processes of fluct have in common.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "pg/compat.h"
+#include "process/worker.h"
+
+void
+fluct_worker_unblock(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+}
+
+void
+fluct_worker_pin_settings(void)
+{
+	static const char *const pins[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"TimeZone", "UTC"},
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"row_security", "on"},
+		{"session_replication_role", "origin"},
+		{"check_function_bodies", "on"},
+		{"bytea_output", "hex"},
+		{"extra_float_digits", "1"},
+		{"jit", "off"},
+	};
+
+	for (int i = 0; i < lengthof(pins); i++)
+		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Where the caller of fluct_worker_begin was; the commit goes back there. */
+static MemoryContext outside = NULL;
+
+void
+fluct_worker_begin(void)
+{
+	outside = CurrentMemoryContext;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+fluct_worker_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(outside);
+	pgstat_report_stat(true);
+}
+
+long
+fluct_worker_ms_since(TimestampTz then)
+{
+	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
+}
+
+void
+fluct_worker_report_error(MemoryContext context)
+{
+	EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+}
+
+void
+fluct_worker_wait(int socket, long timeout)
+{
+	static uint32 wait_event = 0;
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+
+	if (wait_event == 0)
+		wait_event = fluct_compat_wait_event("FluctMain");
+	if (timeout >= 0)
+		events |= WL_TIMEOUT;
+	if (socket != PGINVALID_SOCKET)
+		events |= WL_SOCKET_READABLE;
+	(void) WaitLatchOrSocket(MyLatch, events, socket, timeout, wait_event);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}

@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.h
+ *	  What all background processes of fluct have in common.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_PROCESS_WORKER_H
+#define FLUCT_PROCESS_WORKER_H
+
+#include "datatype/timestamp.h"
+#include "utils/palloc.h"
+
+#include "base/message.h"
+
+/* Signal handlers in, signals unblocked: the first call of a main function. */
+extern void fluct_worker_unblock(void);
+
+/* Settings that a role or a database must not bend. */
+extern void fluct_worker_pin_settings(void);
+
+/*
+ * A transaction with SPI connected and a snapshot.  The commit goes back to
+ * the memory context of the begin.
+ */
+extern void fluct_worker_begin(void);
+extern void fluct_worker_commit(void);
+
+extern long fluct_worker_ms_since(TimestampTz then);
+
+/*
+ * In a PG_CATCH: the error to the log, its transactions ended, and back to
+ * the memory context.  For work that must not be in the way of other work.
+ */
+extern void fluct_worker_report_error(MemoryContext context);
+
+/*
+ * Sleeps until the latch is set, the socket (or PGINVALID_SOCKET) is readable,
+ * or timeout milliseconds have passed (-1: no limit).  Interrupts and reloads
+ * are served before it returns.
+ */
+extern void fluct_worker_wait(int socket, long timeout);
+
+#endif							/* FLUCT_PROCESS_WORKER_H */

@@ -1,0 +1,308 @@
+/*-------------------------------------------------------------------------
+ *
+ * reprocess.c
+ *	  Raw messages through the sink again.
+ *
+ * A chunk of fluct.raw_messages is stored as the stream would store it now,
+ * in the current transaction.  The raw copy belongs to users, so it is read as
+ * the stream's owner, in a restricted operation: it may be a view by now.
+ *
+ * Order.  Messages come in the order in which they were ingested; of one
+ * batch, which has one ingested_at, by topic, partition and offset.  The last
+ * of a chunk is the key of the next one.
+ *
+ * Windows.  raw_messages has no btree, so a chunk is looked for in a window of
+ * time that the caller adapts: BRIN then reads the pages of that window, and
+ * the planner leaves out the partitions beside it.
+ *
+ * People's decisions hold.  A message that somebody corrected is stored as
+ * corrected, one that somebody discarded is not stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/tuplestore.h"
+
+#include "base/refusal.h"
+#include "bookkeeping/offsets.h"
+#include "mapping/mapping.h"
+#include "pg/query.h"
+#include "sink/sink.h"
+
+PG_FUNCTION_INFO_V1(fluct_reprocess);
+
+#define CHUNK_MESSAGES	"1000"
+#define CHUNK_BYTES		"8388608"
+
+/* Messages of one topic, and what else is known of each. */
+typedef struct Chunk
+{
+	int			count;
+	FluctMessage *messages;
+	TimestampTz *at;			/* ingested_at */
+	int64	   *letters;		/* the dead letter that it is; -1 = none */
+	bool	   *discarded;		/* by a person */
+} Chunk;
+
+/* ----- reading ----- */
+
+/* As the stream's owner. */
+static uint64
+query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID};
+	FluctQuery	query = {0};
+	uint64		n;
+	Oid			user;
+	int			context;
+	int			nest = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(types); i++)
+		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	n = fluct_query_run(&query,
+						"SELECT topic, ingested_at, partition, \"offset\", key, headers,"
+						" value, coalesce((1000 * extract(epoch FROM"
+						"  message_time))::int8, -1)"
+						" FROM (SELECT *, sum(bytes) OVER (ORDER BY ingested_at, topic,"
+						"   partition, \"offset\") - bytes AS before"
+						"  FROM (SELECT *, coalesce(length(key), 0)"
+						"    + coalesce(length(value), 0) AS bytes"
+						"   FROM fluct.raw_messages"
+						"   WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
+						"    AND ingested_at < $3"
+						"    AND ($4 IS NULL OR (ingested_at, topic, partition, \"offset\")"
+						"     > ($2, $4, $5, $6))"
+						"   ORDER BY ingested_at, topic, partition, \"offset\""
+						"   LIMIT " CHUNK_MESSAGES ") limited) summed"
+						" WHERE before < " CHUNK_BYTES
+						" ORDER BY ingested_at, topic, partition, \"offset\"");
+	AtEOXact_GUC(false, nest);
+	SetUserIdAndSecContext(user, context);
+	return n;
+}
+
+/* The messages up to a change of topic, with which a chunk ends. */
+static void
+read_messages(Chunk *chunk, uint64 n, FluctStream *stream,
+			  MemoryContext context)
+{
+	chunk->messages = palloc0(sizeof(FluctMessage) * (n + 1));
+	chunk->at = palloc(sizeof(TimestampTz) * (n + 1));
+	for (chunk->count = 0; chunk->count < n; chunk->count++)
+	{
+		int			i = chunk->count;
+		FluctMessage *message = &chunk->messages[i];
+		char	   *topic = fluct_query_field_text(context, i, 1);
+		bool		null;
+
+		if (i == 0)
+			stream->topic = topic;
+		else if (strcmp(topic, stream->topic) != 0)
+			break;
+		chunk->at[i] = DatumGetTimestampTz(fluct_query_field(i, 2, &null));
+		message->partition = fluct_query_field_int(i, 3);
+		message->offset = fluct_query_field_int(i, 4);
+		message->key = fluct_query_field_bytes(context, i, 5, &message->key_len);
+		message->headers = fluct_query_field_text(context, i, 6);
+		message->value = fluct_query_field_bytes(context, i, 7,
+												 &message->value_len);
+		message->full_len = message->value_len;
+		message->time_ms = fluct_query_field_int(i, 8);
+	}
+}
+
+/* What people have decided about the messages that were dead letters. */
+static void
+find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
+{
+	int			count = chunk->count;
+	Datum	   *partitions = palloc(sizeof(Datum) * (count + 1));
+	Datum	   *offsets = palloc(sizeof(Datum) * (count + 1));
+	FluctQuery	query = {0};
+	uint64		n;
+
+	chunk->letters = palloc(sizeof(int64) * (count + 1));
+	chunk->discarded = palloc0(sizeof(bool) * (count + 1));
+	for (int i = 0; i < count; i++)
+	{
+		partitions[i] = Int32GetDatum(chunk->messages[i].partition);
+		offsets[i] = Int64GetDatum(chunk->messages[i].offset);
+		chunk->letters[i] = -1;
+	}
+	fluct_query_add_text(&query, stream->name);
+	fluct_query_add_text(&query, stream->topic);
+	fluct_query_add(&query, INT4ARRAYOID,
+					PointerGetDatum(construct_array(partitions, count, INT4OID,
+													4, true, TYPALIGN_INT)),
+					false);
+	fluct_query_add(&query, INT8ARRAYOID,
+					PointerGetDatum(construct_array(offsets, count, INT8OID, 8,
+													FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+					false);
+	n = fluct_query_run(&query,
+						"SELECT u.n::int, d.id, d.status = 'discarded', d.retried_value"
+						" FROM ROWS FROM (unnest($3), unnest($4)) WITH ORDINALITY"
+						"  AS u(partition, at, n)"
+						" CROSS JOIN LATERAL (SELECT id, status, retried_value"
+						"  FROM fluct.dead_letters l WHERE l.stream = $1"
+						"   AND l.topic = $2 AND l.partition = u.partition"
+						"   AND l.\"offset\" = u.at"
+						"  ORDER BY id DESC LIMIT 1 FOR UPDATE) d");
+	for (uint64 row = 0; row < n; row++)
+	{
+		int			i = fluct_query_field_int(row, 1) - 1;
+		size_t		len;
+		const char *value = fluct_query_field_bytes(context, row, 4, &len);
+
+		chunk->letters[i] = fluct_query_field_int(row, 2);
+		chunk->discarded[i] = fluct_query_field_bool(row, 3);
+		if (value == NULL)
+			continue;
+		chunk->messages[i].value = value;
+		chunk->messages[i].value_len = chunk->messages[i].full_len = len;
+	}
+}
+
+/* ----- storing ----- */
+
+static void
+check_key(const FluctStream *stream)
+{
+	FluctMapping *mapping =
+	fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
+						  stream->mapping, stream->on_conflict,
+						  CurrentMemoryContext);
+
+	if (mapping->targets[0].nkeys == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s has no unique key whose columns are all mapped",
+						stream->target),
+				 errdetail("What is there already would be there twice."),
+				 errhint("TRUNCATE %s; if all of it is to come again, and give force => true.",
+						 stream->target)));
+}
+
+static void
+put_result(ReturnSetInfo *rsinfo, const Chunk *chunk, int i,
+		   const char *topic, const char *outcome, int64 rows)
+{
+	const FluctMessage *message = &chunk->messages[i];
+	Datum		values[11] = {0};
+	bool		nulls[11] = {0};
+
+	values[0] = TimestampTzGetDatum(chunk->at[i]);
+	values[1] = CStringGetTextDatum(topic);
+	values[2] = Int32GetDatum(message->partition);
+	values[3] = Int64GetDatum(message->offset);
+	values[4] = CStringGetTextDatum(outcome);
+	values[5] = Int64GetDatum(rows);
+	values[6] = Int64GetDatum(chunk->letters[i]);
+	nulls[6] = chunk->letters[i] < 0;
+	nulls[7] = nulls[8] = nulls[9] = nulls[10] = message->refusal == NULL;
+	if (message->refusal)
+	{
+		values[7] = CStringGetTextDatum(fluct_reason_name(message->refusal->reason));
+		values[8] = CStringGetTextDatum(message->refusal->sqlstate);
+		values[9] = CStringGetTextDatum(message->refusal->path);
+		values[10] = CStringGetTextDatum(message->refusal->detail);
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* Stores the chunk, but for what was discarded, and says what became of it. */
+static void
+store(Chunk *chunk, const FluctStream *stream, Oid owner,
+	  ReturnSetInfo *rsinfo, MemoryContext context)
+{
+	static const char *const words[] = {
+		[FLUCT_STORED] = "stored",[FLUCT_DUPLICATE] = "duplicate",
+		[FLUCT_DEAD] = "refused",[FLUCT_TOMBSTONE] = "skipped"
+	};
+	FluctMessage *kept = palloc(sizeof(FluctMessage) * (chunk->count + 1));
+	FluctSink  *sink = fluct_sink_open(stream, owner, context);
+	int			n = 0;
+
+	for (int i = 0; i < chunk->count; i++)
+		if (!chunk->discarded[i])
+			kept[n++] = chunk->messages[i];
+	fluct_sink_check_owner(sink);
+	fluct_sink_store(sink, kept, n);
+	for (int i = 0, at = 0; i < chunk->count; i++)
+	{
+		FluctMessage *message = &chunk->messages[i];
+		bool		stored;
+
+		if (chunk->discarded[i])
+		{
+			put_result(rsinfo, chunk, i, stream->topic, "skipped", 0);
+			continue;
+		}
+		*message = kept[at];
+		stored = message->outcome == FLUCT_STORED;
+		put_result(rsinfo, chunk, i, stream->topic, words[message->outcome],
+				   stored ? fluct_sink_rows(sink, at) : 0);
+		if (message->outcome == FLUCT_DEAD && chunk->letters[i] < 0)
+			fluct_catalog_add_dead_letter(stream->name, stream->topic, message);
+		at++;
+	}
+	fluct_sink_close(sink);
+}
+
+/*
+ * fluct._reprocess(stream text, since timestamptz, until timestamptz,
+ *					after_topic text, after_partition int,
+ *					after_offset bigint, force boolean)
+ * RETURNS TABLE (ingested_at timestamptz, topic text, partition int,
+ *				  "offset" bigint, outcome text, rows bigint, letter bigint,
+ *				  reason text, sqlstate text, path text, detail text)
+ *
+ * The next chunk of [since, until), since NULL = from the first on; after that
+ * message of `since` unless
+ * after_topic is NULL.  outcome is stored, duplicate, refused (a dead letter
+ * now) or skipped (a tombstone, or discarded); letter is the dead letter that
+ * there was.
+ */
+Datum
+fluct_reprocess(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext context = CurrentMemoryContext;
+	FluctStream *stream;
+	Chunk		chunk = {0};
+	Oid			owner;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	stream = fluct_catalog_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								  context);
+	if (stream == NULL)
+		elog(ERROR, "there is no such stream");
+	owner = get_role_oid(stream->owner, false);
+	stream->keep_raw = false;	/* that is where they come from */
+	if (strcmp(stream->on_conflict, "error") == 0)
+		stream->on_conflict = "nothing";	/* what is there is no fault now */
+	if (!PG_GETARG_BOOL(6))
+		check_key(stream);
+	read_messages(&chunk, query_raw(fcinfo, stream, owner), stream, context);
+	if (chunk.count > 0)
+	{
+		find_letters(&chunk, stream, context);
+		store(&chunk, stream, owner, rsinfo, context);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -1,0 +1,96 @@
+/*-------------------------------------------------------------------------
+ *
+ * retry.c
+ *	  Dead letters through the sink again.
+ *
+ * A dead letter is stored as the stream would store its message now, with its
+ * present mapping and as its owner, in the transaction that closes it.  The
+ * row is locked open and closed in one transaction, so it is stored once,
+ * whoever else retries it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "base/refusal.h"
+#include "bookkeeping/offsets.h"
+#include "sink/sink.h"
+
+PG_FUNCTION_INFO_V1(fluct_retry);
+
+static void
+put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
+{
+	const FluctRefusal *refusal = message->refusal;
+	Datum		values[6] = {0};
+	bool		nulls[6] = {false, false, true, true, true, true};
+
+	values[0] = Int64GetDatum(id);
+	values[1] = CStringGetTextDatum(message->outcome == FLUCT_STORED ? "stored" :
+									message->outcome == FLUCT_DUPLICATE ? "duplicate" :
+									"refused");
+	if (message->outcome == FLUCT_DEAD)
+	{
+		memset(nulls, false, sizeof(nulls));
+		values[2] = CStringGetTextDatum(fluct_reason_name(refusal->reason));
+		values[3] = CStringGetTextDatum(refusal->sqlstate);
+		values[4] = CStringGetTextDatum(refusal->path);
+		values[5] = CStringGetTextDatum(refusal->detail);
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * fluct._retry(stream text, ids bigint[], value text)
+ * RETURNS TABLE (id bigint, outcome text, reason text, sqlstate text,
+ *				  path text, detail text)
+ *
+ * outcome is stored, duplicate (its key is there already) or refused.  value,
+ * unless NULL, takes the place of each message's own.
+ */
+Datum
+fluct_retry(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext context = CurrentMemoryContext;
+	FluctStream *stream;
+	FluctSink  *sink;
+	FluctMessage *messages;
+	int64	   *ids;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	stream = fluct_catalog_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								  context);
+	if (stream == NULL)
+		elog(ERROR, "there is no such stream");
+	messages = fluct_catalog_dead_letters(stream->name,
+										  PG_GETARG_ARRAYTYPE_P(1), &ids,
+										  &count, context);
+	for (int i = 0; i < count && !PG_ARGISNULL(2); i++)
+	{
+		messages[i].value = text_to_cstring(PG_GETARG_TEXT_PP(2));
+		messages[i].value_len = strlen(messages[i].value);
+		messages[i].full_len = messages[i].value_len;
+	}
+	stream->keep_raw = false;	/* the raw copy has the message as it came */
+	sink = fluct_sink_open(stream, get_role_oid(stream->owner, false),
+						   context);
+	fluct_sink_check_owner(sink);
+	fluct_sink_store(sink, messages, count);
+	for (int i = 0; i < count; i++)
+		put_result(rsinfo, ids[i], &messages[i]);
+	fluct_sink_close(sink);
+	SPI_finish();
+	return (Datum) 0;
+}

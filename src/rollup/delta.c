@@ -1,0 +1,602 @@
+/*-------------------------------------------------------------------------
+ *
+ * delta.c
+ *	  What changed in orders or in customers' industries, into the rollup.
+ *
+ * Slots.  Every batch of today touches the same few rows of today, so writers
+ * would wait for each other's commit.  Therefore the key of a row ends in a
+ * slot, and a transaction writes only in a slot whose lock it holds until its
+ * end: the lowest that is free.  There are as many slots as there were ever
+ * writers at once, one with one stream, and a reader sums over them.  What
+ * another transaction did in a slot before is committed when its lock is had,
+ * so with the latest snapshot no row of the slot can be in the way, at any
+ * isolation level.  The rows of a statement go in by ON CONFLICT, which reads
+ * the table with no snapshot of the transaction's: serializable writers of
+ * orders have no conflict with each other on account of the rollup.  (Mostly
+ * they don't even go that way: buckets.c.)
+ *
+ * Chunks.  A statement may change more rows than memory should hold, so they
+ * are written in chunks; each is summed here and written in the order of the
+ * key, for the sake of the index.
+ *
+ * The horizon.  What lies before it stays as it was when it was moved there
+ * (fluct.apply_retention), whatever becomes of those orders and of their
+ * customers' industries.  It is moved under a lock that excludes all who book,
+ * so it stands still while they do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "rollup/buckets.h"
+#include "rollup/delta.h"
+
+#define CHUNK			10000
+/* More than these, and the planner should know how many. */
+#define FEW_INDUSTRIES	20
+/* The class of the slots' locks; 1 and 2 are those of pg_advisory_lock. */
+#define SLOT_LOCK		7
+
+#define MINUTE		60
+#define HOUR		3600
+#define DAY			86400
+
+typedef struct Order
+{
+	text	   *customer;
+	TimestampTz minute;
+	int			sign;
+	Datum		amount;
+} Order;
+
+typedef struct Link
+{
+	text	   *customer;
+	text	   *industry;
+	int			sign;
+} Link;
+
+struct FluctBooking
+{
+	MemoryContext chunk;		/* reset by each flush */
+	Oid			rollup;
+	int			slot;
+	TimestampTz horizon;		/* orders before it are not booked any more */
+	int			norders;
+	Order	   *orders;
+	int			nlinks;
+	Link	   *links;
+};
+
+static bool writing = false;
+
+bool
+fluct_booking_is_writing(void)
+{
+	return writing;
+}
+
+int64
+fluct_booking_bucket(int64 at, int width)
+{
+	int64		us = width * USECS_PER_SEC;
+	int64		past = at % us;
+
+	return at - (past < 0 ? past + us : past);
+}
+
+/* ----- statements ----- */
+
+#define UPSERT \
+	" ON CONFLICT (width, bucket, industry, slot) DO UPDATE" \
+	" SET orders = s.orders + excluded.orders," \
+	" amount = s.amount + excluded.amount"
+
+static const char *const industries_sql =
+"SELECT c.n, i.industry"
+" FROM pg_catalog.unnest($1) WITH ORDINALITY AS c(customer_id, n)"
+" JOIN fluct.customer_industries i ON i.customer_id = c.customer_id"
+" ORDER BY 1";
+
+static const char *const add_sql =
+"INSERT INTO fluct.industry_spend AS s"
+" (width, bucket, industry, slot, orders, amount)"
+" SELECT n.width, n.bucket, n.industry, $6, n.orders, n.amount"
+" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))"
+" AS n(width, bucket, industry, orders, amount)"
+UPSERT;
+
+static const char *const rebook_sql =
+"INSERT INTO fluct.industry_spend AS s"
+" (width, bucket, industry, slot, orders, amount)"
+" SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, $4,"
+" sum(m.orders), sum(m.amount)"
+" FROM (SELECT l.industry, fluct._bucket(o.ordered_at, 60) AS minute,"
+" sum(l.sign) AS orders,"
+" coalesce(sum(l.sign * o.amount), 0) AS amount"
+" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+" pg_catalog.unnest($3)) AS l(customer_id, industry, sign)"
+" JOIN fluct.orders o ON o.customer_id = l.customer_id"
+" WHERE isfinite(o.ordered_at) AND o.ordered_at >= $5"
+" GROUP BY 1, 2) m"
+" CROSS JOIN (VALUES (60), (3600), (86400)) w(width)"
+" GROUP BY 1, 2, 3"
+" HAVING sum(m.orders) <> 0 OR sum(m.amount) <> 0"
+" ORDER BY 1, 2, 3"
+UPSERT;
+
+static SPIPlanPtr
+keep_plan(const char *sql, int nargs, Oid *types, int options)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, options);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s",
+			 SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	return plan;
+}
+
+/* Sees all that is committed now, and what this transaction did. */
+static void
+run(SPIPlanPtr plan, Datum *args)
+{
+	int			result;
+	bool		before = writing;
+
+	writing = true;
+	PG_TRY();
+	{
+		result = SPI_execute_snapshot(plan, args, NULL, GetLatestSnapshot(),
+									  InvalidSnapshot, false, true, 0);
+	}
+	PG_FINALLY();
+	{
+		writing = before;
+	}
+	PG_END_TRY();
+	if (result < 0)
+		elog(ERROR, "SPI_execute_snapshot failed: %s",
+			 SPI_result_code_string(result));
+}
+
+void
+fluct_booking_run(void **plan, const char *sql)
+{
+	if (*plan == NULL)
+		*plan = keep_plan(sql, 0, NULL, 0);
+	run(*plan, NULL);
+}
+
+static TimestampTz
+read_horizon(void)
+{
+	static void *plan = NULL;
+	bool		isnull;
+
+	fluct_booking_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
+					  " FROM fluct.rollup_state");
+	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+											 SPI_tuptable->tupdesc, 1,
+											 &isnull));
+}
+
+void
+fluct_booking_clear(void)
+{
+	static void *all = NULL;
+	static void *unfrozen = NULL;
+
+	if (TIMESTAMP_IS_NOBEGIN(read_horizon()))
+		fluct_booking_run(&all, "TRUNCATE fluct.industry_spend");
+	else
+		fluct_booking_run(&unfrozen, "DELETE FROM fluct.industry_spend"
+						  " WHERE bucket >= (SELECT max(horizon)"
+						  "  FROM fluct.rollup_state)");
+}
+
+static Datum
+make_array(const Datum *values, int n, Oid type)
+{
+	ArrayType  *array;
+
+	switch (type)
+	{
+		case INT4OID:
+			array = construct_array((Datum *) values, n, type, 4, true,
+									TYPALIGN_INT);
+			break;
+		case INT8OID:
+		case TIMESTAMPTZOID:
+			array = construct_array((Datum *) values, n, type, 8,
+									FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+			break;
+		default:
+			array = construct_array((Datum *) values, n, type, -1, false,
+									TYPALIGN_INT);
+	}
+	return PointerGetDatum(array);
+}
+
+/* ----- begin and end ----- */
+
+static bool
+lock_slot(Oid rollup, int slot)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, rollup, slot, SLOT_LOCK);
+	return LockAcquire(&tag, ExclusiveLock, false, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* The one that this transaction has, unless a ROLLBACK TO gave it back. */
+static int
+claim_slot(Oid rollup)
+{
+	static TransactionId holder = InvalidTransactionId;
+	static int	held;
+
+	if (TransactionIdEquals(holder, GetTopTransactionId()) &&
+		lock_slot(rollup, held))
+		return held;
+	holder = GetTopTransactionId();
+	for (held = 0; held <= PG_INT16_MAX; held++)
+		if (lock_slot(rollup, held))
+			return held;
+	ereport(ERROR,
+			(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
+			 errmsg("too many transactions write orders at once")));
+}
+
+FluctBooking *
+fluct_booking_begin(Oid rollup)
+{
+	FluctBooking *booking = palloc0(sizeof(FluctBooking));
+
+	booking->rollup = rollup;
+	booking->slot = claim_slot(rollup);
+	booking->horizon = read_horizon();
+	booking->chunk = AllocSetContextCreate(CurrentMemoryContext,
+										   "fluct booking",
+										   ALLOCSET_DEFAULT_SIZES);
+	return booking;
+}
+
+static text *
+copy_text(Datum value)
+{
+	return (text *) PG_DETOAST_DATUM_COPY(value);
+}
+
+/* ----- orders ----- */
+
+static int
+compare_orders(const void *a, const void *b)
+{
+	return fluct_buckets_compare(((const Order *) a)->customer,
+								 ((const Order *) b)->customer);
+}
+
+static int
+compare_spend(const void *a, const void *b)
+{
+	const FluctSpend *x = a;
+	const FluctSpend *y = b;
+
+	if (x->bucket != y->bucket)
+		return x->bucket < y->bucket ? -1 : 1;
+	return fluct_buckets_compare(x->industry, y->industry);
+}
+
+static Datum
+add(Datum a, Datum b)
+{
+	return DirectFunctionCall2(numeric_add, a, b);
+}
+
+/* Makes one row of those with the same key; returns their number. */
+static int
+merge(FluctSpend *rows, int n)
+{
+	int			kept = 0;
+
+	qsort(rows, n, sizeof(FluctSpend), compare_spend);
+	for (int i = 0; i < n; i++)
+	{
+		if (kept > 0 && compare_spend(&rows[kept - 1], &rows[i]) == 0)
+		{
+			rows[kept - 1].orders += rows[i].orders;
+			rows[kept - 1].amount = add(rows[kept - 1].amount, rows[i].amount);
+		}
+		else
+			rows[kept++] = rows[i];
+	}
+	return kept;
+}
+
+/* The rows once more, in wider buckets, to `to`; returns their number. */
+static int
+widen(FluctSpend *to, const FluctSpend *rows, int n, int width)
+{
+	for (int i = 0; i < n; i++)
+	{
+		to[i] = rows[i];
+		to[i].width = width;
+		to[i].bucket = fluct_booking_bucket(rows[i].bucket, width);
+	}
+	return merge(to, n);
+}
+
+/* Leaves out what comes to nothing; returns the number of the others. */
+static int
+drop_zeros(FluctSpend *rows, int n)
+{
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+		if (rows[i].orders != 0 ||
+			!DatumGetBool(DirectFunctionCall2(numeric_eq, rows[i].amount,
+											  zero)))
+			rows[kept++] = rows[i];
+	return kept;
+}
+
+static void
+write_spend(const FluctBooking *booking, const FluctSpend *rows, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
+	INT8ARRAYOID, NUMERICARRAYOID, INT2OID};
+	Oid			elements[] = {INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID,
+	NUMERICOID};
+	Datum		args[6];
+	Datum	   *values;
+
+	if (fluct_buckets_add(booking->rollup, booking->slot, rows, n))
+		return;
+	values = palloc(sizeof(Datum) * 5 * (n + 1));
+	for (int i = 0; i < n; i++)
+	{
+		values[i] = Int32GetDatum(rows[i].width);
+		values[n + i] = TimestampTzGetDatum(rows[i].bucket);
+		values[2 * n + i] = PointerGetDatum(rows[i].industry);
+		values[3 * n + i] = Int64GetDatum(rows[i].orders);
+		values[4 * n + i] = rows[i].amount;
+	}
+	for (int c = 0; c < 5; c++)
+		args[c] = make_array(values + c * n, n, elements[c]);
+	args[5] = Int16GetDatum(booking->slot);
+	if (plan == NULL)
+		plan = keep_plan(add_sql, 6, types, 0);
+	run(plan, args);
+}
+
+/*
+ * The industries of the customers, whose numbers count from 1: rows (number,
+ * industry) by number in SPI_tuptable.
+ */
+static void
+find_industries(const Datum *customers, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTARRAYOID};
+	Datum		args[1];
+
+	args[0] = make_array(customers, n, TEXTOID);
+	if (plan == NULL)
+		plan = keep_plan(industries_sql, 1, types, 0);
+	run(plan, args);
+}
+
+/* Each order for each industry of its customer, by minute. */
+static FluctSpend *
+spread_orders(const Order *orders, int norders, int *n)
+{
+	Datum	   *customers = palloc(sizeof(Datum) * norders);
+	int			ncustomers = 0;
+	int			size = norders;
+	int			order = 0;
+	FluctSpend *rows = palloc(sizeof(FluctSpend) * size);
+
+	for (int i = 0; i < norders; i++)
+		if (i == 0 || compare_orders(&orders[i - 1], &orders[i]) != 0)
+			customers[ncustomers++] = PointerGetDatum(orders[i].customer);
+	find_industries(customers, ncustomers);
+	*n = 0;
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[r];
+		bool		isnull;
+		int64		number = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
+														 1, &isnull));
+		text	   *industry = copy_text(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
+													   2, &isnull));
+		text	   *customer = (text *) DatumGetPointer(customers[number - 1]);
+
+		while (fluct_buckets_compare(orders[order].customer, customer) != 0)
+			order++;
+		for (int i = order; i < norders &&
+			 fluct_buckets_compare(orders[i].customer, customer) == 0; i++)
+		{
+			if (*n == size)
+				rows = repalloc_huge(rows, sizeof(FluctSpend) * (size *= 2));
+			rows[(*n)++] = (FluctSpend)
+			{
+				MINUTE, orders[i].minute, industry, orders[i].sign,
+					orders[i].amount
+			};
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return rows;
+}
+
+static void
+flush_orders(FluctBooking *booking)
+{
+	FluctSpend *rows;
+	int			minutes,
+				hours,
+				days;
+
+	qsort(booking->orders, booking->norders, sizeof(Order), compare_orders);
+	rows = spread_orders(booking->orders, booking->norders, &minutes);
+	minutes = drop_zeros(rows, merge(rows, minutes));
+	if (minutes == 0)
+		return;
+	rows = repalloc_huge(rows, sizeof(FluctSpend) * minutes * 3);
+	hours = drop_zeros(rows + minutes,
+					   widen(rows + minutes, rows, minutes, HOUR));
+	days = drop_zeros(rows + minutes + hours,
+					  widen(rows + minutes + hours, rows + minutes, hours, DAY));
+	write_spend(booking, rows, minutes + hours + days);
+}
+
+/* ----- industries ----- */
+
+static int
+compare_links(const void *a, const void *b)
+{
+	int			order = fluct_buckets_compare(((const Link *) a)->customer,
+											  ((const Link *) b)->customer);
+
+	return order != 0 ? order :
+		fluct_buckets_compare(((const Link *) a)->industry,
+							  ((const Link *) b)->industry);
+}
+
+/* Of what came and went, what makes a difference; returns the number. */
+static int
+net_links(Link *links, int n)
+{
+	int			kept = 0;
+
+	qsort(links, n, sizeof(Link), compare_links);
+	for (int i = 0; i < n; i++)
+	{
+		if (kept > 0 && compare_links(&links[kept - 1], &links[i]) == 0)
+			links[kept - 1].sign += links[i].sign;
+		else
+		{
+			kept -= kept > 0 && links[kept - 1].sign == 0;
+			links[kept++] = links[i];
+		}
+	}
+	return kept - (kept > 0 && links[kept - 1].sign == 0);
+}
+
+static void
+flush_links(FluctBooking *booking)
+{
+	static SPIPlanPtr few = NULL;
+	static SPIPlanPtr many = NULL;
+	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT2OID,
+	TIMESTAMPTZOID};
+	int			n = net_links(booking->links, booking->nlinks);
+	Datum	   *values = palloc(sizeof(Datum) * 3 * (n + 1));
+	Datum		args[5];
+
+	if (n == 0)
+		return;
+	for (int i = 0; i < n; i++)
+	{
+		values[i] = PointerGetDatum(booking->links[i].customer);
+		values[n + i] = PointerGetDatum(booking->links[i].industry);
+		values[2 * n + i] = Int32GetDatum(booking->links[i].sign);
+	}
+	args[0] = make_array(values, n, TEXTOID);
+	args[1] = make_array(values + n, n, TEXTOID);
+	args[2] = make_array(values + 2 * n, n, INT4OID);
+	args[3] = Int16GetDatum(booking->slot);
+	args[4] = TimestampTzGetDatum(booking->horizon);
+	if (few == NULL)
+		few = keep_plan(rebook_sql, 5, types, 0);
+	if (many == NULL)
+		many = keep_plan(rebook_sql, 5, types, CURSOR_OPT_CUSTOM_PLAN);
+	run(n <= FEW_INDUSTRIES ? few : many, args);
+}
+
+/* ----- collecting ----- */
+
+static void
+flush(FluctBooking *booking)
+{
+	MemoryContext old = MemoryContextSwitchTo(booking->chunk);
+
+	CHECK_FOR_INTERRUPTS();
+	if (booking->norders > 0)
+		flush_orders(booking);
+	if (booking->nlinks > 0)
+		flush_links(booking);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(booking->chunk);
+	booking->norders = booking->nlinks = 0;
+	booking->orders = NULL;
+	booking->links = NULL;
+}
+
+void
+fluct_booking_order(FluctBooking *booking, Datum customer, Datum at,
+					Datum amount, int sign)
+{
+	MemoryContext old;
+	Order	   *order;
+
+	if (DatumGetTimestampTz(at) < booking->horizon)
+		return;
+	old = MemoryContextSwitchTo(booking->chunk);
+	if (booking->orders == NULL)
+		booking->orders = palloc(sizeof(Order) * CHUNK);
+	order = &booking->orders[booking->norders++];
+	order->customer = copy_text(customer);
+	order->minute = fluct_booking_bucket(DatumGetTimestampTz(at), MINUTE);
+	order->sign = sign;
+	order->amount = sign > 0 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(amount)) :
+		DirectFunctionCall1(numeric_uminus, amount);
+	MemoryContextSwitchTo(old);
+	if (booking->norders == CHUNK)
+		flush(booking);
+}
+
+void
+fluct_booking_industry(FluctBooking *booking, Datum customer, Datum industry,
+					   int sign)
+{
+	MemoryContext old = MemoryContextSwitchTo(booking->chunk);
+	Link	   *link;
+
+	if (booking->links == NULL)
+		booking->links = palloc(sizeof(Link) * CHUNK);
+	link = &booking->links[booking->nlinks++];
+	link->customer = copy_text(customer);
+	link->industry = copy_text(industry);
+	link->sign = sign;
+	MemoryContextSwitchTo(old);
+	if (booking->nlinks == CHUNK)
+		flush(booking);
+}
+
+void
+fluct_booking_end(FluctBooking *booking)
+{
+	flush(booking);
+	MemoryContextDelete(booking->chunk);
+	pfree(booking);
+}

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * delta.h
+ *	  What changed in orders or in customers' industries, into the rollup.
+ *
+ * SPI must be connected, and the user be the rollup's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_ROLLUP_DELTA_H
+#define FLUCT_ROLLUP_DELTA_H
+
+#include "postgres.h"
+
+typedef struct FluctBooking FluctBooking;
+
+/* For the rollup of that OID; lives in the current memory context. */
+extern FluctBooking *fluct_booking_begin(Oid rollup);
+
+/*
+ * An order that came (sign 1) or went (-1), for each present industry of its
+ * customer.  customer is text, at timestamptz, amount numeric; they are
+ * copied.  Orders and industries don't mix within one booking, and nothing is
+ * booked of orders before the horizon.
+ */
+extern void fluct_booking_order(FluctBooking *booking, Datum customer,
+								Datum at, Datum amount, int sign);
+
+/* An industry that a customer gained or lost, for all orders of theirs. */
+extern void fluct_booking_industry(FluctBooking *booking, Datum customer,
+								   Datum industry, int sign);
+
+/* Writes what is not written yet. */
+extern void fluct_booking_end(FluctBooking *booking);
+
+/* Empties the rollup, but for what lies before the horizon. */
+extern void fluct_booking_clear(void);
+
+/* Whether the statement that is running is one of the booking's own. */
+extern bool fluct_booking_is_writing(void);
+
+/* A statement without parameters, planned once in the life of the process. */
+extern void fluct_booking_run(void **plan, const char *sql);
+
+/* The beginning of the bucket of that many seconds, in UTC. */
+extern int64 fluct_booking_bucket(int64 at, int width);
+
+#endif							/* FLUCT_ROLLUP_DELTA_H */

@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * insert.h
+ *	  Encoded rows into a table, by COPY's machinery or by INSERT.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_SINK_INSERT_H
+#define FLUCT_SINK_INSERT_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#include "mapping/decode.h"
+#include "mapping/mapping.h"
+
+/* The statements of one target, made once for a mapping. */
+typedef struct FluctStatements
+{
+	SPIPlanPtr	insert;			/* NULL where COPY stores the rows */
+	SPIPlanPtr	clear;			/* deletes a child's rows of known parents */
+} FluctStatements;
+
+/*
+ * Decides between COPY and INSERT and prepares what is needed; SPI must be
+ * connected and the user must be the stream's owner.
+ */
+extern void fluct_store_prepare(FluctMapping *mapping, FluctTarget *target,
+								bool update, FluctStatements *statements);
+
+/* INSERT, for rows without a conflict rule. */
+extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
+								 const FluctRows *rows,
+								 const FluctMessage *messages,
+								 int from, int to);
+
+/*
+ * INSERT … ON CONFLICT of the parent's rows of the messages that are
+ * FLUCT_STORED; those that were there already become FLUCT_DUPLICATE.
+ */
+extern uint64 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
+								const FluctRows *rows, FluctMessage *messages,
+								int from, int to);
+
+/* Deletes the children of the parents that are about to be updated. */
+extern void fluct_store_clear(const FluctTarget *parent, SPIPlanPtr plan,
+							  const FluctRows *rows,
+							  const FluctMessage *messages, int from, int to);
+
+/*
+ * Of several messages with one key, the last stays FLUCT_STORED and the
+ * others become FLUCT_DUPLICATE.
+ */
+extern void fluct_store_keep_last(const FluctTarget *target,
+								  const FluctRows *rows,
+								  FluctMessage *messages, int from, int to);
+
+#endif							/* FLUCT_SINK_INSERT_H */

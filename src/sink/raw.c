@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * raw.c
+ *	  The raw copy: each message as it came.
+ *
+ * The values are most of the bytes, and go to COPY from where they lie.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "nodes/value.h"
+#include "port/pg_bswap.h"
+
+#include "sink/copy.h"
+#include "sink/raw.h"
+
+static void
+put_int(StringInfo out, int64 value, int bytes)
+{
+	char		wire[12];
+	uint32		length = pg_hton32(bytes);
+	uint64		wide = pg_hton64((uint64) value);
+
+	memcpy(wire, &length, 4);
+	memcpy(wire + 4, (char *) &wide + 8 - bytes, bytes);
+	appendBinaryStringInfo(out, wire, 4 + bytes);
+}
+
+static void
+put_bytes(StringInfo out, const char *data, size_t len)
+{
+	uint32		length = pg_hton32(data ? (uint32) len : (uint32) -1);
+
+	appendBinaryStringInfo(out, (char *) &length, 4);
+	if (data)
+		appendBinaryStringInfo(out, data, len);
+}
+
+/* A row up to its value, of which only the length. */
+static void
+put_head(const char *stream, const char *topic,
+		 const FluctMessage *message, StringInfo out)
+{
+	uint32		length;
+
+	appendBinaryStringInfo(out, "\0\010", 2);
+	put_bytes(out, stream, strlen(stream));
+	put_bytes(out, topic, strlen(topic));
+	put_int(out, message->partition, 4);
+	put_int(out, message->offset, 8);
+	if (message->time_ms < 0)
+		put_bytes(out, NULL, 0);
+	else
+		put_int(out, message->time_ms * 1000 -
+				(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY, 8);
+	put_bytes(out, message->key, message->key_len);
+	if (message->headers)
+	{
+		length = pg_hton32(strlen(message->headers) + 1);
+		appendBinaryStringInfo(out, (char *) &length, 4);
+		appendStringInfoChar(out, 1);	/* version of jsonb's binary form */
+		appendStringInfoString(out, message->headers);
+	}
+	else
+		put_bytes(out, NULL, 0);
+	length = pg_hton32(message->value ? (uint32) message->value_len :
+					   (uint32) -1);
+	appendBinaryStringInfo(out, (char *) &length, 4);
+}
+
+void
+fluct_raw_store(Oid relid, const char *stream, const char *topic,
+				const FluctMessage *messages, int count)
+{
+	static const char *const names[] = {
+		"stream", "topic", "partition", "offset", "message_time", "key",
+		"headers", "value"
+	};
+	List	   *columns = NIL;
+	FluctPiece *pieces = palloc(sizeof(FluctPiece) * 2 * (count + 1));
+	int			n = 0;
+	StringInfoData heads;
+
+	for (int i = 0; i < lengthof(names); i++)
+		columns = lappend(columns, makeString(pstrdup(names[i])));
+	initStringInfo(&heads);
+	for (int i = 0; i < count; i++)
+	{
+		int			start = heads.len;
+
+		if (messages[i].full_len != messages[i].value_len)
+			continue;
+		put_head(stream, topic, &messages[i], &heads);
+		pieces[n++].len = heads.len - start;
+		pieces[n].data = messages[i].value;
+		pieces[n++].len = messages[i].value_len;
+	}
+	/* the heads have moved while they grew; now they stay */
+	for (int i = 0, at = 0; i < n; i += 2)
+	{
+		pieces[i].data = heads.data + at;
+		at += pieces[i].len;
+	}
+	fluct_copyrows_pieces(relid, columns, pieces, n);
+	pfree(heads.data);
+}

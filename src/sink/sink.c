@@ -1,0 +1,574 @@
+/*-------------------------------------------------------------------------
+ *
+ * sink.c
+ *	  A batch of messages into the tables, with its offsets.
+ *
+ * Exactly once.  fluct_sink_commit is the only function that writes offsets
+ * of messages, and it writes them in the transaction that stores what became
+ * of each message: its rows, or its dead letter, and its raw copy.  So after
+ * a crash at any point the offsets say exactly what is in the tables.  The
+ * offsets move by compare-and-set: a worker that was stopped, replaced and
+ * woken again finds them moved and commits nothing.
+ *
+ * Whose rights.  Rows are written as the stream's owner, in a
+ * security-restricted operation and a nest level of settings of its own, so
+ * that code which somebody planted on a target (a trigger, a default, a
+ * domain) gets neither the worker's rights nor a hold on its settings.  The
+ * bookkeeping is written with the worker's own rights, after that.
+ *
+ * Halving.  The messages of a batch are written in one go.  When the tables
+ * refuse that for the data's sake, each half is tried in a subtransaction of
+ * its own, and so on down to the guilty message, which becomes a dead letter;
+ * all the others are stored in the same commit.
+ *
+ * What that costs.  With one guilty message, the halves that succeed come to
+ * one batch, and the attempts that fail to at most 1 + 1/2 + 1/4 ... = 2 more,
+ * if each is refused only at its end; decoding and the raw copy are done once.
+ * So it stays below 3 batches, whatever the size (measured: at most 2.3, for
+ * a CHECK on a child; test/bench/README.md).  An attempt ends at its first
+ * guilty message, so many of them cost less than one each: n attempts of a
+ * statement or two, and the parents of every attempt that a child refuses, at
+ * most log2(n) times (measured: 4.4 batches with every second one guilty).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/varlena.h"
+
+#include "base/refusal.h"
+#include "bookkeeping/skipped.h"
+#include "mapping/decode.h"
+#include "mapping/target.h"
+#include "process/worker.h"
+#include "sink/copy.h"
+#include "sink/insert.h"
+#include "sink/raw.h"
+#include "sink/sink.h"
+
+/* With fewer messages than this, a first batch may be refused as a whole. */
+#define ENOUGH_TO_JUDGE		100
+
+struct FluctSink
+{
+	MemoryContext context;
+	MemoryContext batch;		/* reset by each fluct_sink_store */
+	char	   *stream;
+	char	   *topic;
+	Oid			owner;
+	bool		update;			/* on_conflict update */
+	bool		fail_on_bad_message;
+	Oid			raw;			/* fluct.raw_messages, or invalid */
+	FluctMapping *mapping;
+	int			ntargets;
+	FluctStatements *statements;	/* by target */
+	FluctRows  *rows;			/* of the last batch, by target */
+	bool		stale;			/* a table may have changed since */
+	MemoryContextCallback end;
+};
+
+/* The sink whose relations are watched: the last one that was opened. */
+static FluctSink *watching = NULL;
+
+/* While one is opened, what it will consist of is not known yet. */
+static bool changed_meanwhile = false;
+
+static void
+on_relation_change(Datum arg, Oid relid)
+{
+	if (watching == NULL)
+	{
+		changed_meanwhile = true;
+		return;
+	}
+	if (!OidIsValid(relid) || relid == watching->raw)
+		watching->stale = true;
+	for (int t = 0; t < watching->mapping->ntargets; t++)
+		if (relid == watching->mapping->targets[t].relid)
+			watching->stale = true;
+}
+
+/* ----- the owner's place ----- */
+
+typedef struct Identity
+{
+	Oid			user;
+	int			context;
+	int			nest;
+} Identity;
+
+static Identity
+become_owner(const FluctSink *sink)
+{
+	Identity	before;
+
+	GetUserIdAndSecContext(&before.user, &before.context);
+	before.nest = NewGUCNestLevel();
+	SetUserIdAndSecContext(sink->owner, before.context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	return before;
+}
+
+/* Not needed after an ERROR: the end of the transaction does the same. */
+static void
+become_self(Identity before)
+{
+	AtEOXact_GUC(false, before.nest);
+	SetUserIdAndSecContext(before.user, before.context);
+}
+
+/* ----- open ----- */
+
+static void
+prepare_targets(FluctSink *sink)
+{
+	Identity	before = become_owner(sink);
+
+	sink->ntargets = sink->mapping->ntargets;
+	sink->statements = MemoryContextAllocZero(sink->context,
+											  sizeof(FluctStatements) *
+											  sink->mapping->ntargets);
+	for (int t = 0; t < sink->mapping->ntargets; t++)
+		fluct_store_prepare(sink->mapping, &sink->mapping->targets[t],
+							sink->update, &sink->statements[t]);
+	become_self(before);
+}
+
+/*
+ * Also when an ERROR ends the sink with its memory context, whose children,
+ * the mapping among them, are gone by then.
+ */
+static void
+end_sink(void *arg)
+{
+	FluctSink  *sink = arg;
+
+	if (watching == sink)
+		watching = NULL;
+	for (int t = 0; sink->statements && t < sink->ntargets; t++)
+	{
+		if (sink->statements[t].insert)
+			SPI_freeplan(sink->statements[t].insert);
+		if (sink->statements[t].clear)
+			SPI_freeplan(sink->statements[t].clear);
+	}
+}
+
+FluctSink *
+fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
+{
+	static bool registered = false;
+	MemoryContext context = AllocSetContextCreate(parent, "fluct sink",
+												  ALLOCSET_DEFAULT_SIZES);
+	FluctSink  *sink = MemoryContextAllocZero(context, sizeof(FluctSink));
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	registered = true;
+	watching = NULL;
+	changed_meanwhile = false;
+	sink->context = context;
+	sink->end.func = end_sink;
+	sink->end.arg = sink;
+	MemoryContextRegisterResetCallback(context, &sink->end);
+	sink->batch = AllocSetContextCreate(context, "fluct batch rows",
+										ALLOCSET_DEFAULT_SIZES);
+	sink->stream = MemoryContextStrdup(context, stream->name);
+	sink->topic = MemoryContextStrdup(context, stream->topic);
+	sink->owner = owner;
+	sink->update = strcmp(stream->on_conflict, "update") == 0;
+	sink->fail_on_bad_message = stream->fail_on_bad_message;
+	sink->raw = stream->keep_raw ? fluct_mapping_find_relation("fluct.raw_messages") :
+		InvalidOid;
+	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
+										  stream->mapping,
+										  stream->on_conflict, context);
+	fluct_decode_check_fallbacks(sink->mapping);
+	fluct_target_check_targets(sink->mapping);
+	prepare_targets(sink);
+	sink->stale = changed_meanwhile;
+	watching = sink;
+	return sink;
+}
+
+void
+fluct_sink_check_owner(const FluctSink *sink)
+{
+	fluct_target_check_owner(sink->mapping, sink->owner);
+}
+
+void
+fluct_sink_close(FluctSink *sink)
+{
+	MemoryContextDelete(sink->context);
+}
+
+bool
+fluct_sink_stale(const FluctSink *sink)
+{
+	return sink->stale;
+}
+
+int64
+fluct_sink_rows(const FluctSink *sink, int message)
+{
+	int64		rows = 0;
+
+	for (int t = 0; t < sink->mapping->ntargets; t++)
+		rows += sink->rows[t].row_starts[message + 1] -
+			sink->rows[t].row_starts[message];
+	return rows;
+}
+
+/* ----- rows ----- */
+
+static void
+decode_all(FluctSink *sink, FluctMessage *messages, int count)
+{
+	sink->rows = fluct_decode_begin(sink->mapping, count);
+	for (int i = 0; i < count; i++)
+	{
+		FluctMessage *message = &messages[i];
+		FluctRefusal refusal = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		message->refusal = NULL;
+		message->outcome = FLUCT_STORED;
+		if (fluct_decode_message(sink->mapping, sink->rows, i, message,
+								 sink->topic, &refusal))
+			continue;
+		message->outcome = message->value ? FLUCT_DEAD : FLUCT_TOMBSTONE;
+		if (message->value)
+		{
+			message->refusal = palloc(sizeof(FluctRefusal));
+			*message->refusal = refusal;
+		}
+	}
+}
+
+/* The rows of the messages from..to-1: the parents, then their children. */
+static void
+write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
+{
+	const FluctTarget *parent = &sink->mapping->targets[0];
+	SPIPlanPtr	insert = sink->statements[0].insert;
+
+	if (sink->update)
+		fluct_store_keep_last(parent, &sink->rows[0], messages, from, to);
+	for (int t = 1; sink->update && t < sink->mapping->ntargets; t++)
+		fluct_store_clear(parent, sink->statements[t].clear, &sink->rows[0],
+						  messages, from, to);
+	if (insert == NULL)
+		fluct_copyrows_stored(parent, &sink->rows[0], messages, from, to);
+	else if (parent->nkeys > 0)
+		fluct_store_merge(parent, insert, &sink->rows[0], messages, from, to);
+	else
+		fluct_store_insert(parent, insert, &sink->rows[0], messages, from, to);
+	for (int t = 1; t < sink->mapping->ntargets; t++)
+	{
+		const FluctTarget *child = &sink->mapping->targets[t];
+
+		insert = sink->statements[t].insert;
+		if (insert == NULL)
+			fluct_copyrows_stored(child, &sink->rows[t], messages, from, to);
+		else
+			fluct_store_insert(child, insert, &sink->rows[t], messages, from,
+							   to);
+	}
+}
+
+/* ----- whose fault an error is ----- */
+
+static int	trigger_depth_at_error = 0;
+
+static void
+note_trigger_depth(void *arg)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	trigger_depth_at_error = DatumGetInt32(pg_trigger_depth(fcinfo));
+}
+
+static bool
+in_class(int sqlstate, const char *class)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) ==
+		MAKE_SQLSTATE(class[0], class[1], '0', '0', '0');
+}
+
+/* Whether the data is at fault, and with which reason. */
+static bool
+blame_data(int sqlstate, FluctReason *reason)
+{
+	static const char *const transient[] = {
+		"08", "25", "40", "53", "55", "57", "58", "HV", "XX"
+	};
+	static const char *const data[] = {"21", "22", "23", "44", "54"};
+
+	for (int i = 0; i < lengthof(transient); i++)
+		if (in_class(sqlstate, transient[i]))
+			return false;
+	*reason = FLUCT_CONSTRAINT;
+	if (in_class(sqlstate, "23"))
+		return true;
+	*reason = FLUCT_TRIGGER;
+	if (trigger_depth_at_error > 0)
+		return true;
+	*reason = sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION ||
+		in_class(sqlstate, "54") ? FLUCT_TOO_LONG :
+		sqlstate == ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE ? FLUCT_OUT_OF_RANGE :
+		sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION ? FLUCT_WRONG_TYPE :
+		in_class(sqlstate, "22") ? FLUCT_OUT_OF_RANGE : FLUCT_CONSTRAINT;
+	for (int i = 0; i < lengthof(data); i++)
+		if (in_class(sqlstate, data[i]))
+			return true;
+	return false;
+}
+
+static void
+bury(FluctMessage *message, FluctReason reason, const ErrorData *error)
+{
+	message->outcome = FLUCT_DEAD;
+	message->refusal = palloc0(sizeof(FluctRefusal));
+	fluct_refuse(message->refusal, reason, NULL, "%s", error->message);
+	strlcpy(message->refusal->sqlstate, unpack_sql_state(error->sqlerrcode),
+			sizeof(message->refusal->sqlstate));
+}
+
+/*
+ * write_range in a subtransaction; NULL, or the error that the data is to
+ * blame for.  Any other error goes on.
+ */
+static ErrorData *
+try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
+		  FluctReason *reason)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	ErrorContextCallback callback = {error_context_stack, note_trigger_depth};
+	ErrorData  *volatile error = NULL;
+
+	trigger_depth_at_error = 0;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		error_context_stack = &callback;
+		write_range(sink, messages, from, to);
+		error_context_stack = callback.previous;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (!blame_data(error->sqlerrcode, reason))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+	return error;
+}
+
+static void
+write_isolated(FluctSink *sink, FluctMessage *messages, int from, int to)
+{
+	FluctReason reason;
+	FluctOutcome *before = palloc(sizeof(FluctOutcome) * (to - from + 1));
+	ErrorData  *error;
+	int			middle = from + (to - from) / 2;
+
+	for (int i = from; i < to; i++)
+		before[i - from] = messages[i].outcome;
+	CHECK_FOR_INTERRUPTS();
+	error = try_range(sink, messages, from, to, &reason);
+	if (error == NULL)
+		return;
+	for (int i = from; i < to; i++)
+		messages[i].outcome = before[i - from];
+	if (to - from == 1)
+	{
+		bury(&messages[from], reason, error);
+		return;
+	}
+	FreeErrorData(error);
+	write_isolated(sink, messages, from, middle);
+	write_isolated(sink, messages, middle, to);
+}
+
+static void
+throw_refusal(const FluctMessage *message)
+{
+	const FluctRefusal *refusal = message->refusal;
+
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE(refusal->sqlstate[0], refusal->sqlstate[1],
+								   refusal->sqlstate[2], refusal->sqlstate[3],
+								   refusal->sqlstate[4])),
+			 errmsg("message can't be stored: %s%s%s",
+					fluct_reason_name(refusal->reason),
+					refusal->path[0] ? " at " : "", refusal->path),
+			 errdetail("%s", refusal->detail)));
+}
+
+const FluctMessage *
+fluct_sink_refused(const FluctMessage *messages, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (messages[i].outcome == FLUCT_DEAD)
+			return &messages[i];
+	return NULL;
+}
+
+void
+fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
+{
+	Identity	before = become_owner(sink);
+	MemoryContext old;
+
+	MemoryContextReset(sink->batch);
+	old = MemoryContextSwitchTo(sink->batch);
+	decode_all(sink, messages, count);
+	if (OidIsValid(sink->raw))
+		fluct_raw_store(sink->raw, sink->stream, sink->topic, messages,
+						count);
+	write_isolated(sink, messages, 0, count);
+	MemoryContextSwitchTo(old);
+	become_self(before);
+}
+
+/* ----- the batch ----- */
+
+/* A message as a later start knows it again; not one that was cut. */
+static void
+bear_witness(FluctPosition *position, const FluctMessage *message)
+{
+	position->witness_offset =
+		message->full_len == message->value_len ? message->offset : -1;
+	position->witness_time = message->time_ms;
+	position->witness_crc = fluct_catalog_crc(message);
+}
+
+static void
+tally(const FluctSink *sink, const FluctMessage *messages, int count,
+	  FluctPosition *positions, int npositions)
+{
+	const FluctMessage **last = palloc0(sizeof(FluctMessage *) * npositions);
+	int			at = 0;
+
+	for (int i = 0; i < npositions; i++)
+		positions[i].messages = positions[i].rows = positions[i].duplicates =
+			positions[i].dead_letters = positions[i].tombstones = 0;
+	for (int i = 0; i < count; i++)
+	{
+		const FluctMessage *message = &messages[i];
+		FluctPosition *p;
+
+		while (positions[at].partition != message->partition)
+			at = (at + 1) % npositions;
+		p = &positions[at];
+		last[at] = message;
+		p->messages++;
+		p->time_ms = Max(p->time_ms, message->time_ms);
+		if (message->outcome == FLUCT_STORED)
+			p->rows += fluct_sink_rows(sink, i);
+		p->duplicates += message->outcome == FLUCT_DUPLICATE;
+		p->dead_letters += message->outcome == FLUCT_DEAD;
+		p->tombstones += message->outcome == FLUCT_TOMBSTONE;
+	}
+	for (int i = 0; i < npositions; i++)
+		if (last[i])
+			bear_witness(&positions[i], last[i]);
+}
+
+static void
+store_dead_letters(const FluctSink *sink, const FluctMessage *messages,
+				   int count)
+{
+	for (int i = 0; i < count; i++)
+		if (messages[i].outcome == FLUCT_DEAD)
+		{
+			if (sink->fail_on_bad_message)
+				throw_refusal(&messages[i]);
+			fluct_catalog_add_dead_letter(sink->stream, sink->topic,
+										  &messages[i]);
+		}
+}
+
+static bool
+all_dead(const FluctMessage *messages, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (messages[i].outcome != FLUCT_DEAD)
+			return false;
+	return true;
+}
+
+/*
+ * Holds the tables as they are until the end of the transaction.  What was
+ * compiled may be written only if they have not changed until then: another
+ * type, and the rows' bytes mean something else; another name, and the rows
+ * go to a table that nobody meant.
+ */
+static void
+lock_tables(const FluctSink *sink)
+{
+	for (int t = 0; t < sink->mapping->ntargets; t++)
+		LockRelationOid(sink->mapping->targets[t].relid, RowExclusiveLock);
+	if (OidIsValid(sink->raw))
+		LockRelationOid(sink->raw, RowExclusiveLock);
+}
+
+FluctVerdict
+fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
+				  int count, FluctPosition *positions, int npositions,
+				  bool first)
+{
+	fluct_worker_begin();
+	fluct_catalog_lock_bookkeeping();
+	lock_tables(sink);
+	if (sink->stale)
+	{
+		AbortOutOfAnyTransaction();
+		return FLUCT_TABLES_CHANGED;
+	}
+	if (count > 0)
+		fluct_sink_store(sink, messages, count);
+	if (first && count >= ENOUGH_TO_JUDGE && all_dead(messages, count))
+	{
+		AbortOutOfAnyTransaction();
+		return FLUCT_NOTHING_FITS;
+	}
+	store_dead_letters(sink, messages, count);
+	tally(sink, messages, count, positions, npositions);
+	if (!fluct_catalog_advance(sink->stream, positions, npositions))
+	{
+		AbortOutOfAnyTransaction();
+		return FLUCT_MOVED_BY_ANOTHER;
+	}
+	fluct_skipped_store(sink->stream, sink->topic, positions, npositions);
+	if (first)
+		fluct_catalog_count_success(sink->stream, worker);
+	fluct_worker_commit();
+	for (int i = 0; i < npositions; i++)
+		positions[i].next_offset = positions[i].read_offset;
+	return FLUCT_COMMITTED;
+}

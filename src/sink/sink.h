@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * sink.h
+ *	  A batch of messages into the tables, with its offsets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_SINK_SINK_H
+#define FLUCT_SINK_SINK_H
+
+#include "postgres.h"
+
+#include "base/message.h"
+#include "bookkeeping/offsets.h"
+#include "mapping/mapping.h"
+
+typedef struct FluctSink FluctSink;
+
+/* What a batch came to. */
+typedef enum FluctVerdict
+{
+	FLUCT_COMMITTED,
+	FLUCT_TABLES_CHANGED,		/* since the sink was opened */
+	FLUCT_MOVED_BY_ANOTHER,		/* somebody else has moved the offsets */
+	FLUCT_NOTHING_FITS			/* all of a first batch were refused */
+} FluctVerdict;
+
+/*
+ * Compiles the stream's mapping and prepares its statements for `owner`, in a
+ * child of `parent`.  SPI must be connected.  A relation that changes later
+ * is noticed (fluct_sink_stale).
+ */
+extern FluctSink *fluct_sink_open(const FluctStream *stream, Oid owner,
+								  MemoryContext parent);
+extern void fluct_sink_close(FluctSink *sink);
+
+/* Whether a table of the mapping may have changed since it was compiled. */
+extern bool fluct_sink_stale(const FluctSink *sink);
+
+/* A superuser's stream may write only to tables of superusers (42501). */
+extern void fluct_sink_check_owner(const FluctSink *sink);
+
+/*
+ * Stores the messages in the current transaction, as the owner, and says in
+ * each what became of it: a message that can't be decoded, or that the tables
+ * refuse, is FLUCT_DEAD with the refusal, which holds until the next call.
+ */
+extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,
+							 int count);
+
+/* Rows in all targets of the message with that number in the last call. */
+extern int64 fluct_sink_rows(const FluctSink *sink, int message);
+
+/*
+ * One batch, one transaction: rows, raw copy, dead letters, offsets.  The
+ * positions are those of the partitions in the batch; read_offset says where
+ * each goes.  On FLUCT_COMMITTED their next_offset has moved.
+ */
+extern FluctVerdict fluct_sink_commit(FluctSink *sink, int worker,
+									  FluctMessage *messages, int count,
+									  FluctPosition *positions,
+									  int npositions, bool first);
+
+/* The first message that is FLUCT_DEAD, or NULL. */
+extern const FluctMessage *fluct_sink_refused(const FluctMessage *messages,
+											  int count);
+
+#endif							/* FLUCT_SINK_SINK_H */

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * position.h
+ *	  Where a stream worker stands in each of its partitions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_STREAM_POSITION_H
+#define FLUCT_STREAM_POSITION_H
+
+#include "postgres.h"
+
+#include "bookkeeping/offsets.h"
+#include "kafka/consumer.h"
+
+/*
+ * Finds the positions, makes those that are missing, compares them with
+ * Kafka's log and assigns them to the client.  Waits for silent brokers.
+ */
+extern void fluct_position_take(void);
+
+/* Partitions of this worker, and of the topic. */
+extern const FluctPosition *fluct_position_all(void);
+extern int	fluct_position_count(void);
+extern int	fluct_position_partitions(void);
+
+/*
+ * Whether the message belongs into the batch.  One that is committed already
+ * does not: it is a witness, and fails the stream if it is another one now.
+ */
+extern bool fluct_position_read(const FluctMessage *message);
+
+/*
+ * Where each partition goes with this batch: those that move, in *touched,
+ * which has room for all; returns how many.
+ */
+extern int	fluct_position_plan(FluctPosition *touched);
+
+/* They have moved: keeps that, and mirrors it to Kafka's group offsets. */
+extern void fluct_position_settle(const FluctPosition *touched, int n);
+
+/* Whether a partition's end has been reached behind markers only. */
+extern bool fluct_position_behind_markers(void);
+
+/* Lag and rate to shared memory; the log's ends to the table now and then. */
+extern void fluct_position_observe(void);
+extern void fluct_position_note_log(void);
+
+/*
+ * Where the readable log of this worker's partitions ends now, by their place;
+ * NULL when Kafka does not say (see fluct_kafka_trouble).
+ */
+extern FluctOffset *fluct_position_ask_ends(void);
+
+/* wait_for_stream: notes where the log ends, and says when it is reached. */
+extern void fluct_position_serve_waiters(void);
+
+#endif							/* FLUCT_STREAM_POSITION_H */

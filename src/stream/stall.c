@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * stall.c
+ *	  Whether a stream that runs makes progress.
+ *
+ * A client that delivers nothing says nothing either; so now and then Kafka
+ * is asked where each partition's readable log ends, which is its last stable
+ * offset.  The high watermark comes with each fetch for nothing: when it is
+ * beyond a position that stands still, the question comes at once.
+ *
+ * Three answers.  The readable log ends where we stand, and the high watermark
+ * too: all is read.  The watermark is further: a producer's open transaction
+ * holds the rest back, and we say so when two questions find the same.  The
+ * readable log goes on (or Kafka does not say), or ends before: the client
+ * should deliver, or notice, and after a minute of that the stream is stalled.
+ * Clients do fall deaf, such as when a topic is deleted and made again within
+ * a moment: their fetches come to nothing, and show an old end for ever.  The
+ * next client begins with a look at the topic.
+ *
+ * What is no stall.  A partition may wait for its turn while the client brings
+ * full responses of others.  So silence counts only if less than a response
+ * has come since the last question, or if more has come than all partitions
+ * could need to have had their turns.  And it counts only from question to
+ * question, both asked with an empty queue: never the time of a slow batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "kafka/consumer.h"
+#include "process/worker.h"
+#include "stream/position.h"
+#include "stream/stall.h"
+#include "stream/state.h"
+#define LOOK_INTERVAL		15000	/* ms between questions */
+#define DOUBT_INTERVAL		2000	/* ms, when the log goes on */
+#define STALLED_AFTER		60000	/* ms */
+#define MOST_EXPANSION		16	/* of compressed responses */
+
+/* What is known of a partition that stands still. */
+typedef struct Still
+{
+	int64		at;				/* where it stands */
+	TimestampTz since;
+	bool		behind;			/* at the last question, the log ended
+								 * elsewhere */
+	bool		held;			/* by a transaction, at the last question */
+	bool		open;			/* and at the one before */
+	TimestampTz held_since;
+	bool		stalled;
+	long		silent;			/* ms without a message that was to come */
+	uint64		received;		/* in all, when it moved last */
+} Still;
+
+typedef struct Pulse
+{
+	Still	   *stills;			/* by place in the positions */
+	int			count;
+	TimestampTz last_look;
+	uint64		received;		/* bytes, in all */
+	uint64		received_then;	/* at the last question */
+	const char *reason;			/* what was found, or NULL */
+	char		detail[FLUCT_LIVE_DETAIL_LEN];
+} Pulse;
+
+static Pulse pulse;
+
+void
+fluct_pulse_note_received(size_t bytes)
+{
+	pulse.received += bytes;
+}
+
+static int64
+stands_at(const FluctPosition *p)
+{
+	return Max(p->read_offset, p->next_offset);
+}
+
+static void
+forget(Still *still, int64 at)
+{
+	memset(still, 0, sizeof(Still));
+	still->at = at;
+	still->since = GetCurrentTimestamp();
+	still->received = pulse.received;
+}
+
+/* Whether the log goes on behind a position that stands still for a while. */
+static bool
+note_movement(void)
+{
+	const FluctPosition *positions = fluct_position_all();
+	bool		doubt = false;
+
+	if (pulse.count != fluct_position_count())
+	{
+		if (pulse.stills)
+			pfree(pulse.stills);
+		pulse.count = fluct_position_count();
+		pulse.stills = MemoryContextAllocZero(TopMemoryContext,
+											  sizeof(Still) * (pulse.count + 1));
+	}
+	for (int i = 0; i < pulse.count; i++)
+	{
+		Still	   *still = &pulse.stills[i];
+
+		if (still->at != stands_at(&positions[i]) || still->since == 0)
+			forget(still, stands_at(&positions[i]));
+		else if (positions[i].log_end > still->at &&
+				 fluct_worker_ms_since(still->since) >= DOUBT_INTERVAL)
+			doubt = true;
+	}
+	return doubt;
+}
+
+/* As fluct_position_ask_ends; whether brokers answer is for others to say. */
+static FluctOffset *
+ask_ends(void)
+{
+	FluctOffset *ends = fluct_position_ask_ends();
+
+	if (ends == NULL &&
+		strcmp(fluct_kafka_trouble()->reason, "broker_unreachable") == 0)
+		fluct_kafka_clear_trouble();
+	return ends;
+}
+
+/* Whether the client had room and time to deliver of this partition. */
+static bool
+had_its_turn(const Still *still)
+{
+	return pulse.received - pulse.received_then < FLUCT_KAFKA_RESPONSE_BYTES ||
+		pulse.received - still->received >
+		(uint64) pulse.count * FLUCT_KAFKA_RESPONSE_BYTES * MOST_EXPANSION;
+}
+
+/* An answer: whether it makes the client one to be replaced. */
+static bool
+judge(Still *still, int64 readable_end, int64 log_end, long elapsed)
+{
+	bool		behind = readable_end != still->at;
+	bool		held = !behind && log_end > readable_end;
+
+	if (held && !still->held)
+		still->held_since = GetCurrentTimestamp();
+	still->open = held && still->held;
+	still->held = held;
+	if (behind && still->behind && had_its_turn(still))
+		still->silent += elapsed;
+	still->behind = behind;
+	if (!behind)
+	{
+		still->silent = 0;
+		still->stalled = false;
+	}
+	if (still->silent < STALLED_AFTER)
+		return false;
+	still->silent = 0;
+	still->stalled = true;
+	return true;
+}
+
+static void
+find_reason(void)
+{
+	const FluctPosition *positions = fluct_position_all();
+	const char *reason = NULL;
+
+	for (int i = 0; i < pulse.count; i++)
+	{
+		const Still *still = &pulse.stills[i];
+
+		if (still->stalled)
+		{
+			reason = "stalled";
+			snprintf(pulse.detail, sizeof(pulse.detail),
+					 "partition %d: nothing comes from offset " INT64_FORMAT " on since %s, though Kafka's log ends elsewhere; the client is replaced once a minute",
+					 positions[i].partition, still->at,
+					 timestamptz_to_str(still->since));
+			break;
+		}
+		if (!still->open || reason)
+			continue;
+		reason = "open_transaction";
+		snprintf(pulse.detail, sizeof(pulse.detail),
+				 "partition %d: a producer's transaction is open at offset " INT64_FORMAT " since %s, and holds back " INT64_FORMAT " offsets",
+				 positions[i].partition, still->at,
+				 timestamptz_to_str(still->held_since),
+				 positions[i].log_end - still->at);
+	}
+	pulse.reason = reason;
+}
+
+/* Without a reason, before and now, there is nothing to say. */
+static void
+say_reason(void)
+{
+	bool		had_one = pulse.reason != NULL;
+
+	find_reason();
+	if (had_one || pulse.reason)
+		fluct_pulse_say();
+}
+
+bool
+fluct_pulse_look(void)
+{
+	const FluctPosition *positions = fluct_position_all();
+	bool		doubt = note_movement();
+	long		elapsed = fluct_worker_ms_since(pulse.last_look);
+	bool		replace = false;
+	FluctOffset *ends;
+
+	if (fluct_kafka_trouble()->reason[0] != '\0' || pulse.count == 0)
+		return false;
+	if (elapsed < (doubt ? DOUBT_INTERVAL : LOOK_INTERVAL))
+	{
+		if (pulse.reason)
+			say_reason();		/* what has moved ends it */
+		return false;
+	}
+	ends = ask_ends();
+	for (int i = 0; i < pulse.count; i++)
+		if (judge(&pulse.stills[i], ends ? ends[i].offset : PG_INT64_MAX,
+				  positions[i].log_end, Min(elapsed, LOOK_INTERVAL)))
+			replace = true;
+	pulse.last_look = GetCurrentTimestamp();
+	pulse.received_then = pulse.received;
+	say_reason();
+	return replace;
+}
+
+void
+fluct_pulse_say(void)
+{
+	fluct_state_set("running", pulse.reason,
+					pulse.reason ? pulse.detail : NULL);
+}

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * stall.h
+ *	  Whether a stream that runs makes progress.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_STREAM_STALL_H
+#define FLUCT_STREAM_STALL_H
+
+#include "postgres.h"
+
+/* So many bytes of messages have come. */
+extern void fluct_pulse_note_received(size_t bytes);
+
+/*
+ * Compares where the worker stands with where Kafka's log ends, when that is
+ * due; for a moment in which nothing is there to be taken.  True when the
+ * client should be replaced: it delivers nothing, though Kafka holds more.
+ */
+extern bool fluct_pulse_look(void);
+
+/* The state `running`, with the reason that was found, if any. */
+extern void fluct_pulse_say(void);
+
+#endif							/* FLUCT_STREAM_STALL_H */

@@ -1,0 +1,369 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *	  How a stream worker is: what it says of itself, and when it leaves.
+ *
+ * A state goes to shared memory at once, and to the table and the log when
+ * its reason is a new one: an outage is a few lines, however long it lasts,
+ * and at most two a minute.
+ *
+ * Restart is the reconfiguration: whoever waits here looks whether the stream
+ * is still what the worker was started for, and leaves if it is not.
+ *
+ * Faults of the database that may pass are waited out, a little longer each
+ * time; the batch stays in memory, and its offsets are where they were.  All
+ * else fails the stream, and only start_stream starts it again.
+ *
+ * A worker that runs for a session (run_stream) says all that to the session,
+ * too.  There may be no shared memory that tells it of changes, so it looks
+ * at the stream's row each time; and where others leave to their successors, it
+ * tells the session, which starts one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+
+#include "pg/guc.h"
+#include "process/worker.h"
+#include "stream/state.h"
+#include "stream/watch.h"
+#define LONGEST_RETRY		60000	/* ms between tries of a batch */
+
+FluctSlot  *fluct_slot = NULL;
+FluctStream *fluct_stream = NULL;
+
+static uint64 changes_seen = 0;
+static char last_reason[FLUCT_STATE_LEN];	/* as stored in the table */
+
+/* ----- states ----- */
+
+/* A word to the table; it must not be in the way when it can't be written. */
+static void
+store_state(const char *state, const char *reason, const char *detail,
+			const char *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		fluct_worker_begin();
+		fluct_catalog_set_state(fluct_stream->name, fluct_slot->worker,
+								fluct_stream->starts, state, reason, detail,
+								error);
+		fluct_worker_commit();
+	}
+	PG_CATCH();
+	{
+		if (fluct_shmem_may_log(fluct_slot))
+			EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * A line in the log for a new reason, unless the stream had its lines of this
+ * minute: in an outage reasons alternate, and workers come and go.
+ */
+static void
+log_state(const char *state, const char *reason, const char *detail)
+{
+	static int	unlogged = 0;
+
+	if (!fluct_shmem_may_log(fluct_slot))
+	{
+		unlogged++;
+		return;
+	}
+	ereport(LOG,
+			(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
+					reason),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 unlogged ? errhint("%d states before it were not logged.",
+								unlogged) : 0,
+			 errhidecontext(true)));
+	unlogged = 0;
+}
+
+static void
+report_activity(const char *state, const char *reason)
+{
+	char		text[256];
+
+	snprintf(text, sizeof(text), "stream %s: %s%s%s", fluct_slot->stream, state,
+			 reason ? ", " : "", reason ? reason : "");
+	pgstat_report_activity(strcmp(state, "running") == 0 && reason == NULL ?
+						   STATE_IDLE : STATE_RUNNING, text);
+}
+
+/*
+ * Says how it is: to the processes at once, to the table and the log when the
+ * reason is a new one.
+ */
+void
+fluct_state_set(const char *state, const char *reason, const char *detail)
+{
+	char		key[FLUCT_STATE_LEN];
+
+	fluct_shmem_note_alive(fluct_slot);
+	fluct_shmem_set_state(fluct_slot, state, reason, detail);
+	report_activity(state, reason);
+	snprintf(key, sizeof(key), "%s", reason ? reason : state);
+	if (strcmp(key, last_reason) == 0)
+		return;
+	strlcpy(last_reason, key, sizeof(last_reason));
+	store_state(state, reason, detail, reason ? detail : NULL);
+	if (reason && fluct_watch)
+		fluct_watch_say_state(fluct_stream->name, state, reason, detail);
+	if (reason && strcmp(reason, "open_transaction") != 0)
+		log_state(state, reason, detail);
+}
+
+/* The end of the stream until somebody starts it again. */
+void
+fluct_state_fail(const char *reason, const char *detail)
+{
+	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
+	store_state("failed", reason, detail, detail);
+	if (fluct_watch)
+	{
+		fluct_watch_speak();
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
+				 detail ? errdetail_internal("%s", detail) : 0,
+				 errhint("What was committed stays. When the cause is gone: CALL fluct.run_stream('%s');",
+						 fluct_stream->name)));
+	}
+	ereport(LOG,
+			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 errhidecontext(true),
+			 errhint("When the cause is gone: SELECT fluct.start_stream('%s');",
+					 fluct_stream->name)));
+
+	proc_exit(0);
+}
+
+/* ----- changes ----- */
+
+/* Two workers of one stream would only fight. */
+static void
+leave_if_started(const FluctStream *stream)
+{
+	if (!stream->enabled || !stream->here)
+		return;
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("stream \"%s\" is started", stream->name),
+			 errdetail("Its own worker goes on with it."),
+			 errhint("SELECT fluct.pause_stream('%s'); stops that one.",
+					 stream->name)));
+}
+
+static FluctStream *
+read_stream(MemoryContext context)
+{
+	FluctStream *stream;
+
+	fluct_worker_begin();
+	stream = fluct_catalog_stream(fluct_slot->stream, context);
+	fluct_worker_commit();
+	return stream;
+}
+
+/* For a session, all partitions are one worker's, wherever it last ran. */
+static void
+begin_watched(void)
+{
+	if (fluct_stream == NULL)
+	{
+		fluct_watch_speak();
+		ereport(FATAL,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("stream \"%s\" is gone", fluct_slot->stream)));
+	}
+	fluct_stream->workers = 1;
+	leave_if_started(fluct_stream);
+}
+
+void
+fluct_state_begin(FluctSlot *slot)
+{
+	fluct_slot = slot;
+	changes_seen = pg_atomic_read_u64(&fluct_shared->changes);
+	fluct_stream = read_stream(TopMemoryContext);
+	if (fluct_watch)
+		begin_watched();
+	else if (fluct_stream == NULL || !fluct_stream->enabled ||
+			 !fluct_stream->here)
+		proc_exit(0);
+	fluct_state_set("starting", NULL, NULL);
+}
+
+void
+fluct_state_make_way(void)
+{
+	fluct_worker_begin();
+	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
+	fluct_worker_commit();
+	if (fluct_watch)
+		fluct_watch_begin_again();
+	proc_exit(0);
+}
+
+static bool
+may_have_changed(void)
+{
+	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
+
+	if (fluct_watch)
+		return true;			/* nobody tells it */
+	if (changes == changes_seen)
+		return false;
+	changes_seen = changes;
+	return true;
+}
+
+void
+fluct_state_leave_to_another(void)
+{
+	if (fluct_watch)
+	{
+		fluct_watch_speak();
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("another worker has moved the offsets of stream \"%s\"",
+						fluct_stream->name),
+				 errdetail("What this one had not committed is the other's.")));
+	}
+	ereport(LOG,
+			(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
+					fluct_stream->name)));
+	proc_exit(0);
+}
+
+/* Leaves when the stream is no more what this worker was started for. */
+void
+fluct_state_check(void)
+{
+	MemoryContext context;
+	FluctStream *now;
+	bool		changed;
+
+	if (!fluct_enabled && !fluct_watch)
+		proc_exit(0);
+	if (!may_have_changed())
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "fluct stream as it is",
+									ALLOCSET_SMALL_SIZES);
+	now = read_stream(context);
+	if (now && fluct_watch)
+		leave_if_started(now);
+	else if (now && (!now->enabled || !now->here))
+		now = NULL;
+	changed = now == NULL || now->version != fluct_stream->version ||
+		now->created_at != fluct_stream->created_at;
+	MemoryContextDelete(context);
+	if (changed)
+		fluct_state_make_way();
+}
+
+void
+fluct_state_nap(long ms)
+{
+	fluct_worker_wait(PGINVALID_SOCKET, ms);
+	fluct_state_check();
+}
+
+/* ----- errors of a batch ----- */
+
+static const char *
+reason_of_sqlstate(int sqlstate)
+{
+	switch (sqlstate)
+	{
+		case ERRCODE_UNDEFINED_COLUMN:
+			return "column_missing";
+		case ERRCODE_UNDEFINED_TABLE:
+			return "target_missing";
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return "privilege_lost";
+		case ERRCODE_DISK_FULL:
+			return "disk_full";
+		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+			return "read_only";
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			return "waiting_for_lock";
+		case ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION:
+			return "bad_connection";
+		default:
+			return "error";
+	}
+}
+
+/* Whether the same batch may go in later without anybody's doing. */
+static bool
+may_pass(int sqlstate)
+{
+	static const char *const classes[] = {
+		"08", "25", "40", "53", "55", "57", "58", "HV"
+	};
+
+	for (int i = 0; i < lengthof(classes); i++)
+		if (ERRCODE_TO_CATEGORY(sqlstate) ==
+			MAKE_SQLSTATE(classes[i][0], classes[i][1], '0', '0', '0'))
+			return true;
+	return false;
+}
+
+/*
+ * Ends the transaction of an ERROR that was caught.  Returns after a wait if
+ * trying again may help; else fails the stream.
+ */
+void
+fluct_state_digest_error(MemoryContext context, int attempt)
+{
+	ErrorData  *error;
+	const char *reason;
+	char	   *detail;
+	double		wait;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
+	MemoryContextSwitchTo(context);
+	reason = reason_of_sqlstate(error->sqlerrcode);
+	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
+					  unpack_sql_state(error->sqlerrcode),
+					  error->hint ? " " : "", error->hint ? error->hint : "");
+	if (!may_pass(error->sqlerrcode))
+	{
+		/* perhaps because the stream was changed and then its table */
+		fluct_state_check();
+		fluct_state_fail(reason, detail);
+	}
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		/* the wait was in the lock's queue, and is best spent there again */
+		fluct_state_set("running", reason, detail);
+		fluct_state_check();
+		return;
+	}
+	fluct_state_set("backing_off", reason, detail);
+	wait = Min(200 * pow(2, Min(attempt, 10)), LONGEST_RETRY);
+	fluct_state_nap((long) (wait * (0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
+}

@@ -1,0 +1,574 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.c
+ *	  The stream worker: a process that consumes one stream.
+ *
+ * Life: read the stream, compile its mapping, create the Kafka client, find
+ * the positions, assign, and then batch after batch until somebody stops it.
+ *
+ * Restart is the recovery and the reconfiguration.  A worker that finds its
+ * stream changed leaves, and the launcher starts a fresh one; so no batch
+ * mixes two mappings, and there is one path into every state.
+ *
+ * One wait.  The worker sleeps on its latch (a change, a reload, a stop) and
+ * on the client's pipe (something arrived) together.  It sleeps only when the
+ * client's queue has been polled empty, since only then does the pipe speak.
+ *
+ * A topic that was deleted and made again while a worker reads it would go on
+ * with other messages.  So when a connection was lost, or a broker did not
+ * know a partition, what was gathered since is dropped, and a new client begins
+ * as at a start: it waits for the brokers, and compares.
+ *
+ * For a session (run_stream) the same worker does the same work, until it has
+ * committed what Kafka held at its start, or so many batches.  It has a slot
+ * in memory of its own, whether fluct is preloaded or not: a slot that others
+ * see would belong to the launcher, which frees what it has not started.  So
+ * stat_streams shows what it commits, but says that the stream is paused, as
+ * it is when the session is gone.  An advisory lock lets one session run a
+ * stream at a time; against any other worker the compare-and-set of the
+ * offsets decides.
+ *
+ * Faults of the brokers are waited out here, with the reason in the state;
+ * those of the database in state.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <malloc.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "base/refusal.h"
+#include "bookkeeping/offsets.h"
+#include "kafka/connection.h"
+#include "kafka/consumer.h"
+#include "process/worker.h"
+#include "sink/sink.h"
+#include "stream/position.h"
+#include "stream/stall.h"
+#include "stream/state.h"
+#include "stream/stream.h"
+#define PROBE_INTERVAL		5000	/* ms of silence before a question */
+#define RETRY_INTERVAL		1000	/* ms between questions in trouble */
+#define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
+#define LOOK_INTERVAL		2000	/* ms between looks at the log */
+#define REFUSED_INTERVAL	5000	/* ms between clients that are refused */
+#define DOUBT_INTERVAL		1000	/* ms between clients that are in doubt,
+									 * at first; the tenth waits ten times as
+									 * long */
+
+/* ms: for a session that was cancelled to let go of the stream */
+#define TURN_TIMEOUT		3000
+#define TURN_INTERVAL		100
+
+#define KEPT_MEMORY			(32 * 1024 * 1024)
+
+/* A batch that waits longer for a lock says so, looks around, waits again. */
+#define LOCK_TIMEOUT		"5s"
+
+/* The batch that this process gathers, and what it goes through. */
+typedef struct Worker
+{
+	Oid			owner;
+	FluctSink  *sink;
+	MemoryContext batch;		/* the messages; reset after each commit */
+	FluctMessage *messages;
+	int			count;
+	size_t		bytes;
+	TimestampTz batch_since;
+
+	bool		committed;		/* a batch, since the start */
+	TimestampTz last_word;		/* of the brokers */
+	TimestampTz last_probe;		/* when they were asked */
+	TimestampTz client_since;
+	int			replaced;		/* clients of which nothing has come yet */
+} Worker;
+
+static Worker self;
+
+/* ----- opening ----- */
+
+static void
+open_sink(void)
+{
+	fluct_worker_begin();
+	if (self.sink)
+		fluct_sink_close(self.sink);
+	self.sink = NULL;
+	self.owner = fluct_client_owner(fluct_stream);
+	self.sink = fluct_sink_open(fluct_stream, self.owner, TopMemoryContext);
+	fluct_sink_check_owner(self.sink);
+	fluct_worker_commit();
+}
+
+/* ----- batches ----- */
+
+/* More dead letters in the window than the stream allows fail it. */
+static void
+check_dead_letters(void)
+{
+	int64		recent;
+
+	if (fluct_sink_refused(self.messages, self.count) == NULL)
+		return;
+	fluct_worker_begin();
+	recent = fluct_catalog_recent_dead_letters(fluct_stream->name);
+	fluct_worker_commit();
+	if (recent > fluct_stream->max_dead_letters)
+		fluct_state_fail("too_many_dead_letters",
+						 psprintf(INT64_FORMAT " within error_window, and max_dead_letters is %d",
+								  recent, fluct_stream->max_dead_letters));
+}
+
+static void
+fail_nothing_fits(void)
+{
+	const FluctMessage *message = fluct_sink_refused(self.messages, self.count);
+
+	fluct_state_fail("nothing_fits",
+					 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
+							  self.count, fluct_reason_name(message->refusal->reason),
+							  message->refusal->path, message->refusal->detail));
+}
+
+static bool
+try_commit(FluctPosition *touched, int n, int attempt)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile FluctVerdict verdict = FLUCT_COMMITTED;
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		if (self.sink == NULL || fluct_sink_stale(self.sink))
+			open_sink();
+		verdict = fluct_sink_commit(self.sink, fluct_slot->worker, self.messages,
+									self.count, touched, n, !self.committed);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		fluct_state_digest_error(context, attempt);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	if (done && verdict == FLUCT_NOTHING_FITS)
+		fail_nothing_fits();
+	if (done && verdict == FLUCT_MOVED_BY_ANOTHER)
+		fluct_state_leave_to_another();
+	return done && verdict == FLUCT_COMMITTED;
+}
+
+static void
+forget_batch(void)
+{
+	self.count = 0;
+	self.bytes = 0;
+	MemoryContextReset(self.batch);
+}
+
+static void
+commit_batch(void)
+{
+	FluctPosition *touched = palloc(sizeof(FluctPosition) *
+									(fluct_position_count() + 1));
+	int			n = fluct_position_plan(touched);
+
+	if (n > 0)
+	{
+		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
+		/* what was fetched before a trouble does not end it: probe() does */
+		if (fluct_kafka_trouble()->reason[0] == '\0')
+			fluct_pulse_say();
+		self.committed = true;
+		fluct_position_settle(touched, n);
+		if (fluct_watch)
+			fluct_watch_count(touched, n);
+		check_dead_letters();
+	}
+	forget_batch();
+}
+
+/* Takes what has arrived; true when the client's queue was found empty. */
+static bool
+gather(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(self.batch);
+	FluctMessage *arrived = self.messages + self.count;
+	int			n = fluct_kafka_poll(arrived,
+									 fluct_stream->batch_size - self.count);
+
+	MemoryContextSwitchTo(old);
+	if (n > 0)
+		self.last_word = GetCurrentTimestamp();
+	if (self.count == 0)
+		self.batch_since = self.last_word;
+	for (int i = 0; i < n; i++)
+	{
+		const FluctMessage *message = &arrived[i];
+
+		fluct_pulse_note_received(message->key_len + message->value_len);
+		if (!fluct_position_read(message))
+			continue;
+		self.bytes += message->key_len + message->value_len;
+		self.messages[self.count++] = *message;
+	}
+	return n == 0;
+}
+
+static bool
+batch_is_full(void)
+{
+	return self.count >= fluct_stream->batch_size ||
+		self.bytes >= (size_t) fluct_stream->batch_bytes;
+}
+
+/* ----- the brokers' health ----- */
+
+static void
+open_client(void)
+{
+	FluctClient about;
+
+	fluct_client_open(fluct_stream, self.owner, &about);
+	fluct_position_take();
+	self.client_since = self.last_probe = self.last_word =
+		GetCurrentTimestamp();
+}
+
+/*
+ * For a moment without a batch: positions are read again.  The state stays as
+ * it is until something comes of the new client.
+ */
+static void
+replace_client(void)
+{
+	fluct_kafka_close();
+	self.replaced++;
+	open_client();
+}
+
+/* What has come since the doubt may be of another topic of that name. */
+static void
+drop_doubtful(void)
+{
+	forget_batch();
+	if (fluct_worker_ms_since(self.client_since) >=
+		DOUBT_INTERVAL * Min(self.replaced, 10))
+		replace_client();
+}
+
+/*
+ * Messages were refused, which the client says once only: whether they still
+ * are, the next client shows.
+ */
+static bool
+was_refused(const FluctTrouble *trouble)
+{
+	return strcmp(trouble->reason, "authorization_failed") == 0;
+}
+
+/*
+ * Asks for the topic's partitions now and then, which shows whether a broker
+ * answers and whether there are more of them.  While there is trouble it asks
+ * also when messages arrive: they may have been fetched before.
+ */
+static void
+probe(void)
+{
+	const FluctTrouble *trouble = fluct_kafka_trouble();
+	int			partitions;
+
+	if (self.replaced > 0 && trouble->reason[0] == '\0' && fluct_kafka_heard())
+	{
+		self.replaced = 0;
+		fluct_pulse_say();
+	}
+	if (trouble->reason[0] == '\0' &&
+		fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL &&
+		fluct_worker_ms_since(self.last_probe) < DISCOVERY_INTERVAL)
+		return;
+	if (trouble->lost_partition >= 0)
+	{
+		if (fluct_watch)
+			fluct_watch_begin_again();
+		proc_exit(0);			/* the next worker sees what was lost */
+	}
+	if (strcmp(trouble->reason, "message_too_large") == 0)
+	{
+		if (self.count > 0)
+			return;				/* what came before it is stored first */
+		fluct_state_fail(trouble->reason, trouble->detail);
+	}
+	if (trouble->reason[0] != '\0')
+		fluct_state_set("backing_off", trouble->reason, trouble->detail);
+	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
+		return;
+	partitions = fluct_kafka_partitions();
+	self.last_probe = self.last_word = GetCurrentTimestamp();
+	if (partitions < 0)
+		return;
+	if (partitions > fluct_position_partitions())
+		fluct_state_make_way(); /* the next worker takes them up */
+	if (was_refused(trouble))
+	{
+		if (self.count == 0 &&
+			fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
+			replace_client();
+		return;
+	}
+	if (trouble->reason[0] != '\0')
+		fluct_kafka_clear_trouble();
+	if (self.replaced == 0)
+		fluct_pulse_say();		/* else whether that helped is not known yet */
+}
+
+/* Milliseconds until there is something to do without anything arriving. */
+static long
+time_to_sleep(void)
+{
+	long		wait = fluct_kafka_trouble()->reason[0] ? RETRY_INTERVAL :
+	PROBE_INTERVAL;
+
+	wait = Min(wait, LOOK_INTERVAL);
+	if (self.count > 0)
+		wait = Min(wait, fluct_stream->batch_interval - fluct_worker_ms_since(self.batch_since));
+	return Max(wait, 0);
+}
+
+/* Of a run for a session: what it asked for is the ticket 1 (begin_watch). */
+static void
+report_or_finish(void)
+{
+	uint64		lag = pg_atomic_read_u64(&fluct_slot->lag);
+
+	if ((fluct_watch->max_batches > 0 &&
+		 fluct_watch->batches >= fluct_watch->max_batches) ||
+		pg_atomic_read_u64(&fluct_slot->sync_done) > 0)
+		fluct_watch_finish(fluct_stream->name, lag);
+	fluct_watch_say_progress(fluct_stream->name, lag);
+}
+
+static void
+consume(void)
+{
+	MemoryContext loop = AllocSetContextCreate(TopMemoryContext, "fluct loop",
+											   ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		bool		drained;
+
+		MemoryContextReset(loop);
+		MemoryContextSwitchTo(loop);
+		CHECK_FOR_INTERRUPTS();
+		fluct_state_check();
+		fluct_shmem_note_alive(fluct_slot);
+		fluct_kafka_drain_socket();
+		drained = gather();
+		if (fluct_kafka_in_doubt())
+			drop_doubtful();
+		else if (batch_is_full() ||
+				 (self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
+				 (self.count == 0 && drained && fluct_position_behind_markers()))
+			commit_batch();
+		fluct_position_observe();
+		fluct_position_serve_waiters();
+		if (fluct_watch)
+			report_or_finish();
+		CHECK_FOR_INTERRUPTS();
+		probe();
+		if (drained)
+		{
+			fluct_position_note_log();
+			if (fluct_pulse_look() && self.count == 0)
+				replace_client();
+			fluct_worker_wait(fluct_kafka_socket(), time_to_sleep());
+		}
+	}
+}
+
+/* ----- main ----- */
+
+static void
+describe_place(void *arg)
+{
+	if (fluct_stream == NULL)
+		return;
+	if (self.count > 0)
+		errcontext("stream \"%s\", topic \"%s\", batch of %d messages from partition %d, offset " INT64_FORMAT,
+				   fluct_stream->name, fluct_stream->topic, self.count,
+				   self.messages[0].partition, self.messages[0].offset);
+	else
+		errcontext("stream \"%s\", topic \"%s\"", fluct_stream->name,
+				   fluct_stream->topic);
+}
+
+static void
+start(FluctSlot *slot)
+{
+	fluct_state_begin(slot);
+	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
+									   ALLOCSET_DEFAULT_SIZES);
+	self.messages = MemoryContextAllocHuge(TopMemoryContext,
+										   sizeof(FluctMessage) *
+										   fluct_stream->batch_size);
+	open_sink();
+	open_client();
+	fluct_state_set("running", NULL, NULL);
+}
+
+/* Whoever watches can try again, and need not wait for what may never pass. */
+static void
+give_up_start(void)
+{
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("stream \"%s\" can't run now: %s", fluct_slot->stream,
+					fluct_slot->reason),
+			 errdetail_internal("%s", fluct_slot->detail)));
+}
+
+/* A start that an ERROR ended is tried again as the launcher counts, or fails. */
+static void
+start_or_fail(FluctSlot *slot)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		start(slot);
+	}
+	PG_CATCH();
+	{
+		if (fluct_stream == NULL)
+			PG_RE_THROW();
+		fluct_state_digest_error(context, 0);
+		if (fluct_watch)
+			give_up_start();
+		proc_exit(0);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * The memory of a batch comes back with the next one.  Giving it to the kernel
+ * in between costs page faults (5 % of its time, measured).
+ */
+static void
+keep_memory(void)
+{
+#ifdef M_TRIM_THRESHOLD
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
+	mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+#endif
+}
+
+/* All that comes after connecting; it does not return. */
+static void
+work(FluctSlot *slot)
+{
+	ErrorContextCallback place = {error_context_stack, describe_place};
+
+	keep_memory();
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	error_context_stack = &place;
+	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
+												"fluct start",
+												ALLOCSET_DEFAULT_SIZES));
+	start_or_fail(slot);
+	consume();
+}
+
+void
+FluctStreamMain(Datum arg)
+{
+	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
+
+	fluct_worker_unblock();
+	fluct_shmem_attach(slot);
+	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
+	fluct_worker_pin_settings();
+	work(slot);
+}
+
+/* ----- for a session ----- */
+
+static FluctSlot *
+begin_watch(const char *stream, const FluctWatch *watch)
+{
+	static FluctWatch mine;
+	FluctSlot  *slot = fluct_shmem_privately(stream);
+
+	fluct_watch_hush();
+	SetConfigOption("client_min_messages", "notice", PGC_SUSET,
+					PGC_S_OVERRIDE);
+	mine = *watch;
+	fluct_watch = &mine;
+	if (watch->until_caught_up)
+		pg_atomic_write_u64(&slot->sync_wanted, 1);
+	return slot;
+}
+
+/* One session at a time; one that was just cancelled may still be ending. */
+static void
+take_turn(const char *stream)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	bool		mine = false;
+
+	for (;;)
+	{
+		fluct_worker_begin();
+		mine = fluct_catalog_try_run(stream);
+		fluct_worker_commit();
+		if (mine)
+			return;
+		if (fluct_worker_ms_since(begin) > TURN_TIMEOUT)
+		{
+			fluct_watch_speak();
+			ereport(FATAL,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("stream \"%s\" is being run by another session",
+							stream)));
+		}
+		fluct_worker_wait(PGINVALID_SOCKET, TURN_INTERVAL);
+	}
+}
+
+/*
+ * An error that nothing else has caught ends the session's call as well.
+ */
+void
+fluct_stream_run(const char *stream, const FluctWatch *watch)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctSlot  *slot = begin_watch(stream, watch);
+
+	PG_TRY();
+	{
+		take_turn(stream);
+		work(slot);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->elevel = FATAL;
+		fluct_watch_speak();
+		ThrowErrorData(error);
+	}
+	PG_END_TRY();
+	proc_exit(0);
+}
