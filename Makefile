@@ -125,7 +125,7 @@ unit: unit-programs
 fuzz: test/build/json_fuzz
 	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
 	FUZZ_ITERATIONS=$(FUZZ_ITERATIONS) FUZZ_SEED=$(FUZZ_SEED) \
-		PG_CONFIG='$(PG_CONFIG)' test/run tap 003_fuzz
+		PG_CONFIG='$(PG_CONFIG)' test/run tap mapping_fuzz
 
 unit-bench: test/build/bench_json
 	test/build/bench_json

@@ -4,7 +4,7 @@
 #   my %result = $soak->run('workers');
 #
 # `make soak` runs them all in full (test/soak/soak), `make test` a short form
-# (test/t/025_soak.t).  A part returns a hash: done (in words), messages, lost,
+# (test/t/operations_soak.t).  A part returns a hash: done (in words), messages, lost,
 # doubled, unaccounted, figures (in words), seconds, and problems, a list of
 # words, which is empty when all holds.
 #
