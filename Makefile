@@ -5,6 +5,7 @@ MODULE_big = fluct
 # One a line, sorted; `make lint` compares the list with the files.
 OBJS = \
 	src/base/refusal.o \
+	src/base/text.o \
 	src/bookkeeping/offsets.o \
 	src/bookkeeping/skipped.o \
 	src/csv/csv.o \
@@ -22,7 +23,10 @@ OBJS = \
 	src/json/json.o \
 	src/json/keyset.o \
 	src/json/lexer.o \
+	src/json/number.o \
 	src/json/path.o \
+	src/json/string.o \
+	src/json/timestamp.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/options.o \

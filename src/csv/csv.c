@@ -31,8 +31,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/refusal.h"
+#include "base/text.h"
 #include "csv/csvguess.h"
+
 #define BUFFER_SIZE		65536
 #define END_OF_FILE		(-1)
 
@@ -132,7 +133,7 @@ fault(FluctCsv *csv, FluctCsvReason reason, uint64_t line,
 	va_end(args);
 	csv->fault.reason = reason;
 	csv->fault.line = line;
-	fluct_copy_printable(csv->fault.detail, sizeof(csv->fault.detail), detail);
+	fluct_text_printable(csv->fault.detail, sizeof(csv->fault.detail), detail);
 }
 
 /* A byte as a person reads it. */
@@ -404,7 +405,7 @@ check_text(FluctCsv *csv, uint64_t line)
 				continue;
 			}
 		}
-		length = fluct_value_utf8_char(p, end);
+		length = fluct_text_utf8_char(p, end);
 		if (length == 0)
 		{
 			fault(csv, FLUCT_CSV_BAD_ENCODING, line,

@@ -40,6 +40,7 @@
 #include <string.h>
 
 #include "base/refusal.h"
+#include "base/text.h"
 #include "base/vector.h"
 #include "json/keyset.h"
 #include "json/lexer.h"
@@ -516,7 +517,7 @@ scan_value(FluctJson *json, const char *p, int target, bool *opened)
 			p = scan_word(json, p, "null", 4);
 			break;
 		default:
-			if (*p != '-' && !fluct_jsonlex_is_digit(*p))
+			if (*p != '-' && !fluct_text_is_digit(*p))
 				return fluct_jsonlex_expected(&json->lex, p, "a value");
 			type = FLUCT_JSON_NUMBER;
 			p = fluct_jsonlex_number(&json->lex, p);

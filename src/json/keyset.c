@@ -18,7 +18,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/refusal.h"
+#include "json/string.h"
+
 
 /* Up to here an object's keys are compared one by one. */
 #define FEW_KEYS		16
@@ -55,7 +56,7 @@ fluct_keyset_key(FluctKeySet *set, const char *p, size_t len, bool escaped)
 											   &set->allocator, len, 1);
 
 		key.at = (uint32_t) set->unescaped.count;
-		key.len = (uint32_t) fluct_value_unescape(p, len, out);
+		key.len = (uint32_t) fluct_string_unescape(p, len, out);
 		set->unescaped.count += key.len;
 	}
 	return key;

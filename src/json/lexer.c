@@ -10,6 +10,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
+#include "json/number.h"
+
 /* How much of a wrong number a fault shows. */
 #define SHOWN_BYTES		40
 
@@ -55,7 +58,7 @@ fluct_jsonlex_expected(FluctJsonLex *lex, const char *p, const char *expected)
 		return fluct_jsonlex_fault(lex, FLUCT_NUL, p, p == lex->bytes ?
 								   "a NUL byte, as in schema-registry framing," :
 								   "a NUL byte");
-	length = fluct_value_utf8_char(p, lex->end);
+	length = fluct_text_utf8_char(p, lex->end);
 	if (length == 0)
 		return bad_encoding(lex, p);
 	if (p == lex->bytes && length == 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
@@ -80,7 +83,7 @@ read_hex4(const char *p, const char *end)
 	{
 		char		c = p[i] | 0x20;
 
-		if (fluct_jsonlex_is_digit(p[i]))
+		if (fluct_text_is_digit(p[i]))
 			value = value * 16 + (p[i] - '0');
 		else if (c >= 'a' && c <= 'f')
 			value = value * 16 + (c - 'a' + 10);
@@ -133,7 +136,7 @@ fluct_jsonlex_special(FluctJsonLex *lex, const char *p)
 								   "control character 0x%02x in a string", *p);
 	do
 	{
-		length = fluct_value_utf8_char(p, lex->end);
+		length = fluct_text_utf8_char(p, lex->end);
 		if (length == 0)
 			return bad_encoding(lex, p);
 		p += length;
@@ -157,7 +160,7 @@ fluct_jsonlex_judge(FluctJsonLex *lex, const char *start, const char *end)
 {
 	bool		cut = end - start > SHOWN_BYTES;
 
-	if (fluct_value_check_number(start, end - start) == FLUCT_OK)
+	if (fluct_number_check(start, end - start) == FLUCT_OK)
 		return end;
 	return fluct_jsonlex_fault(lex, FLUCT_OUT_OF_RANGE, start,
 							   "%.*s%s has more than %d digits",

@@ -14,7 +14,8 @@
 #include <string.h>
 
 #include "base/message.h"
-#include "base/refusal.h"
+#include "base/text.h"
+#include "json/number.h"
 #if defined(__SSE2__) && !defined(FLUCT_NO_SIMD)
 #include <emmintrin.h>
 #define FLUCT_USE_SSE2
@@ -112,12 +113,6 @@ fluct_jsonlex_plain(const char *p, const char *end)
 	return p;
 }
 
-static inline bool
-fluct_jsonlex_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* From behind the opening quote to the closing one. */
 static inline const char *
 fluct_jsonlex_string(FluctJsonLex *lex, const char *p, bool *escaped)
@@ -146,7 +141,7 @@ fluct_jsonlex_digits(FluctJsonLex *lex, const char *p)
 {
 	const char *start = p;
 
-	while (p < lex->end && fluct_jsonlex_is_digit(*p))
+	while (p < lex->end && fluct_text_is_digit(*p))
 		p++;
 	return likely(p > start) ? p : fluct_jsonlex_expected(lex, p, "a digit");
 }

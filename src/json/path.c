@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-#include "base/refusal.h"
+#include "base/text.h"
 #include "json/lexer.h"
+#include "json/string.h"
 
 /* A string of a path, from behind its first quote: checked as in a message. */
 static const char *
@@ -23,7 +24,7 @@ read_quoted_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *
 	if (end == NULL || end[1] != ']')
 		return NULL;
 	step->key = allocator->resize(allocator->arg, NULL, end - p + 1);
-	step->len = fluct_value_unescape(p, end - p, step->key);
+	step->len = fluct_string_unescape(p, end - p, step->key);
 	return end + 2;
 }
 
@@ -35,7 +36,7 @@ read_plain_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *s
 
 	while (p < end && strchr(".[]\"'* ", *p) == NULL)
 	{
-		int			length = fluct_value_utf8_char(p, end);
+		int			length = fluct_text_utf8_char(p, end);
 
 		if (length == 0 || (unsigned char) *p < 0x20)
 			return NULL;

@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "kafka/resolver.h"
+
 #define PATIENCE			1	/* s */
 #define MOST_THREADS		16	/* that are left to themselves */
 

@@ -13,6 +13,7 @@
 #include "bookkeeping/offsets.h"
 #include "kafka/watermarks.h"
 #include "process/worker.h"
+
 #define READINGS			3	/* of an end that is hard to believe */
 #define READING_INTERVAL	500 /* ms between them */
 

@@ -19,7 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
-#include "base/refusal.h"
+#include "base/text.h"
 #include "csv/csv.h"
 #include "load/file.h"
 #include "load/progress.h"
@@ -129,7 +129,7 @@ tell_ignored(const FluctFile *file, const RowSink *sink,
 	}
 	if (names.len == 0)
 		return;
-	fluct_copy_printable(shown, sizeof(shown), names.data);
+	fluct_text_printable(shown, sizeof(shown), names.data);
 	ereport(NOTICE,
 			(errmsg("file \"%s\": columns ignored: %s", fluct_files_name(file), shown)));
 }

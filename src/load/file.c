@@ -42,10 +42,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/refusal.h"
+#include "base/text.h"
 #include "load/file.h"
 #include "load/progress.h"
 #include "pg/guc.h"
+
 #define READ_SIZE		65536
 
 PG_FUNCTION_INFO_V1(fluct_file_identity);
@@ -237,7 +238,7 @@ new_file(const char *full)
 	FluctFile  *file = palloc0(sizeof(FluctFile));
 	const char *slash = strrchr(full, '/');
 
-	fluct_copy_printable(file->name, sizeof(file->name),
+	fluct_text_printable(file->name, sizeof(file->name),
 						 slash != NULL ? slash + 1 : full);
 	return file;
 }

@@ -14,7 +14,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
-#include "base/refusal.h"
+#include "base/text.h"
 #include "load/filename.h"
 
 /* Whether the character of n bytes at p can be shown as it is. */
@@ -42,7 +42,7 @@ fluct_filename_show(const char *bytes)
 	initStringInfo(&out);
 	while (bytes < end)
 	{
-		int			n = fluct_value_utf8_char(bytes, end);
+		int			n = fluct_text_utf8_char(bytes, end);
 
 		if (is_shown(bytes, n))
 			appendBinaryStringInfo(&out, bytes, n);

@@ -28,11 +28,13 @@
 #include "base/refusal.h"
 #include "bookkeeping/offsets.h"
 #include "json/json.h"
+#include "json/timestamp.h"
 #include "load/file.h"
 #include "load/progress.h"
 #include "pg/alloc.h"
 #include "pg/guc.h"
 #include "sink/sink.h"
+
 #define READ_SIZE		1048576
 #define LINES_AT_ONCE	1000
 #define BYTES_AT_ONCE	8388608
@@ -188,7 +190,7 @@ widen(const Lines *lines, const FluctJsonValue *value, const char *path,
 	else if (value->type == FLUCT_JSON_NULL)
 		reason = FLUCT_NULL_FIELD;
 	else if (value->type == FLUCT_JSON_STRING)
-		reason = fluct_value_timestamp(value->text, value->len, &time);
+		reason = fluct_timestamp_parse(value->text, value->len, &time);
 	if (reason != FLUCT_OK)
 	{
 		fluct_refuse(&refusal, reason, path, "expected a time such as 2026-01-31T12:00:00Z");

@@ -23,7 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/refusal.h"
+#include "base/text.h"
 #include "load/progress.h"
 
 /* More loads at once are done, but not shown. */
@@ -185,7 +185,7 @@ fluct_progress_open(const char *file, int64_t bytes)
 	if (mine == NULL)
 		return;
 	LWLockAcquire(loads->lock, LW_EXCLUSIVE);
-	fluct_copy_printable(mine->file, FILE_LEN, file);
+	fluct_text_printable(mine->file, FILE_LEN, file);
 	LWLockRelease(loads->lock);
 	reset_counters(bytes);
 }

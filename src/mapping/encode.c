@@ -16,7 +16,9 @@
 #include "common/int.h"
 #include "utils/timestamp.h"
 
-#include "base/refusal.h"
+#include "json/number.h"
+#include "json/string.h"
+#include "json/timestamp.h"
 #include "mapping/encode.h"
 
 static FluctReason
@@ -27,22 +29,22 @@ encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 
 	if (form == FLUCT_FORM_INT2)
 	{
-		reason = fluct_value_int64(value->text, value->len,
-								   PG_INT16_MIN, PG_INT16_MAX, &result);
+		reason = fluct_number_int64(value->text, value->len,
+									PG_INT16_MIN, PG_INT16_MAX, &result);
 		fluct_put16(to, (uint16) result);
 		*len = 2;
 	}
 	else if (form == FLUCT_FORM_INT4)
 	{
-		reason = fluct_value_int64(value->text, value->len,
-								   PG_INT32_MIN, PG_INT32_MAX, &result);
+		reason = fluct_number_int64(value->text, value->len,
+									PG_INT32_MIN, PG_INT32_MAX, &result);
 		fluct_put32(to, (uint32) result);
 		*len = 4;
 	}
 	else
 	{
-		reason = fluct_value_int64(value->text, value->len,
-								   PG_INT64_MIN, PG_INT64_MAX, &result);
+		reason = fluct_number_int64(value->text, value->len,
+									PG_INT64_MIN, PG_INT64_MAX, &result);
 		fluct_put64(to, (uint64) result);
 		*len = 8;
 	}
@@ -116,7 +118,7 @@ check_number_text(const char *text, size_t len)
 		if (i == digits)
 			return FLUCT_WRONG_TYPE;
 	}
-	return i == len ? fluct_value_check_number(text, len) : FLUCT_WRONG_TYPE;
+	return i == len ? fluct_number_check(text, len) : FLUCT_WRONG_TYPE;
 }
 
 static FluctReason
@@ -136,7 +138,7 @@ encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
 	else if (value->type != FLUCT_JSON_NUMBER)
 		return FLUCT_WRONG_TYPE;
 	if (column->form == FLUCT_FORM_NUMERIC)
-		return fluct_value_numeric(value->text, value->len, to, len);
+		return fluct_number_numeric(value->text, value->len, to, len);
 	if (column->form == FLUCT_FORM_FLOAT4 || column->form == FLUCT_FORM_FLOAT8)
 		return encode_float(column->form, value, to, len);
 	return encode_int(column->form, value, to, len);
@@ -153,8 +155,8 @@ read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
 
 	if (value->type != FLUCT_JSON_NUMBER)
 		return FLUCT_WRONG_TYPE;
-	if (fluct_value_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
-						  &whole) == FLUCT_OK &&
+	if (fluct_number_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
+						   &whole) == FLUCT_OK &&
 		!pg_mul_s64_overflow(whole, per_unit, &whole) &&
 		!pg_sub_s64_overflow(whole, shift, usecs))
 		return FLUCT_OK;
@@ -176,7 +178,7 @@ encode_timestamp(const FluctColumn *column, const FluctJsonValue *value,
 	{
 		if (value->type != FLUCT_JSON_STRING)
 			return FLUCT_WRONG_TYPE;
-		reason = fluct_value_timestamp(value->text, value->len, &usecs);
+		reason = fluct_timestamp_parse(value->text, value->len, &usecs);
 	}
 	else
 		reason = read_epoch(value, column->format == FLUCT_FORMAT_EPOCH_S ?
@@ -203,7 +205,7 @@ encode_date(const FluctJsonValue *value, char *to, size_t *len)
 		return FLUCT_BAD_TIMESTAMP;
 	memcpy(text, value->text, 10);
 	memcpy(text + 10, "T00:00:00", 9);
-	if (fluct_value_timestamp(text, 19, &usecs) != FLUCT_OK)
+	if (fluct_timestamp_parse(text, 19, &usecs) != FLUCT_OK)
 		return FLUCT_BAD_TIMESTAMP;
 	fluct_put32(to, (uint32) (usecs / USECS_PER_DAY));
 	*len = 4;
@@ -256,7 +258,7 @@ encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
 	if (!scalar)
 		return FLUCT_WRONG_TYPE;
 	if (value->type == FLUCT_JSON_STRING && value->escaped)
-		*len = fluct_value_unescape(value->text, value->len, to);
+		*len = fluct_string_unescape(value->text, value->len, to);
 	else
 	{
 		memcpy(to, value->text, value->len);
@@ -308,7 +310,7 @@ without_escapes(const FluctJsonValue *value, char *to)
 	FluctJsonValue plain = *value;
 	char	   *text = to + 4 + FLUCT_NUMERIC_WIRE_LEN;
 
-	plain.len = fluct_value_unescape(value->text, value->len, text);
+	plain.len = fluct_string_unescape(value->text, value->len, text);
 	text[plain.len] = '\0';		/* an escape is longer than what it means */
 	plain.text = text;
 	plain.escaped = false;

@@ -10,7 +10,8 @@
 
 #include "port/pg_bswap.h"
 
-#include "base/refusal.h"
+#include "json/number.h"
+#include "json/string.h"
 #include "mapping/mapping.h"
 
 /* The most bytes that a value takes, with its length word. */
@@ -37,7 +38,7 @@ extern size_t fluct_encode(const FluctColumn *column,
 static inline size_t
 fluct_count_values(const char *text, size_t len)
 {
-	return len > FLUCT_MAX_JSONB_VALUES ? fluct_value_count(text, len) : 1;
+	return len > FLUCT_MAX_JSONB_VALUES ? fluct_string_count_values(text, len) : 1;
 }
 
 /* Numbers in network order, wherever they stand. */

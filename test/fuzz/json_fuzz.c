@@ -20,6 +20,10 @@
 #include "json/json.h"
 #include "../unit/tap.h"
 #include "base/refusal.h"
+#include "json/number.h"
+#include "json/string.h"
+#include "json/timestamp.h"
+
 int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static Heap heap;
@@ -216,7 +220,7 @@ slow_add(Seen **seen, int *count, const char *p, const char *end)
 	Seen		key;
 
 	key.key = malloc(end - p);
-	key.len = fluct_value_unescape(p + 1, end - p - 2, key.key);
+	key.len = fluct_string_unescape(p + 1, end - p - 2, key.key);
 	*seen = realloc(*seen, (*count + 1) * sizeof(Seen));
 	(*seen)[(*count)++] = key;
 	for (int i = 0; i + 1 < *count; i++)
@@ -350,16 +354,16 @@ check_conversion(const FluctJsonValue *value)
 
 	if (value->type == FLUCT_JSON_NUMBER)
 	{
-		require(fluct_value_numeric(value->text, value->len, wire, &len) ==
+		require(fluct_number_numeric(value->text, value->len, wire, &len) ==
 				FLUCT_OK);
 		require(len >= 8 && len <= sizeof(wire) && len % 2 == 0);
-		(void) fluct_value_int64(value->text, value->len, INT64_MIN,
-								 INT64_MAX, &integer);
+		(void) fluct_number_int64(value->text, value->len, INT64_MIN,
+								  INT64_MAX, &integer);
 	}
 	if (value->type == FLUCT_JSON_STRING)
 	{
 		out = malloc(value->len + 1);
-		len = fluct_value_unescape(value->text, value->len, out);
+		len = fluct_string_unescape(value->text, value->len, out);
 		require(value->escaped ? len < value->len : len == value->len);
 		for (char *p = out; p < out + len;)
 		{
@@ -367,7 +371,7 @@ check_conversion(const FluctJsonValue *value)
 			p += slow_utf8(p, out + len);
 		}
 		free(out);
-		(void) fluct_value_timestamp(value->text, value->len, &integer);
+		(void) fluct_timestamp_parse(value->text, value->len, &integer);
 	}
 }
 

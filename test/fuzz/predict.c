@@ -35,7 +35,8 @@
 #include "utils/numeric.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
-#include "base/refusal.h"
+#include "json/number.h"
+
 #define SCAN_REASONS \
 	(FUZZ_REASON(FLUCT_INVALID_JSON) | FUZZ_REASON(FLUCT_DUPLICATE_KEY) | \
 	 FUZZ_REASON(FLUCT_TOO_DEEP) | FUZZ_REASON(FLUCT_OUT_OF_RANGE))

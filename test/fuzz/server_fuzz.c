@@ -34,6 +34,7 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "base/refusal.h"
+
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(fuzz);

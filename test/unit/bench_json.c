@@ -10,8 +10,9 @@
 #include "json/json.h"
 #include <time.h>
 
+#include "json/number.h"
 #include "tap.h"
-#include "base/refusal.h"
+
 #define MESSAGES	4000
 #define LINES		50
 #define ROUNDS		20
@@ -101,8 +102,8 @@ bench_numeric(void)
 	double		start = seconds();
 
 	for (int i = 0; i < count; i++)
-		if (fluct_value_numeric(numbers[i % 6], strlen(numbers[i % 6]), wire,
-								&len) != FLUCT_OK)
+		if (fluct_number_numeric(numbers[i % 6], strlen(numbers[i % 6]), wire,
+								 &len) != FLUCT_OK)
 			abort();
 	printf("%-28s %6.1f ns\n", "numeric", (seconds() - start) / count * 1e9);
 }

@@ -10,6 +10,7 @@
 
 #include "tap.h"
 #include "base/refusal.h"
+
 static Heap heap;
 static FluctJson *json;
 static int	order_id;
