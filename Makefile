@@ -25,6 +25,7 @@ OBJS = \
 	src/json/lexer.o \
 	src/json/number.o \
 	src/json/path.o \
+	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \
 	src/kafka/connection.o \

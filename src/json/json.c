@@ -1,702 +1,23 @@
 /*-------------------------------------------------------------------------
  *
  * json.c
- *	  A strict single-pass JSON scanner that picks out the wanted fields.
+ *	  The paths that are wanted of a message, and what was found there.
  *
- * One pass over the bytes checks everything that makes a message acceptable
- * (grammar, UTF-8, keys, depth, size of numbers) and notes where the wanted
- * values stand.  Nothing is copied and nothing is allocated per value.
- *
- * What is wanted
- *
- * The added paths form trees of keys: one for the message and one for each
- * rowset's element.  A Sheet is what such a tree fills: rows of cells.  The
- * message is sheet 0, with one row; rowset n is sheet n + 1.  While it scans,
- * the scanner carries for each value the node of the tree that it stands at,
- * or NO_NODE where nothing below is wanted, or UNMAPPED for a member of a
- * row's object that no path names.
- *
- * Finding a member
- *
- * Producers write the keys of their objects in one order, message after
- * message.  Each node remembers which node followed it last time, so a key is
- * compared with that one first, in place, with its closing quote; all else is
- * the slow way.
- *
- * Duplicate keys
- *
- * A key that matches a node sets the node's bit in the frame: no comparison.
- * The others are compared with each other, which is keyset.c's work.
- *
- * Depth is bounded by FLUCT_JSON_MAX_DEPTH frames in an array; there is no
- * recursion.
+ * scan.c makes the one pass over the bytes.  It checks everything that makes a
+ * message acceptable (grammar, UTF-8, keys, depth, size of numbers) and notes
+ * where the wanted values are.  Nothing is copied and nothing is allocated per
+ * value.
  *
  *-------------------------------------------------------------------------
  */
 #include "json/json.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/refusal.h"
-#include "base/text.h"
-#include "base/vector.h"
-#include "json/keyset.h"
-#include "json/lexer.h"
 #include "json/path.h"
-
-/* In place of a node. */
-#define NO_NODE				(-1)
-#define UNMAPPED			(-2)
-
-/* The bits of Frame.seen. */
-#define SEEN_BITS			64
-
-#define NO_CELLS			UINT32_MAX
-
-/* A key that some path names, in the tree of its sheet. */
-typedef struct Node
-{
-	const char *key;			/* unescaped */
-	uint32_t	len;
-	bool		plain;			/* needs no escapes, so it can be guessed */
-	bool		root;			/* the message, or an element of a rowset */
-	int			sheet;			/* whose cells it fills */
-	int			field;			/* its cell, or -1 */
-	int			rows;			/* the sheet that its elements fill, or -1 */
-	int			first_child;
-	int			next_sibling;
-	int			first_seen;		/* guess: the child that comes first */
-	int			successor;		/* guess: the sibling that comes next */
-	uint64_t	bit;			/* in Frame.seen; 0 = on the stack of keys */
-} Node;
-
-typedef struct Row
-{
-	uint32_t	cells;			/* its first in Sheet.cells, or NO_CELLS */
-	uint32_t	first_member;
-	uint32_t	members;
-	FluctJsonType type;
-} Row;
-
-typedef struct Sheet
-{
-	FluctJsonType type;			/* of the value at the rowset's path */
-	int			root;			/* node of its elements */
-	int			fields;
-	FluctVector rows;			/* Row */
-	FluctVector cells;			/* FluctJsonValue, `fields` for a row */
-	FluctVector members;		/* FluctJsonMember */
-} Sheet;
-
-/* An open object or array. */
-typedef struct Frame
-{
-	char		close;			/* the bracket that ends it */
-	int			node;			/* its own node, or NO_NODE, or UNMAPPED */
-	int			target;			/* node of the member or element at hand */
-	int			last;			/* node of the last key that had one */
-	int			guess;			/* node of the key expected next */
-	uint64_t	seen;
-	const char *start;
-	const char *key;			/* of the member at hand, or NULL */
-	size_t		key_len;
-	bool		key_escaped;
-	size_t		index;			/* of the element at hand, from 1 */
-	FluctKeyMark keys;			/* those that matched no node */
-} Frame;
-
-struct FluctJson
-{
-	FluctAllocator allocator;
-
-	/* fixed once the paths are added */
-	FluctVector nodes;			/* Node */
-	FluctVector sheets;			/* Sheet */
-
-	/* the message at hand */
-	FluctJsonLex lex;
-	int			depth;
-	Frame		frames[FLUCT_JSON_MAX_DEPTH];
-	FluctKeySet keys;
-};
+#include "json/tree.h"
 
 static const FluctJsonValue absent_value;
-
-/*
- * Nodes and sheets
- */
-
-static void *
-reserve(FluctJson *json, FluctVector *vector, size_t n, size_t element)
-{
-	return fluct_vector_reserve(vector, &json->allocator, n, element);
-}
-
-static inline Node *
-node_at(const FluctJson *json, int node)
-{
-	return (Node *) json->nodes.data + node;
-}
-
-static inline Sheet *
-sheet_at(const FluctJson *json, int sheet)
-{
-	return (Sheet *) json->sheets.data + sheet;
-}
-
-static inline Row *
-last_row(const Sheet *sheet)
-{
-	return (Row *) sheet->rows.data + sheet->rows.count - 1;
-}
-
-/*
- * Refusals
- */
-
-typedef struct Text
-{
-	char		data[2 * FLUCT_PATH_LEN];
-	size_t		len;
-} Text;
-
-static void append(Text *text, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
-
-static void
-append(Text *text, const char *format,...)
-{
-	va_list		args;
-	int			n;
-
-	va_start(args, format);
-	n = vsnprintf(text->data + text->len, sizeof(text->data) - text->len,
-				  format, args);
-	va_end(args);
-	if (n > 0)
-		text->len += n;
-	if (text->len >= sizeof(text->data))
-		text->len = sizeof(text->data) - 1;
-}
-
-static bool
-is_name(const char *key, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = key[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-			  (c >= '0' && c <= '9' && i > 0)))
-			return false;
-	}
-	return len > 0;
-}
-
-/* Where the scanner stands, as `$.order_lines[1].volume`. */
-static void
-describe_place(const FluctJson *json, Text *path)
-{
-	path->len = 0;
-	append(path, "$");
-	for (int i = 0; i < json->depth; i++)
-	{
-		const Frame *frame = &json->frames[i];
-		int			len = (int) frame->key_len;
-
-		if (len > FLUCT_PATH_LEN)
-			len = FLUCT_PATH_LEN;
-		if (frame->close == ']' && frame->index > 0)
-			append(path, "[%zu]", frame->index - 1);
-		else if (frame->key != NULL && is_name(frame->key, frame->key_len))
-			append(path, ".%.*s", len, frame->key);
-		else if (frame->key != NULL)
-			append(path, "[\"%.*s\"]", len, frame->key);
-	}
-}
-
-/* Tells what the scan met, and where. */
-static void
-refuse(const FluctJson *json, FluctRefusal *refusal)
-{
-	Text		path;
-
-	describe_place(json, &path);
-	fluct_refuse(refusal, json->lex.reason, path.data, "%s at byte %zu",
-				 json->lex.what, (size_t) (json->lex.at - json->lex.bytes));
-}
-
-/*
- * Keeping what was found
- */
-
-static void
-begin_row(FluctJson *json, Sheet *sheet)
-{
-	Row		   *row = reserve(json, &sheet->rows, 1, sizeof(Row));
-
-	row->cells = NO_CELLS;
-	row->first_member = (uint32_t) sheet->members.count;
-	row->members = 0;
-	row->type = FLUCT_JSON_ABSENT;
-	sheet->rows.count++;
-}
-
-/* A row's cells come to be with the first one filled. */
-static inline FluctJsonValue *
-cell_to_fill(FluctJson *json, Sheet *sheet, int field)
-{
-	Row		   *row = last_row(sheet);
-
-	if (row->cells == NO_CELLS)
-	{
-		FluctJsonValue *cells = reserve(json, &sheet->cells, sheet->fields,
-										sizeof(FluctJsonValue));
-
-		memset(cells, 0, sheet->fields * sizeof(FluctJsonValue));
-		row->cells = (uint32_t) sheet->cells.count;
-		sheet->cells.count += sheet->fields;
-	}
-	return (FluctJsonValue *) sheet->cells.data + row->cells + field;
-}
-
-/* A member that no path names; its object is the innermost open one. */
-static void
-keep_member(FluctJson *json, const FluctJsonValue *value)
-{
-	const Frame *frame = &json->frames[json->depth - 1];
-	Sheet	   *sheet = sheet_at(json, node_at(json, frame->node)->sheet);
-	FluctJsonMember *member = reserve(json, &sheet->members, 1,
-									  sizeof(FluctJsonMember));
-
-	member->key.type = FLUCT_JSON_STRING;
-	member->key.escaped = frame->key_escaped;
-	member->key.text = frame->key;
-	member->key.len = frame->key_len;
-	member->value = *value;
-	sheet->members.count++;
-	last_row(sheet)->members++;
-}
-
-/* A value is complete; its container is the innermost open one. */
-static inline void
-keep(FluctJson *json, int target, FluctJsonType type, const char *text,
-	 const char *end, bool escaped)
-{
-	FluctJsonValue value = {type, escaped, end - text, text};
-	const Node *node;
-
-	if (target == NO_NODE)
-		return;
-	if (target == UNMAPPED)
-	{
-		keep_member(json, &value);
-		return;
-	}
-	node = node_at(json, target);
-	if (node->field >= 0)
-		*cell_to_fill(json, sheet_at(json, node->sheet), node->field) = value;
-	if (node->rows >= 0)
-		sheet_at(json, node->rows)->type = type;
-	if (node->root)
-		last_row(sheet_at(json, node->sheet))->type = type;
-}
-
-/*
- * Members
- */
-
-static const char *
-refuse_duplicate(FluctJson *json, const Frame *frame)
-{
-	return fluct_jsonlex_fault(&json->lex, FLUCT_DUPLICATE_KEY, frame->key - 1,
-							   "the key stands here a second time,");
-}
-
-/* The child of the frame's node with this key, or -1. */
-static int
-find_child(const FluctJson *json, const Frame *frame, const char *key,
-		   size_t len)
-{
-	int			child = NO_NODE;
-
-	if (frame->node >= 0)
-		child = node_at(json, frame->node)->first_child;
-	while (child >= 0)
-	{
-		const Node *node = node_at(json, child);
-
-		if (node->len == len && memcmp(node->key, key, len) == 0)
-			break;
-		child = node->next_sibling;
-	}
-	return child;
-}
-
-/* This child came where another one was guessed. */
-static void
-learn_order(FluctJson *json, const Frame *frame, int child)
-{
-	if (!node_at(json, child)->plain)
-		return;
-	if (frame->last == NO_NODE)
-		node_at(json, frame->node)->first_seen = child;
-	else
-		node_at(json, frame->last)->successor = child;
-}
-
-/* The frame's member at hand is this child. */
-static inline bool
-take_child(FluctJson *json, Frame *frame, int child)
-{
-	const Node *node = node_at(json, child);
-
-	frame->target = child;
-	frame->last = child;
-	frame->guess = node->successor;
-	if (unlikely(frame->seen & node->bit))
-		return false;
-	frame->seen |= node->bit;
-	return true;
-}
-
-/* A key that was not the guessed one; p is behind its opening quote. */
-static __attribute__((noinline))
-const char *
-read_other_key(FluctJson *json, Frame *frame, const char *p)
-{
-	const char *end = fluct_jsonlex_string(&json->lex, p, &frame->key_escaped);
-	FluctKey	key;
-	int			child;
-
-	if (end == NULL)
-		return NULL;
-	frame->key = p;
-	frame->key_len = end - p;
-	key = fluct_keyset_key(&json->keys, p, end - p, frame->key_escaped);
-	child = find_child(json, frame, fluct_keyset_text(&json->keys, &key), key.len);
-	if (child >= 0 && node_at(json, child)->bit != 0)
-	{
-		learn_order(json, frame, child);
-		if (!take_child(json, frame, child))
-			return refuse_duplicate(json, frame);
-		return end;
-	}
-	frame->target = child;
-	if (child < 0 && frame->node >= 0 && node_at(json, frame->node)->root)
-		frame->target = UNMAPPED;
-	if (!fluct_keyset_add(&json->keys, &frame->keys, &key))
-		return refuse_duplicate(json, frame);
-	return end;
-}
-
-/* From a key's opening quote to the first byte of its value. */
-static inline const char *
-read_key(FluctJson *json, Frame *frame, const char *p)
-{
-	const Node *guess;
-
-	frame->key = NULL;
-	if (unlikely(p >= json->lex.end || *p != '"'))
-		return fluct_jsonlex_expected(&json->lex, p, "a key");
-	p++;
-	guess = frame->guess >= 0 ? node_at(json, frame->guess) : NULL;
-	if (likely(guess != NULL) && json->lex.end - p > guess->len &&
-		p[guess->len] == '"' && memcmp(p, guess->key, guess->len) == 0)
-	{
-		frame->key = p;
-		frame->key_len = guess->len;
-		p += guess->len;
-		if (!take_child(json, frame, frame->guess))
-			return refuse_duplicate(json, frame);
-	}
-	else if ((p = read_other_key(json, frame, p)) == NULL)
-		return NULL;
-	p = fluct_jsonlex_blanks(p + 1, json->lex.end);
-	if (unlikely(p >= json->lex.end || *p != ':'))
-		return fluct_jsonlex_expected(&json->lex, p, "\":\"");
-	return fluct_jsonlex_blanks(p + 1, json->lex.end);
-}
-
-/*
- * Values
- */
-
-static const char *
-scan_word(FluctJson *json, const char *p, const char *word, size_t len)
-{
-	if (json->lex.end - p < (ptrdiff_t) len || memcmp(p, word, len) != 0)
-		return fluct_jsonlex_expected(&json->lex, p, "a value");
-	return p + len;
-}
-
-/* An object or array begins at p; returns what follows the bracket. */
-static const char *
-open_container(FluctJson *json, const char *p, int target)
-{
-	Frame	   *frame;
-
-	if (json->depth == FLUCT_JSON_MAX_DEPTH)
-		return fluct_jsonlex_fault(&json->lex, FLUCT_TOO_DEEP, p, "more than %d levels",
-								   FLUCT_JSON_MAX_DEPTH);
-	frame = &json->frames[json->depth++];
-	frame->close = *p == '{' ? '}' : ']';
-	frame->node = target;
-	frame->target = NO_NODE;
-	frame->last = NO_NODE;
-	frame->guess = NO_NODE;
-	frame->seen = 0;
-	frame->start = p;
-	frame->key = NULL;
-	frame->key_len = 0;
-	frame->key_escaped = false;
-	frame->index = 0;
-	fluct_keyset_open(&json->keys, &frame->keys);
-	if (target >= 0)
-	{
-		const Node *node = node_at(json, target);
-
-		if (*p == '{')
-			frame->guess = node->first_seen;
-		else if (node->rows >= 0)
-			frame->target = sheet_at(json, node->rows)->root;
-	}
-	return p + 1;
-}
-
-/* p is at the bracket that ends the innermost container. */
-static inline const char *
-close_container(FluctJson *json, const char *p)
-{
-	const Frame *frame = &json->frames[--json->depth];
-
-	fluct_keyset_close(&json->keys, &frame->keys);
-	keep(json, frame->node,
-		 frame->close == '}' ? FLUCT_JSON_OBJECT : FLUCT_JSON_ARRAY,
-		 frame->start, p + 1, false);
-	return p + 1;
-}
-
-/*
- * Reads one value, or the bracket that opens one; *opened says which.
- */
-static inline const char *
-scan_value(FluctJson *json, const char *p, int target, bool *opened)
-{
-	const char *start = p;
-	FluctJsonType type;
-	bool		escaped = false;
-
-	*opened = false;
-	if (unlikely(p >= json->lex.end))
-		return fluct_jsonlex_expected(&json->lex, p, "a value");
-	switch (*p)
-	{
-		case '"':
-			p = fluct_jsonlex_string(&json->lex, p + 1, &escaped);
-			if (p == NULL)
-				return NULL;
-			keep(json, target, FLUCT_JSON_STRING, start + 1, p, escaped);
-			return p + 1;
-		case '{':
-		case '[':
-			*opened = true;
-			return open_container(json, p, target);
-		case 't':
-			type = FLUCT_JSON_BOOL;
-			p = scan_word(json, p, "true", 4);
-			break;
-		case 'f':
-			type = FLUCT_JSON_BOOL;
-			p = scan_word(json, p, "false", 5);
-			break;
-		case 'n':
-			type = FLUCT_JSON_NULL;
-			p = scan_word(json, p, "null", 4);
-			break;
-		default:
-			if (*p != '-' && !fluct_text_is_digit(*p))
-				return fluct_jsonlex_expected(&json->lex, p, "a value");
-			type = FLUCT_JSON_NUMBER;
-			p = fluct_jsonlex_number(&json->lex, p);
-			break;
-	}
-	if (p != NULL)
-		keep(json, target, type, start, p, false);
-	return p;
-}
-
-/*
- * From the end of a value, or from behind an opening bracket, to the first
- * byte of the next value; closes what ends between.  With depth 0 the document
- * is complete.
- */
-static inline const char *
-next_value(FluctJson *json, const char *p, bool opened)
-{
-	while (json->depth > 0)
-	{
-		Frame	   *frame = &json->frames[json->depth - 1];
-
-		p = fluct_jsonlex_blanks(p, json->lex.end);
-		if (p < json->lex.end && *p == frame->close)
-		{
-			p = close_container(json, p);
-			opened = false;
-			continue;
-		}
-		if (!opened)
-		{
-			if (unlikely(p >= json->lex.end || *p != ','))
-				return fluct_jsonlex_expected(&json->lex, p, frame->close == '}' ?
-											  "\",\" or \"}\"" : "\",\" or \"]\"");
-			p = fluct_jsonlex_blanks(p + 1, json->lex.end);
-		}
-		if (frame->close == '}')
-			return read_key(json, frame, p);
-		frame->index++;
-		if (frame->target >= 0)
-			begin_row(json, sheet_at(json,
-									 node_at(json, frame->target)->sheet));
-		return p;
-	}
-	return p;
-}
-
-static const char *
-scan_document(FluctJson *json, const char *p)
-{
-	int			target = 0;
-	bool		opened;
-
-	p = fluct_jsonlex_blanks(p, json->lex.end);
-	if (p == json->lex.end)
-		return fluct_jsonlex_fault(&json->lex, FLUCT_INVALID_JSON, p, "nothing but blanks");
-	do
-	{
-		p = scan_value(json, p, target, &opened);
-		if (unlikely(p == NULL))
-			return NULL;
-		p = next_value(json, p, opened);
-		if (unlikely(p == NULL))
-			return NULL;
-		target = json->frames[json->depth > 0 ? json->depth - 1 : 0].target;
-	} while (json->depth > 0);
-	p = fluct_jsonlex_blanks(p, json->lex.end);
-	if (p < json->lex.end)
-		return fluct_jsonlex_expected(&json->lex, p, "the end of the message");
-	return p;
-}
-
-/* Forgets the last message. */
-static void
-begin_message(FluctJson *json, const char *bytes, size_t len)
-{
-	json->lex.bytes = bytes;
-	json->lex.end = bytes + len;
-	json->depth = 0;
-	fluct_keyset_reset(&json->keys, bytes);
-	for (size_t i = 0; i < json->sheets.count; i++)
-	{
-		Sheet	   *sheet = sheet_at(json, i);
-
-		sheet->type = FLUCT_JSON_ABSENT;
-		fluct_vector_reset(&sheet->rows, &json->allocator, sizeof(Row));
-		fluct_vector_reset(&sheet->cells, &json->allocator, sizeof(FluctJsonValue));
-		fluct_vector_reset(&sheet->members, &json->allocator, sizeof(FluctJsonMember));
-	}
-	begin_row(json, sheet_at(json, 0));
-}
-
-bool
-fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
-				 FluctRefusal *refusal)
-{
-	FluctJsonType type;
-
-	begin_message(json, bytes, len);
-	if (len > FLUCT_JSON_MAX_LEN)
-	{
-		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$", "%zu bytes", len);
-		return false;
-	}
-	if (scan_document(json, bytes) == NULL)
-	{
-		refuse(json, refusal);
-		return false;
-	}
-	type = last_row(sheet_at(json, 0))->type;
-	if (type != FLUCT_JSON_OBJECT)
-	{
-		static const char *const names[] = {
-			"nothing", "null", "a boolean", "a number", "a string",
-			"an array", "an object"
-		};
-
-		fluct_refuse(refusal, FLUCT_NOT_AN_OBJECT, "$",
-					 "the message is %s", names[type]);
-		return false;
-	}
-	return true;
-}
-
-/*
- * Results
- */
-
-const FluctJsonValue *
-fluct_json_field(const FluctJson *json, int field)
-{
-	return fluct_json_cell(json, FLUCT_JSON_ROOT, 0, field);
-}
-
-FluctJsonType
-fluct_json_rowset_type(const FluctJson *json, int rowset)
-{
-	return sheet_at(json, rowset + 1)->type;
-}
-
-int
-fluct_json_row_count(const FluctJson *json, int rowset)
-{
-	return (int) sheet_at(json, rowset + 1)->rows.count;
-}
-
-static const Row *
-row_at(const Sheet *sheet, int row)
-{
-	return (const Row *) sheet->rows.data + row;
-}
-
-FluctJsonType
-fluct_json_row_type(const FluctJson *json, int rowset, int row)
-{
-	return row_at(sheet_at(json, rowset + 1), row)->type;
-}
-
-const FluctJsonValue *
-fluct_json_cell(const FluctJson *json, int rowset, int row, int field)
-{
-	const Sheet *sheet = sheet_at(json, rowset + 1);
-	uint32_t	cells = row_at(sheet, row)->cells;
-
-	if (cells == NO_CELLS)
-		return &absent_value;
-	return (const FluctJsonValue *) sheet->cells.data + cells + field;
-}
-
-const FluctJsonMember *
-fluct_json_unmapped(const FluctJson *json, int rowset, int row, int *count)
-{
-	const Sheet *sheet = sheet_at(json, rowset + 1);
-	const Row  *found = row_at(sheet, row);
-
-	*count = (int) found->members;
-	return (const FluctJsonMember *) sheet->members.data +
-		found->first_member;
-}
 
 /*
  * Paths
@@ -825,4 +146,60 @@ fluct_json_add_field(FluctJson *json, int rowset, const char *path)
 	if (node->field < 0)
 		node->field = sheet_at(json, rowset + 1)->fields++;
 	return node->field;
+}
+
+/*
+ * Results
+ */
+
+const FluctJsonValue *
+fluct_json_field(const FluctJson *json, int field)
+{
+	return fluct_json_cell(json, FLUCT_JSON_ROOT, 0, field);
+}
+
+FluctJsonType
+fluct_json_rowset_type(const FluctJson *json, int rowset)
+{
+	return sheet_at(json, rowset + 1)->type;
+}
+
+int
+fluct_json_row_count(const FluctJson *json, int rowset)
+{
+	return (int) sheet_at(json, rowset + 1)->rows.count;
+}
+
+static const Row *
+row_at(const Sheet *sheet, int row)
+{
+	return (const Row *) sheet->rows.data + row;
+}
+
+FluctJsonType
+fluct_json_row_type(const FluctJson *json, int rowset, int row)
+{
+	return row_at(sheet_at(json, rowset + 1), row)->type;
+}
+
+const FluctJsonValue *
+fluct_json_cell(const FluctJson *json, int rowset, int row, int field)
+{
+	const Sheet *sheet = sheet_at(json, rowset + 1);
+	uint32_t	cells = row_at(sheet, row)->cells;
+
+	if (cells == NO_CELLS)
+		return &absent_value;
+	return (const FluctJsonValue *) sheet->cells.data + cells + field;
+}
+
+const FluctJsonMember *
+fluct_json_unmapped(const FluctJson *json, int rowset, int row, int *count)
+{
+	const Sheet *sheet = sheet_at(json, rowset + 1);
+	const Row  *found = row_at(sheet, row);
+
+	*count = (int) found->members;
+	return (const FluctJsonMember *) sheet->members.data +
+		found->first_member;
 }
