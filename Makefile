@@ -9,7 +9,7 @@ OBJS = \
 	src/bookkeeping/offsets.o \
 	src/bookkeeping/skipped.o \
 	src/csv/csv.o \
-	src/csv/csvguess.o \
+	src/csv/header.o \
 	src/fluct.o \
 	src/inquiry/ask.o \
 	src/inquiry/check.o \

@@ -32,10 +32,15 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "csv/csvguess.h"
 
 #define BUFFER_SIZE		65536
 #define END_OF_FILE		(-1)
+
+/* Room for a byte as show() writes it. */
+#define SHOWN_LEN		16
+
+/* Notes what is wrong with the record, unless something was before. */
+#define fault(csv, ...) fluct_csv_refuse(&(csv)->fault, __VA_ARGS__)
 
 static const char *const reasons[] = {
 	[FLUCT_CSV_OK] = "ok",
@@ -114,29 +119,7 @@ fluct_csv_position(const FluctCsv *csv)
 	return csv->read + csv->pos;
 }
 
-static void fault(FluctCsv *csv, FluctCsvReason reason, uint64_t line,
-				  const char *format,...)
-			__attribute__((format(printf, 4, 5)));
-
-/* Notes what is wrong with the record, unless something before it was. */
-static void
-fault(FluctCsv *csv, FluctCsvReason reason, uint64_t line,
-	  const char *format,...)
-{
-	char		detail[4 * FLUCT_DETAIL_LEN];
-	va_list		args;
-
-	if (csv->fault.reason != FLUCT_CSV_OK)
-		return;
-	va_start(args, format);
-	vsnprintf(detail, sizeof(detail), format, args);
-	va_end(args);
-	csv->fault.reason = reason;
-	csv->fault.line = line;
-	fluct_text_printable(csv->fault.detail, sizeof(csv->fault.detail), detail);
-}
-
-/* A byte as a person reads it. */
+/* A byte as it is shown in a detail. */
 static const char *
 show(int byte, char *out)
 {
@@ -145,6 +128,33 @@ show(int byte, char *out)
 	else
 		sprintf(out, "byte 0x%02x", byte & 0xFF);
 	return out;
+}
+
+void
+fluct_csv_refuse(FluctCsvRefusal *refusal, FluctCsvReason reason,
+				 uint64_t line, const char *format,...)
+{
+	char		detail[4 * FLUCT_DETAIL_LEN];
+	va_list		args;
+
+	if (refusal->reason != FLUCT_CSV_OK)
+		return;
+	va_start(args, format);
+	vsnprintf(detail, sizeof(detail), format, args);
+	va_end(args);
+	refusal->reason = reason;
+	refusal->line = line;
+	fluct_text_printable(refusal->detail, sizeof(refusal->detail), detail);
+}
+
+void
+fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line, int byte)
+{
+	char		shown[SHOWN_LEN];
+
+	fluct_csv_refuse(refusal, FLUCT_CSV_WRONG_DELIMITER, line,
+					 "found %s between the column names, expected \",\"",
+					 show(byte, shown));
 }
 
 /*
@@ -182,6 +192,26 @@ peek(FluctCsv *csv, size_t n)
 			return END_OF_FILE;
 	}
 	return (unsigned char) csv->buffer[csv->pos + n];
+}
+
+const char *
+fluct_csv_peek(FluctCsv *csv, size_t n, size_t *len)
+{
+	(void) peek(csv, n - 1);
+	*len = csv->len - csv->pos;
+	return csv->buffer + csv->pos;
+}
+
+void
+fluct_csv_skip(FluctCsv *csv, size_t n)
+{
+	csv->pos += n;
+}
+
+void
+fluct_csv_expect(FluctCsv *csv, int columns)
+{
+	csv->expected = columns;
 }
 
 /* Takes a line end if one is next. */
@@ -320,18 +350,16 @@ static void
 check_after_quote(FluctCsv *csv)
 {
 	int			c = peek(csv, 0);
-	char		shown[16];
+	char		shown[SHOWN_LEN];
 
 	if (c == END_OF_FILE || c == ',' || c == '\n' ||
 		(c == '\r' && peek(csv, 1) == '\n'))
 		return;
 	if (csv->expected == 0 && strchr(FLUCT_CSV_DELIMITERS, c) != NULL)
-		fault(csv, FLUCT_CSV_WRONG_DELIMITER, csv->line,
-			  "found %s between the column names, expected \",\"",
-			  show(c, shown));
+		fluct_csv_refuse_delimiter(&csv->fault, csv->line, c);
 	else
 		fault(csv, FLUCT_CSV_BAD_QUOTE, csv->line,
-			  "found %s behind the closing quote of field %d, expected \",\""
+			  "found %s after the closing quote of field %d, expected \",\""
 			  " or the end of the line", show(c, shown), csv->count + 1);
 }
 
@@ -505,133 +533,4 @@ fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
 		return give_fault(csv, FLUCT_CSV_BAD_RECORD, refusal);
 	}
 	return read_record(csv, record, refusal);
-}
-
-/*
- * The header
- */
-
-/* What the first bytes tell about a file that is no CSV. */
-static bool
-check_kind(FluctCsv *csv)
-{
-	const char *p;
-	const char *kind;
-	bool		is_text;
-
-	(void) peek(csv, 15);
-	p = csv->buffer + csv->pos;
-	kind = fluct_csvguess_kind(p, csv->len, &is_text);
-	if (kind != NULL)
-		fault(csv, is_text ? FLUCT_CSV_BAD_HEADER : FLUCT_CSV_BAD_ENCODING, 1,
-			  "the file looks like %s, expected CSV in UTF-8", kind);
-	if (csv->len >= 4 && (p[0] == '\0') != (p[1] == '\0'))
-		fault(csv, FLUCT_CSV_NUL, 1, "the file looks like UTF-16 text,"
-			  " expected CSV in UTF-8");
-	return csv->fault.reason == FLUCT_CSV_OK;
-}
-
-static void
-skip_byte_order_mark(FluctCsv *csv)
-{
-	if (peek(csv, 2) != END_OF_FILE &&
-		memcmp(csv->buffer + csv->pos, "\xEF\xBB\xBF", 3) == 0)
-		csv->pos += 3;
-}
-
-static bool
-has_name(const FluctCsvField *field, const char *name)
-{
-	return field->len == strlen(name) &&
-		memcmp(field->text, name, field->len) == 0;
-}
-
-/* A wanted name is not there: says what is, in its place. */
-static void
-refuse_missing(FluctCsv *csv, const FluctCsvRecord *record, const char *name)
-{
-	const FluctCsvField *nearest = NULL;
-	int			least = FLUCT_CSV_NAME_LEN + 1;
-	char		shown[16];
-
-	for (int i = 0; i < record->count; i++)
-	{
-		const FluctCsvField *field = &record->fields[i];
-		char		delimiter = fluct_csvguess_delimiter(field->text,
-														 field->len, name);
-		int			distance = fluct_csvguess_distance(field->text, field->len,
-													   name, strlen(name));
-
-		if (delimiter != 0)
-		{
-			fault(csv, FLUCT_CSV_WRONG_DELIMITER, record->line,
-				  "found %s between the column names, expected \",\"",
-				  show(delimiter, shown));
-			return;
-		}
-		if (distance < least)
-		{
-			least = distance;
-			nearest = field;
-		}
-	}
-	fault(csv, FLUCT_CSV_BAD_HEADER, record->line,
-		  "no column \"%s\" in the header; the nearest is \"%.*s\"", name,
-		  nearest->len > FLUCT_CSV_NAME_LEN ? FLUCT_CSV_NAME_LEN : (int) nearest->len,
-		  nearest->text);
-}
-
-static void
-match_name(FluctCsv *csv, const FluctCsvRecord *record, const char *name,
-		   int *column)
-{
-	*column = -1;
-	for (int i = 0; i < record->count; i++)
-	{
-		if (!has_name(&record->fields[i], name))
-			continue;
-		if (*column >= 0)
-			fault(csv, FLUCT_CSV_BAD_HEADER, record->line,
-				  "column \"%s\" stands twice in the header, as number %d"
-				  " and %d", name, *column + 1, i + 1);
-		*column = i;
-	}
-	if (*column < 0)
-		refuse_missing(csv, record, name);
-}
-
-bool
-fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
-					  int *columns, FluctCsvRecord *header,
-					  FluctCsvRefusal *refusal)
-{
-	FluctCsvRecord record;
-	FluctCsvStatus status;
-
-	if (!check_kind(csv))
-	{
-		*refusal = csv->fault;
-		return false;
-	}
-	skip_byte_order_mark(csv);
-	status = fluct_csv_next(csv, &record, refusal);
-	if (status == FLUCT_CSV_BAD_FILE || status == FLUCT_CSV_BAD_RECORD)
-	{
-		if (refusal->reason == FLUCT_CSV_MISSING_COLUMN)
-			refusal->reason = FLUCT_CSV_BAD_HEADER;
-		return false;
-	}
-	if (status == FLUCT_CSV_END)
-		fault(csv, FLUCT_CSV_EMPTY_FILE, 1, "the file has no header");
-	for (int i = 0; i < count && csv->fault.reason == FLUCT_CSV_OK; i++)
-		match_name(csv, &record, names[i], &columns[i]);
-	if (csv->fault.reason != FLUCT_CSV_OK)
-	{
-		*refusal = csv->fault;
-		return false;
-	}
-	csv->expected = record.count;
-	if (header != NULL)
-		*header = record;
-	return true;
 }

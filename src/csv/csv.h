@@ -15,6 +15,9 @@
 #define FLUCT_CSV_MAX_RECORD	(16 * 1024 * 1024)
 #define FLUCT_CSV_MAX_COLUMNS	1600
 
+/* What some files have in place of a comma. */
+#define FLUCT_CSV_DELIMITERS	";\t|"
+
 /* Why a record, or the whole file, is refused: those that csv.c can tell. */
 typedef enum FluctCsvReason
 {
@@ -74,23 +77,12 @@ typedef struct FluctCsv FluctCsv;
 extern const char *fluct_csv_reason_name(FluctCsvReason reason);
 
 /*
- * Life: create, read the header, then records to the end.  Memory comes from
- * the allocator and does not grow with the file; a record holds until the next
- * call.
+ * Life: create, read the header (header.h), then records to the end.  Memory
+ * comes from the allocator and does not grow with the file; a record is valid
+ * until the next call.
  */
 extern FluctCsv *fluct_csv_create(const FluctAllocator *allocator,
 								  const FluctCsvSource *source);
-
-/*
- * Reads the first record as the header and finds the wanted names in it, in
- * any order; columns[i] becomes the place of names[i].  False with *refusal
- * filled if one is missing or there twice.  *record, if not NULL, becomes the
- * header.
- */
-extern bool fluct_csv_read_header(FluctCsv *csv, const char *const *names,
-								  int count, int *columns,
-								  FluctCsvRecord *record,
-								  FluctCsvRefusal *refusal);
 
 /* The next record, checked for having as many fields as the header. */
 extern FluctCsvStatus fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
@@ -98,5 +90,21 @@ extern FluctCsvStatus fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
 
 /* Bytes read so far. */
 extern uint64_t fluct_csv_position(const FluctCsv *csv);
+
+/*
+ * What header.c needs besides.  The next n bytes (few), or fewer if the file
+ * ends before, are looked at with peek and passed over with skip.  After
+ * expect, each record must have that many columns.
+ */
+extern const char *fluct_csv_peek(FluctCsv *csv, size_t n, size_t *len);
+extern void fluct_csv_skip(FluctCsv *csv, size_t n);
+extern void fluct_csv_expect(FluctCsv *csv, int columns);
+
+/* Fills a refusal, unless it has a reason already. */
+extern void fluct_csv_refuse(FluctCsvRefusal *refusal, FluctCsvReason reason,
+							 uint64_t line, const char *format,...)
+			__attribute__((format(printf, 4, 5)));
+extern void fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line,
+									   int byte);
 
 #endif							/* FLUCT_CSV_CSV_H */

@@ -20,7 +20,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/text.h"
-#include "csv/csv.h"
+#include "csv/header.h"
 #include "load/file.h"
 #include "load/progress.h"
 #include "pg/alloc.h"

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "csv/csv.h"
+#include "csv/header.h"
 #include "tap.h"
 
 static const char *const names[] = {"id", "name", "tags"};
@@ -211,14 +211,14 @@ test_details(void)
 	int			places[3];
 
 	refused_header("id,nmae,tags\n",
-				   "no column \"name\" in the header; the nearest is \"nmae\"");
+				   "no column \"name\" in the header; the closest name is \"nmae\"");
 	refused_header("Id,name,tags\n",
-				   "no column \"id\" in the header; the nearest is \"Id\"");
-	refused_header("id,name,tags,name\n", "column \"name\" stands twice in"
-				   " the header, as number 2 and 4");
+				   "no column \"id\" in the header; the closest name is \"Id\"");
+	refused_header("id,name,tags,name\n", "column \"name\" is duplicated in"
+				   " the header, as columns 2 and 4");
 	refused_header("id\tname\ttags\n",
 				   "found byte 0x09 between the column names, expected \",\"");
-	refused_header("id,\"name\" ,tags\n", "found byte 0x20 behind the closing"
+	refused_header("id,\"name\" ,tags\n", "found byte 0x20 after the closing"
 				   " quote of field 2, expected \",\" or the end of the line");
 
 	ok(fluct_csv_read_header(fluct_csv_create(&allocator, &source), names, 3,

@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * header.h
+ *	  The first record of a CSV file: which column is where.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_CSV_HEADER_H
+#define FLUCT_CSV_HEADER_H
+
+#include "csv/csv.h"
+
+/*
+ * Reads the first record as the header and finds the wanted names in it, in
+ * any order; columns[i] becomes the place of names[i].  False with *refusal
+ * filled if one is missing or duplicated.  *header, if not NULL, becomes the
+ * record.
+ */
+extern bool fluct_csv_read_header(FluctCsv *csv, const char *const *names,
+								  int count, int *columns,
+								  FluctCsvRecord *header,
+								  FluctCsvRefusal *refusal);
+
+#endif							/* FLUCT_CSV_HEADER_H */
