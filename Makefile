@@ -41,6 +41,7 @@ OBJS = \
 	src/load/jsonl.o \
 	src/load/progress.o \
 	src/mapping/decode.o \
+	src/mapping/document.o \
 	src/mapping/encode.o \
 	src/mapping/mapping.o \
 	src/mapping/target.o \
@@ -156,8 +157,8 @@ test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 # object files of its own choice, so that it needs no extension there.
 FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
-FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/encode.o \
-	src/mapping/mapping.o src/mapping/decode.o, $(OBJS))
+FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
+	src/mapping/mapping.o src/mapping/encode.o src/mapping/decode.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

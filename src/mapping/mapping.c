@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/varlena.h"
 
+#include "mapping/document.h"
 #include "mapping/mapping.h"
 #include "pg/alloc.h"
 #include "pg/compat.h"
@@ -41,70 +42,6 @@ typedef struct Compiler
 	Relation	rel;
 	EState	   *estate;
 } Compiler;
-
-/* ----- small helpers over jsonb ----- */
-
-static bool
-member(JsonbContainer *object, const char *key, JsonbValue *value)
-{
-	return getKeyJsonValueFromContainer(object, key, strlen(key),
-										value) != NULL;
-}
-
-static char *
-member_text(JsonbContainer *object, const char *key)
-{
-	JsonbValue	value;
-
-	if (!member(object, key, &value))
-		return NULL;
-	if (value.type != jbvString)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: \"%s\" must be a string", key)));
-	return pnstrdup(value.val.string.val, value.val.string.len);
-}
-
-static JsonbContainer *
-member_container(JsonbContainer *object, const char *key, bool array)
-{
-	JsonbValue	value;
-
-	if (!member(object, key, &value))
-		return NULL;
-	if (value.type != jbvBinary ||
-		JsonContainerIsArray(value.val.binary.data) != array)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: \"%s\" must be an %s", key,
-						array ? "array" : "object")));
-	return value.val.binary.data;
-}
-
-static void
-check_keys(JsonbContainer *object, const char *const *allowed, int nallowed,
-		   const char *where)
-{
-	JsonbIterator *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-
-	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-	{
-		bool		known = false;
-		char	   *key;
-
-		if (token != WJB_KEY)
-			continue;
-		key = pnstrdup(value.val.string.val, value.val.string.len);
-		for (int i = 0; i < nallowed && !known; i++)
-			known = strcmp(key, allowed[i]) == 0;
-		if (!known)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("mapping: unknown key \"%s\" in %s", key, where)));
-	}
-}
 
 /* ----- one column ----- */
 
@@ -318,9 +255,9 @@ compile_column(Compiler *c, FluctColumn *column, const char *name,
 			 JsonContainerIsObject(spec->val.binary.data))
 	{
 		object = spec->val.binary.data;
-		check_keys(object, keys, lengthof(keys), name);
-		column->path = member_text(object, "path");
-		format = member_text(object, "format");
+		fluct_document_check_keys(object, keys, lengthof(keys), name);
+		column->path = fluct_document_text(object, "path");
+		format = fluct_document_text(object, "format");
 	}
 	if (column->path == NULL)
 		ereport(ERROR,
@@ -329,12 +266,12 @@ compile_column(Compiler *c, FluctColumn *column, const char *name,
 						c->target->name)));
 	compile_path(c, column);
 	compile_format(c, column, format);
-	if (object && member(object, "default", &value))
+	if (object && fluct_document_member(object, "default", &value))
 	{
 		compile_fallback(column, &value);
 		column->required = false;
 	}
-	if (object && member(object, "required", &value))
+	if (object && fluct_document_member(object, "required", &value))
 	{
 		if (value.type != jbvBool)
 			ereport(ERROR,
@@ -368,8 +305,8 @@ static void
 compile_columns(Compiler *c, JsonbContainer *object)
 {
 	FluctTarget *t = c->target;
-	JsonbContainer *columns = member_container(object, "columns", false);
-	char	   *extra = member_text(object, "extra");
+	JsonbContainer *columns = fluct_document_container(object, "columns", false);
+	char	   *extra = fluct_document_text(object, "extra");
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	key,
@@ -529,9 +466,9 @@ compile_child(Compiler *c, FluctTarget *t, JsonbContainer *object)
 			   *rows;
 	int			rowset;
 
-	check_keys(object, keys, lengthof(keys), "a child");
-	name = member_text(object, "target");
-	rows = member_text(object, "rows");
+	fluct_document_check_keys(object, keys, lengthof(keys), "a child");
+	name = fluct_document_text(object, "target");
+	rows = fluct_document_text(object, "rows");
 	if (name == NULL || rows == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -599,8 +536,8 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a mapping must be a JSON object")));
-	check_keys(&mapping->root, keys, lengthof(keys), "the mapping");
-	children = member_container(&mapping->root, "children", true);
+	fluct_document_check_keys(&mapping->root, keys, lengthof(keys), "the mapping");
+	children = fluct_document_container(&mapping->root, "children", true);
 	c.mapping = palloc0(sizeof(FluctMapping));
 	c.mapping->context = context;
 	c.mapping->json = fluct_json_create(&allocator);
