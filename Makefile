@@ -30,8 +30,10 @@ OBJS = \
 	src/json/timestamp.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
+	src/kafka/message.o \
 	src/kafka/options.o \
 	src/kafka/resolver.o \
+	src/kafka/trouble.o \
 	src/kafka/watermarks.o \
 	src/load/csv_rows.o \
 	src/load/customer_feed.o \

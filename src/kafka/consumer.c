@@ -30,15 +30,13 @@
 #include <librdkafka/rdkafka.h>
 #include <unistd.h>
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
 #include "kafka/consumer.h"
+#include "kafka/message.h"
 #include "kafka/resolver.h"
-#include "pg/compat.h"
-#include "pg/guc.h"
 
 #define CALL_TIMEOUT		1000	/* ms: the longest call */
 #define POLL_AT_ONCE		512
@@ -56,8 +54,7 @@
  * is 112 MB at its peak; with responses of 8 MB and 64 MB of queue, 159 MB.
  */
 #define QUEUE_BUDGET_KB		57344
-#define KEPT_OF_TOO_LARGE	65536
-#define SCRAM_MENDED		0x02060100	/* librdkafka's version 2.6.1 */
+#define SCRAM_FIXED		0x02060100	/* librdkafka's version 2.6.1 */
 
 /* The one client of this process. */
 typedef struct Client
@@ -70,135 +67,11 @@ typedef struct Client
 	bool		callback_registered;
 	int64	   *ends;			/* by partition: end reached, or -1 */
 	int			nends;
-	bool		old_scram;		/* see fluct_kafka_has_old_scram */
-	bool		group_refused;	/* by ACLs; only the mirror needs it */
 	bool		group_refusal_said;
 	bool		heard;			/* of the partitions, since the assignment */
-	FluctTrouble trouble;
-	FluctTrouble cause;			/* of no connection; librdkafka says it twice
-								 * only after 30 s */
-	char		connection[192];	/* what was last said of one */
-	bool		doubt;			/* see fluct_kafka_in_doubt */
 } Client;
 
 static Client kafka = {.pipe = {-1, -1}};
-
-/* ----- trouble ----- */
-
-static const char *
-reason_of(rd_kafka_resp_err_t error)
-{
-	switch (error)
-	{
-		case RD_KAFKA_RESP_ERR__RESOLVE:
-			return "dns_failure";
-		case RD_KAFKA_RESP_ERR__SSL:
-			return "tls_failure";
-		case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-		case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-			return "authentication_failed";
-		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-		case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-			return "authorization_failed";
-		case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-			return "unknown_topic";
-		case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-		case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-			return "data_loss";
-		default:
-			return "broker_unreachable";
-	}
-}
-
-/*
- * A more telling reason is kept when the unreachable broker that follows from
- * it is reported, and what was said of the connection is kept for its detail.
- */
-static void
-note_trouble(rd_kafka_resp_err_t error, const char *detail)
-{
-	const char *reason = reason_of(error);
-	FluctTrouble *trouble = &kafka.trouble;
-	bool		unreachable = strcmp(reason, "broker_unreachable") == 0;
-
-	if (error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
-	{
-		kafka.group_refused = true;
-		return;
-	}
-	if (unreachable && trouble->reason[0] != '\0')
-		return;
-	if (unreachable && kafka.cause.reason[0] != '\0')
-	{
-		*trouble = kafka.cause;
-		return;
-	}
-	if (detail == NULL || error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		detail = unreachable && kafka.connection[0] ? kafka.connection :
-			rd_kafka_err2str(error);
-	strlcpy(trouble->reason, reason, sizeof(trouble->reason));
-	if (kafka.old_scram && strcmp(reason, "authentication_failed") == 0)
-		snprintf(trouble->detail, sizeof(trouble->detail),
-				 "librdkafka before 2.6.1, and this is %s, cannot log in to Kafka 4 by SCRAM: use a newer one, or PLAIN over TLS; %s",
-				 rd_kafka_version_str(), detail);
-	else
-		strlcpy(trouble->detail, detail, sizeof(trouble->detail));
-	trouble->at = GetCurrentTimestamp();
-	if (strcmp(reason, "unknown_topic") == 0)
-		kafka.doubt = true;
-	if (error == RD_KAFKA_RESP_ERR__RESOLVE ||
-		error == RD_KAFKA_RESP_ERR__SSL ||
-		error == RD_KAFKA_RESP_ERR__AUTHENTICATION)
-		kafka.cause = *trouble;
-}
-
-static void
-on_error(rd_kafka_t *client, int error, const char *reason, void *opaque)
-{
-	/* one broker of several may go; all of them are another event */
-	if (error == RD_KAFKA_RESP_ERR__TRANSPORT ||
-		error == RD_KAFKA_RESP_ERR__TIMED_OUT)
-	{
-		strlcpy(kafka.connection, reason, sizeof(kafka.connection));
-		if (strstr(reason, "in state UP"))
-			kafka.doubt = true;
-		kafka.cause.reason[0] = '\0';
-	}
-	else
-		note_trouble((rd_kafka_resp_err_t) error, reason);
-}
-
-/*
- * Two things are only ever logged: a response above receive.message.max.bytes,
- * and (with debug=topic) that a broker does not know or lead a partition.
- */
-static void
-on_log(const rd_kafka_t *client, int level, const char *facility,
-	   const char *line)
-{
-	if (strcmp(facility, "BROKERUA") == 0)
-		kafka.doubt = true;
-	if (strstr(line, "Invalid response size") == NULL)
-		return;
-	note_trouble(RD_KAFKA_RESP_ERR__BAD_MSG, line);
-	strlcpy(kafka.trouble.reason, "message_too_large",
-			sizeof(kafka.trouble.reason));
-}
-
-const FluctTrouble *
-fluct_kafka_trouble(void)
-{
-	return &kafka.trouble;
-}
-
-void
-fluct_kafka_clear_trouble(void)
-{
-	memset(&kafka.trouble, 0, sizeof(kafka.trouble));
-	kafka.trouble.lost_partition = -1;
-}
 
 const char *
 fluct_kafka_version_name(void)
@@ -224,14 +97,9 @@ fluct_kafka_close(void)
 	if (kafka.topic)
 		pfree(kafka.topic);
 	kafka.topic = NULL;
-	kafka.group_refused = false;
-	kafka.cause.reason[0] = '\0';
 	if (kafka.ends)
 		pfree(kafka.ends);
 	kafka.ends = NULL;
-	if (kafka.topic)
-		pfree(kafka.topic);
-	kafka.topic = NULL;
 	for (int i = 0; i < 2; i++)
 	{
 		if (kafka.pipe[i] >= 0)
@@ -274,7 +142,7 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 		{"check.crcs", "true"},
 		{"allow.auto.create.topics", "false"},
 		{"log.queue", "true"},
-		{"debug", "topic"},		/* see on_log */
+		{"debug", "topic"},		/* see trouble.c */
 		{"queued.min.messages", "100000"},
 		{"session.timeout.ms", "500"},	/* see fluct_kafka_mirror */
 		{"receive.message.max.bytes", "33554432"},
@@ -303,8 +171,8 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 	set(conf, "fetch.message.max.bytes",
 		psprintf("%d", FLUCT_KAFKA_RESPONSE_BYTES));
 	set(conf, "group.id", group);
-	rd_kafka_conf_set_error_cb(conf, on_error);
-	rd_kafka_conf_set_log_cb(conf, on_log);
+	rd_kafka_conf_set_error_cb(conf, fluct_trouble_on_error);
+	rd_kafka_conf_set_log_cb(conf, fluct_trouble_on_log);
 	rd_kafka_conf_set_resolve_cb(conf, fluct_resolver_resolve);
 	return conf;
 }
@@ -315,14 +183,8 @@ is_old_scram(const FluctSetting *settings, int nsettings)
 	for (int i = 0; i < nsettings; i++)
 		if (strncmp(settings[i].name, "sasl.mechanism", 14) == 0)
 			return strncmp(settings[i].value, "SCRAM", 5) == 0 &&
-				rd_kafka_version() < SCRAM_MENDED;
+				rd_kafka_version() < SCRAM_FIXED;
 	return false;
-}
-
-bool
-fluct_kafka_has_old_scram(void)
-{
-	return kafka.old_scram;
 }
 
 static void
@@ -352,9 +214,8 @@ fluct_kafka_open(const FluctSetting *settings, int nsettings,
 		before_shmem_exit(close_at_exit, (Datum) 0);
 	kafka.callback_registered = true;
 
-	fluct_kafka_clear_trouble();
+	fluct_trouble_begin(is_old_scram(settings, nsettings));
 	open_pipe();
-	kafka.old_scram = is_old_scram(settings, nsettings);
 	kafka.topic = MemoryContextStrdup(TopMemoryContext, topic);
 	conf = make_conf(settings, nsettings, group);
 	kafka.client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason,
@@ -413,11 +274,11 @@ fluct_kafka_partitions(void)
 	serve_callbacks();
 	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
-		if (kafka.trouble.reason[0] == '\0')
-			note_trouble(error, NULL);
+		if (fluct_kafka_trouble()->reason[0] == '\0')
+			fluct_trouble_note(error, NULL);
 		return -1;
 	}
-	kafka.cause.reason[0] = '\0';
+	fluct_trouble_connected();
 	if (metadata->topic_cnt == 1)
 	{
 		error = metadata->topics[0].err;
@@ -427,9 +288,9 @@ fluct_kafka_partitions(void)
 	rd_kafka_metadata_destroy(metadata);
 	if (count <= 0)
 	{
-		note_trouble(error ? error : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
-					 rd_kafka_err2str(error ? error :
-									  RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
+		fluct_trouble_note(error ? error : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+						   rd_kafka_err2str(error ? error :
+											RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
 		return -1;
 	}
 	return count;
@@ -468,8 +329,8 @@ fluct_kafka_offsets(FluctOffset *offsets, int count)
 	}
 	rd_kafka_topic_partition_list_destroy(list);
 	serve_callbacks();
-	if (error != RD_KAFKA_RESP_ERR_NO_ERROR && kafka.trouble.reason[0] == '\0')
-		note_trouble(error, NULL);
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR && fluct_kafka_trouble()->reason[0] == '\0')
+		fluct_trouble_note(error, NULL);
 	return error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -504,7 +365,7 @@ fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
 	kafka.heard = false;
 	for (int i = 0; i < most; i++)
 		kafka.ends[i] = -1;
-	kafka.doubt = false;
+	fluct_trouble_clear_doubt();
 	list = make_list(partitions, offsets, count);
 	error = rd_kafka_assign(kafka.client, list);
 	rd_kafka_topic_partition_list_destroy(list);
@@ -527,7 +388,7 @@ fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
 {
 	rd_kafka_topic_partition_list_t *list;
 
-	if (kafka.group_refused)
+	if (fluct_trouble_group_refused())
 	{
 		if (!kafka.group_refusal_said)
 			ereport(LOG,
@@ -539,12 +400,6 @@ fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
 	list = make_list(partitions, offsets, count);
 	(void) rd_kafka_commit(kafka.client, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
-}
-
-bool
-fluct_kafka_in_doubt(void)
-{
-	return kafka.doubt;
 }
 
 bool
@@ -569,132 +424,6 @@ fluct_kafka_log(int32 partition, int64 *start, int64 *end)
 
 /* ----- messages ----- */
 
-/* Room for the JSON of some bytes: six for each, and the words around. */
-#define JSON_ROOM(len)	((len) * 6 + 32)
-
-static size_t
-kept_len(const rd_kafka_message_t *message)
-{
-	if (message->len > (size_t) fluct_max_message_bytes)
-		return Min(message->len, KEPT_OF_TOO_LARGE);
-	return message->len;
-}
-
-static size_t
-room_for(const rd_kafka_message_t *message)
-{
-	size_t		room = message->key_len + kept_len(message) + 2;
-	rd_kafka_headers_t *headers;
-	const char *name;
-	const void *value;
-	size_t		len;
-
-	if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		room += 3;
-		for (size_t i = 0;
-			 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
-			room += JSON_ROOM(strlen(name)) + JSON_ROOM(len);
-	}
-	return room;
-}
-
-static char *
-put_json_string(char *to, const char *from, size_t len)
-{
-	*to++ = '"';
-	for (size_t i = 0; i < len; i++)
-	{
-		unsigned char c = from[i];
-
-		if (c < 0x20)
-			to += sprintf(to, "\\u%04x", c);
-		else
-		{
-			if (c == '"' || c == '\\')
-				*to++ = '\\';
-			*to++ = c;
-		}
-	}
-	*to++ = '"';
-	return to;
-}
-
-static char *
-put_json_value(char *to, const char *value, size_t len)
-{
-	if (value == NULL)
-		return to + sprintf(to, "\"value\":null");
-	if (memchr(value, '\0', len) == NULL &&
-		pg_verify_mbstr(PG_UTF8, value, len, true))
-	{
-		to += sprintf(to, "\"value\":");
-		return put_json_string(to, value, len);
-	}
-	to += sprintf(to, "\"value_base64\":\"");
-	to += fluct_compat_base64(value, len, to, JSON_ROOM(len));
-	*to++ = '"';
-	return to;
-}
-
-/* The headers as a JSON array at `to`; returns the end, or `to` for none. */
-static char *
-put_headers(char *to, const rd_kafka_message_t *message)
-{
-	rd_kafka_headers_t *headers;
-	const char *name;
-	const void *value;
-	size_t		len;
-
-	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return to;
-	*to++ = '[';
-	for (size_t i = 0;
-		 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
-	{
-		to += sprintf(to, "%s{\"key\":", i > 0 ? "," : "");
-		if (pg_verify_mbstr(PG_UTF8, name, strlen(name), true))
-			to = put_json_string(to, name, strlen(name));
-		else
-			to += sprintf(to, "null");
-		*to++ = ',';
-		to = put_json_value(to, value, len);
-		*to++ = '}';
-	}
-	*to++ = ']';
-	*to++ = '\0';
-	return to;
-}
-
-/* Copies a message to `to`; returns the end. */
-static char *
-take(const rd_kafka_message_t *message, FluctMessage *result, char *to)
-{
-	char	   *end;
-
-	memset(result, 0, sizeof(FluctMessage));
-	result->partition = message->partition;
-	result->offset = message->offset;
-	result->time_ms = rd_kafka_message_timestamp(message, NULL);
-	if (message->key)
-	{
-		result->key = memcpy(to, message->key, message->key_len);
-		result->key_len = message->key_len;
-		to += message->key_len;
-	}
-	if (message->payload)
-	{
-		result->full_len = message->len;
-		result->value_len = kept_len(message);
-		result->value = memcpy(to, message->payload, result->value_len);
-		to += result->value_len;
-	}
-	end = put_headers(to, message);
-	if (end > to)
-		result->headers = to;
-	return end;
-}
-
 /* An event that is no message: an end reached, or an error. */
 static void
 take_event(const rd_kafka_message_t *event)
@@ -706,9 +435,9 @@ take_event(const rd_kafka_message_t *event)
 		kafka.heard = true;
 		return;
 	}
-	note_trouble(event->err, rd_kafka_message_errstr(event));
+	fluct_trouble_note(event->err, rd_kafka_message_errstr(event));
 	if (event->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-		kafka.trouble.lost_partition = event->partition;
+		fluct_trouble_note_loss(event->partition);
 }
 
 /* Copies and gives back; -1 when there is no memory for the copies. */
@@ -720,7 +449,7 @@ take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 	int			count = 0;
 
 	for (int i = 0; i < n; i++)
-		room += arrived[i]->err ? 0 : room_for(arrived[i]);
+		room += arrived[i]->err ? 0 : fluct_message_room(arrived[i]);
 	to = MemoryContextAllocExtended(CurrentMemoryContext, room + 1,
 									MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	for (int i = 0; i < n; i++)
@@ -728,7 +457,7 @@ take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 		if (arrived[i]->err)
 			take_event(arrived[i]);
 		else if (to)
-			to = take(arrived[i], &messages[count++], to);
+			to = fluct_message_copy(arrived[i], &messages[count++], to);
 		kafka.heard = kafka.heard || count > 0;
 		rd_kafka_message_destroy(arrived[i]);
 	}

@@ -13,25 +13,16 @@
 #include "postgres.h"
 
 #include "storage/latch.h"
-#include "utils/timestamp.h"
 
 #include "base/message.h"
 #include "kafka/options.h"
+#include "kafka/trouble.h"
 
 #define FLUCT_OFFSET_END		INT64CONST(-1)	/* for fluct_kafka_offsets */
 #define FLUCT_OFFSET_BEGINNING	INT64CONST(-2)
 
 /* Of a response on the wire, unless one message needs more. */
 #define FLUCT_KAFKA_RESPONSE_BYTES	1048576
-
-/* What went wrong last with the brokers; a word, a fact, and when. */
-typedef struct FluctTrouble
-{
-	char		reason[32];		/* "" = nothing */
-	char		detail[192];
-	TimestampTz at;
-	int			lost_partition; /* its offset is not in Kafka's log; or -1 */
-} FluctTrouble;
 
 /* One question of fluct_kafka_offsets, and its answer. */
 typedef struct FluctOffset
@@ -69,13 +60,6 @@ extern int	fluct_kafka_poll(FluctMessage *messages, int max);
 /* The cluster's id, in the current memory context; NULL when not known. */
 extern char *fluct_kafka_cluster(void);
 
-/*
- * Whether something happened since fluct_kafka_assign after which a topic may
- * be another one of the same name: a connection was lost that had been made,
- * or a broker did not know a partition.
- */
-extern bool fluct_kafka_in_doubt(void);
-
 /* Whether anything came of the partitions since they were assigned. */
 extern bool fluct_kafka_heard(void);
 
@@ -96,14 +80,5 @@ extern void fluct_kafka_mirror(const int32 *partitions, const int64 *offsets,
 
 /* librdkafka's, as it is loaded: such as 2.6.1. */
 extern const char *fluct_kafka_version_name(void);
-
-/*
- * Whether the login is one that fails at Kafka 4 for the library's sake, while
- * the broker says that user or password are wrong.
- */
-extern bool fluct_kafka_has_old_scram(void);
-
-extern const FluctTrouble *fluct_kafka_trouble(void);
-extern void fluct_kafka_clear_trouble(void);
 
 #endif							/* FLUCT_KAFKA_CONSUMER_H */

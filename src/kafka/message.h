@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * message.h
+ *	  librdkafka's messages, copied.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_KAFKA_MESSAGE_H
+#define FLUCT_KAFKA_MESSAGE_H
+
+#include "postgres.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/message.h"
+
+/* The most bytes that the copy of a message takes. */
+extern size_t fluct_message_room(const rd_kafka_message_t *message);
+
+/* Copies a message to `to`, which has that room; returns the end. */
+extern char *fluct_message_copy(const rd_kafka_message_t *message,
+								FluctMessage *result, char *to);
+
+#endif							/* FLUCT_KAFKA_MESSAGE_H */
