@@ -5,8 +5,11 @@ MODULE_big = fluct
 # One a line, sorted; `make lint` compares the list with the files.
 OBJS = \
 	src/base/refusal.o \
+	src/bookkeeping/dead_letters.o \
 	src/bookkeeping/offsets.o \
 	src/bookkeeping/skipped.o \
+	src/bookkeeping/states.o \
+	src/bookkeeping/streams.o \
 	src/csv/csv.o \
 	src/csv/csvguess.o \
 	src/fluct.o \

@@ -26,13 +26,14 @@
 #include "utils/timestamp.h"
 
 #include "base/refusal.h"
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "json/json.h"
 #include "load/file.h"
 #include "load/progress.h"
 #include "pg/alloc.h"
 #include "pg/guc.h"
 #include "sink/sink.h"
+
 #define READ_SIZE		1048576
 #define LINES_AT_ONCE	1000
 #define BYTES_AT_ONCE	8388608

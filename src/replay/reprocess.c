@@ -34,7 +34,8 @@
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/dead_letters.h"
+#include "bookkeeping/streams.h"
 #include "mapping/mapping.h"
 #include "pg/query.h"
 #include "sink/sink.h"
@@ -256,7 +257,7 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 		put_result(rsinfo, chunk, i, stream->topic, words[message->outcome],
 				   stored ? fluct_sink_rows(sink, at) : 0);
 		if (message->outcome == FLUCT_DEAD && chunk->letters[i] < 0)
-			fluct_catalog_add_dead_letter(stream->name, stream->topic, message);
+			fluct_dead_letters_add(stream->name, stream->topic, message);
 		at++;
 	}
 	fluct_sink_close(sink);
@@ -287,8 +288,8 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	stream = fluct_catalog_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  context);
+	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
 	owner = get_role_oid(stream->owner, false);

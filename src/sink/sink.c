@@ -50,7 +50,11 @@
 #include "utils/varlena.h"
 
 #include "base/refusal.h"
+#include "bookkeeping/dead_letters.h"
+#include "bookkeeping/offsets.h"
 #include "bookkeeping/skipped.h"
+#include "bookkeeping/states.h"
+#include "bookkeeping/streams.h"
 #include "mapping/decode.h"
 #include "mapping/target.h"
 #include "process/worker.h"
@@ -457,16 +461,6 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 
 /* ----- the batch ----- */
 
-/* A message as a later start knows it again; not one that was cut. */
-static void
-bear_witness(FluctPosition *position, const FluctMessage *message)
-{
-	position->witness_offset =
-		message->full_len == message->value_len ? message->offset : -1;
-	position->witness_time = message->time_ms;
-	position->witness_crc = fluct_catalog_crc(message);
-}
-
 static void
 tally(const FluctSink *sink, const FluctMessage *messages, int count,
 	  FluctPosition *positions, int npositions)
@@ -496,7 +490,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 	}
 	for (int i = 0; i < npositions; i++)
 		if (last[i])
-			bear_witness(&positions[i], last[i]);
+			fluct_offsets_bear_witness(&positions[i], last[i]);
 }
 
 static void
@@ -508,8 +502,8 @@ store_dead_letters(const FluctSink *sink, const FluctMessage *messages,
 		{
 			if (sink->fail_on_bad_message)
 				throw_refusal(&messages[i]);
-			fluct_catalog_add_dead_letter(sink->stream, sink->topic,
-										  &messages[i]);
+			fluct_dead_letters_add(sink->stream, sink->topic,
+								   &messages[i]);
 		}
 }
 
@@ -543,7 +537,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 				  bool first)
 {
 	fluct_worker_begin();
-	fluct_catalog_lock_bookkeeping();
+	fluct_offsets_lock_bookkeeping();
 	lock_tables(sink);
 	if (sink->stale)
 	{
@@ -559,14 +553,14 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 	}
 	store_dead_letters(sink, messages, count);
 	tally(sink, messages, count, positions, npositions);
-	if (!fluct_catalog_advance(sink->stream, positions, npositions))
+	if (!fluct_offsets_advance(sink->stream, positions, npositions))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;
 	}
 	fluct_skipped_store(sink->stream, sink->topic, positions, npositions);
 	if (first)
-		fluct_catalog_count_success(sink->stream, worker);
+		fluct_states_count_success(sink->stream, worker);
 	fluct_worker_commit();
 	for (int i = 0; i < npositions; i++)
 		positions[i].next_offset = positions[i].read_offset;

@@ -32,10 +32,13 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "bookkeeping/states.h"
+#include "bookkeeping/streams.h"
 #include "pg/guc.h"
 #include "process/worker.h"
 #include "stream/state.h"
 #include "stream/watch.h"
+
 #define LONGEST_RETRY		60000	/* ms between tries of a batch */
 
 FluctSlot  *fluct_slot = NULL;
@@ -56,9 +59,9 @@ store_state(const char *state, const char *reason, const char *detail,
 	PG_TRY();
 	{
 		fluct_worker_begin();
-		fluct_catalog_set_state(fluct_stream->name, fluct_slot->worker,
-								fluct_stream->starts, state, reason, detail,
-								error);
+		fluct_states_set(fluct_stream->name, fluct_slot->worker,
+						 fluct_stream->starts, state, reason, detail,
+						 error);
 		fluct_worker_commit();
 	}
 	PG_CATCH();
@@ -179,7 +182,7 @@ read_stream(MemoryContext context)
 	FluctStream *stream;
 
 	fluct_worker_begin();
-	stream = fluct_catalog_stream(fluct_slot->stream, context);
+	stream = fluct_streams_find(fluct_slot->stream, context);
 	fluct_worker_commit();
 	return stream;
 }
@@ -217,7 +220,7 @@ void
 fluct_state_make_way(void)
 {
 	fluct_worker_begin();
-	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
+	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
 	if (fluct_watch)
 		fluct_watch_begin_again();

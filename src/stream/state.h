@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "process/shmem.h"
 
 /* Of this process, from fluct_state_begin on. */

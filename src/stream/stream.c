@@ -45,7 +45,9 @@
 #include "utils/memutils.h"
 
 #include "base/refusal.h"
+#include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
@@ -54,6 +56,7 @@
 #include "stream/stall.h"
 #include "stream/state.h"
 #include "stream/stream.h"
+
 #define PROBE_INTERVAL		5000	/* ms of silence before a question */
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
@@ -118,7 +121,7 @@ check_dead_letters(void)
 	if (fluct_sink_refused(self.messages, self.count) == NULL)
 		return;
 	fluct_worker_begin();
-	recent = fluct_catalog_recent_dead_letters(fluct_stream->name);
+	recent = fluct_dead_letters_recent(fluct_stream->name);
 	fluct_worker_commit();
 	if (recent > fluct_stream->max_dead_letters)
 		fluct_state_fail("too_many_dead_letters",
@@ -528,7 +531,7 @@ take_turn(const char *stream)
 	for (;;)
 	{
 		fluct_worker_begin();
-		mine = fluct_catalog_try_run(stream);
+		mine = fluct_streams_try_run(stream);
 		fluct_worker_commit();
 		if (mine)
 			return;
