@@ -45,6 +45,7 @@ OBJS = \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/query.o \
+	src/pg/rights.o \
 	src/process/launcher.o \
 	src/process/shmem.o \
 	src/process/status.o \

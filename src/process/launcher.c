@@ -37,6 +37,7 @@
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
 #include "pg/query.h"
+#include "pg/rights.h"
 #include "process/launcher.h"
 #include "process/shmem.h"
 #include "process/worker.h"
@@ -289,17 +290,12 @@ maintain_as_owner(Oid relid)
 	Relation	rel = relation_open(relid, AccessShareLock);
 	Oid			owner = rel->rd_rel->relowner;
 	FluctQuery	query = {0};
-	Oid			user;
-	int			context;
-	int			nest = NewGUCNestLevel();
+	FluctRights before;
 
 	relation_close(rel, AccessShareLock);
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+	before = fluct_rights_take(owner);
 	fluct_query_run(&query, "SELECT FROM fluct.maintain_partitions()");
-	AtEOXact_GUC(false, nest);
-	SetUserIdAndSecContext(user, context);
+	fluct_rights_give_back(before);
 }
 
 /*

@@ -30,7 +30,6 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
@@ -38,6 +37,7 @@
 #include "bookkeeping/streams.h"
 #include "mapping/mapping.h"
 #include "pg/query.h"
+#include "pg/rights.h"
 #include "sink/sink.h"
 
 PG_FUNCTION_INFO_V1(fluct_reprocess);
@@ -63,16 +63,12 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID};
 	FluctQuery	query = {0};
+	FluctRights before;
 	uint64		n;
-	Oid			user;
-	int			context;
-	int			nest = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(types); i++)
 		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+	before = fluct_rights_take(owner);
 	n = fluct_query_run(&query,
 						"SELECT topic, ingested_at, partition, \"offset\", key, headers,"
 						" value, coalesce((1000 * extract(epoch FROM"
@@ -90,8 +86,7 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 						"   LIMIT " CHUNK_MESSAGES ") limited) summed"
 						" WHERE before < " CHUNK_BYTES
 						" ORDER BY ingested_at, topic, partition, \"offset\"");
-	AtEOXact_GUC(false, nest);
-	SetUserIdAndSecContext(user, context);
+	fluct_rights_give_back(before);
 	return n;
 }
 

@@ -42,7 +42,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -57,6 +56,7 @@
 #include "bookkeeping/streams.h"
 #include "mapping/decode.h"
 #include "mapping/target.h"
+#include "pg/rights.h"
 #include "process/worker.h"
 #include "sink/copy.h"
 #include "sink/insert.h"
@@ -105,42 +105,12 @@ on_relation_change(Datum arg, Oid relid)
 			watching->stale = true;
 }
 
-/* ----- the owner's place ----- */
-
-typedef struct Identity
-{
-	Oid			user;
-	int			context;
-	int			nest;
-} Identity;
-
-static Identity
-become_owner(const FluctSink *sink)
-{
-	Identity	before;
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	before.nest = NewGUCNestLevel();
-	SetUserIdAndSecContext(sink->owner, before.context |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	return before;
-}
-
-/* Not needed after an ERROR: the end of the transaction does the same. */
-static void
-become_self(Identity before)
-{
-	AtEOXact_GUC(false, before.nest);
-	SetUserIdAndSecContext(before.user, before.context);
-}
-
 /* ----- open ----- */
 
 static void
 prepare_targets(FluctSink *sink)
 {
-	Identity	before = become_owner(sink);
+	FluctRights before = fluct_rights_take(sink->owner);
 
 	sink->ntargets = sink->mapping->ntargets;
 	sink->statements = MemoryContextAllocZero(sink->context,
@@ -149,7 +119,7 @@ prepare_targets(FluctSink *sink)
 	for (int t = 0; t < sink->mapping->ntargets; t++)
 		fluct_store_prepare(sink->mapping, &sink->mapping->targets[t],
 							sink->update, &sink->statements[t]);
-	become_self(before);
+	fluct_rights_give_back(before);
 }
 
 /*
@@ -445,7 +415,7 @@ fluct_sink_refused(const FluctMessage *messages, int count)
 void
 fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 {
-	Identity	before = become_owner(sink);
+	FluctRights before = fluct_rights_take(sink->owner);
 	MemoryContext old;
 
 	MemoryContextReset(sink->batch);
@@ -456,7 +426,7 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 						count);
 	write_isolated(sink, messages, 0, count);
 	MemoryContextSwitchTo(old);
-	become_self(before);
+	fluct_rights_give_back(before);
 }
 
 /* ----- the batch ----- */
