@@ -46,6 +46,7 @@ OBJS = \
 	src/pg/guc.o \
 	src/pg/query.o \
 	src/pg/rights.o \
+	src/pg/sqlstate.o \
 	src/process/launcher.o \
 	src/process/shmem.o \
 	src/process/status.o \
@@ -57,10 +58,12 @@ OBJS = \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
 	src/rollup/triggers.o \
+	src/sink/blame.o \
 	src/sink/copy.o \
 	src/sink/insert.o \
 	src/sink/raw.o \
 	src/sink/sink.o \
+	src/stream/backoff.o \
 	src/stream/position.o \
 	src/stream/stall.o \
 	src/stream/state.o \

@@ -41,7 +41,6 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -58,6 +57,7 @@
 #include "mapping/target.h"
 #include "pg/rights.h"
 #include "process/worker.h"
+#include "sink/blame.h"
 #include "sink/copy.h"
 #include "sink/insert.h"
 #include "sink/raw.h"
@@ -265,54 +265,7 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 	}
 }
 
-/* ----- whose fault an error is ----- */
-
-static int	trigger_depth_at_error = 0;
-
-static void
-note_trigger_depth(void *arg)
-{
-	LOCAL_FCINFO(fcinfo, 0);
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	trigger_depth_at_error = DatumGetInt32(pg_trigger_depth(fcinfo));
-}
-
-static bool
-in_class(int sqlstate, const char *class)
-{
-	return ERRCODE_TO_CATEGORY(sqlstate) ==
-		MAKE_SQLSTATE(class[0], class[1], '0', '0', '0');
-}
-
-/* Whether the data is at fault, and with which reason. */
-static bool
-blame_data(int sqlstate, FluctReason *reason)
-{
-	static const char *const transient[] = {
-		"08", "25", "40", "53", "55", "57", "58", "HV", "XX"
-	};
-	static const char *const data[] = {"21", "22", "23", "44", "54"};
-
-	for (int i = 0; i < lengthof(transient); i++)
-		if (in_class(sqlstate, transient[i]))
-			return false;
-	*reason = FLUCT_CONSTRAINT;
-	if (in_class(sqlstate, "23"))
-		return true;
-	*reason = FLUCT_TRIGGER;
-	if (trigger_depth_at_error > 0)
-		return true;
-	*reason = sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION ||
-		in_class(sqlstate, "54") ? FLUCT_TOO_LONG :
-		sqlstate == ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE ? FLUCT_OUT_OF_RANGE :
-		sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION ? FLUCT_WRONG_TYPE :
-		in_class(sqlstate, "22") ? FLUCT_OUT_OF_RANGE : FLUCT_CONSTRAINT;
-	for (int i = 0; i < lengthof(data); i++)
-		if (in_class(sqlstate, data[i]))
-			return true;
-	return false;
-}
+/* ----- halving ----- */
 
 static void
 bury(FluctMessage *message, FluctReason reason, const ErrorData *error)
@@ -334,24 +287,23 @@ try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner resources = CurrentResourceOwner;
-	ErrorContextCallback callback = {error_context_stack, note_trigger_depth};
+	ErrorContextCallback callback;
 	ErrorData  *volatile error = NULL;
 
-	trigger_depth_at_error = 0;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		error_context_stack = &callback;
+		fluct_blame_begin(&callback);
 		write_range(sink, messages, from, to);
-		error_context_stack = callback.previous;
+		fluct_blame_end(&callback);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!blame_data(error->sqlerrcode, reason))
+		if (!fluct_blame_data(error, reason))
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();

@@ -29,7 +29,7 @@
  * offsets decides.
  *
  * Faults of the brokers are waited out here, with the reason in the state;
- * those of the database in state.c.
+ * those of the database in backoff.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,6 +52,7 @@
 #include "kafka/consumer.h"
 #include "process/worker.h"
 #include "sink/sink.h"
+#include "stream/backoff.h"
 #include "stream/position.h"
 #include "stream/stall.h"
 #include "stream/state.h"
@@ -157,7 +158,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	}
 	PG_CATCH();
 	{
-		fluct_state_digest_error(context, attempt);
+		fluct_backoff_digest_error(context, attempt);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -453,7 +454,7 @@ start_or_fail(FluctSlot *slot)
 	{
 		if (fluct_stream == NULL)
 			PG_RE_THROW();
-		fluct_state_digest_error(context, 0);
+		fluct_backoff_digest_error(context, 0);
 		if (fluct_watch)
 			give_up_start();
 		proc_exit(0);
