@@ -6,8 +6,11 @@ MODULE_big = fluct
 OBJS = \
 	src/base/refusal.o \
 	src/base/text.o \
+	src/bookkeeping/dead_letters.o \
 	src/bookkeeping/offsets.o \
 	src/bookkeeping/skipped.o \
+	src/bookkeeping/states.o \
+	src/bookkeeping/streams.o \
 	src/csv/csv.o \
 	src/csv/header.o \
 	src/fluct.o \
@@ -50,6 +53,8 @@ OBJS = \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/query.o \
+	src/pg/rights.o \
+	src/pg/sqlstate.o \
 	src/process/launcher.o \
 	src/process/shmem.o \
 	src/process/status.o \
@@ -61,10 +66,12 @@ OBJS = \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
 	src/rollup/triggers.o \
+	src/sink/blame.o \
 	src/sink/copy.o \
 	src/sink/insert.o \
 	src/sink/raw.o \
 	src/sink/sink.o \
+	src/stream/backoff.o \
 	src/stream/position.o \
 	src/stream/stall.o \
 	src/stream/state.o \

@@ -54,8 +54,13 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__inbox_work(text) IS '_inbox_work, as the extension''s owner';
 
--- Whether an error is about what stands in the file, or about its being no file:
--- then it will be so the next time, too.
+CREATE FUNCTION fluct._is_of_data(state text) RETURNS boolean
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'fluct_is_of_data';
+COMMENT ON FUNCTION fluct._is_of_data(text) IS
+'Whether an error of this SQLSTATE is the fault of the data, as a stream''s errors are judged (src/pg/sqlstate.c).';
+
+-- Whether an error is about the content of the file, or about its not being a
+-- file: then it will be the same the next time.
 CREATE FUNCTION fluct._error_reason(state text, message text, OUT reason text, OUT line bigint)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,7 +71,7 @@ BEGIN
 	reason := CASE
 		WHEN m[2] = 'changed_while_read' OR m[2] = 'not_found' OR m[2] = 'outside_root' OR state LIKE '58%' THEN NULL
 		WHEN m IS NOT NULL THEN m[2]
-		WHEN left(state, 2) IN ('21', '22', '23', '44', '54') THEN 'constraint'
+		WHEN fluct._is_of_data(state) THEN 'constraint'
 		WHEN left(state, 2) IN ('P0', '09', '27', '38', '39') THEN 'trigger' END;
 END
 $$;

@@ -14,10 +14,13 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "inquiry/check.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
+
 #define OLDEST_TIME		1000	/* ms for the oldest messages to arrive */
 
 /* The items that Kafka answers, in their order. */
@@ -113,7 +116,7 @@ other_cluster(const char *here)
 	int			count;
 
 	fluct_worker_begin();
-	positions = fluct_catalog_positions(fluct_subject.stream->name, &count, context);
+	positions = fluct_offsets_read(fluct_subject.stream->name, &count, context);
 	fluct_worker_commit();
 	for (int i = 0; here && i < count; i++)
 		if (positions[i].cluster && strcmp(positions[i].cluster, here) != 0)

@@ -18,7 +18,6 @@
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
@@ -29,6 +28,7 @@
 #include "kafka/consumer.h"
 #include "mapping/decode.h"
 #include "mapping/target.h"
+#include "pg/rights.h"
 #include "process/worker.h"
 #define READ_TIME		4000	/* ms for messages to arrive */
 
@@ -178,18 +178,14 @@ static void
 decode_as_owner(FluctMessage *messages, int count)
 {
 	FluctMapping *mapping;
-	Oid			user;
-	int			context;
+	FluctRights before;
 
 	fluct_worker_begin();
 	mapping = compile_mapping();
-	(void) NewGUCNestLevel();
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(fluct_subject.owner, context |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+	before = fluct_rights_take(fluct_subject.owner);
 	for (int i = 0; i < count; i++)
 		preview_message(mapping, &messages[i]);
+	fluct_rights_give_back(before);
 	AbortOutOfAnyTransaction();
 }
 

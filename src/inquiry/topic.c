@@ -16,9 +16,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "inquiry/topic.h"
 #include "kafka/watermarks.h"
 #include "process/worker.h"
+
 #define PATIENCE		4000	/* ms of asking brokers that are silent */
 #define LITTLE_PATIENCE 1500	/* ms where the reason is clear */
 #define RETRY_INTERVAL	200		/* ms between questions */
@@ -157,7 +160,7 @@ fluct_look_positions(const char *start_at, int *gone)
 
 	*gone = -1;
 	fluct_worker_begin();
-	positions = fluct_catalog_positions(fluct_subject.stream->name, &count, context);
+	positions = fluct_offsets_read(fluct_subject.stream->name, &count, context);
 	fluct_worker_commit();
 	fluct_subject.is_new = count == 0;
 	fluct_subject.next = palloc(sizeof(int64) * fluct_subject.npartitions);

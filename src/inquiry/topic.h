@@ -12,10 +12,11 @@
 
 #include "postgres.h"
 
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "stream/watch.h"
+
 #define FLUCT_INQUIRY_START_LEN	4096
 
 typedef enum FluctQuestion

@@ -20,7 +20,7 @@
 #include "storage/shm_mq.h"
 #include "utils/memutils.h"
 
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "inquiry/check.h"
 #include "inquiry/preview.h"
 #include "inquiry/reconcile.h"
@@ -54,7 +54,7 @@ read_stream(void)
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
-	fluct_subject.stream = fluct_catalog_stream(fluct_subject.inquiry->stream, context);
+	fluct_subject.stream = fluct_streams_find(fluct_subject.inquiry->stream, context);
 	if (fluct_subject.stream == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

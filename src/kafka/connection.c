@@ -15,6 +15,7 @@
 #include "utils/acl.h"
 #include "utils/memutils.h"
 
+#include "bookkeeping/streams.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "kafka/options.h"
@@ -64,7 +65,7 @@ fluct_client_open(const FluctStream *stream, Oid owner, FluctClient *about)
 
 	memset(about, 0, sizeof(FluctClient));
 	fluct_worker_begin();
-	options = fluct_catalog_options(stream->server, owner, context);
+	options = fluct_streams_options(stream->server, owner, context);
 	foreach(lc, options)
 		note_option(lfirst_node(DefElem, lc), about);
 	if (about->group == NULL)

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 
 /* What it connects to, as the options say; strings are NULL when not given. */
 typedef struct FluctClient

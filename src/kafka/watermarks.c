@@ -66,7 +66,7 @@ fluct_kafkalog_resolve(const char *start_at, const FluctOffset *ends,
 	for (int i = 0; i < npartitions; i++)
 	{
 		start[i].partition = i;
-		start[i].at = fluct_catalog_start_of(start_at, i, &exact[i]);
+		start[i].at = fluct_offsets_start_of(start_at, i, &exact[i]);
 	}
 	fluct_worker_commit();
 	for (int i = 0; i < npartitions; i++)

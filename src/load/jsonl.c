@@ -26,7 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "base/refusal.h"
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "json/json.h"
 #include "json/timestamp.h"
 #include "load/file.h"

@@ -20,6 +20,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -32,11 +33,15 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/states.h"
+#include "bookkeeping/streams.h"
 #include "pg/guc.h"
+#include "pg/query.h"
+#include "pg/rights.h"
 #include "process/launcher.h"
 #include "process/shmem.h"
 #include "process/worker.h"
+
 #define LOOK_INTERVAL		10000	/* ms: an idle launcher looks around */
 #define NO_DATABASE_INTERVAL 1000	/* ms */
 #define STUCK_AFTER			60000	/* ms without a sign of life */
@@ -200,8 +205,8 @@ static void
 note_no_slot(const FluctWanted *wanted, const char *detail)
 {
 	fluct_worker_begin();
-	fluct_catalog_set_state(wanted->stream, wanted->worker, wanted->starts,
-							"backing_off", "no_worker_slot", detail, NULL);
+	fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
+					 "backing_off", "no_worker_slot", detail, NULL);
 	fluct_worker_commit();
 }
 
@@ -217,7 +222,7 @@ start(const FluctWanted *wanted, int running, int needed)
 		return;
 	}
 	fluct_worker_begin();
-	fluct_catalog_count_start(wanted->stream, wanted->worker, wanted->starts);
+	fluct_states_count_start(wanted->stream, wanted->worker, wanted->starts);
 	fluct_worker_commit();
 	if (!launch(wanted))
 		note_no_slot(wanted,
@@ -257,8 +262,8 @@ start_wanted(void)
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
-	if (fluct_enabled && fluct_catalog_installed())
-		wanted = fluct_catalog_wanted(context);
+	if (fluct_enabled && fluct_streams_installed())
+		wanted = fluct_streams_wanted(context);
 	fluct_worker_commit();
 	foreach(lc, wanted)
 	{
@@ -279,9 +284,23 @@ start_wanted(void)
 
 /* ----- partitions ----- */
 
+static void
+maintain_as_owner(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	Oid			owner = rel->rd_rel->relowner;
+	FluctQuery	query = {0};
+	FluctRights before;
+
+	relation_close(rel, AccessShareLock);
+	before = fluct_rights_take(owner);
+	fluct_query_run(&query, "SELECT FROM fluct.maintain_partitions()");
+	fluct_rights_give_back(before);
+}
+
 /*
  * Makes partitions ahead, as the tables' owner and in a transaction of its
- * own.  What can't be had now (a lock) is tried at the next turn.
+ * own.  A lock that is not available now is retried next time.
  */
 static void
 maintain_partitions(void)
@@ -295,10 +314,10 @@ maintain_partitions(void)
 
 		fluct_worker_begin();
 		namespace = get_namespace_oid("fluct", true);
-		if (OidIsValid(namespace) && fluct_catalog_installed())
+		if (OidIsValid(namespace) && fluct_streams_installed())
 			relid = get_relname_relid("raw_messages", namespace);
 		if (OidIsValid(relid))
-			fluct_catalog_maintain(relid);
+			maintain_as_owner(relid);
 		fluct_worker_commit();
 	}
 	PG_CATCH();

@@ -30,13 +30,14 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/dead_letters.h"
+#include "bookkeeping/streams.h"
 #include "mapping/mapping.h"
 #include "pg/query.h"
+#include "pg/rights.h"
 #include "sink/sink.h"
 
 PG_FUNCTION_INFO_V1(fluct_reprocess);
@@ -62,16 +63,12 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID};
 	FluctQuery	query = {0};
+	FluctRights before;
 	uint64		n;
-	Oid			user;
-	int			context;
-	int			nest = NewGUCNestLevel();
 
 	for (int i = 0; i < lengthof(types); i++)
 		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+	before = fluct_rights_take(owner);
 	n = fluct_query_run(&query,
 						"SELECT topic, ingested_at, partition, \"offset\", key, headers,"
 						" value, coalesce((1000 * extract(epoch FROM"
@@ -89,8 +86,7 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 						"   LIMIT " CHUNK_MESSAGES ") limited) summed"
 						" WHERE before < " CHUNK_BYTES
 						" ORDER BY ingested_at, topic, partition, \"offset\"");
-	AtEOXact_GUC(false, nest);
-	SetUserIdAndSecContext(user, context);
+	fluct_rights_give_back(before);
 	return n;
 }
 
@@ -256,7 +252,7 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 		put_result(rsinfo, chunk, i, stream->topic, words[message->outcome],
 				   stored ? fluct_sink_rows(sink, at) : 0);
 		if (message->outcome == FLUCT_DEAD && chunk->letters[i] < 0)
-			fluct_catalog_add_dead_letter(stream->name, stream->topic, message);
+			fluct_dead_letters_add(stream->name, stream->topic, message);
 		at++;
 	}
 	fluct_sink_close(sink);
@@ -287,8 +283,8 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	stream = fluct_catalog_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  context);
+	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
 	owner = get_role_oid(stream->owner, false);

@@ -22,7 +22,8 @@
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/dead_letters.h"
+#include "bookkeeping/streams.h"
 #include "sink/sink.h"
 
 PG_FUNCTION_INFO_V1(fluct_retry);
@@ -70,13 +71,13 @@ fluct_retry(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	stream = fluct_catalog_stream(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  context);
+	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
-	messages = fluct_catalog_dead_letters(stream->name,
-										  PG_GETARG_ARRAYTYPE_P(1), &ids,
-										  &count, context);
+	messages = fluct_dead_letters_take(stream->name,
+									   PG_GETARG_ARRAYTYPE_P(1), &ids,
+									   &count, context);
 	for (int i = 0; i < count && !PG_ARGISNULL(2); i++)
 	{
 		messages[i].value = text_to_cstring(PG_GETARG_TEXT_PP(2));

@@ -60,6 +60,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "pg/rights.h"
 #include "rollup/delta.h"
 
 PG_FUNCTION_INFO_V1(fluct_rollup_exclude);
@@ -152,31 +153,21 @@ find_rollup(FunctionCallInfo fcinfo)
 
 /* ----- the owner's place ----- */
 
-typedef struct Identity
-{
-	Oid			user;
-	int			context;
-} Identity;
-
-static Identity
+static FluctRights
 become_owner(const Rollup *rollup)
 {
-	Identity	before;
+	FluctRights before = fluct_rights_take(rollup->owner);
 
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(rollup->owner, before.context |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	return before;
 }
 
 static void
-become_self(Identity before)
+become_self(FluctRights before)
 {
 	SPI_finish();
-	SetUserIdAndSecContext(before.user, before.context);
+	fluct_rights_give_back(before);
 }
 
 /* ----- statements that are under way ----- */
@@ -431,7 +422,7 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Rollup		rollup = find_rollup(fcinfo);
 	Book		arg = {rollup.spend, NULL};
-	Identity	before = become_owner(&rollup);
+	FluctRights before = become_owner(&rollup);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		fluct_booking_clear();
@@ -484,7 +475,7 @@ fluct_rollup_guard(PG_FUNCTION_ARGS)
 {
 	static void *plan = NULL;
 	Rollup		rollup;
-	Identity	before;
+	FluctRights before;
 
 	if (fluct_booking_is_writing())
 		return PointerGetDatum(NULL);

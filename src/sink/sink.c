@@ -41,8 +41,6 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -50,10 +48,16 @@
 #include "utils/varlena.h"
 
 #include "base/refusal.h"
+#include "bookkeeping/dead_letters.h"
+#include "bookkeeping/offsets.h"
 #include "bookkeeping/skipped.h"
+#include "bookkeeping/states.h"
+#include "bookkeeping/streams.h"
 #include "mapping/decode.h"
 #include "mapping/target.h"
+#include "pg/rights.h"
 #include "process/worker.h"
+#include "sink/blame.h"
 #include "sink/copy.h"
 #include "sink/insert.h"
 #include "sink/raw.h"
@@ -101,42 +105,12 @@ on_relation_change(Datum arg, Oid relid)
 			watching->stale = true;
 }
 
-/* ----- the owner's place ----- */
-
-typedef struct Identity
-{
-	Oid			user;
-	int			context;
-	int			nest;
-} Identity;
-
-static Identity
-become_owner(const FluctSink *sink)
-{
-	Identity	before;
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	before.nest = NewGUCNestLevel();
-	SetUserIdAndSecContext(sink->owner, before.context |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	return before;
-}
-
-/* Not needed after an ERROR: the end of the transaction does the same. */
-static void
-become_self(Identity before)
-{
-	AtEOXact_GUC(false, before.nest);
-	SetUserIdAndSecContext(before.user, before.context);
-}
-
 /* ----- open ----- */
 
 static void
 prepare_targets(FluctSink *sink)
 {
-	Identity	before = become_owner(sink);
+	FluctRights before = fluct_rights_take(sink->owner);
 
 	sink->ntargets = sink->mapping->ntargets;
 	sink->statements = MemoryContextAllocZero(sink->context,
@@ -145,7 +119,7 @@ prepare_targets(FluctSink *sink)
 	for (int t = 0; t < sink->mapping->ntargets; t++)
 		fluct_store_prepare(sink->mapping, &sink->mapping->targets[t],
 							sink->update, &sink->statements[t]);
-	become_self(before);
+	fluct_rights_give_back(before);
 }
 
 /*
@@ -291,54 +265,7 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 	}
 }
 
-/* ----- whose fault an error is ----- */
-
-static int	trigger_depth_at_error = 0;
-
-static void
-note_trigger_depth(void *arg)
-{
-	LOCAL_FCINFO(fcinfo, 0);
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	trigger_depth_at_error = DatumGetInt32(pg_trigger_depth(fcinfo));
-}
-
-static bool
-in_class(int sqlstate, const char *class)
-{
-	return ERRCODE_TO_CATEGORY(sqlstate) ==
-		MAKE_SQLSTATE(class[0], class[1], '0', '0', '0');
-}
-
-/* Whether the data is at fault, and with which reason. */
-static bool
-blame_data(int sqlstate, FluctReason *reason)
-{
-	static const char *const transient[] = {
-		"08", "25", "40", "53", "55", "57", "58", "HV", "XX"
-	};
-	static const char *const data[] = {"21", "22", "23", "44", "54"};
-
-	for (int i = 0; i < lengthof(transient); i++)
-		if (in_class(sqlstate, transient[i]))
-			return false;
-	*reason = FLUCT_CONSTRAINT;
-	if (in_class(sqlstate, "23"))
-		return true;
-	*reason = FLUCT_TRIGGER;
-	if (trigger_depth_at_error > 0)
-		return true;
-	*reason = sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION ||
-		in_class(sqlstate, "54") ? FLUCT_TOO_LONG :
-		sqlstate == ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE ? FLUCT_OUT_OF_RANGE :
-		sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION ? FLUCT_WRONG_TYPE :
-		in_class(sqlstate, "22") ? FLUCT_OUT_OF_RANGE : FLUCT_CONSTRAINT;
-	for (int i = 0; i < lengthof(data); i++)
-		if (in_class(sqlstate, data[i]))
-			return true;
-	return false;
-}
+/* ----- halving ----- */
 
 static void
 bury(FluctMessage *message, FluctReason reason, const ErrorData *error)
@@ -360,24 +287,23 @@ try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner resources = CurrentResourceOwner;
-	ErrorContextCallback callback = {error_context_stack, note_trigger_depth};
+	ErrorContextCallback callback;
 	ErrorData  *volatile error = NULL;
 
-	trigger_depth_at_error = 0;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		error_context_stack = &callback;
+		fluct_blame_begin(&callback);
 		write_range(sink, messages, from, to);
-		error_context_stack = callback.previous;
+		fluct_blame_end(&callback);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!blame_data(error->sqlerrcode, reason))
+		if (!fluct_blame_data(error, reason))
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
@@ -441,7 +367,7 @@ fluct_sink_refused(const FluctMessage *messages, int count)
 void
 fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 {
-	Identity	before = become_owner(sink);
+	FluctRights before = fluct_rights_take(sink->owner);
 	MemoryContext old;
 
 	MemoryContextReset(sink->batch);
@@ -452,20 +378,10 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 						count);
 	write_isolated(sink, messages, 0, count);
 	MemoryContextSwitchTo(old);
-	become_self(before);
+	fluct_rights_give_back(before);
 }
 
 /* ----- the batch ----- */
-
-/* A message as a later start knows it again; not one that was cut. */
-static void
-bear_witness(FluctPosition *position, const FluctMessage *message)
-{
-	position->witness_offset =
-		message->full_len == message->value_len ? message->offset : -1;
-	position->witness_time = message->time_ms;
-	position->witness_crc = fluct_catalog_crc(message);
-}
 
 static void
 tally(const FluctSink *sink, const FluctMessage *messages, int count,
@@ -496,7 +412,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 	}
 	for (int i = 0; i < npositions; i++)
 		if (last[i])
-			bear_witness(&positions[i], last[i]);
+			fluct_offsets_bear_witness(&positions[i], last[i]);
 }
 
 static void
@@ -508,8 +424,8 @@ store_dead_letters(const FluctSink *sink, const FluctMessage *messages,
 		{
 			if (sink->fail_on_bad_message)
 				throw_refusal(&messages[i]);
-			fluct_catalog_add_dead_letter(sink->stream, sink->topic,
-										  &messages[i]);
+			fluct_dead_letters_add(sink->stream, sink->topic,
+								   &messages[i]);
 		}
 }
 
@@ -543,7 +459,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 				  bool first)
 {
 	fluct_worker_begin();
-	fluct_catalog_lock_bookkeeping();
+	fluct_offsets_lock_bookkeeping();
 	lock_tables(sink);
 	if (sink->stale)
 	{
@@ -559,14 +475,14 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 	}
 	store_dead_letters(sink, messages, count);
 	tally(sink, messages, count, positions, npositions);
-	if (!fluct_catalog_advance(sink->stream, positions, npositions))
+	if (!fluct_offsets_advance(sink->stream, positions, npositions))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;
 	}
 	fluct_skipped_store(sink->stream, sink->topic, positions, npositions);
 	if (first)
-		fluct_catalog_count_success(sink->stream, worker);
+		fluct_states_count_success(sink->stream, worker);
 	fluct_worker_commit();
 	for (int i = 0; i < npositions; i++)
 		positions[i].next_offset = positions[i].read_offset;

@@ -12,6 +12,7 @@
 
 #include "base/message.h"
 #include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "mapping/mapping.h"
 
 typedef struct FluctSink FluctSink;

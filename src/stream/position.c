@@ -28,12 +28,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "bookkeeping/offsets.h"
 #include "bookkeeping/skipped.h"
+#include "bookkeeping/states.h"
 #include "kafka/consumer.h"
 #include "kafka/watermarks.h"
 #include "process/worker.h"
 #include "stream/position.h"
 #include "stream/state.h"
+
 #define RETRY_INTERVAL		1000	/* ms between questions to silent brokers */
 #define LOG_INTERVAL		10000	/* ms between notes of Kafka's log */
 #define RATE_WINDOW			10000	/* ms */
@@ -110,17 +113,17 @@ make_positions(const int64 *starts, const FluctOffset *beginnings)
 	int			known;
 
 	fluct_worker_begin();
-	fluct_catalog_lock_positions(fluct_stream->name);
-	(void) fluct_catalog_positions(fluct_stream->name, &known,
-								   CurrentMemoryContext);
+	fluct_offsets_lock(fluct_stream->name);
+	(void) fluct_offsets_read(fluct_stream->name, &known,
+							  CurrentMemoryContext);
 	for (int i = 0; i < place.topic_partitions; i++)
 	{
 		FluctPosition position = {.partition = i};
 
 		position.next_offset = known == 0 ? starts[i] : beginnings[i].offset;
-		fluct_catalog_add_position(fluct_stream->name, fluct_stream->topic, &position);
+		fluct_offsets_add(fluct_stream->name, fluct_stream->topic, &position);
 	}
-	fluct_catalog_note_cluster(fluct_stream->name, cluster);
+	fluct_offsets_note_cluster(fluct_stream->name, cluster);
 	fluct_worker_commit();
 }
 
@@ -134,7 +137,7 @@ read_positions(void)
 	int			count;
 
 	fluct_worker_begin();
-	all = fluct_catalog_positions(fluct_stream->name, &count, context);
+	all = fluct_offsets_read(fluct_stream->name, &count, context);
 	fluct_worker_commit();
 
 	/* those of the client before; who waits is asked for again */
@@ -217,10 +220,10 @@ skip_lost(FluctPosition *position, int64 beginning)
 					fluct_stream->name), errdetail_internal("%s", detail)));
 	position->read_offset = beginning;
 	fluct_worker_begin();
-	fluct_catalog_add_gap(fluct_stream->name, fluct_stream->topic,
+	fluct_offsets_add_gap(fluct_stream->name, fluct_stream->topic,
 						  position->partition, position->next_offset,
 						  beginning, "data_loss");
-	if (!fluct_catalog_advance(fluct_stream->name, position, 1))
+	if (!fluct_offsets_advance(fluct_stream->name, position, 1))
 		fluct_state_leave_to_another();
 	fluct_worker_commit();
 	position->next_offset = beginning;
@@ -335,10 +338,10 @@ fluct_position_note_log(void)
 		return;
 	place.last_note = GetCurrentTimestamp();
 	fluct_worker_begin();
-	fluct_catalog_note_log(fluct_stream->name, place.positions,
+	fluct_offsets_note_log(fluct_stream->name, place.positions,
 						   place.npositions);
 	/* who lives that long has not failed, even with nothing to commit */
-	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
+	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
 }
 
@@ -430,10 +433,7 @@ fluct_position_read(const FluctMessage *message)
 		p->read_offset = message->offset + 1;
 		return true;
 	}
-	if (message->offset == p->witness_offset &&
-		message->full_len == message->value_len &&
-		(message->time_ms != p->witness_time ||
-		 fluct_catalog_crc(message) != p->witness_crc))
+	if (fluct_offsets_contradicts(message, p))
 		fail_changed("topic_changed",
 					 psprintf("partition %d: another message is at offset " INT64_FORMAT " than the one that was committed",
 							  p->partition, message->offset));

@@ -10,10 +10,6 @@
  * Restart is the reconfiguration: whoever waits here looks whether the stream
  * is still what the worker was started for, and leaves if it is not.
  *
- * Faults of the database that may pass are waited out, a little longer each
- * time; the batch stays in memory, and its offsets are where they were.  All
- * else fails the stream, and only start_stream starts it again.
- *
  * A worker that runs for a session (run_stream) says all that to the session,
  * too.  There may be no shared memory that tells it of changes, so it looks
  * at the stream's row each time; and where others leave to their successors, it
@@ -23,20 +19,19 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/xact.h"
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "bookkeeping/states.h"
+#include "bookkeeping/streams.h"
 #include "pg/guc.h"
 #include "process/worker.h"
 #include "stream/state.h"
 #include "stream/watch.h"
-#define LONGEST_RETRY		60000	/* ms between tries of a batch */
+
 
 FluctSlot  *fluct_slot = NULL;
 FluctStream *fluct_stream = NULL;
@@ -56,9 +51,9 @@ store_state(const char *state, const char *reason, const char *detail,
 	PG_TRY();
 	{
 		fluct_worker_begin();
-		fluct_catalog_set_state(fluct_stream->name, fluct_slot->worker,
-								fluct_stream->starts, state, reason, detail,
-								error);
+		fluct_states_set(fluct_stream->name, fluct_slot->worker,
+						 fluct_stream->starts, state, reason, detail,
+						 error);
 		fluct_worker_commit();
 	}
 	PG_CATCH();
@@ -179,7 +174,7 @@ read_stream(MemoryContext context)
 	FluctStream *stream;
 
 	fluct_worker_begin();
-	stream = fluct_catalog_stream(fluct_slot->stream, context);
+	stream = fluct_streams_find(fluct_slot->stream, context);
 	fluct_worker_commit();
 	return stream;
 }
@@ -217,7 +212,7 @@ void
 fluct_state_make_way(void)
 {
 	fluct_worker_begin();
-	fluct_catalog_count_success(fluct_stream->name, fluct_slot->worker);
+	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
 	if (fluct_watch)
 		fluct_watch_begin_again();
@@ -286,84 +281,4 @@ fluct_state_nap(long ms)
 {
 	fluct_worker_wait(PGINVALID_SOCKET, ms);
 	fluct_state_check();
-}
-
-/* ----- errors of a batch ----- */
-
-static const char *
-reason_of_sqlstate(int sqlstate)
-{
-	switch (sqlstate)
-	{
-		case ERRCODE_UNDEFINED_COLUMN:
-			return "column_missing";
-		case ERRCODE_UNDEFINED_TABLE:
-			return "target_missing";
-		case ERRCODE_INSUFFICIENT_PRIVILEGE:
-			return "privilege_lost";
-		case ERRCODE_DISK_FULL:
-			return "disk_full";
-		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
-			return "read_only";
-		case ERRCODE_LOCK_NOT_AVAILABLE:
-			return "waiting_for_lock";
-		case ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION:
-			return "bad_connection";
-		default:
-			return "error";
-	}
-}
-
-/* Whether the same batch may go in later without anybody's doing. */
-static bool
-may_pass(int sqlstate)
-{
-	static const char *const classes[] = {
-		"08", "25", "40", "53", "55", "57", "58", "HV"
-	};
-
-	for (int i = 0; i < lengthof(classes); i++)
-		if (ERRCODE_TO_CATEGORY(sqlstate) ==
-			MAKE_SQLSTATE(classes[i][0], classes[i][1], '0', '0', '0'))
-			return true;
-	return false;
-}
-
-/*
- * Ends the transaction of an ERROR that was caught.  Returns after a wait if
- * trying again may help; else fails the stream.
- */
-void
-fluct_state_digest_error(MemoryContext context, int attempt)
-{
-	ErrorData  *error;
-	const char *reason;
-	char	   *detail;
-	double		wait;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
-	MemoryContextSwitchTo(context);
-	reason = reason_of_sqlstate(error->sqlerrcode);
-	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
-					  unpack_sql_state(error->sqlerrcode),
-					  error->hint ? " " : "", error->hint ? error->hint : "");
-	if (!may_pass(error->sqlerrcode))
-	{
-		/* perhaps because the stream was changed and then its table */
-		fluct_state_check();
-		fluct_state_fail(reason, detail);
-	}
-	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-	{
-		/* the wait was in the lock's queue, and is best spent there again */
-		fluct_state_set("running", reason, detail);
-		fluct_state_check();
-		return;
-	}
-	fluct_state_set("backing_off", reason, detail);
-	wait = Min(200 * pow(2, Min(attempt, 10)), LONGEST_RETRY);
-	fluct_state_nap((long) (wait * (0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
 }

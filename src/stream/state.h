@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "process/shmem.h"
 
 /* Of this process, from fluct_state_begin on. */
@@ -42,11 +42,5 @@ extern void fluct_state_check(void);
 
 /* Sleeps at most that long, then checks. */
 extern void fluct_state_nap(long ms);
-
-/*
- * Ends the transaction of an ERROR that was caught, in the memory context
- * given.  Returns after a wait if trying again may help; else fails.
- */
-extern void fluct_state_digest_error(MemoryContext context, int attempt);
 
 #endif							/* FLUCT_STREAM_STATE_H */

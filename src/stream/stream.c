@@ -29,7 +29,7 @@
  * offsets decides.
  *
  * Faults of the brokers are waited out here, with the reason in the state;
- * those of the database in state.c.
+ * those of the database in backoff.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,15 +45,19 @@
 #include "utils/memutils.h"
 
 #include "base/refusal.h"
+#include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
+#include "bookkeeping/streams.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
 #include "sink/sink.h"
+#include "stream/backoff.h"
 #include "stream/position.h"
 #include "stream/stall.h"
 #include "stream/state.h"
 #include "stream/stream.h"
+
 #define PROBE_INTERVAL		5000	/* ms of silence before a question */
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
@@ -118,7 +122,7 @@ check_dead_letters(void)
 	if (fluct_sink_refused(self.messages, self.count) == NULL)
 		return;
 	fluct_worker_begin();
-	recent = fluct_catalog_recent_dead_letters(fluct_stream->name);
+	recent = fluct_dead_letters_recent(fluct_stream->name);
 	fluct_worker_commit();
 	if (recent > fluct_stream->max_dead_letters)
 		fluct_state_fail("too_many_dead_letters",
@@ -154,7 +158,7 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	}
 	PG_CATCH();
 	{
-		fluct_state_digest_error(context, attempt);
+		fluct_backoff_digest_error(context, attempt);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -450,7 +454,7 @@ start_or_fail(FluctSlot *slot)
 	{
 		if (fluct_stream == NULL)
 			PG_RE_THROW();
-		fluct_state_digest_error(context, 0);
+		fluct_backoff_digest_error(context, 0);
 		if (fluct_watch)
 			give_up_start();
 		proc_exit(0);
@@ -528,7 +532,7 @@ take_turn(const char *stream)
 	for (;;)
 	{
 		fluct_worker_begin();
-		mine = fluct_catalog_try_run(stream);
+		mine = fluct_streams_try_run(stream);
 		fluct_worker_commit();
 		if (mine)
 			return;

@@ -214,6 +214,11 @@ SELECT pg_temp.reload('');
 DROP OWNED BY regress_fluct_loader;
 DROP ROLE regress_fluct_loader;
 
+-- whose fault an error is: the same for an inbox's file as for a stream's message
+SELECT state, fluct._is_of_data(state) AS of_data, (fluct._error_reason(state, 'x')).reason
+  FROM unnest('{08006,0A000,21000,22003,2200H,23514,25001,40001,42P01,44000,53100,54000,55P03,57014,58030,HV000,P0001,XX000}'::text[]) state;
+SELECT fluct._is_of_data('23');
+
 -- What was recorded
 SELECT kind, regexp_replace(file, '.*/', '') AS file, bytes, options, status, rows, inserted, updated, unchanged, removed, duplicates,
        links, links_added, links_removed, rejected, unknown_industries

@@ -90,6 +90,15 @@ INSERT INTO fluct.customer_industries VALUES ('late', 'Silent');
 INSERT INTO fluct.orders VALUES ('w', 'late', 1, '2026-01-01');
 TABLE days;
 
+-- What the owner's code sets there does not outlive the trigger.
+BEGIN;
+CREATE FUNCTION pg_temp.bend() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN PERFORM set_config('work_mem', '77MB', false); RAISE WARNING 'work_mem is %', current_setting('work_mem'); RETURN NULL; END$$;
+CREATE TRIGGER bend AFTER INSERT ON fluct.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.bend();
+INSERT INTO fluct.orders VALUES ('bend', 'late', 1, '2026-01-05');
+SELECT current_setting('work_mem') = '77MB' AS bent;
+ROLLBACK;
+
 -- The triggers need no rights of the writer's, and serve no other table.
 CREATE ROLE regress_fluct_writer;
 GRANT USAGE ON SCHEMA fluct TO regress_fluct_writer;

@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * states.c
+ *	  fluct.stream_states: how each worker is, and how often it failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "bookkeeping/states.h"
+#include "pg/query.h"
+
+void
+fluct_states_count_start(const char *stream, int worker, int starts)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_int(&query, worker);
+	fluct_query_add_int(&query, starts);
+	fluct_query_run(&query,
+					"INSERT INTO fluct.stream_states AS s"
+					" (stream, worker, starts, state, failures, next_start)"
+					" VALUES ($1, $2, $3, 'starting', 1, clock_timestamp())"
+					" ON CONFLICT (stream, worker) DO UPDATE SET"
+					" starts = $3, state = 'starting', since = clock_timestamp(),"
+					" failures = CASE WHEN s.starts = $3"
+					"   AND s.since >= pg_postmaster_start_time()"
+					"  THEN s.failures + 1 ELSE 1 END,"
+					" next_start = clock_timestamp() + CASE"
+					"  WHEN s.starts <> $3 OR s.failures = 0"
+					"   OR s.since < pg_postmaster_start_time() THEN '0'"
+					"  ELSE least(interval '1 minute',"
+					"   interval '0.2 s' * 2 ^ least(s.failures - 1, 10)) END");
+}
+
+void
+fluct_states_count_success(const char *stream, int worker)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_int(&query, worker);
+	fluct_query_run(&query,
+					"UPDATE fluct.stream_states SET failures = 0, next_start = NULL"
+					" WHERE stream = $1 AND worker = $2 AND failures > 0");
+}
+
+void
+fluct_states_set(const char *stream, int worker, int starts,
+				 const char *state, const char *reason,
+				 const char *detail, const char *error)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_int(&query, worker);
+	fluct_query_add_int(&query, starts);
+	fluct_query_add_text(&query, state);
+	fluct_query_add_text(&query, reason);
+	fluct_query_add_text(&query, detail);
+	fluct_query_add_text(&query, error);
+	fluct_query_run(&query,
+					"INSERT INTO fluct.stream_states AS s"
+					" (stream, worker, starts, state, reason, detail, last_error,"
+					"  last_error_at)"
+					" VALUES ($1, $2, $3, $4, $5, $6, $7,"
+					"  CASE WHEN $7 IS NOT NULL THEN clock_timestamp() END)"
+					" ON CONFLICT (stream, worker) DO UPDATE SET"
+					" starts = $3, state = $4, reason = $5, detail = $6,"
+					" since = CASE WHEN s.state = $4 AND s.reason IS NOT DISTINCT FROM $5"
+					"  THEN s.since ELSE clock_timestamp() END,"
+					" last_error = coalesce($7, s.last_error),"
+					" last_error_at = CASE WHEN $7 IS NULL THEN s.last_error_at"
+					"  ELSE clock_timestamp() END");
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * states.h
+ *	  fluct.stream_states: how each worker is, and how often it failed.
+ *
+ * SPI must be connected.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_BOOKKEEPING_STATES_H
+#define FLUCT_BOOKKEEPING_STATES_H
+
+#include "postgres.h"
+
+/*
+ * Counts a failure before the attempt, and says when the next may be.  A start
+ * of the server starts the count again.
+ */
+extern void fluct_states_count_start(const char *stream, int worker,
+									 int starts);
+
+/* Takes it back. */
+extern void fluct_states_count_success(const char *stream, int worker);
+
+/* Replaces the worker's state; last_error too when error is not NULL. */
+extern void fluct_states_set(const char *stream, int worker, int starts,
+							 const char *state, const char *reason,
+							 const char *detail, const char *error);
+
+#endif							/* FLUCT_BOOKKEEPING_STATES_H */

@@ -1,0 +1,171 @@
+/*-------------------------------------------------------------------------
+ *
+ * streams.c
+ *	  fluct.streams: what is to run, and how.
+ *
+ * Here as in the whole folder, every statement qualifies its tables, so that
+ * search_path does not matter.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+
+#include "bookkeeping/streams.h"
+#include "pg/query.h"
+
+bool
+fluct_streams_installed(void)
+{
+	return OidIsValid(get_extension_oid("fluct", true));
+}
+
+static void
+read_partitions(MemoryContext context, FluctStream *stream, int column)
+{
+	bool		null;
+	Datum		value = fluct_query_field(0, column, &null);
+	Datum	   *elements;
+
+	if (null)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(value), INT4OID, 4, true,
+					  TYPALIGN_INT, &elements, NULL, &stream->npartitions);
+	stream->partitions = MemoryContextAlloc(context, sizeof(int) * (stream->npartitions + 1));
+	for (int i = 0; i < stream->npartitions; i++)
+		stream->partitions[i] = DatumGetInt32(elements[i]);
+}
+
+/* A stream belongs to the cluster and database in which it was started. */
+static void
+add_place(FluctQuery *query)
+{
+	fluct_query_add_text(query, psprintf(UINT64_FORMAT, GetSystemIdentifier()));
+	fluct_query_add(query, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
+}
+
+FluctStream *
+fluct_streams_find(const char *name, MemoryContext context)
+{
+	FluctQuery	query = {0};
+	FluctStream *stream;
+	Jsonb	   *mapping;
+	bool		null;
+
+	fluct_query_add_text(&query, name);
+	add_place(&query);
+	if (fluct_query_run(&query,
+						"SELECT name, owner, server, topic, target, mapping, on_conflict,"
+						" start_at, on_bad_message = 'fail', on_data_loss = 'skip',"
+						" max_dead_letters, batch_size, batch_bytes,"
+						" (1000 * extract(epoch FROM batch_interval))::int, workers,"
+						" keep_raw, partitions, enabled,"
+						" system_identifier = $2 AND database_oid = $3, starts, version,"
+						" created_at"
+						" FROM fluct.streams WHERE name = $1") == 0)
+		return NULL;
+	stream = MemoryContextAlloc(context, sizeof(FluctStream));
+	memset(stream, 0, sizeof(FluctStream));
+	stream->name = fluct_query_field_text(context, 0, 1);
+	stream->owner = fluct_query_field_text(context, 0, 2);
+	stream->server = fluct_query_field_text(context, 0, 3);
+	stream->topic = fluct_query_field_text(context, 0, 4);
+	stream->target = fluct_query_field_text(context, 0, 5);
+	mapping = DatumGetJsonbP(fluct_query_field(0, 6, &null));
+	stream->mapping = MemoryContextAlloc(context, VARSIZE(mapping));
+	memcpy(stream->mapping, mapping, VARSIZE(mapping));
+	stream->on_conflict = fluct_query_field_text(context, 0, 7);
+	stream->start_at = fluct_query_field_text(context, 0, 8);
+	stream->fail_on_bad_message = fluct_query_field_bool(0, 9);
+	stream->skip_data_loss = fluct_query_field_bool(0, 10);
+	stream->max_dead_letters = fluct_query_field_int(0, 11);
+	stream->batch_size = fluct_query_field_int(0, 12);
+	stream->batch_bytes = fluct_query_field_int(0, 13);
+	stream->batch_interval = fluct_query_field_int(0, 14);
+	stream->workers = fluct_query_field_int(0, 15);
+	stream->keep_raw = fluct_query_field_bool(0, 16);
+	read_partitions(context, stream, 17);
+	stream->enabled = fluct_query_field_bool(0, 18);
+	stream->here = fluct_query_field_bool(0, 19);
+	stream->starts = fluct_query_field_int(0, 20);
+	stream->version = fluct_query_field_int(0, 21);
+	stream->created_at = DatumGetTimestampTz(fluct_query_field(0, 22, &null));
+	return stream;
+}
+
+List *
+fluct_streams_wanted(MemoryContext context)
+{
+	FluctQuery	query = {0};
+	List	   *wanted = NIL;
+	uint64		n;
+
+	add_place(&query);
+	n = fluct_query_run(&query,
+						"SELECT s.name, w.n, s.starts,"
+						" CASE WHEN st.since >= pg_postmaster_start_time()"
+						"  THEN coalesce(ceil(1000 * extract(epoch FROM"
+						"   st.next_start - clock_timestamp())), 0)"
+						"  ELSE 0 END::int8"
+						" FROM fluct.streams s"
+						" CROSS JOIN LATERAL generate_series(0, s.workers - 1) AS w(n)"
+						" LEFT JOIN fluct.stream_states st"
+						"  ON st.stream = s.name AND st.worker = w.n"
+						"   AND st.starts = s.starts"
+						" WHERE s.enabled AND s.system_identifier = $1"
+						"  AND s.database_oid = $2"
+						"  AND NOT EXISTS (SELECT FROM fluct.stream_states f"
+						"   WHERE f.stream = s.name AND f.state = 'failed'"
+						"    AND f.starts = s.starts)"
+						" ORDER BY s.created_at, w.n");
+	for (uint64 i = 0; i < n; i++)
+	{
+		FluctWanted *one = MemoryContextAlloc(context, sizeof(FluctWanted));
+		MemoryContext old;
+
+		one->stream = fluct_query_field_text(context, i, 1);
+		one->worker = fluct_query_field_int(i, 2);
+		one->starts = fluct_query_field_int(i, 3);
+		one->wait = fluct_query_field_int(i, 4);
+		old = MemoryContextSwitchTo(context);
+		wanted = lappend(wanted, one);
+		MemoryContextSwitchTo(old);
+	}
+	return wanted;
+}
+
+List *
+fluct_streams_options(const char *server_name, Oid owner,
+					  MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ForeignServer *server = GetForeignServerByName(server_name, false);
+	List	   *options = server->options;
+	FluctQuery	query = {0};
+
+	/* GetUserMapping raises an error where there is none */
+	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(server->serverid), false);
+	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(owner), false);
+	if (fluct_query_run(&query, "SELECT FROM pg_catalog.pg_user_mapping"
+						" WHERE umserver = $1 AND umuser IN ($2, 0)") > 0)
+		options = list_concat(options,
+							  GetUserMapping(owner, server->serverid)->options);
+	MemoryContextSwitchTo(old);
+	return options;
+}
+
+bool
+fluct_streams_try_run(const char *stream)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_run(&query, "SELECT pg_try_advisory_lock(hashtextextended("
+					"'fluct run ' || $1, 0))");
+	return fluct_query_field_bool(0, 1);
+}

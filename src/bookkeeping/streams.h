@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * streams.h
+ *	  fluct.streams: what is to run, and how.
+ *
+ * SPI must be connected.  Results are in the memory context that is given.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_BOOKKEEPING_STREAMS_H
+#define FLUCT_BOOKKEEPING_STREAMS_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+/* A row of fluct.streams. */
+typedef struct FluctStream
+{
+	char	   *name;
+	char	   *owner;
+	char	   *server;
+	char	   *topic;
+	char	   *target;
+	Jsonb	   *mapping;
+	char	   *on_conflict;
+	char	   *start_at;		/* NULL = earliest */
+	bool		fail_on_bad_message;
+	bool		skip_data_loss;
+	int			max_dead_letters;
+	int			batch_size;
+	int64		batch_bytes;
+	int			batch_interval; /* milliseconds */
+	int			workers;
+	bool		keep_raw;
+	int			npartitions;	/* 0 = all */
+	int		   *partitions;
+	bool		enabled;
+	bool		here;			/* last started in this database */
+	int			starts;
+	int			version;
+	TimestampTz created_at;		/* another one: another stream of this name */
+} FluctStream;
+
+/* One worker that should run. */
+typedef struct FluctWanted
+{
+	char	   *stream;
+	int			worker;
+	int			starts;
+	int64		wait;			/* milliseconds until it may start */
+} FluctWanted;
+
+/* Whether this database has the extension.  Needs no SPI. */
+extern bool fluct_streams_installed(void);
+
+/* NULL when there is no such stream. */
+extern FluctStream *fluct_streams_find(const char *name,
+									   MemoryContext context);
+
+/* FluctWanted of all workers that should run in this database. */
+extern List *fluct_streams_wanted(MemoryContext context);
+
+/* The names and values of the server's and the owner's mapping's options. */
+extern List *fluct_streams_options(const char *server_name, Oid owner,
+								   MemoryContext context);
+
+/*
+ * Until the end of the process nobody else runs the stream for a session;
+ * false when somebody does.
+ */
+extern bool fluct_streams_try_run(const char *stream);
+
+#endif							/* FLUCT_BOOKKEEPING_STREAMS_H */

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * sqlstate.h
+ *	  Whose fault an error is, by its SQLSTATE.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_PG_SQLSTATE_H
+#define FLUCT_PG_SQLSTATE_H
+
+#include "postgres.h"
+
+/*
+ * Whether the same work may succeed later without any change of the data or
+ * the tables: a lock, a lost connection, a full disk, a shutdown.
+ */
+extern bool fluct_sqlstate_may_pass(int sqlstate);
+
+/* Whether the values themselves cannot be stored, now or later. */
+extern bool fluct_sqlstate_is_of_data(int sqlstate);
+
+/*
+ * Whether a partitioned table has no partition for a row.  Its SQLSTATE is
+ * that of a violated CHECK, but a new partition helps, and no new message.
+ */
+extern bool fluct_sqlstate_is_missing_partition(const ErrorData *error);
+
+#endif							/* FLUCT_PG_SQLSTATE_H */

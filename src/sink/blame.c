@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * blame.c
+ *	  Whether the data is to blame for an error of the tables.
+ *
+ * The SQLSTATE tells (sqlstate.c), but not of what a user's trigger raises:
+ * any of its errors is about the row, unless it may pass or is a bug.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
+
+#include "pg/sqlstate.h"
+#include "sink/blame.h"
+
+static int	trigger_depth_at_error = 0;
+
+static void
+note_trigger_depth(void *arg)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	trigger_depth_at_error = DatumGetInt32(pg_trigger_depth(fcinfo));
+}
+
+void
+fluct_blame_begin(ErrorContextCallback *callback)
+{
+	trigger_depth_at_error = 0;
+	callback->callback = note_trigger_depth;
+	callback->arg = NULL;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+}
+
+void
+fluct_blame_end(ErrorContextCallback *callback)
+{
+	error_context_stack = callback->previous;
+}
+
+/* The reason for an error of the data that no trigger raised. */
+static FluctReason
+reason_of(int sqlstate)
+{
+	if (sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION ||
+		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		return FLUCT_TOO_LONG;
+	if (sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION)
+		return FLUCT_WRONG_TYPE;
+	if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION)
+		return FLUCT_OUT_OF_RANGE;
+	return FLUCT_CONSTRAINT;
+}
+
+bool
+fluct_blame_data(const ErrorData *error, FluctReason *reason)
+{
+	int			sqlstate = error->sqlerrcode;
+	bool		of_data = fluct_sqlstate_is_of_data(sqlstate) &&
+	!fluct_sqlstate_is_missing_partition(error);
+	bool		violation = ERRCODE_TO_CATEGORY(sqlstate) ==
+	ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+
+	if (fluct_sqlstate_may_pass(sqlstate) ||
+		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTERNAL_ERROR)
+		return false;
+	if (trigger_depth_at_error > 0 && !(of_data && violation))
+	{
+		*reason = FLUCT_TRIGGER;
+		return true;
+	}
+	*reason = reason_of(sqlstate);
+	return of_data;
+}

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * backoff.c
+ *	  What a stream worker does after an error of the database.
+ *
+ * Faults that may pass are waited out, a little longer each time; the batch
+ * stays in memory, and its offsets are where they were.  All else fails the
+ * stream, and only start_stream starts it again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "common/pg_prng.h"
+
+#include "pg/sqlstate.h"
+#include "stream/backoff.h"
+#include "stream/state.h"
+
+#define LONGEST_RETRY		60000	/* ms between tries of a batch */
+
+static const char *
+reason_of_sqlstate(int sqlstate)
+{
+	switch (sqlstate)
+	{
+		case ERRCODE_UNDEFINED_COLUMN:
+			return "column_missing";
+		case ERRCODE_UNDEFINED_TABLE:
+			return "target_missing";
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return "privilege_lost";
+		case ERRCODE_DISK_FULL:
+			return "disk_full";
+		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+			return "read_only";
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			return "waiting_for_lock";
+		case ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION:
+			return "bad_connection";
+		default:
+			return "error";
+	}
+}
+
+void
+fluct_backoff_digest_error(MemoryContext context, int attempt)
+{
+	ErrorData  *error;
+	const char *reason;
+	char	   *detail;
+	double		wait;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
+	MemoryContextSwitchTo(context);
+	reason = reason_of_sqlstate(error->sqlerrcode);
+	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
+					  unpack_sql_state(error->sqlerrcode),
+					  error->hint ? " " : "", error->hint ? error->hint : "");
+	if (!fluct_sqlstate_may_pass(error->sqlerrcode))
+	{
+		/* perhaps because the stream was changed and then its table */
+		fluct_state_check();
+		fluct_state_fail(reason, detail);
+	}
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		/* the wait was in the lock's queue, and is best spent there again */
+		fluct_state_set("running", reason, detail);
+		fluct_state_check();
+		return;
+	}
+	fluct_state_set("backing_off", reason, detail);
+	wait = Min(200 * pow(2, Min(attempt, 10)), LONGEST_RETRY);
+	fluct_state_nap((long) (wait * (0.5 + pg_prng_double(&pg_global_prng_state) / 2)));
+}
