@@ -202,6 +202,11 @@ kafka: $(KAFKACTL)
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' test/soak/soak
 
+# other Debians, other PostgreSQLs, assertions: test/matrix/matrix LEG...
+.PHONY: matrix
+matrix:
+	@test/matrix/matrix
+
 # the demo, and benchmarks
 .PHONY: demo demo-stop bench help
 demo:
@@ -224,6 +229,8 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
+#: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
+#:                  root, an hour and more (test/README.md)
 #: make bench       measures the stream, a file of customers and the ranking beside COPY and plain
 #:                  SQL; writes nothing but what it prints
 #:

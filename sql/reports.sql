@@ -424,9 +424,10 @@ END
 $$;
 COMMENT ON FUNCTION fluct._cron_settings() IS 'pg_cron''s database, NULL where it is not preloaded, and shared_preload_libraries';
 
+-- The same, from pg_cron 1.6 on: only pg_read_all_settings may read the zone.
 CREATE FUNCTION fluct._cron_zone()
 RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(nullif(current_setting('cron.timezone', true), ''), 'GMT') $$;
 COMMENT ON FUNCTION fluct._cron_zone() IS 'the zone in which pg_cron reads schedules: cron.timezone, GMT before pg_cron 1.6';
 

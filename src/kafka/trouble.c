@@ -137,9 +137,23 @@ fluct_trouble_note(int error, const char *detail)
 		known.cause = *trouble;
 }
 
+/*
+ * Whether the other side hung up on a TLS handshake, as a listener that has no
+ * TLS does.  From 2.8 on librdkafka calls that a transport error; its texts
+ * differ except for these words.  A handshake that times out is another thing.
+ */
+static bool
+hung_up_on_tls(const char *reason)
+{
+	return strstr(reason, "Disconnected") != NULL &&
+		strstr(reason, "in state SSL_HANDSHAKE") != NULL;
+}
+
 void
 fluct_trouble_on_error(rd_kafka_t *client, int error, const char *reason, void *opaque)
 {
+	if (error == RD_KAFKA_RESP_ERR__TRANSPORT && hung_up_on_tls(reason))
+		error = RD_KAFKA_RESP_ERR__SSL;
 	/* one broker of several may fail; all of them are another event */
 	if (error == RD_KAFKA_RESP_ERR__TRANSPORT ||
 		error == RD_KAFKA_RESP_ERR__TIMED_OUT)

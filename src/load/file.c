@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"

@@ -55,6 +55,9 @@ typedef struct Lines
 	int64		blank;			/* the first blank line, or 0 */
 } Lines;
 
+static void refuse_line(const Lines *lines, int64 number,
+						const FluctRefusal *refusal) __attribute__((noreturn));
+
 static void
 refuse_line(const Lines *lines, int64 number, const FluctRefusal *refusal)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  Every test of PG_VERSION_NUM, as functions, for PostgreSQL 15 to 18.
+ *	  Every test of PG_VERSION_NUM, as functions, for PostgreSQL 15 to 19.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,8 +14,8 @@
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
-#error "fluct is for PostgreSQL 15 to 18"
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "fluct is for PostgreSQL 15 to 19"
 #endif
 
 /* A wait event of the extension's own; before 17 they had no names. */

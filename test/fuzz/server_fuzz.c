@@ -17,6 +17,7 @@
 
 #include <time.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "mapping/decode.h"
@@ -96,7 +97,7 @@ agrees(const FuzzExpected *expected, char *text)
 	if (expected->text == NULL || text == NULL)
 		return expected->text == text;
 	if (expected->nearly)
-		return Abs(usecs_of(text) - usecs_of(expected->text)) <= 1;
+		return llabs(usecs_of(text) - usecs_of(expected->text)) <= 1;
 	if (expected->column->form == FLUCT_FORM_JSON)
 	{
 		if (fuzz_try_input(JSONBOID, text, &jsonb) != 0)

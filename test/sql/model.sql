@@ -20,9 +20,10 @@ SELECT table_name, string_agg(column_name || ' ' || udt_name || CASE is_nullable
                       'latest_fluctuations', 'unattributed_spend')
  GROUP BY 1 ORDER BY 1;
 
+-- without NOT NULL, which stands above and is a constraint only from 18 on
 SELECT conrelid::regclass, conname, pg_get_constraintdef(oid)
   FROM pg_constraint
- WHERE conrelid IN (SELECT to_regclass('fluct.' || table_name) FROM fluct._model_tables())
+ WHERE conrelid IN (SELECT to_regclass('fluct.' || table_name) FROM fluct._model_tables()) AND contype <> 'n'
  ORDER BY conrelid::regclass::text, conname;
 
 SELECT indexdef FROM pg_indexes
