@@ -72,6 +72,7 @@ OBJS = \
 	src/sink/raw.o \
 	src/sink/sink.o \
 	src/stream/backoff.o \
+	src/stream/foreground.o \
 	src/stream/position.o \
 	src/stream/stall.o \
 	src/stream/state.o \

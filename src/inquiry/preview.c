@@ -30,6 +30,7 @@
 #include "mapping/target.h"
 #include "pg/rights.h"
 #include "process/worker.h"
+
 #define READ_TIME		4000	/* ms for messages to arrive */
 
 static void

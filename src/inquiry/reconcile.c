@@ -28,6 +28,7 @@
 #include "kafka/consumer.h"
 #include "pg/query.h"
 #include "process/worker.h"
+
 #define NEAR			10000	/* offsets that are read rather than skipped */
 #define LONGEST_SILENCE 10000	/* ms of Kafka's, while messages are due */
 #define LIFE_INTERVAL	1000	/* ms between signs of life */

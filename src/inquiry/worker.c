@@ -5,7 +5,7 @@
  *
  * It connects as the stream's worker does, asks Kafka, writes nothing, moves
  * nothing, and ends.  Or it is the stream's worker itself, for a session that
- * watches (stream.c).
+ * watches (foreground.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +29,7 @@
 #include "inquiry/worker.h"
 #include "kafka/connection.h"
 #include "process/worker.h"
-#include "stream/stream.h"
+#include "stream/foreground.h"
 
 /* Everything that this process says goes to the session from now on. */
 static const FluctInquiry *
@@ -99,8 +99,8 @@ FluctAskMain(Datum arg)
 											  InvalidOid, 0);
 	fluct_worker_pin_settings();
 	if (fluct_subject.inquiry->question == FLUCT_RUN)
-		fluct_stream_run(fluct_subject.inquiry->stream,
-						 &fluct_subject.inquiry->watch);
+		fluct_foreground_run(fluct_subject.inquiry->stream,
+							 &fluct_subject.inquiry->watch);
 	read_stream();
 	answer();
 	fluct_look_put_end();
