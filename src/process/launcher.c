@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "bookkeeping/owner.h"
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
@@ -127,9 +128,12 @@ connect_database(void)
 
 /* ----- workers ----- */
 
-/* Frees the slots of workers that are gone. */
+/*
+ * Frees the slots of workers that are gone.  The numbers of those that never
+ * connected go to `refused`.
+ */
 static int
-reap(void)
+reap(List **refused)
 {
 	int			running = 0;
 
@@ -145,6 +149,8 @@ reap(void)
 		{
 			if (handles[i])
 				pfree(handles[i]);
+			if (handles[i] && !slot->connected)
+				*refused = lappend_int(*refused, i);
 			handles[i] = NULL;
 			fluct_shmem_free(slot);
 		}
@@ -158,7 +164,7 @@ static bool
 launch(const FluctWanted *wanted)
 {
 	FluctSlot  *slot = fluct_shmem_reserve(MyDatabaseId, wanted->stream,
-										   wanted->worker);
+										   wanted->worker, wanted->role);
 	BackgroundWorker worker = {0};
 	MemoryContext old;
 	int			number;
@@ -210,6 +216,65 @@ note_no_slot(const FluctWanted *wanted, const char *detail)
 	fluct_worker_commit();
 }
 
+static void
+note_owner(const FluctWanted *wanted, const char *reason, const char *detail)
+{
+	bool		passes = strcmp(reason, "owner_cannot_connect") == 0;
+
+	fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
+					 passes ? "backing_off" : "failed", reason, detail,
+					 detail);
+	if (!passes)
+		ereport(LOG,
+				(errmsg("stream \"%s\" has failed: %s", wanted->stream, reason),
+				 errdetail_internal("%s", detail)));
+}
+
+/*
+ * The worker's session is the owner's.  What keeps the owner from having one
+ * is said here, since the worker would die while it connects; what may pass
+ * is looked at again each time, all else fails the stream.
+ */
+static bool
+owner_is_fit(const FluctWanted *wanted)
+{
+	char	   *detail,
+			   *hint;
+	const char *reason;
+
+	fluct_worker_begin();
+	reason = fluct_owner_obstacle(wanted->owner, wanted->role, true, &detail,
+								  &hint);
+	if (reason)
+		note_owner(wanted, reason, psprintf("%s: %s", detail, hint));
+	fluct_worker_commit();
+	return reason == NULL;
+}
+
+/*
+ * Nobody can look beforehand at everything that ends a worker while it
+ * connects: a limit of connections of the role or the database, for one.
+ */
+static void
+note_refused(const List *refused, const FluctWanted *wanted)
+{
+	ListCell   *lc;
+
+	foreach(lc, refused)
+	{
+		const FluctSlot *slot = &fluct_shared->slots[lfirst_int(lc)];
+
+		if (slot->worker != wanted->worker ||
+			strcmp(slot->stream, wanted->stream) != 0)
+			continue;
+		fluct_worker_begin();
+		note_owner(wanted, "owner_cannot_connect",
+				   psprintf("the worker's session as role \"%s\" did not begin; the server's log says why",
+							wanted->owner));
+		fluct_worker_commit();
+	}
+}
+
 /* Starts one worker, or says why not. */
 static void
 start(const FluctWanted *wanted, int running, int needed)
@@ -258,7 +323,8 @@ start_wanted(void)
 	List	   *wanted = NIL;
 	ListCell   *lc;
 	long		sleep = LOOK_INTERVAL;
-	int			running = reap();
+	List	   *refused = NIL;
+	int			running = reap(&refused);
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
@@ -271,11 +337,14 @@ start_wanted(void)
 
 		if (is_running(one))
 			continue;
+		note_refused(refused, one);
 		if (one->wait > 0)
 		{
 			sleep = Min(sleep, one->wait);
 			continue;
 		}
+		if (!owner_is_fit(one))
+			continue;
 		start(one, running, list_length(wanted));
 		running++;
 	}

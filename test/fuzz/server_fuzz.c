@@ -255,9 +255,12 @@ compile_all(ArrayType *targets, ArrayType *mappings, int *n)
 		elog(ERROR, "%d targets, %d mappings", *n, ntexts);
 	result = palloc(sizeof(FluctMapping *) * ntexts);
 	for (int i = 0; i < ntexts; i++)
+	{
 		result[i] = fluct_mapping_compile(DatumGetObjectId(relids[i]),
 										  DatumGetJsonbP(texts[i]), "nothing",
 										  CurrentMemoryContext);
+		fluct_mapping_ready(result[i]);
+	}
 	return result;
 }
 
@@ -388,6 +391,7 @@ decode_one(PG_FUNCTION_ARGS)
 	const char *at;
 	TupleDesc	desc;
 
+	fluct_mapping_ready(mapping);
 	for (int i = 0; i < 3; i++)
 	{
 		clock_t		start = clock();
