@@ -13,7 +13,7 @@ OBJS = \
 	src/csv/csv.o \
 	src/csv/csvguess.o \
 	src/fluct.o \
-	src/inquiry/ask.o \
+	src/inquiry/answer.o \
 	src/inquiry/check.o \
 	src/inquiry/preview.o \
 	src/inquiry/reconcile.o \

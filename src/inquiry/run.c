@@ -60,19 +60,19 @@ refuse_null_name(FunctionCallInfo fcinfo)
 static bool
 run_once(FluctInquiry *inquiry)
 {
-	FluctErrand errand;
+	FluctSession session;
 	StringInfoData message;
 	int			kind = 0;
 
-	fluct_errand_start(inquiry, "fluct run", &errand);
-	PG_ENSURE_ERROR_CLEANUP(fluct_errand_stop, PointerGetDatum(&errand));
+	fluct_session_begin(inquiry, "fluct run", &session);
+	PG_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
 	{
-		kind = fluct_errand_next(&errand, 0, &message);
+		kind = fluct_session_next(&session, 0, &message);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(fluct_errand_stop, PointerGetDatum(&errand));
+	PG_END_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
 	if (kind == FLUCT_RUN_AGAIN)
 		pq_copymsgbytes(&message, (char *) &inquiry->watch, sizeof(FluctWatch));
-	fluct_errand_end(&errand);
+	fluct_session_end(&session);
 	return kind == FLUCT_RUN_AGAIN;
 }
 
@@ -92,7 +92,7 @@ fluct_run_stream(PG_FUNCTION_ARGS)
 	refuse_null_name(fcinfo);
 	connect_to_commit(fcinfo, "run_stream");
 	inquiry.database = MyDatabaseId;
-	inquiry.question = FLUCT_RUN;
+	inquiry.kind = FLUCT_INQUIRY_RUN;
 	inquiry.watch.max_batches = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 	inquiry.watch.until_caught_up = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
 	if (inquiry.watch.max_batches < (PG_ARGISNULL(1) ? 0 : 1))
