@@ -44,6 +44,7 @@ OBJS = \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
