@@ -14,7 +14,7 @@ OBJS = \
 	src/csv/csv.o \
 	src/csv/header.o \
 	src/fluct.o \
-	src/inquiry/ask.o \
+	src/inquiry/answer.o \
 	src/inquiry/check.o \
 	src/inquiry/preview.o \
 	src/inquiry/reconcile.o \
@@ -52,6 +52,7 @@ OBJS = \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
@@ -72,6 +73,7 @@ OBJS = \
 	src/sink/raw.o \
 	src/sink/sink.o \
 	src/stream/backoff.o \
+	src/stream/foreground.o \
 	src/stream/position.o \
 	src/stream/stall.o \
 	src/stream/state.o \

@@ -1,10 +1,10 @@
 -- ask.sql: what Kafka holds for a stream, and what becomes of it.
 --
--- A session can't own a Kafka client: it asks a worker, which see src/inquiry/ask.c.
+-- A session can't own a Kafka client: it asks a worker, which see src/inquiry/session.c.
 
 CREATE FUNCTION fluct._ask(stream text, question text, count int, start_at text)
 RETURNS TABLE (number int, fields text[])
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_ask';
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_inquire';
 COMMENT ON FUNCTION fluct._ask(text, text, int, text) IS
 'Lets a background worker ask Kafka: check (item, status, detail, hint), preview (the columns of preview_stream), seek (partition, begin and end of Kafka''s log, where start_at begins) or reconcile (the columns of reconcile_stream).';
 

@@ -1,6 +1,6 @@
 -- run.sql: procedures that work on a stream for a session, and commit.
 --
--- They are C, see src/inquiry/run.c, and call the functions here for what needs the
+-- They are C, see src/inquiry/run.c and src/replay/reprocess.c, and call the functions here for what needs the
 -- rights of the extension's owner.
 
 CREATE FUNCTION fluct._begin_run(name text) RETURNS text

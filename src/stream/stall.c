@@ -34,6 +34,7 @@
 #include "stream/position.h"
 #include "stream/stall.h"
 #include "stream/state.h"
+
 #define LOOK_INTERVAL		15000	/* ms between questions */
 #define DOUBT_INTERVAL		2000	/* ms, when the log goes on */
 #define STALLED_AFTER		60000	/* ms */
@@ -54,7 +55,7 @@ typedef struct Still
 	uint64		received;		/* in all, when it moved last */
 } Still;
 
-typedef struct Pulse
+typedef struct Progress
 {
 	Still	   *stills;			/* by place in the positions */
 	int			count;
@@ -63,14 +64,14 @@ typedef struct Pulse
 	uint64		received_then;	/* at the last question */
 	const char *reason;			/* what was found, or NULL */
 	char		detail[FLUCT_LIVE_DETAIL_LEN];
-} Pulse;
+} Progress;
 
-static Pulse pulse;
+static Progress progress;
 
 void
-fluct_pulse_note_received(size_t bytes)
+fluct_stall_note_received(size_t bytes)
 {
-	pulse.received += bytes;
+	progress.received += bytes;
 }
 
 static int64
@@ -85,7 +86,7 @@ forget(Still *still, int64 at)
 	memset(still, 0, sizeof(Still));
 	still->at = at;
 	still->since = GetCurrentTimestamp();
-	still->received = pulse.received;
+	still->received = progress.received;
 }
 
 /* Whether the log goes on behind a position that stands still for a while. */
@@ -95,17 +96,17 @@ note_movement(void)
 	const FluctPosition *positions = fluct_position_all();
 	bool		doubt = false;
 
-	if (pulse.count != fluct_position_count())
+	if (progress.count != fluct_position_count())
 	{
-		if (pulse.stills)
-			pfree(pulse.stills);
-		pulse.count = fluct_position_count();
-		pulse.stills = MemoryContextAllocZero(TopMemoryContext,
-											  sizeof(Still) * (pulse.count + 1));
+		if (progress.stills)
+			pfree(progress.stills);
+		progress.count = fluct_position_count();
+		progress.stills = MemoryContextAllocZero(TopMemoryContext,
+												 sizeof(Still) * (progress.count + 1));
 	}
-	for (int i = 0; i < pulse.count; i++)
+	for (int i = 0; i < progress.count; i++)
 	{
-		Still	   *still = &pulse.stills[i];
+		Still	   *still = &progress.stills[i];
 
 		if (still->at != stands_at(&positions[i]) || still->since == 0)
 			forget(still, stands_at(&positions[i]));
@@ -132,9 +133,9 @@ ask_ends(void)
 static bool
 had_its_turn(const Still *still)
 {
-	return pulse.received - pulse.received_then < FLUCT_KAFKA_RESPONSE_BYTES ||
-		pulse.received - still->received >
-		(uint64) pulse.count * FLUCT_KAFKA_RESPONSE_BYTES * MOST_EXPANSION;
+	return progress.received - progress.received_then < FLUCT_KAFKA_RESPONSE_BYTES ||
+		progress.received - still->received >
+		(uint64) progress.count * FLUCT_KAFKA_RESPONSE_BYTES * MOST_EXPANSION;
 }
 
 /* An answer: whether it makes the client one to be replaced. */
@@ -169,14 +170,14 @@ find_reason(void)
 	const FluctPosition *positions = fluct_position_all();
 	const char *reason = NULL;
 
-	for (int i = 0; i < pulse.count; i++)
+	for (int i = 0; i < progress.count; i++)
 	{
-		const Still *still = &pulse.stills[i];
+		const Still *still = &progress.stills[i];
 
 		if (still->stalled)
 		{
 			reason = "stalled";
-			snprintf(pulse.detail, sizeof(pulse.detail),
+			snprintf(progress.detail, sizeof(progress.detail),
 					 "partition %d: nothing comes from offset " INT64_FORMAT " on since %s, though Kafka's log ends elsewhere; the client is replaced once a minute",
 					 positions[i].partition, still->at,
 					 timestamptz_to_str(still->since));
@@ -185,57 +186,57 @@ find_reason(void)
 		if (!still->open || reason)
 			continue;
 		reason = "open_transaction";
-		snprintf(pulse.detail, sizeof(pulse.detail),
+		snprintf(progress.detail, sizeof(progress.detail),
 				 "partition %d: a producer's transaction is open at offset " INT64_FORMAT " since %s, and holds back " INT64_FORMAT " offsets",
 				 positions[i].partition, still->at,
 				 timestamptz_to_str(still->held_since),
 				 positions[i].log_end - still->at);
 	}
-	pulse.reason = reason;
+	progress.reason = reason;
 }
 
 /* Without a reason, before and now, there is nothing to say. */
 static void
 say_reason(void)
 {
-	bool		had_one = pulse.reason != NULL;
+	bool		had_one = progress.reason != NULL;
 
 	find_reason();
-	if (had_one || pulse.reason)
-		fluct_pulse_say();
+	if (had_one || progress.reason)
+		fluct_stall_say();
 }
 
 bool
-fluct_pulse_look(void)
+fluct_stall_look(void)
 {
 	const FluctPosition *positions = fluct_position_all();
 	bool		doubt = note_movement();
-	long		elapsed = fluct_worker_ms_since(pulse.last_look);
+	long		elapsed = fluct_worker_ms_since(progress.last_look);
 	bool		replace = false;
 	FluctOffset *ends;
 
-	if (fluct_kafka_trouble()->reason[0] != '\0' || pulse.count == 0)
+	if (fluct_kafka_trouble()->reason[0] != '\0' || progress.count == 0)
 		return false;
 	if (elapsed < (doubt ? DOUBT_INTERVAL : LOOK_INTERVAL))
 	{
-		if (pulse.reason)
+		if (progress.reason)
 			say_reason();		/* what has moved ends it */
 		return false;
 	}
 	ends = ask_ends();
-	for (int i = 0; i < pulse.count; i++)
-		if (judge(&pulse.stills[i], ends ? ends[i].offset : PG_INT64_MAX,
+	for (int i = 0; i < progress.count; i++)
+		if (judge(&progress.stills[i], ends ? ends[i].offset : PG_INT64_MAX,
 				  positions[i].log_end, Min(elapsed, LOOK_INTERVAL)))
 			replace = true;
-	pulse.last_look = GetCurrentTimestamp();
-	pulse.received_then = pulse.received;
+	progress.last_look = GetCurrentTimestamp();
+	progress.received_then = progress.received;
 	say_reason();
 	return replace;
 }
 
 void
-fluct_pulse_say(void)
+fluct_stall_say(void)
 {
-	fluct_state_set("running", pulse.reason,
-					pulse.reason ? pulse.detail : NULL);
+	fluct_state_set("running", progress.reason,
+					progress.reason ? progress.detail : NULL);
 }

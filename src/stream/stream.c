@@ -19,14 +19,7 @@
  * know a partition, what was gathered since is dropped, and a new client begins
  * as at a start: it waits for the brokers, and compares.
  *
- * For a session (run_stream) the same worker does the same work, until it has
- * committed what Kafka held at its start, or so many batches.  It has a slot
- * in memory of its own, whether fluct is preloaded or not: a slot that others
- * see would belong to the launcher, which frees what it has not started.  So
- * stat_streams shows what it commits, but says that the stream is paused, as
- * it is when the session is gone.  An advisory lock lets one session run a
- * stream at a time; against any other worker the compare-and-set of the
- * offsets decides.
+ * For a session (run_stream) the same worker does the same work (foreground.c).
  *
  * Faults of the brokers are waited out here, with the reason in the state;
  * those of the database in backoff.c.
@@ -47,7 +40,6 @@
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
-#include "bookkeeping/streams.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
@@ -57,6 +49,7 @@
 #include "stream/stall.h"
 #include "stream/state.h"
 #include "stream/stream.h"
+#include "stream/watch.h"
 
 #define PROBE_INTERVAL		5000	/* ms of silence before a question */
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
@@ -66,10 +59,6 @@
 #define DOUBT_INTERVAL		1000	/* ms between clients that are in doubt,
 									 * at first; the tenth waits ten times as
 									 * long */
-
-/* ms: for a session that was cancelled to let go of the stream */
-#define TURN_TIMEOUT		3000
-#define TURN_INTERVAL		100
 
 #define KEPT_MEMORY			(32 * 1024 * 1024)
 
@@ -189,7 +178,7 @@ commit_batch(void)
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
 		/* what was fetched before a trouble does not end it: probe() does */
 		if (fluct_kafka_trouble()->reason[0] == '\0')
-			fluct_pulse_say();
+			fluct_stall_say();
 		self.committed = true;
 		fluct_position_settle(touched, n);
 		if (fluct_watch)
@@ -217,7 +206,7 @@ gather(void)
 	{
 		const FluctMessage *message = &arrived[i];
 
-		fluct_pulse_note_received(message->key_len + message->value_len);
+		fluct_stall_note_received(message->key_len + message->value_len);
 		if (!fluct_position_read(message))
 			continue;
 		self.bytes += message->key_len + message->value_len;
@@ -292,7 +281,7 @@ probe(void)
 	if (self.replaced > 0 && trouble->reason[0] == '\0' && fluct_kafka_heard())
 	{
 		self.replaced = 0;
-		fluct_pulse_say();
+		fluct_stall_say();
 	}
 	if (trouble->reason[0] == '\0' &&
 		fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL &&
@@ -330,7 +319,7 @@ probe(void)
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
 	if (self.replaced == 0)
-		fluct_pulse_say();		/* else whether that helped is not known yet */
+		fluct_stall_say();		/* else whether that helped is not known yet */
 }
 
 /* Milliseconds until there is something to do without anything arriving. */
@@ -346,7 +335,7 @@ time_to_sleep(void)
 	return Max(wait, 0);
 }
 
-/* Of a run for a session: what it asked for is the ticket 1 (begin_watch). */
+/* Of a run for a session: what it asked for is the ticket 1 (foreground.c). */
 static void
 report_or_finish(void)
 {
@@ -391,7 +380,7 @@ consume(void)
 		if (drained)
 		{
 			fluct_position_note_log();
-			if (fluct_pulse_look() && self.count == 0)
+			if (fluct_stall_look() && self.count == 0)
 				replace_client();
 			fluct_worker_wait(fluct_kafka_socket(), time_to_sleep());
 		}
@@ -476,9 +465,8 @@ keep_memory(void)
 #endif
 }
 
-/* All that comes after connecting; it does not return. */
-static void
-work(FluctSlot *slot)
+void
+fluct_stream_work(FluctSlot *slot)
 {
 	ErrorContextCallback place = {error_context_stack, describe_place};
 
@@ -501,78 +489,5 @@ FluctStreamMain(Datum arg)
 	fluct_shmem_attach(slot);
 	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
 	fluct_worker_pin_settings();
-	work(slot);
-}
-
-/* ----- for a session ----- */
-
-static FluctSlot *
-begin_watch(const char *stream, const FluctWatch *watch)
-{
-	static FluctWatch mine;
-	FluctSlot  *slot = fluct_shmem_privately(stream);
-
-	fluct_watch_hush();
-	SetConfigOption("client_min_messages", "notice", PGC_SUSET,
-					PGC_S_OVERRIDE);
-	mine = *watch;
-	fluct_watch = &mine;
-	if (watch->until_caught_up)
-		pg_atomic_write_u64(&slot->sync_wanted, 1);
-	return slot;
-}
-
-/* One session at a time; one that was just cancelled may still be ending. */
-static void
-take_turn(const char *stream)
-{
-	TimestampTz begin = GetCurrentTimestamp();
-	bool		mine = false;
-
-	for (;;)
-	{
-		fluct_worker_begin();
-		mine = fluct_streams_try_run(stream);
-		fluct_worker_commit();
-		if (mine)
-			return;
-		if (fluct_worker_ms_since(begin) > TURN_TIMEOUT)
-		{
-			fluct_watch_speak();
-			ereport(FATAL,
-					(errcode(ERRCODE_OBJECT_IN_USE),
-					 errmsg("stream \"%s\" is being run by another session",
-							stream)));
-		}
-		fluct_worker_wait(PGINVALID_SOCKET, TURN_INTERVAL);
-	}
-}
-
-/*
- * An error that nothing else has caught ends the session's call as well.
- */
-void
-fluct_stream_run(const char *stream, const FluctWatch *watch)
-{
-	MemoryContext context = CurrentMemoryContext;
-	FluctSlot  *slot = begin_watch(stream, watch);
-
-	PG_TRY();
-	{
-		take_turn(stream);
-		work(slot);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		error->elevel = FATAL;
-		fluct_watch_speak();
-		ThrowErrorData(error);
-	}
-	PG_END_TRY();
-	proc_exit(0);
+	fluct_stream_work(slot);
 }

@@ -10,13 +10,12 @@
 
 #include "postgres.h"
 
-#include "stream/watch.h"
+#include "process/shmem.h"
 
 /* Entry point of the process; the argument is the number of its slot. */
 extern PGDLLEXPORT void FluctStreamMain(Datum arg);
 
-/* The same in a worker that a session started, and watches. */
-extern void fluct_stream_run(const char *stream, const FluctWatch *watch)
-			__attribute__((noreturn));
+/* All that comes after connecting; it does not return. */
+extern void fluct_stream_work(FluctSlot *slot);
 
 #endif							/* FLUCT_STREAM_STREAM_H */

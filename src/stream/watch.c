@@ -14,6 +14,7 @@
 
 #include "process/worker.h"
 #include "stream/watch.h"
+
 #define PROGRESS_INTERVAL	5000	/* ms between lines */
 
 FluctWatch *fluct_watch = NULL;

@@ -142,7 +142,7 @@ is(statuses($check),
 	'nobody listens') or diag(explain($check));
 like($check->{broker}[1], qr/^broker_unreachable: /, 'the reason');
 fails_like($node, "SELECT * FROM fluct.preview_stream('dark')",
-	qr/ERROR:  HV00N: topic "orders" can't be read: broker_unreachable.*HINT:  SELECT \* FROM fluct.check_stream/s,
+	qr/ERROR:  HV00N: cannot read topic "orders": broker_unreachable.*HINT:  SELECT \* FROM fluct.check_stream/s,
 	'and nothing to preview', @as_etl);
 fails_like($node, "SET statement_timeout = '500ms'; SELECT * FROM fluct.preview_stream('dark')",
 	qr/ERROR:  57014: canceling statement/, 'the wait can be cancelled', @as_etl);

@@ -107,7 +107,7 @@ ok(poll($node, $runs, 0), 'the worker is gone');
 like($said, qr/has caught up: 0 messages, 0 rows/, 'nothing more to do');
 
 fails_like($node, "BEGIN; CALL fluct.run_stream('orders')",
-	qr/ERROR:  25001: run_stream can't run inside a transaction block/,
+	qr/ERROR:  25001: run_stream cannot run inside a transaction block/,
 	'not in a transaction block');
 fails_like($node, "CALL fluct.run_stream('nosuch')",
 	qr/ERROR:  42704: there is no stream "nosuch"/, 'an unknown stream');

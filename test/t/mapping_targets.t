@@ -394,7 +394,7 @@ is(sql('SELECT count(*) FROM moody'), 4, 'with nothing lost or doubled');
 sql(q{
 	CREATE TABLE ranges (n int) PARTITION BY RANGE (n);
 	CREATE TABLE ranges_1 PARTITION OF ranges FOR VALUES FROM (0) TO (10);
-	CREATE SEQUENCE few MAXVALUE 1;
+	CREATE SEQUENCE few MINVALUE 1 MAXVALUE 2 START 2;
 	CREATE TABLE numbered (n int, id int DEFAULT nextval('few'))});
 fill('ranges', ['{"n": 1}']);
 fill('numbered', ['{"n": 1}'], mapping => { columns => { n => '$.n' } });
