@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -49,7 +49,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role and returns them.';
 
-CREATE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -65,7 +65,7 @@ $$;
 COMMENT ON FUNCTION fluct.grant_reader(regrole) IS
 'Lets a role read all of fluct: orders, rankings, how the streams are doing. Does the GRANTs and returns them. Call it again after create_tables().';
 
-CREATE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

@@ -9,7 +9,7 @@
 -- Before the horizon the rollup stays as it is, and windows that reach there
 -- are not complete.  The lines of an order go with it.
 
-CREATE FUNCTION fluct._check_retention(name text, age interval) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_retention(name text, age interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
@@ -24,7 +24,7 @@ $$;
 COMMENT ON FUNCTION fluct._check_retention(text, interval) IS
 'raises invalid_parameter_value, naming the argument, for an age below a day';
 
-CREATE FUNCTION fluct._drop_old_partition(parent regclass, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._drop_old_partition(parent regclass, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -43,7 +43,7 @@ $$;
 COMMENT ON FUNCTION fluct._drop_old_partition(regclass, timestamptz) IS
 'Drops the oldest partition, if all of it is before cutoff; rows as the statistics have them. what is NULL where there is none.';
 
-CREATE FUNCTION fluct._delete_old_rows(parent regclass, key_column text, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._delete_old_rows(parent regclass, key_column text, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION fluct._delete_old_rows(regclass, text, timestamptz) IS
 'Deletes up to 10,000 rows before cutoff from the default partition. what is NULL where there are none.';
 
 -- The horizon has a transaction of its own: whoever writes orders waits for it.
-CREATE FUNCTION fluct._delete_old_orders(cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._delete_old_orders(cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -89,12 +89,12 @@ $$;
 COMMENT ON FUNCTION fluct._delete_old_orders(timestamptz) IS
 'Moves the horizon to the UTC day of cutoff, or deletes up to 5,000 orders before it, with their lines. what is NULL where there are none.';
 
-CREATE FUNCTION fluct._trim_bookkeeping(cutoff timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._trim_bookkeeping(cutoff timestamptz) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._trim_bookkeeping(timestamptz) IS
 'Deletes what the caller may: closed dead letters, gaps of former epochs, and records of refused, skipped and duplicate files, from before cutoff. Returns how many.';
 
-CREATE FUNCTION fluct.__trim_bookkeeping(cutoff timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct.__trim_bookkeeping(cutoff timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -122,7 +122,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__trim_bookkeeping(timestamptz) IS '_trim_bookkeeping, as the extension''s owner.';
 
-CREATE FUNCTION fluct._may_trim(caller oid, stream text) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._may_trim(caller oid, stream text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((SELECT pg_has_role(caller, r.oid, 'MEMBER') FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner WHERE s.name = stream),
@@ -131,7 +131,7 @@ $$;
 COMMENT ON FUNCTION fluct._may_trim(oid, text) IS
 'Whether the role may delete old bookkeeping of the stream: its owner and members of it; of a dropped stream, superusers.';
 
-CREATE FUNCTION fluct._retire(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._retire(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -158,7 +158,7 @@ $$;
 COMMENT ON FUNCTION fluct._retire(text, timestamptz) IS
 'One step of apply_retention: what was done (partition, rows, horizon; busy: a lock was not to be had within a second; NULL: that was all) and the number of rows.';
 
-CREATE PROCEDURE fluct.apply_retention(raw interval DEFAULT NULL, lines interval DEFAULT NULL, orders interval DEFAULT NULL,
+CREATE OR REPLACE PROCEDURE fluct.apply_retention(raw interval DEFAULT NULL, lines interval DEFAULT NULL, orders interval DEFAULT NULL,
 	bookkeeping interval DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$

@@ -15,21 +15,7 @@
 -- The windows
 -- ---------------------------------------------------------------------------
 
-CREATE TYPE fluct._windows AS (
-	since timestamptz,
-	mid timestamptz,
-	until timestamptz,
-	numerator bigint,
-	denominator bigint,
-	width interval,
-	origin timestamptz,
-	edges timestamptz[],
-	agg_date date
-);
-COMMENT ON TYPE fluct._windows IS
-'the baseline [since, mid) and the recent window [mid, until); numerator / denominator = recent / baseline in lowest terms; the windows as long as the recent one, back from mid: by width from origin where rolling, by edges where calendar days';
-
-CREATE FUNCTION fluct._microseconds(name text, value interval)
+CREATE OR REPLACE FUNCTION fluct._microseconds(name text, value interval)
 RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -54,7 +40,7 @@ $$;
 COMMENT ON FUNCTION fluct._microseconds(text, interval) IS
 'the length of a window, a day being 24 hours; raises invalid_parameter_value, naming the option, unless it is positive and without months';
 
-CREATE FUNCTION fluct._whole_days(name text, value interval)
+CREATE OR REPLACE FUNCTION fluct._whole_days(name text, value interval)
 RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -74,7 +60,7 @@ $$;
 COMMENT ON FUNCTION fluct._whole_days(text, interval) IS
 'the length of a window in calendar days; raises invalid_parameter_value, naming the option, where it is none';
 
-CREATE FUNCTION fluct._check_zone(name text, zone text)
+CREATE OR REPLACE FUNCTION fluct._check_zone(name text, zone text)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -91,7 +77,7 @@ COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_v
 
 -- Interval arithmetic is done in UTC: "30 days" across a change of the clocks
 -- is otherwise 719 or 721 hours.
-CREATE FUNCTION fluct._rolling_windows(as_of timestamptz, recent interval, baseline interval)
+CREATE OR REPLACE FUNCTION fluct._rolling_windows(as_of timestamptz, recent interval, baseline interval)
 RETURNS fluct._windows
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -116,7 +102,7 @@ COMMENT ON FUNCTION fluct._rolling_windows(timestamptz, interval, interval) IS
 
 -- A calendar day begins where its midnight is in the zone, so it may have 23
 -- or 25 hours.
-CREATE FUNCTION fluct._calendar_windows(as_of timestamptz, recent interval, baseline interval, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._calendar_windows(as_of timestamptz, recent interval, baseline interval, time_zone text)
 RETURNS fluct._windows
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -144,7 +130,7 @@ $$;
 COMMENT ON FUNCTION fluct._calendar_windows(timestamptz, interval, interval, text) IS
 'the windows of whole calendar days of the zone, before its last midnight <= as_of';
 
-CREATE FUNCTION fluct._windows_of(as_of timestamptz, recent interval, baseline interval, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._windows_of(as_of timestamptz, recent interval, baseline interval, time_zone text)
 RETURNS fluct._windows
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -174,9 +160,9 @@ COMMENT ON FUNCTION fluct._windows_of(timestamptz, interval, interval, text) IS
 -- How far the data reaches
 -- ---------------------------------------------------------------------------
 
--- fluct._data_until() and fluct._source_offsets() are in views.sql.
+-- fluct._data_until() and fluct._source_offsets() are in stream/views.sql.
 
-CREATE FUNCTION fluct._horizon()
+CREATE OR REPLACE FUNCTION fluct._horizon()
 RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -187,7 +173,7 @@ $$;
 COMMENT ON FUNCTION fluct._horizon() IS
 'orders before this time were deleted by apply_retention(); NULL = none were';
 
-CREATE FUNCTION fluct._incomplete_reason(w fluct._windows)
+CREATE OR REPLACE FUNCTION fluct._incomplete_reason(w fluct._windows)
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
@@ -215,7 +201,7 @@ COMMENT ON FUNCTION fluct._incomplete_reason(fluct._windows) IS
 -- From the orders themselves, where the rollup cannot be read or the windows
 -- are too many for it: one pass over [since, until) by the index on ordered_at;
 -- EXECUTE plans with the times at hand.
-CREATE FUNCTION fluct._orders_spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
+CREATE OR REPLACE FUNCTION fluct._orders_spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -234,7 +220,7 @@ $$;
 COMMENT ON FUNCTION fluct._orders_spend(fluct._windows) IS
 'orders and their sum per industry and window, from the orders; a window is named by its start, the recent one''s is mid; windows without orders have no row';
 
-CREATE FUNCTION fluct._baseline_windows(w fluct._windows, OUT starts timestamptz[], OUT ends timestamptz[])
+CREATE OR REPLACE FUNCTION fluct._baseline_windows(w fluct._windows, OUT starts timestamptz[], OUT ends timestamptz[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -253,7 +239,7 @@ COMMENT ON FUNCTION fluct._baseline_windows(fluct._windows) IS
 -- What a ranking rests on.  Each window by itself only where the ranking wants
 -- it: else the baseline is one row, which says how many of its windows have
 -- orders.
-CREATE FUNCTION fluct._spend(w fluct._windows, per_window boolean,
+CREATE OR REPLACE FUNCTION fluct._spend(w fluct._windows, per_window boolean,
 							 OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric, OUT windows bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -286,20 +272,7 @@ COMMENT ON FUNCTION fluct._spend(fluct._windows, boolean) IS
 -- The ranking
 -- ---------------------------------------------------------------------------
 
-CREATE TYPE fluct._fluctuation AS (
-	rank int,
-	industry text,
-	recent_value numeric,
-	baseline_avg numeric,
-	delta numeric,
-	delta_pct numeric,
-	recent_orders bigint,
-	baseline_orders bigint,
-	active_days int
-);
-COMMENT ON TYPE fluct._fluctuation IS 'an industry in a ranking; rank is NULL where direction or min_baseline leave it out';
-
-CREATE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
+CREATE OR REPLACE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -315,7 +288,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_word(text, text, text[]) IS 'raises invalid_parameter_value unless the option has one of the allowed values, the first being the default';
 
-CREATE FUNCTION fluct._check_options(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+CREATE OR REPLACE FUNCTION fluct._check_ranking_options(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -338,10 +311,10 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_options(fluct._windows, text, text, text, numeric) IS
+COMMENT ON FUNCTION fluct._check_ranking_options(fluct._windows, text, text, text, numeric) IS
 'raises invalid_parameter_value, naming the allowed values, where an option has none of them';
 
-CREATE FUNCTION fluct._check_top_n(top_n int)
+CREATE OR REPLACE FUNCTION fluct._check_top_n(top_n int)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -361,13 +334,13 @@ COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value w
 -- x²·N² ÷ (d²·deviation).  Scores are rounded to 60 decimals, finer than any two
 -- different quotients of such sums lie apart: unrounded, equal ones would
 -- differ where their amounts were sent with different numbers of decimals.
-CREATE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
 RETURNS fluct._fluctuation[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM fluct._require_tables();
-	PERFORM fluct._check_options(w, measure, direction, average, min_baseline);
+	PERFORM fluct._check_ranking_options(w, measure, direction, average, min_baseline);
 	RETURN ARRAY(
 		WITH sums AS (
 			SELECT i.industry,
@@ -415,7 +388,7 @@ COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric) IS
 'every listed industry with its sums, averages and rank, ordered by rank';
 
 -- A consumer that stands still must not look like a market crash.
-CREATE FUNCTION fluct._tell_incomplete(w fluct._windows)
+CREATE OR REPLACE FUNCTION fluct._tell_incomplete(w fluct._windows)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -438,7 +411,7 @@ $$;
 COMMENT ON FUNCTION fluct._tell_incomplete(fluct._windows) IS
 'one WARNING where the windows reach past what the streams have stored, or back to what apply_retention() has deleted';
 
-CREATE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
+CREATE OR REPLACE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -473,7 +446,7 @@ $$;
 COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[]) IS
 'one WARNING where the windows reach past what the streams have stored, one NOTICE where no order counts in the recent window';
 
-CREATE FUNCTION fluct.top_fluctuations(
+CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	as_of timestamptz DEFAULT now(),
 	recent interval DEFAULT '24 hours',
 	baseline interval DEFAULT '30 days',
@@ -509,19 +482,7 @@ Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the stream
 -- For people
 -- ---------------------------------------------------------------------------
 
-CREATE TYPE fluct.podium_row AS (
-	rank int,
-	industry text,
-	recent numeric,
-	average numeric,
-	change numeric,
-	change_pct numeric,
-	orders bigint,
-	complete boolean
-);
-COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, change_pct to 1';
-
-CREATE FUNCTION fluct._podium(ranking fluct._fluctuation[], top_n int, complete boolean)
+CREATE OR REPLACE FUNCTION fluct._podium(ranking fluct._fluctuation[], top_n int, complete boolean)
 RETURNS SETOF fluct.podium_row
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -533,7 +494,7 @@ SELECT r.rank, r.industry, round(r.recent_value, 2), round(r.baseline_avg, 2),
 $$;
 COMMENT ON FUNCTION fluct._podium(fluct._fluctuation[], int, boolean) IS 'a ranking''s first ranks, rounded for people';
 
-CREATE FUNCTION fluct.podium(
+CREATE OR REPLACE FUNCTION fluct.podium(
 	day date DEFAULT NULL,
 	recent interval DEFAULT '24 hours',
 	baseline interval DEFAULT '30 days',

@@ -5,30 +5,30 @@
 -- does those of a file, with its defaults and the rights of whoever inserts.
 -- The first row that is refused ends the statement with an error.
 
-CREATE FUNCTION fluct._begin_feed()
+CREATE OR REPLACE FUNCTION fluct._begin_feed()
 RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_begin_feed';
 COMMENT ON FUNCTION fluct._begin_feed() IS 'trigger on customer_feed: a statement begins';
 
 -- Without SET, which would cost more than the rest; it looks nothing up.
-CREATE FUNCTION fluct._keep_row()
+CREATE OR REPLACE FUNCTION fluct._keep_row()
 RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_keep_row';
 COMMENT ON FUNCTION fluct._keep_row() IS 'trigger on customer_feed: keeps a row';
 
-CREATE FUNCTION fluct._feed_rows()
+CREATE OR REPLACE FUNCTION fluct._feed_rows()
 RETURNS TABLE (line bigint, fields text[])
 LANGUAGE c VOLATILE ROWS 100000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_feed_rows';
 COMMENT ON FUNCTION fluct._feed_rows() IS 'the rows that the statement put into customer_feed, once';
 
-CREATE FUNCTION fluct._apply_feed()
+CREATE OR REPLACE FUNCTION fluct._apply_feed()
 RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct._apply_feed() IS 'trigger on customer_feed: brings customers and their industries to what the statement''s rows say';
 
-CREATE FUNCTION fluct.__apply_feed()
+CREATE OR REPLACE FUNCTION fluct.__apply_feed()
 RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

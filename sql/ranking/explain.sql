@@ -14,13 +14,13 @@
 -- Orders and their lines are read once, and joined by hash: a planner that
 -- takes the orders for few would look up the lines of each (seconds, measured).
 
-CREATE FUNCTION fluct._distance(a text, b text) RETURNS int
+CREATE OR REPLACE FUNCTION fluct._distance(a text, b text) RETURNS int
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_distance';
 COMMENT ON FUNCTION fluct._distance(text, text) IS
 'Changes of single characters that make one text of the other (Levenshtein), as PostgreSQL counts them for its hints.';
 
-CREATE FUNCTION fluct._check_industry(industry text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_industry(industry text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -43,7 +43,7 @@ $$;
 COMMENT ON FUNCTION fluct._check_industry(text) IS
 'Raises invalid_parameter_value, with the nearest names, unless the industry is listed.';
 
-CREATE FUNCTION fluct._active_windows(w fluct._windows, industry text) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._active_windows(w fluct._windows, industry text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT count(*) FROM fluct._spend(w, true) s WHERE s.industry = _active_windows.industry AND s.starts < w.mid
@@ -51,7 +51,7 @@ $$;
 COMMENT ON FUNCTION fluct._active_windows(fluct._windows, text) IS
 'Windows of the baseline, as long as the recent one, in which the industry has orders.';
 
-CREATE FUNCTION fluct.explain_fluctuation(
+CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	industry text,
 	as_of timestamptz DEFAULT now(),
 	recent interval DEFAULT '24 hours',
@@ -71,7 +71,7 @@ BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
 	w := fluct._windows_of(as_of, recent, baseline, time_zone);
-	PERFORM fluct._check_options(w, 'absolute', 'both', average, NULL);
+	PERFORM fluct._check_ranking_options(w, 'absolute', 'both', average, NULL);
 	PERFORM fluct._check_industry(industry);
 	PERFORM fluct._tell_incomplete(w);
 	n := w.numerator;

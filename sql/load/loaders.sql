@@ -11,7 +11,7 @@
 -- Industries and products
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._store_industries(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store_industries(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -39,7 +39,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._store_industries(fluct.files, bytea, jsonb, boolean) IS 'what _store does with industries';
 
-CREATE FUNCTION fluct._store_products(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store_products(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -85,7 +85,7 @@ COMMENT ON FUNCTION fluct._store_products(fluct.files, bytea, jsonb, boolean) IS
 -- ---------------------------------------------------------------------------
 
 -- The industries that the feed's rows name, each once a row.
-CREATE FUNCTION fluct._split_industries()
+CREATE OR REPLACE FUNCTION fluct._split_industries()
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -105,7 +105,7 @@ COMMENT ON FUNCTION fluct._split_industries() IS 'makes the temporary table _flu
 
 -- What becomes of names that fluct.industries does not hold: they are counted,
 -- and told with the lines on which they come first.
-CREATE FUNCTION fluct._handle_unknown(load fluct.files, unknown_industry text)
+CREATE OR REPLACE FUNCTION fluct._handle_unknown(load fluct.files, unknown_industry text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -146,7 +146,7 @@ $$;
 COMMENT ON FUNCTION fluct._handle_unknown(fluct.files, text) IS 'deals with unknown names in _fluct_links, and counts them';
 
 -- What the feed says, beside what the tables say.
-CREATE FUNCTION fluct._compare_customers(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._compare_customers(load fluct.files)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,7 +192,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._compare_customers(fluct.files) IS 'makes _fluct_customers and _fluct_link_changes, what differs, and counts it';
 
-CREATE FUNCTION fluct._add_links()
+CREATE OR REPLACE FUNCTION fluct._add_links()
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -208,7 +208,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._add_links() IS 'inserts the new rows of _fluct_link_changes, in portions';
 
-CREATE FUNCTION fluct._apply_customers(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._apply_customers(load fluct.files)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -233,7 +233,7 @@ $$;
 COMMENT ON FUNCTION fluct._apply_customers(fluct.files) IS 'changes the customers and their industries that differ';
 
 -- Their links go first, in one statement.
-CREATE FUNCTION fluct._remove_absent(load fluct.files, max_delete_fraction numeric)
+CREATE OR REPLACE FUNCTION fluct._remove_absent(load fluct.files, max_delete_fraction numeric)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -260,7 +260,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._remove_absent(fluct.files, numeric) IS 'deletes the customers that a snapshot does not hold; returns how many';
 
-CREATE FUNCTION fluct._require_industries(unknown_industry text)
+CREATE OR REPLACE FUNCTION fluct._require_industries(unknown_industry text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -275,7 +275,7 @@ $$;
 COMMENT ON FUNCTION fluct._require_industries(text) IS 'raises object_not_in_prerequisite_state where no customer could have an industry';
 
 -- From _fluct_feed on.
-CREATE FUNCTION fluct._store_customer_feed(load fluct.files, options jsonb)
+CREATE OR REPLACE FUNCTION fluct._store_customer_feed(load fluct.files, options jsonb)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -297,7 +297,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._store_customer_feed(fluct.files, jsonb) IS 'brings the customers to what _fluct_feed says';
 
-CREATE FUNCTION fluct._store_customers(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store_customers(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -318,19 +318,19 @@ COMMENT ON FUNCTION fluct._store_customers(fluct.files, bytea, jsonb, boolean) I
 -- Orders: lines of JSON, through the decoder and the sink of the streams
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
+CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_lines_span';
 COMMENT ON FUNCTION fluct._lines_span(bytea, bytea, text) IS
 'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is no acceptable message, by number and reason.';
 
-CREATE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
+CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_load_lines';
 COMMENT ON FUNCTION fluct._load_lines(bytea, bytea, text, jsonb) IS
 'Stores a file''s JSON lines through a mapping; a line whose key is there already is ignored. Errors: the first line that can''t be stored, by number and reason.';
 
-CREATE FUNCTION fluct._store_orders(load fluct.files, path bytea)
+CREATE OR REPLACE FUNCTION fluct._store_orders(load fluct.files, path bytea)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -352,7 +352,7 @@ $$;
 COMMENT ON FUNCTION fluct._store_orders(fluct.files, bytea) IS 'what _store does with orders';
 
 -- work_mem bounds what the sorts of a large file take.
-CREATE FUNCTION fluct.__store(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct.__store(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $$
@@ -370,13 +370,13 @@ COMMENT ON FUNCTION fluct.__store(fluct.files, bytea, jsonb, boolean) IS '_store
 -- By hand
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean) IS
 'Loads a CSV file of the server with the column industry into fluct.industries; blanks around a name are dropped. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
 
-CREATE FUNCTION fluct._load_industries(path text, on_bad_row text, max_rejects bigint, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_industries(path text, on_bad_row text, max_rejects bigint, force boolean)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -384,13 +384,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean) IS 'load_industries, as the extension''s owner';
 
-CREATE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean) IS
 'Loads a CSV file of the server with the columns product_id, product_name, price into fluct.products; the last of several rows of one product wins. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
 
-CREATE FUNCTION fluct._load_products(path text, on_bad_row text, max_rejects bigint, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_products(path text, on_bad_row text, max_rejects bigint, force boolean)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -398,7 +398,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_products(text, text, bigint, boolean) IS 'load_products, as the extension''s owner';
 
-CREATE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
+CREATE OR REPLACE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
 									 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
 									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false)
 RETURNS fluct.load_result
@@ -406,7 +406,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) IS
 'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into fluct.customers and fluct.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted, unless more than max_delete_fraction of them). unknown_industry report (left out and told), add or reject. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
 
-CREATE FUNCTION fluct._load_customers(path text, mode text, unknown_industry text,
+CREATE OR REPLACE FUNCTION fluct._load_customers(path text, mode text, unknown_industry text,
 									  on_bad_row text, max_rejects bigint,
 									  max_delete_fraction numeric, force boolean)
 RETURNS fluct.load_result
@@ -417,13 +417,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_customers(text, text, text, text, bigint, numeric, boolean) IS 'load_customers, as the extension''s owner';
 
-CREATE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_orders(text, boolean) IS
 'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that is there already, or stands in the file twice, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
 
-CREATE FUNCTION fluct._load_orders(path text, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_orders(path text, force boolean)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$

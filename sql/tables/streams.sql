@@ -1,4 +1,4 @@
--- bookkeeping.sql: what the extension itself remembers about streams.
+-- streams.sql: what the extension itself remembers about streams.
 --
 -- These tables are members of the extension, and their rows go into a dump.
 -- Columns are only ever added, with defaults, so that old dumps restore.

@@ -7,27 +7,27 @@
 -- The triggers
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._rollup_exclude() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_exclude() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_exclude';
 COMMENT ON FUNCTION fluct._rollup_exclude() IS 'trigger on orders and customer_industries, and on what cascades to it: keeps the other side from being changed until the transaction ends';
 
-CREATE FUNCTION fluct._rollup_orders() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_orders() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_orders';
 COMMENT ON FUNCTION fluct._rollup_orders() IS 'trigger on orders: books what came and went in industry_spend';
 
-CREATE FUNCTION fluct._rollup_industries() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_industries() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_industries';
 COMMENT ON FUNCTION fluct._rollup_industries() IS 'trigger on customer_industries: books the orders of customers whose industries changed';
 
-CREATE FUNCTION fluct._rollup_guard() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_guard() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'fluct_rollup_guard';
 COMMENT ON FUNCTION fluct._rollup_guard() IS 'trigger on industry_spend: marks the rollup as not valid where something else than the triggers writes it';
 
-CREATE FUNCTION fluct._bucket(at timestamptz, width int) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION fluct._bucket(at timestamptz, width int) RETURNS timestamptz
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_rollup_bucket';
 COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the bucket of that many seconds, in UTC, that contains the time';
@@ -36,7 +36,7 @@ COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the buc
 -- Whether it can be read
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._rollup_obstacle()
+CREATE OR REPLACE FUNCTION fluct._rollup_obstacle()
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,7 +63,7 @@ $$;
 COMMENT ON FUNCTION fluct._rollup_obstacle() IS 'why the rollup cannot be read; NULL = it can';
 
 -- A rollup that was not kept all the time is not read until it is made anew.
-CREATE FUNCTION fluct._judge_rollup(made text[])
+CREATE OR REPLACE FUNCTION fluct._judge_rollup(made text[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,7 +94,7 @@ COMMENT ON FUNCTION fluct._judge_rollup(text[]) IS
 -- Compared and mended
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._expected_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
+CREATE OR REPLACE FUNCTION fluct._expected_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,7 +114,7 @@ $$;
 COMMENT ON FUNCTION fluct._expected_spend(timestamptz) IS
 'the rows of industry_spend since that time (NULL = all), without slots, computed from the orders';
 
-CREATE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
+CREATE OR REPLACE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
 									OUT stored_amount numeric, OUT expected_amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -151,7 +151,7 @@ COMMENT ON FUNCTION fluct.verify_rollup() IS
 'Compares the rollup with the orders, all of them: a row for each industry and bucket (width in seconds) that differs; none = exact. Reads one snapshot and blocks nobody. A WARNING where the rollup is not in use, with the reason. Errors: undefined_table before create_tables().';
 
 -- DELETE rather than TRUNCATE: who reads with an older snapshot still sees it.
-CREATE FUNCTION fluct.rebuild_rollup()
+CREATE OR REPLACE FUNCTION fluct.rebuild_rollup()
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -194,7 +194,7 @@ REVOKE ALL ON FUNCTION fluct.rebuild_rollup() FROM PUBLIC;
 -- bend them: so they are planned once, no table is read from end to end, and
 -- LATERAL keeps every join a loop.
 
-CREATE FUNCTION fluct._pieces(since timestamptz, until timestamptz, OUT width int, OUT first timestamptz, OUT past timestamptz)
+CREATE OR REPLACE FUNCTION fluct._pieces(since timestamptz, until timestamptz, OUT width int, OUT first timestamptz, OUT past timestamptz)
 RETURNS SETOF record
 LANGUAGE plpgsql IMMUTABLE ROWS 8 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -237,7 +237,7 @@ $$;
 COMMENT ON FUNCTION fluct._pieces(timestamptz, timestamptz) IS
 '[since, until) as ranges [first, past) of whole buckets of a width, and of the orders themselves (width 0)';
 
-CREATE FUNCTION fluct._rollup_spend(starts timestamptz[], ends timestamptz[],
+CREATE OR REPLACE FUNCTION fluct._rollup_spend(starts timestamptz[], ends timestamptz[],
 									OUT starts_at timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -271,7 +271,7 @@ COMMENT ON FUNCTION fluct._rollup_spend(timestamptz[], timestamptz[]) IS
 -- show it by their first whole hour, and a silent industry by its days.  Where
 -- both leave it open the window's hours are read, and where these do, too (all
 -- orders lie in the hours that the window cuts), all of it.
-CREATE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows bigint)
+CREATE OR REPLACE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off
