@@ -69,19 +69,19 @@ DECLARE
 	day timestamptz := date_trunc('day', cutoff, 'UTC');
 BEGIN
 	rows := 0;
-	IF NOT EXISTS (SELECT FROM fluct.orders o WHERE o.ordered_at < day) THEN
+	IF NOT EXISTS (SELECT FROM sales.orders o WHERE o.ordered_at < day) THEN
 		RETURN;
 	END IF;
 	IF fluct._horizon() IS NULL OR fluct._horizon() < day THEN
-		LOCK TABLE ONLY fluct.customer_industries IN ACCESS SHARE MODE;
-		LOCK TABLE ONLY fluct.orders IN ACCESS SHARE MODE;
-		LOCK TABLE ONLY fluct.rollup_state IN SHARE ROW EXCLUSIVE MODE;
-		UPDATE fluct.rollup_state SET horizon = greatest(horizon, day);
+		LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
+		LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
+		LOCK TABLE ONLY sales.rollup_state IN SHARE ROW EXCLUSIVE MODE;
+		UPDATE sales.rollup_state SET horizon = greatest(horizon, day);
 		what := 'horizon';
 		RETURN;
 	END IF;
-	DELETE FROM fluct.orders o WHERE o.order_id = ANY (ARRAY(
-		SELECT x.order_id FROM fluct.orders x WHERE x.ordered_at < day ORDER BY x.ordered_at LIMIT 5000));
+	DELETE FROM sales.orders o WHERE o.order_id = ANY (ARRAY(
+		SELECT x.order_id FROM sales.orders x WHERE x.ordered_at < day ORDER BY x.ordered_at LIMIT 5000));
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	what := 'rows';
 END
@@ -146,9 +146,9 @@ BEGIN
 	END IF;
 	SELECT * INTO model FROM fluct._model_partitions() m
 	WHERE m.parent = CASE kind WHEN 'raw' THEN 'raw_messages' ELSE 'order_lines' END;
-	SELECT * INTO what, rows FROM fluct._drop_old_partition(('fluct.' || model.parent)::regclass, cutoff);
+	SELECT * INTO what, rows FROM fluct._drop_old_partition(('sales.' || model.parent)::regclass, cutoff);
 	IF what IS NULL THEN
-		SELECT * INTO what, rows FROM fluct._delete_old_rows(('fluct.' || model.parent)::regclass, model.key_column, cutoff);
+		SELECT * INTO what, rows FROM fluct._delete_old_rows(('sales.' || model.parent)::regclass, model.key_column, cutoff);
 	END IF;
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 	what := 'busy';

@@ -20,7 +20,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('the raw copy of all streams grows by about %s a day',
 				  pg_size_pretty(avg(pg_total_relation_size(p.partition))::bigint))
-	FROM fluct._partitions(to_regclass('fluct.raw_messages')) p
+	FROM fluct._partitions(to_regclass('sales.raw_messages')) p
 	WHERE p.until BETWEEN now() - interval '7 days' AND now()
 	HAVING avg(pg_total_relation_size(p.partition)) > 1048576
 $$;

@@ -1,4 +1,4 @@
--- feed.sql: customers from a client, by COPY or INSERT into fluct.customer_feed.
+-- feed.sql: customers from a client, by COPY or INSERT into sales.customer_feed.
 --
 -- The view and its triggers are made by create_tables().  The row trigger keeps
 -- the rows (src/load/customer_feed.c); the statement's end applies them as load_customers()
@@ -39,7 +39,7 @@ DECLARE
 BEGIN
 	PERFORM fluct._require_industries(options->>'unknown_industry');
 	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_customers', 0));
-	LOCK TABLE fluct.customers, fluct.customer_industries IN SHARE ROW EXCLUSIVE MODE;
+	LOCK TABLE sales.customers, sales.customer_industries IN SHARE ROW EXCLUSIVE MODE;
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed (line, fields) SELECT f.line, f.fields FROM fluct._feed_rows() f;
 	GET DIAGNOSTICS load.rows = ROW_COUNT;

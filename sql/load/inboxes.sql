@@ -196,6 +196,7 @@ AS $$
 DECLARE
 	i fluct.inboxes;
 BEGIN
+	PERFORM fluct._refuse_superuser(fluct._caller(), 'an inbox', 'Its files are loaded with the privileges of its owner.');
 	PERFORM fluct._check_option('kind', kind, '{industries,products,customers,orders}');
 	IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION 'an inbox can''t be called %', coalesce('"' || name || '"', 'NULL')
@@ -301,6 +302,7 @@ DECLARE
 	job text := 'fluct inbox: ' || name;
 	command text := format('CALL fluct.scan_inbox(%L)', name);
 BEGIN
+	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'a schedule', 'It runs by itself, with the privileges of the caller.');
 	IF schedule IS NULL OR schedule !~* '^\s*[1-5]?[0-9]\s+seconds?\s*$' THEN
 		PERFORM fluct._parse_schedule(schedule);
 	END IF;

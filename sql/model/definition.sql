@@ -49,10 +49,10 @@ VALUES
 ('customers', 'company_name', 'text', 'what people call it; not unique'),
 
 ('customer_industries', 'customer_id', 'text NOT NULL', 'the customer; its rows go when it goes'),
-('customer_industries', 'industry', 'text NOT NULL', 'one of fluct.industries; renamed with it, and keeps it from being deleted'),
+('customer_industries', 'industry', 'text NOT NULL', 'one of sales.industries; renamed with it, and keeps it from being deleted'),
 
 ('orders', 'order_id', 'text NOT NULL', 'the key; an order that comes twice is stored once'),
-('orders', 'customer_id', 'text NOT NULL', 'who ordered; perhaps not yet in fluct.customers'),
+('orders', 'customer_id', 'text NOT NULL', 'who ordered; perhaps not yet in sales.customers'),
 ('orders', 'amount', 'numeric NOT NULL CONSTRAINT orders_amount_finite CHECK (amount > ''-Infinity'' AND amount < ''Infinity'')', 'what the order is worth, exactly as it was sent'),
 ('orders', 'ordered_at', 'timestamptz NOT NULL', 'when it was ordered, by the sender''s clock'),
 ('orders', 'extra', 'jsonb', 'the fields of the message that no column takes; NULL where there were none'),
@@ -122,9 +122,9 @@ VALUES
 ('customers', 'customers_pkey', '{customer_id}', 'PRIMARY KEY (customer_id)'),
 ('customer_industries', 'customer_industries_pkey', '{customer_id,industry}', 'PRIMARY KEY (customer_id, industry)'),
 ('customer_industries', 'customer_industries_customer_id_fkey', '{customer_id}',
- 'FOREIGN KEY (customer_id) REFERENCES fluct.customers ON DELETE CASCADE'),
+ 'FOREIGN KEY (customer_id) REFERENCES sales.customers ON DELETE CASCADE'),
 ('customer_industries', 'customer_industries_industry_fkey', '{industry}',
- 'FOREIGN KEY (industry) REFERENCES fluct.industries ON UPDATE CASCADE ON DELETE RESTRICT'),
+ 'FOREIGN KEY (industry) REFERENCES sales.industries ON UPDATE CASCADE ON DELETE RESTRICT'),
 ('orders', 'orders_pkey', '{order_id}', 'PRIMARY KEY (order_id)'),
 ('fluctuations', 'fluctuations_pkey', '{report,as_of,industry}', 'PRIMARY KEY (report, as_of, industry)'),
 ('industry_spend', 'industry_spend_pkey', '{width,bucket,industry,slot}', 'PRIMARY KEY (width, bucket, industry, slot)')
@@ -163,11 +163,11 @@ SELECT CASE WHEN c.customer_id IS NULL THEN 'unknown customer'
   FROM (SELECT o.customer_id, count(*) AS orders, sum(o.amount) AS amount,
                min(o.ordered_at) AS first_order,
                max(o.ordered_at) AS last_order
-          FROM fluct.orders o
-         WHERE NOT EXISTS (SELECT 1 FROM fluct.customer_industries ci
+          FROM sales.orders o
+         WHERE NOT EXISTS (SELECT 1 FROM sales.customer_industries ci
                             WHERE ci.customer_id = o.customer_id)
          GROUP BY o.customer_id) s
-  LEFT JOIN fluct.customers c ON c.customer_id = s.customer_id
+  LEFT JOIN sales.customers c ON c.customer_id = s.customer_id
 $view$,
  'Orders that count in no ranking, by customer: the customer is unknown, or has no industry.'),
 ('latest_fluctuations', $view$
@@ -176,9 +176,9 @@ SELECT f.report, f.as_of, f.agg_date, f.rank, f.industry,
        round(f.baseline_avg, 2) AS baseline_avg,
        round(f.delta, 2) AS delta, round(f.delta_pct, 1) AS delta_pct,
        f.recent_orders, f.complete, f.incomplete_reason
-  FROM fluct.fluctuations f
+  FROM sales.fluctuations f
   JOIN (SELECT report, max(as_of) AS as_of
-          FROM fluct.fluctuations GROUP BY report) l
+          FROM sales.fluctuations GROUP BY report) l
     ON l.report = f.report AND l.as_of = f.as_of
  WHERE f.rank <= 3
  ORDER BY f.report, f.rank, f.industry COLLATE "C"
@@ -187,9 +187,9 @@ $view$,
 ('customer_feed', $view$
 SELECT c.customer_id, c.company_name,
        (SELECT string_agg(ci.industry, ';' ORDER BY ci.industry COLLATE "C")
-          FROM fluct.customer_industries ci
+          FROM sales.customer_industries ci
          WHERE ci.customer_id = c.customer_id) AS specialized_industries
-  FROM fluct.customers c
+  FROM sales.customers c
 $view$,
  'The customers as load_customers() takes them. INSERT and COPY into it do what load_customers() does, at the end of the statement; the columns go by position.')
 $$;
@@ -231,61 +231,61 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES
 ('orders', 'orders_delete_lines',
- 'AFTER DELETE ON fluct.orders REFERENCING OLD TABLE AS old_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_delete_lines()',
+ 'AFTER DELETE ON sales.orders REFERENCING OLD TABLE AS old_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_delete_lines()',
  'the lines of deleted orders go with them'),
 ('orders', 'orders_move_lines',
- 'AFTER UPDATE ON fluct.orders REFERENCING OLD TABLE AS old_orders NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_move_lines()',
+ 'AFTER UPDATE ON sales.orders REFERENCING OLD TABLE AS old_orders NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_move_lines()',
  'the lines follow a changed order_id or ordered_at'),
 ('orders', 'orders_truncate_lines',
- 'AFTER TRUNCATE ON fluct.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_truncate_lines()',
+ 'AFTER TRUNCATE ON sales.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_truncate_lines()',
  'the lines go with the orders'),
 ('customer_feed', 'customer_feed_begin',
- 'BEFORE INSERT ON fluct.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._begin_feed()',
+ 'BEFORE INSERT ON sales.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._begin_feed()',
  'makes room for the statement''s rows'),
 ('customer_feed', 'customer_feed_row',
- 'INSTEAD OF INSERT ON fluct.customer_feed FOR EACH ROW EXECUTE FUNCTION fluct._keep_row()',
+ 'INSTEAD OF INSERT ON sales.customer_feed FOR EACH ROW EXECUTE FUNCTION fluct._keep_row()',
  'keeps a row until the statement''s end'),
 ('customer_feed', 'customer_feed_end',
- 'AFTER INSERT ON fluct.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._apply_feed()',
+ 'AFTER INSERT ON sales.customer_feed FOR EACH STATEMENT EXECUTE FUNCTION fluct._apply_feed()',
  'brings customers and their industries to what the rows say'),
 ('orders', 'orders_rollup_exclude',
- 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fluct.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON sales.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
  'keeps changes of customers'' industries out until the transaction ends'),
 ('orders', 'orders_rollup_insert',
- 'AFTER INSERT ON fluct.orders REFERENCING NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'AFTER INSERT ON sales.orders REFERENCING NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
  'books new orders in industry_spend'),
 ('orders', 'orders_rollup_update',
- 'AFTER UPDATE ON fluct.orders REFERENCING OLD TABLE AS old_orders NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'AFTER UPDATE ON sales.orders REFERENCING OLD TABLE AS old_orders NEW TABLE AS new_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
  'books changed orders in industry_spend'),
 ('orders', 'orders_rollup_delete',
- 'AFTER DELETE ON fluct.orders REFERENCING OLD TABLE AS old_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'AFTER DELETE ON sales.orders REFERENCING OLD TABLE AS old_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
  'takes deleted orders out of industry_spend'),
 ('orders', 'orders_rollup_truncate',
- 'AFTER TRUNCATE ON fluct.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
+ 'AFTER TRUNCATE ON sales.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_orders()',
  'empties industry_spend'),
 ('customer_industries', 'customer_industries_rollup_exclude',
- 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON fluct.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON sales.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
  'keeps changes of orders out until the transaction ends'),
 ('customer_industries', 'customer_industries_rollup_insert',
- 'AFTER INSERT ON fluct.customer_industries REFERENCING NEW TABLE AS new_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'AFTER INSERT ON sales.customer_industries REFERENCING NEW TABLE AS new_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
  'books the customers'' orders for their new industries'),
 ('customer_industries', 'customer_industries_rollup_update',
- 'AFTER UPDATE ON fluct.customer_industries REFERENCING OLD TABLE AS old_industries NEW TABLE AS new_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'AFTER UPDATE ON sales.customer_industries REFERENCING OLD TABLE AS old_industries NEW TABLE AS new_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
  'books the customers'' orders from their old to their new industries'),
 ('customer_industries', 'customer_industries_rollup_delete',
- 'AFTER DELETE ON fluct.customer_industries REFERENCING OLD TABLE AS old_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'AFTER DELETE ON sales.customer_industries REFERENCING OLD TABLE AS old_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
  'takes the customers'' orders out of their old industries'),
 ('customer_industries', 'customer_industries_rollup_truncate',
- 'AFTER TRUNCATE ON fluct.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
+ 'AFTER TRUNCATE ON sales.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_industries()',
  'empties industry_spend'),
 ('industries', 'industries_rollup_exclude',
- 'BEFORE UPDATE OR DELETE ON fluct.industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'BEFORE UPDATE OR DELETE ON sales.industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
  'what goes on to customer_industries takes its locks first'),
 ('customers', 'customers_rollup_exclude',
- 'BEFORE DELETE ON fluct.customers FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
+ 'BEFORE DELETE ON sales.customers FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()',
  'what goes on to customer_industries takes its locks first'),
 ('industry_spend', 'industry_spend_rollup_guard',
- 'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON fluct.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_guard()',
+ 'AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sales.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_guard()',
  'marks the rollup as not valid where something else than the triggers writes it')
 $$;
 COMMENT ON FUNCTION fluct._model_triggers() IS 'the triggers on the users'' tables';

@@ -23,7 +23,7 @@ DECLARE
 BEGIN
 	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
 	IF times <> '{}' THEN
-		EXECUTE 'DELETE FROM fluct.order_lines l USING old_orders o
+		EXECUTE 'DELETE FROM sales.order_lines l USING old_orders o
 				  WHERE l.order_id = o.order_id AND l.ordered_at = o.ordered_at
 				    AND ' || fluct._time_condition(times) USING times;
 	END IF;
@@ -46,7 +46,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
-	EXECUTE 'UPDATE fluct.order_lines l
+	EXECUTE 'UPDATE sales.order_lines l
 				SET order_id = n.order_id, ordered_at = n.ordered_at
 			   FROM (SELECT row_number() OVER () AS place, order_id, ordered_at FROM old_orders) o
 			   JOIN (SELECT row_number() OVER () AS place, order_id, ordered_at FROM new_orders) n
@@ -66,8 +66,8 @@ RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF EXISTS (SELECT 1 FROM fluct.order_lines) THEN
-		TRUNCATE fluct.order_lines;
+	IF EXISTS (SELECT 1 FROM sales.order_lines) THEN
+		TRUNCATE sales.order_lines;
 	END IF;
 	RETURN NULL;
 END
@@ -82,10 +82,10 @@ BEGIN
 	PERFORM fluct._require_tables();
 	RETURN QUERY EXECUTE
 		'SELECT order_id, line_number, product_id, volume, price, ordered_at
-		   FROM fluct.order_lines
+		   FROM sales.order_lines
 		  WHERE order_id = $1 AND ordered_at = $2
 		  ORDER BY line_number'
-		USING $1, (SELECT o.ordered_at FROM fluct.orders o WHERE o.order_id = $1);
+		USING $1, (SELECT o.ordered_at FROM sales.orders o WHERE o.order_id = $1);
 END
 $$;
 COMMENT ON FUNCTION fluct.lines_of(text) IS

@@ -48,12 +48,12 @@ BEGIN
 	FOR p IN
 		SELECT m.parent, m.parent || '_default' AS name
 		  FROM fluct._model_partitions() m
-		  JOIN pg_partitioned_table t ON t.partrelid = to_regclass('fluct.' || m.parent)
-		 WHERE t.partdefid = 0 AND to_regclass('fluct.' || m.parent || '_default') IS NULL
+		  JOIN pg_partitioned_table t ON t.partrelid = to_regclass('sales.' || m.parent)
+		 WHERE t.partdefid = 0 AND to_regclass('sales.' || m.parent || '_default') IS NULL
 	LOOP
-		EXECUTE format('CREATE TABLE fluct.%I PARTITION OF fluct.%I DEFAULT', p.name, p.parent);
-		EXECUTE format('COMMENT ON TABLE fluct.%I IS %L', p.name,
-					   format('Rows of fluct.%s that have no partition yet; fluct.maintain_partitions() moves them.', p.parent));
+		EXECUTE format('CREATE TABLE sales.%I PARTITION OF sales.%I DEFAULT', p.name, p.parent);
+		EXECUTE format('COMMENT ON TABLE sales.%I IS %L', p.name,
+					   format('Rows of sales.%s that have no partition yet; fluct.maintain_partitions() moves them.', p.parent));
 		made := made || ('partition ' || p.name);
 	END LOOP;
 	RETURN made;
@@ -83,18 +83,18 @@ BEGIN
 		RETURN '';
 	ELSIF others IS NOT NULL THEN
 		RETURN format('overlaps %s', others);
-	ELSIF to_regclass(format('fluct.%I', name)) IS NOT NULL THEN
-		RETURN format('fluct.%I is there, but no partition of %s', name, parent);
+	ELSIF to_regclass(format('sales.%I', name)) IS NOT NULL THEN
+		RETURN format('sales.%I exists, but is not a partition of %s', name, parent);
 	ELSIF NOT pg_has_role(rel.relowner, 'USAGE') THEN
 		RETURN format('%I does not own %s', current_user, parent);
-	ELSIF NOT has_schema_privilege('fluct', 'CREATE') THEN
-		RETURN format('%I may not create tables in schema fluct', current_user);
+	ELSIF NOT has_schema_privilege('sales', 'CREATE') THEN
+		RETURN format('%I cannot create tables in schema sales', current_user);
 	END IF;
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION fluct._partition_obstacle(regclass, text, timestamptz, timestamptz) IS
-'what is in the way of a partition for [since, until): NULL = nothing, empty = its range is covered already';
+'what prevents a partition for [since, until): NULL = nothing, empty = its range is covered already';
 
 CREATE OR REPLACE FUNCTION fluct._move_from_default(default_partition regclass, target text, key_column text, since timestamptz, until timestamptz)
 RETURNS bigint
@@ -109,7 +109,7 @@ BEGIN
 	 WHERE a.attrelid = default_partition AND a.attnum > 0
 	   AND NOT a.attisdropped AND a.attgenerated = '';
 	EXECUTE format('WITH moved AS (DELETE FROM ONLY %1$s WHERE %3$I >= $1 AND %3$I < $2 RETURNING %4$s)
-					INSERT INTO fluct.%2$I (%4$s) SELECT %4$s FROM moved',
+					INSERT INTO sales.%2$I (%4$s) SELECT %4$s FROM moved',
 				   default_partition, target, key_column, columns)
 		USING since, until;
 	GET DIAGNOSTICS moved = ROW_COUNT;
@@ -139,11 +139,11 @@ BEGIN
 		END IF;
 		EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', default_partition);
 	END IF;
-	EXECUTE format('CREATE TABLE fluct.%I (LIKE %s INCLUDING ALL EXCLUDING IDENTITY EXCLUDING STATISTICS)%s',
+	EXECUTE format('CREATE TABLE sales.%I (LIKE %s INCLUDING ALL EXCLUDING IDENTITY EXCLUDING STATISTICS)%s',
 				   name, parent,
 				   (SELECT format(' TABLESPACE %I', t.spcname) FROM pg_class c
 					  JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE c.oid = parent));
-	EXECUTE format('ALTER TABLE fluct.%I OWNER TO %s', name,
+	EXECUTE format('ALTER TABLE sales.%I OWNER TO %s', name,
 				   (SELECT c.relowner::regrole FROM pg_class c WHERE c.oid = parent));
 	IF default_partition IS NOT NULL THEN
 		moved := fluct._move_from_default(default_partition, name, key_column, since, until);
@@ -151,7 +151,7 @@ BEGIN
 	IF moved > 0 AND NOT alone THEN
 		RAISE lock_not_available;	-- they came since it was asked
 	END IF;
-	EXECUTE format('ALTER TABLE %s ATTACH PARTITION fluct.%I FOR VALUES FROM (%L) TO (%L)',
+	EXECUTE format('ALTER TABLE %s ATTACH PARTITION sales.%I FOR VALUES FROM (%L) TO (%L)',
 				   parent, name, since, until);
 	RETURN moved;
 END
@@ -219,7 +219,7 @@ DECLARE
 	t timestamptz;
 BEGIN
 	PERFORM fluct._require_tables();
-	FOR m IN SELECT *, to_regclass('fluct.' || x.parent) AS rel,
+	FOR m IN SELECT *, to_regclass('sales.' || x.parent) AS rel,
 					CASE WHEN x.step = '1 day' THEN 'day' ELSE 'month' END AS unit
 			   FROM fluct._model_partitions() x
 	LOOP
@@ -263,7 +263,7 @@ BEGIN
 									  date_trunc('month', until), interval '1 month') s
 	LOOP
 		SELECT p.* INTO partition, action, rows_moved, detail
-		  FROM fluct._make_partition('fluct.order_lines', to_char(t, '"order_lines_"YYYY_MM'), 'ordered_at', t, t + interval '1 month') p;
+		  FROM fluct._make_partition('sales.order_lines', to_char(t, '"order_lines_"YYYY_MM'), 'ordered_at', t, t + interval '1 month') p;
 		IF action IS NOT NULL THEN
 			RETURN NEXT;
 		END IF;

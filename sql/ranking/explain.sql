@@ -26,18 +26,18 @@ AS $$
 DECLARE
 	near text;
 BEGIN
-	IF EXISTS (SELECT FROM fluct.industries i WHERE i.industry = _check_industry.industry) THEN
+	IF EXISTS (SELECT FROM sales.industries i WHERE i.industry = _check_industry.industry) THEN
 		RETURN;
 	END IF;
 	SELECT string_agg('"' || n.industry || '"', ', ') INTO near
-	FROM (SELECT i.industry FROM fluct.industries i
+	FROM (SELECT i.industry FROM sales.industries i
 		  ORDER BY fluct._distance(lower(left(i.industry, 200)), lower(left(_check_industry.industry, 200))), i.industry
 		  LIMIT 3) n;
 	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 		MESSAGE = coalesce('unknown industry: "' || industry || '"', 'industry must not be NULL'),
 		HINT = CASE WHEN near IS NULL THEN 'SELECT * FROM fluct.load_industries(''Industries.csv''); loads them.'
-					WHEN industry IS NULL THEN 'SELECT * FROM fluct.industries; lists them.'
-					ELSE format('The nearest are %s; SELECT * FROM fluct.industries; lists all.', near) END;
+					WHEN industry IS NULL THEN 'SELECT * FROM sales.industries; lists them.'
+					ELSE format('The nearest are %s; SELECT * FROM sales.industries; lists all.', near) END;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_industry(text) IS
@@ -84,8 +84,8 @@ BEGIN
 	RETURN QUERY EXECUTE $q$
 		WITH mine AS MATERIALIZED (
 			SELECT o.order_id, o.customer_id, o.ordered_at, o.amount, o.ordered_at >= $2 AS is_recent
-			  FROM fluct.orders o
-			  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id AND ci.industry = $4
+			  FROM sales.orders o
+			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id AND ci.industry = $4
 			 WHERE o.ordered_at >= $1 AND o.ordered_at < $3
 		), customers AS (
 			SELECT m.customer_id AS id, sum(m.amount) FILTER (WHERE m.is_recent) AS r,
@@ -94,7 +94,7 @@ BEGIN
 		), products AS (
 			SELECT l.product_id AS id, sum(l.volume * l.price) FILTER (WHERE m.is_recent) AS r,
 				   sum(l.volume * l.price) FILTER (WHERE NOT m.is_recent) AS b
-			  FROM fluct.order_lines l
+			  FROM sales.order_lines l
 			  JOIN mine m ON m.order_id = l.order_id AND m.ordered_at = l.ordered_at
 			 WHERE l.ordered_at >= $1 AND l.ordered_at < $3
 			 GROUP BY l.product_id
@@ -131,8 +131,8 @@ BEGIN
 		)
 		SELECT s.part, s.id,
 			   CASE WHEN s.in_recent IS NULL THEN NULL
-					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM fluct.customers c WHERE c.customer_id = s.id)
-					ELSE (SELECT p.product_name FROM fluct.products p WHERE p.product_id = s.id) END,
+					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM sales.customers c WHERE c.customer_id = s.id)
+					ELSE (SELECT p.product_name FROM sales.products p WHERE p.product_id = s.id) END,
 			   s.r,
 			   trim_scale(s.averages - lag(s.averages, 1, 0::numeric) OVER in_order),
 			   trim_scale(s.deltas - lag(s.deltas, 1, 0::numeric) OVER in_order),

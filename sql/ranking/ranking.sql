@@ -167,7 +167,7 @@ RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT max(s.horizon) FROM fluct.rollup_state s);
+	RETURN (SELECT max(s.horizon) FROM sales.rollup_state s);
 END
 $$;
 COMMENT ON FUNCTION fluct._horizon() IS
@@ -208,8 +208,8 @@ AS $$
 BEGIN
 	RETURN QUERY EXECUTE format($q$
 		SELECT ci.industry, %s, count(*), sum(o.amount)
-		  FROM fluct.orders o
-		  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id
+		  FROM sales.orders o
+		  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id
 		 WHERE o.ordered_at >= $1 AND o.ordered_at < $2
 		 GROUP BY 1, 2 $q$,
 		CASE WHEN w.edges IS NULL THEN 'date_bin($3, o.ordered_at, $4)'
@@ -350,7 +350,7 @@ BEGIN
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts = w.mid), 0) AS recent_orders,
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts < w.mid), 0) AS baseline_orders,
 				   coalesce(sum(s.windows) FILTER (WHERE s.starts < w.mid), 0) AS active_days
-			  FROM fluct.industries i
+			  FROM sales.industries i
 			  LEFT JOIN fluct._spend(w, measure = 'zscore' OR average = 'active') s ON s.industry = i.industry
 			 GROUP BY i.industry
 		), quotients AS (
@@ -426,11 +426,11 @@ BEGIN
 	IF counted > 0 THEN
 		RETURN;
 	END IF;
-	SELECT max(o.ordered_at) INTO newest FROM fluct.orders o;
+	SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
 	SELECT sum(abs(o.amount)), sum(abs(o.amount)) FILTER (WHERE NOT EXISTS (
-			SELECT 1 FROM fluct.customer_industries ci WHERE ci.customer_id = o.customer_id))
+			SELECT 1 FROM sales.customer_industries ci WHERE ci.customer_id = o.customer_id))
 	  INTO spend, lost
-	  FROM fluct.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
+	  FROM sales.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
 	RAISE NOTICE 'no order counts between % and %', w.mid, w.until
 		USING DETAIL = concat_ws(' ',
 				CASE WHEN newest IS NULL THEN 'There are no orders at all.'
@@ -438,8 +438,8 @@ BEGIN
 				CASE WHEN ranking = '{}' THEN 'No industries are listed.' END,
 				round(100 * coalesce(lost, 0) / nullif(spend, 0), 1)
 				|| ' % of the spend since ' || w.since || ' has no industry.'),
-		      HINT = CASE WHEN ranking = '{}' THEN 'Load fluct.industries and the customers first.'
-		                  WHEN lost > 0 THEN 'SELECT * FROM fluct.unattributed_spend'
+		      HINT = CASE WHEN ranking = '{}' THEN 'Load sales.industries and the customers first.'
+		                  WHEN lost > 0 THEN 'SELECT * FROM sales.unattributed_spend'
 		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
 END
 $$;

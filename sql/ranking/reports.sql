@@ -1,7 +1,7 @@
 -- reports.sql: rankings that are kept, by hand or on a schedule.
 --
 -- A report is a name for a set of ranking options, so that its rows in
--- fluct.fluctuations can be compared with one another.  On a schedule, each of
+-- sales.fluctuations can be compared with one another.  On a schedule, each of
 -- its slots (the nominal times) is recorded once, as of that time and never as
 -- of now(): a run that comes late, or after days without a server, gives the
 -- rows that it would have given then, up to orders that came late.
@@ -136,8 +136,8 @@ DECLARE
 BEGIN
 	PERFORM pg_advisory_xact_lock(fluct._report_lock(r.report));
 	ranking := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
-	DELETE FROM fluct.fluctuations f WHERE f.report = r.report AND f.as_of = $2;
-	INSERT INTO fluct.fluctuations (
+	DELETE FROM sales.fluctuations f WHERE f.report = r.report AND f.as_of = $2;
+	INSERT INTO sales.fluctuations (
 		report, as_of, agg_date, rank, industry, recent_value, baseline_avg, delta, delta_pct,
 		recent_orders, baseline_orders, active_days,
 		recent, baseline, measure, direction, average, time_zone,
@@ -182,7 +182,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
-'Stores every industry''s row of the ranking as of a time in fluct.fluctuations and returns the podium (rank <= top_n); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
+'Stores every industry''s row of the ranking as of a time in sales.fluctuations and returns the podium (rank <= top_n); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
 
 -- ---------------------------------------------------------------------------
 -- On a schedule
@@ -264,6 +264,7 @@ DECLARE
 	zone text := fluct._cron_zone();
 	cron_database text;
 BEGIN
+	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'a schedule', 'It runs by itself, with the privileges of the caller.');
 	PERFORM fluct._require_tables();
 	r.report := report;
 	r.recent := recent;

@@ -1,6 +1,6 @@
 -- rollup.sql: spend per industry and bucket, kept, compared, mended and read.
 --
--- fluct.industry_spend is kept by triggers; how it stays exact is told in
+-- sales.industry_spend is kept by triggers; how it stays exact is told in
 -- src/rollup/triggers.c (who excludes whom) and src/rollup/delta.c (slots).
 
 -- ---------------------------------------------------------------------------
@@ -44,20 +44,20 @@ DECLARE
 	bad record;
 BEGIN
 	-- locked in the order in which a TRUNCATE would take them
-	PERFORM 1 FROM fluct.orders LIMIT 0;
-	PERFORM 1 FROM fluct.customer_industries LIMIT 0;
-	SELECT m.trigger_name || ' on fluct.' || m.table_name AS trigger, g.tgname IS NULL AS absent INTO bad
+	PERFORM 1 FROM sales.orders LIMIT 0;
+	PERFORM 1 FROM sales.customer_industries LIMIT 0;
+	SELECT m.trigger_name || ' on sales.' || m.table_name AS trigger, g.tgname IS NULL AS absent INTO bad
 	  FROM fluct._model_triggers() m
-	  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('fluct.' || m.table_name) AND g.tgname = m.trigger_name
+	  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('sales.' || m.table_name) AND g.tgname = m.trigger_name
 	 WHERE m.trigger_name LIKE '%\_rollup\_%' AND (g.tgname IS NULL OR g.tgenabled NOT IN ('O', 'A'))
 	 ORDER BY m.table_name, m.trigger_name LIMIT 1;
 	IF FOUND THEN
 		RETURN format('trigger %s is %s', bad.trigger, CASE WHEN bad.absent THEN 'absent' ELSE 'disabled' END);
 	END IF;
 	-- a restore may have added a row
-	RETURN (SELECT CASE WHEN count(*) = 0 THEN 'fluct.rollup_state is empty'
+	RETURN (SELECT CASE WHEN count(*) = 0 THEN 'sales.rollup_state is empty'
 						WHEN NOT bool_and(s.valid) THEN coalesce(max(s.reason), 'it is marked as not valid') END
-			  FROM fluct.rollup_state s);
+			  FROM sales.rollup_state s);
 END
 $$;
 COMMENT ON FUNCTION fluct._rollup_obstacle() IS 'why the rollup cannot be read; NULL = it can';
@@ -71,19 +71,19 @@ DECLARE
 	new_parts text[] := ARRAY(SELECT m FROM unnest(made) m
 							   WHERE m LIKE 'trigger %\_rollup\_%' OR m IN ('table industry_spend', 'table rollup_state'));
 BEGIN
-	IF new_parts = '{}' AND EXISTS (SELECT 1 FROM fluct.rollup_state) THEN
+	IF new_parts = '{}' AND EXISTS (SELECT 1 FROM sales.rollup_state) THEN
 		RETURN;
-	ELSIF EXISTS (SELECT 1 FROM fluct.orders) OR EXISTS (SELECT 1 FROM fluct.industry_spend) THEN
-		DELETE FROM fluct.rollup_state;
-		INSERT INTO fluct.rollup_state (valid, reason)
+	ELSIF EXISTS (SELECT 1 FROM sales.orders) OR EXISTS (SELECT 1 FROM sales.industry_spend) THEN
+		DELETE FROM sales.rollup_state;
+		INSERT INTO sales.rollup_state (valid, reason)
 		VALUES (false, 'orders were there before ' || coalesce(new_parts[1], 'its state'));
 		RAISE WARNING 'the rollup is not valid'
 			USING ERRCODE = '01000',
 			      DETAIL = 'Orders were there before what keeps it. The ranking reads them one by one.',
 			      HINT = 'SELECT fluct.rebuild_rollup()';
 	ELSE
-		DELETE FROM fluct.rollup_state;
-		INSERT INTO fluct.rollup_state (valid) VALUES (true);
+		DELETE FROM sales.rollup_state;
+		INSERT INTO sales.rollup_state (valid) VALUES (true);
 	END IF;
 END
 $$;
@@ -102,8 +102,8 @@ BEGIN
 	RETURN QUERY
 		WITH minutes AS (
 			SELECT ci.industry, fluct._bucket(o.ordered_at, 60) AS minute, count(*) AS orders, sum(o.amount) AS amount
-			  FROM fluct.orders o
-			  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id
+			  FROM sales.orders o
+			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id
 			 WHERE isfinite(o.ordered_at) AND o.ordered_at >= coalesce(since, '-infinity')
 			 GROUP BY 1, 2)
 		SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, sum(m.orders)::bigint, sum(m.amount)
@@ -133,13 +133,13 @@ BEGIN
 							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(), then SELECT fluct.rebuild_rollup()'
 							  ELSE 'SELECT fluct.rebuild_rollup()' END;
 	END IF;
-	SELECT max(s.horizon) INTO since FROM fluct.rollup_state s;
+	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
 	RETURN QUERY
 		SELECT coalesce(e.industry, s.industry), coalesce(e.width, s.width), coalesce(e.bucket, s.bucket),
 			   coalesce(s.orders, 0), coalesce(e.orders, 0), coalesce(s.amount, 0), coalesce(e.amount, 0)
 		  FROM fluct._expected_spend(since) e
 		  FULL JOIN (SELECT x.width, x.bucket, x.industry, sum(x.orders)::bigint AS orders, sum(x.amount) AS amount
-					   FROM fluct.industry_spend x
+					   FROM sales.industry_spend x
 					  WHERE x.bucket >= coalesce(since, '-infinity')
 					  GROUP BY 1, 2, 3) s
 			ON s.width = e.width AND s.bucket = e.bucket AND s.industry = e.industry
@@ -166,18 +166,18 @@ BEGIN
 			      DETAIL = format('This transaction is %s, so it may not see all orders.', upper(current_setting('transaction_isolation'))),
 			      HINT = 'Call it outside of a transaction.';
 	END IF;
-	LOCK TABLE ONLY fluct.customer_industries IN ACCESS SHARE MODE;
-	LOCK TABLE ONLY fluct.orders IN ACCESS SHARE MODE;
-	LOCK TABLE ONLY fluct.rollup_state IN SHARE ROW EXCLUSIVE MODE;
-	SELECT max(s.horizon) INTO since FROM fluct.rollup_state s;
-	DELETE FROM fluct.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
-	INSERT INTO fluct.industry_spend (width, bucket, industry, slot, orders, amount)
+	LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
+	LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
+	LOCK TABLE ONLY sales.rollup_state IN SHARE ROW EXCLUSIVE MODE;
+	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
+	DELETE FROM sales.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
+	INSERT INTO sales.industry_spend (width, bucket, industry, slot, orders, amount)
 	SELECT e.width, e.bucket, e.industry, 0, e.orders, e.amount
 	  FROM fluct._expected_spend(since) e
 	 ORDER BY 1, 2, 3;
 	GET DIAGNOSTICS n = ROW_COUNT;
-	DELETE FROM fluct.rollup_state;
-	INSERT INTO fluct.rollup_state (valid, horizon) VALUES (true, since);
+	DELETE FROM sales.rollup_state;
+	INSERT INTO sales.rollup_state (valid, horizon) VALUES (true, since);
 	RETURN n;
 END
 $$;
@@ -250,13 +250,13 @@ BEGIN
 		 CROSS JOIN LATERAL fluct._pieces(w.a, w.b) p
 		 CROSS JOIN LATERAL (
 			SELECT s.industry, sum(s.orders) AS orders, sum(s.amount) AS amount
-			  FROM fluct.industry_spend s
+			  FROM sales.industry_spend s
 			 WHERE s.width = p.width AND s.bucket >= p.first AND s.bucket < p.past
 			 GROUP BY 1
 			 UNION ALL
 			SELECT ci.industry, count(*), sum(o.amount)
-			  FROM fluct.orders o
-			 CROSS JOIN LATERAL (SELECT c.industry FROM fluct.customer_industries c
+			  FROM sales.orders o
+			 CROSS JOIN LATERAL (SELECT c.industry FROM sales.customer_industries c
 								  WHERE c.customer_id = o.customer_id OFFSET 0) ci
 			 WHERE p.width = 0 AND o.ordered_at >= p.first AND o.ordered_at < p.past
 			 GROUP BY 1) x
@@ -284,18 +284,18 @@ BEGIN
 		), by_first_hour AS MATERIALIZED (
 			SELECT w.n, x.industry
 			  FROM w CROSS JOIN LATERAL (
-				SELECT s.industry FROM fluct.industry_spend s
+				SELECT s.industry FROM sales.industry_spend s
 				 WHERE s.width = 3600 AND s.bucket = w.first_hour AND w.first_hour < w.past_hour
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
 		), after_first_hour AS MATERIALIZED (
-			SELECT w.n, i.industry FROM w CROSS JOIN fluct.industries i
+			SELECT w.n, i.industry FROM w CROSS JOIN sales.industries i
 			EXCEPT SELECT f.n, f.industry FROM by_first_hour f
 		), after_days AS MATERIALIZED (
 			SELECT o.n, o.industry
 			  FROM (SELECT DISTINCT a.n FROM after_first_hour a) d
 			  JOIN w ON w.n = d.n
 			 CROSS JOIN LATERAL (
-				SELECT s.industry FROM fluct.industry_spend s
+				SELECT s.industry FROM sales.industry_spend s
 				 WHERE s.width = 86400 AND s.bucket >= fluct._bucket(w.a, 86400) AND s.bucket < w.b
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
 			  JOIN after_first_hour o ON o.n = d.n AND o.industry = x.industry
@@ -305,7 +305,7 @@ BEGIN
 			  JOIN w ON w.n = d.n
 			 CROSS JOIN LATERAL (
 				SELECT s.industry, coalesce(sum(s.orders) FILTER (WHERE s.bucket >= w.first_hour AND s.bucket < w.past_hour), 0) AS whole
-				  FROM fluct.industry_spend s
+				  FROM sales.industry_spend s
 				 WHERE s.width = 3600 AND s.bucket >= fluct._bucket(w.a, 3600) AND s.bucket < w.b
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
 			  JOIN after_days o ON o.n = d.n AND o.industry = x.industry

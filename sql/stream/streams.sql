@@ -22,13 +22,13 @@ AS $$
 		"columns": {"order_id": "$.order_id", "customer_id": "$.customer_id",
 					"amount": "$.amount", "ordered_at": "$.timestamp"},
 		"extra": "extra",
-		"children": [{"target": "fluct.order_lines", "rows": "$.order_lines[*]",
+		"children": [{"target": "sales.order_lines", "rows": "$.order_lines[*]",
 			"columns": {"order_id": "$.order_id", "ordered_at": "$.timestamp",
 						"line_number": "#", "product_id": "@.product_id",
 						"volume": "@.volume", "price": "@.price"}}]}'
 $$;
 COMMENT ON FUNCTION fluct._orders_mapping() IS
-'The mapping that a stream into fluct.orders has by default.';
+'The mapping that a stream into sales.orders has by default.';
 
 CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -101,7 +101,7 @@ BEGIN
 			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
 	END IF;
 	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
-		target := coalesce(targets[i], 'fluct.raw_messages');
+		target := coalesce(targets[i], 'sales.raw_messages');
 		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
 					   WHEN on_conflict = 'update' AND i <= cardinality(targets) THEN '{INSERT,SELECT,DELETE}'
 					   WHEN on_conflict = 'nothing' AND i = 1 THEN '{INSERT,SELECT}'
@@ -144,7 +144,7 @@ CREATE OR REPLACE FUNCTION fluct.create_stream(
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
-'Declares a stream: a Kafka topic consumed into a table (default fluct.orders) exactly once. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
+'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
 
 CREATE OR REPLACE FUNCTION fluct._create_stream(
 	name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
@@ -165,6 +165,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
 			MESSAGE = 'a stream needs a name, a server and a topic';
 	END IF;
+	PERFORM fluct._refuse_superuser(caller, 'a stream', 'A stream runs by itself, with the privileges of its owner.');
 	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
 			MESSAGE = format('a stream can''t be named "%s"', name),
@@ -185,8 +186,8 @@ BEGIN
 	IF target IS NULL OR keep_raw THEN
 		PERFORM fluct._require_tables();
 	END IF;
-	target := coalesce(target, to_regclass('fluct.orders'));
-	IF whole IS NULL AND target = to_regclass('fluct.orders') THEN
+	target := coalesce(target, to_regclass('sales.orders'));
+	IF whole IS NULL AND target = to_regclass('sales.orders') THEN
 		whole := fluct._orders_mapping();
 	ELSIF whole IS NULL THEN
 		whole := fluct._derive_mapping(target);

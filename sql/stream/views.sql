@@ -188,10 +188,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT min(f.data_until)
 	FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
-	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('fluct.orders')
+	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('sales.orders')
 $$;
 COMMENT ON FUNCTION fluct._data_until() IS
-'Time up to which all streams into fluct.orders are whole; NULL where there is none or nothing is known.';
+'Time up to which all streams into sales.orders are whole; NULL where there is none or nothing is known.';
 
 CREATE OR REPLACE FUNCTION fluct._source_offsets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -199,8 +199,8 @@ AS $$
 	SELECT jsonb_object_agg(t.stream, jsonb_build_object(t.topic, t.positions))
 	FROM (SELECT o.stream, min(o.topic) AS topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
 		  FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
-		  WHERE to_regclass(s.target) = to_regclass('fluct.orders')
+		  WHERE to_regclass(s.target) = to_regclass('sales.orders')
 		  GROUP BY o.stream) t
 $$;
 COMMENT ON FUNCTION fluct._source_offsets() IS
-'Positions of the streams into fluct.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';
+'Positions of the streams into sales.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';

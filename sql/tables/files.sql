@@ -54,7 +54,7 @@ COMMENT ON COLUMN fluct.files.links IS 'industries of the file''s customers, eac
 COMMENT ON COLUMN fluct.files.links_added IS 'of these, new ones';
 COMMENT ON COLUMN fluct.files.links_removed IS 'industries that the file''s customers no longer have';
 COMMENT ON COLUMN fluct.files.rejected IS 'rows left out; they are in fluct.file_rejects';
-COMMENT ON COLUMN fluct.files.unknown_industries IS 'different names of industries that fluct.industries does not hold';
+COMMENT ON COLUMN fluct.files.unknown_industries IS 'different names of industries that sales.industries does not hold';
 COMMENT ON COLUMN fluct.files.seconds IS 'how long it took';
 COMMENT ON COLUMN fluct.files.loaded_by IS 'the role that called';
 COMMENT ON COLUMN fluct.files.loaded_at IS 'when it began';
