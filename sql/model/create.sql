@@ -86,7 +86,7 @@ RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 WITH present AS (
-	SELECT m.name, c.oid, c.relowner, r.name IS NOT NULL AS was_made, r.relation,
+	SELECT m.name, c.oid, c.relowner, r.name IS NOT NULL AS was_made, r.relation, r.extension <> e.oid AS is_restored,
 		   fluct._has_model_columns(c.oid, m.name) AND c.relkind = m.relkind AND c.relowner = n.nspowner AS is_alike
 	  FROM (SELECT t.table_name AS name, CASE WHEN t.partitioned IS NULL THEN 'r' ELSE 'p' END AS relkind FROM fluct._model_tables() t
 			 UNION ALL
@@ -94,9 +94,10 @@ WITH present AS (
 	  JOIN pg_class c ON c.relname = m.name
 	  JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'sales'
 	  LEFT JOIN fluct.made_relations r ON r.name = m.name
+	  JOIN pg_extension e ON e.extname = 'fluct'
 )
 SELECT p.name, p.oid, p.relowner,
-	   p.relation IS NOT DISTINCT FROM p.oid OR p.is_alike AND (p.was_made OR whole.is_left)
+	   p.relation IS NOT DISTINCT FROM p.oid OR p.is_alike AND (coalesce(p.is_restored, false) OR whole.is_left)
   FROM present p,
 	   (SELECT NOT bool_or(a.was_made) AND bool_and(a.is_alike)
 			   AND count(*) FILTER (WHERE t.table_name IS NOT NULL) = (SELECT count(*) FROM fluct._model_tables()) AS is_left
@@ -158,13 +159,14 @@ CREATE OR REPLACE FUNCTION fluct.__remember_relations() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	INSERT INTO fluct.made_relations AS r (name, relation)
-	SELECT m.name, m.relation
+	INSERT INTO fluct.made_relations AS r (name, relation, extension)
+	SELECT m.name, m.relation, e.oid
 	  FROM fluct._model_relations() m
+	  JOIN pg_extension e ON e.extname = 'fluct'
 	  JOIN pg_namespace n ON n.nspname = 'sales' AND n.nspowner = fluct._caller()
 	 WHERE m.owner = n.nspowner AND fluct._has_model_columns(m.relation, m.name)
-	    ON CONFLICT (name) DO UPDATE SET (relation, made_at) = (excluded.relation, clock_timestamp())
-	 WHERE r.relation <> excluded.relation;
+	    ON CONFLICT (name) DO UPDATE SET (relation, extension, made_at) = (excluded.relation, excluded.extension, clock_timestamp())
+	 WHERE (r.relation, r.extension) <> (excluded.relation, excluded.extension);
 END
 $$;
 COMMENT ON FUNCTION fluct.__remember_relations() IS '_remember_relations, as the extension''s owner';

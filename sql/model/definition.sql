@@ -26,7 +26,7 @@ VALUES
 ('raw_messages', 'RANGE (ingested_at)',
  'Each message exactly as it came from Kafka; partitioned by day of ingested_at (UTC).'),
 ('fluctuations', NULL,
- 'What fluct.record_fluctuations() stored: one row for each report, time and industry, with the options it was computed with. The podium is rank <= 3.'),
+ 'What fluct.record_fluctuations() stored: one row for each report, time and industry, with the options it was computed with. The podium is rank <= 3 and score > 0.'),
 ('industry_spend', NULL,
  'The rollup: orders and their sum per industry and bucket of a minute, an hour and a day (UTC), kept by triggers on orders and customer_industries in the transaction that changes those. Add up the slots. Not to be written by hand; fluct.verify_rollup() compares, fluct.rebuild_rollup() mends.'),
 ('rollup_state', NULL,
@@ -83,6 +83,7 @@ VALUES
 ('fluctuations', 'baseline_avg', 'numeric NOT NULL', 'sum of amount in the baseline window, per recent window'),
 ('fluctuations', 'delta', 'numeric NOT NULL', 'recent_value - baseline_avg'),
 ('fluctuations', 'delta_pct', 'numeric', '100 * delta / baseline_avg; NULL where the average is 0'),
+('fluctuations', 'score', 'numeric', 'what ranks: |delta|, |delta_pct| or |z|, as measure says; NULL where that is undefined'),
 ('fluctuations', 'recent_orders', 'bigint NOT NULL', 'orders in the recent window'),
 ('fluctuations', 'baseline_orders', 'bigint NOT NULL', 'orders in the baseline window'),
 ('fluctuations', 'active_days', 'int NOT NULL', 'windows of the baseline, each as long as the recent one, that have orders'),
@@ -180,10 +181,10 @@ SELECT f.report, f.as_of, f.agg_date, f.rank, f.industry,
   JOIN (SELECT report, max(as_of) AS as_of
           FROM sales.fluctuations GROUP BY report) l
     ON l.report = f.report AND l.as_of = f.as_of
- WHERE f.rank <= 3
+ WHERE f.rank <= 3 AND f.score > 0
  ORDER BY f.report, f.rank, f.industry COLLATE "C"
 $view$,
- 'The podium of each report''s newest as_of: rank <= 3, amounts rounded to 2 decimals and percentages to 1.'),
+ 'The podium of each report''s newest as_of: rank <= 3 and score > 0, amounts rounded to 2 decimals and percentages to 1.'),
 ('customer_feed', $view$
 SELECT c.customer_id, c.company_name,
        (SELECT string_agg(ci.industry, ';' ORDER BY ci.industry COLLATE "C")

@@ -60,7 +60,7 @@ CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	time_zone text DEFAULT NULL,
 	top_n int DEFAULT 10)
 RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
-			   share_pct numeric, change text)
+			   share_pct numeric)
 LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $$
 DECLARE
@@ -99,20 +99,19 @@ BEGIN
 			 WHERE l.ordered_at >= $1 AND l.ordered_at < $3
 			 GROUP BY l.product_id
 		), both_parts AS (
-			SELECT 'customer' AS part, c.id, c.r IS NOT NULL AS in_recent, c.b IS NOT NULL AS in_baseline,
-				   coalesce(c.r, 0) AS r, coalesce(c.b, 0) AS b
+			SELECT 'customer' AS part, c.id, coalesce(c.r, 0) AS r, coalesce(c.b, 0) AS b
 			  FROM customers c
 			UNION ALL
-			SELECT 'product', p.id, p.r IS NOT NULL, p.b IS NOT NULL, coalesce(p.r, 0), coalesce(p.b, 0)
+			SELECT 'product', p.id, coalesce(p.r, 0), coalesce(p.b, 0)
 			  FROM products p
 		), placed AS (
 			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * $6 - p.b * $5) DESC, p.id COLLATE "C") AS place
 			  FROM both_parts p
 		), rows AS (
-			SELECT p.part, p.place, p.id, p.in_recent, p.in_baseline, p.r, p.b
+			SELECT p.part, p.place, p.id, true AS is_one, p.r, p.b
 			  FROM placed p WHERE p.place <= coalesce($7, p.place)
 			UNION ALL
-			SELECT v.part, v.place, v.id, NULL, NULL,
+			SELECT v.part, v.place, v.id, false,
 				   coalesce(sum(CASE v.id WHEN '(others)' THEN o.r ELSE -o.r END), 0)
 				   + CASE v.id WHEN '(others)' THEN 0 ELSE (SELECT coalesce(sum(c.r), 0) FROM customers c) END,
 				   coalesce(sum(CASE v.id WHEN '(others)' THEN o.b ELSE -o.b END), 0)
@@ -130,19 +129,13 @@ BEGIN
 			WINDOW so_far AS (PARTITION BY r.part ORDER BY r.place)
 		)
 		SELECT s.part, s.id,
-			   CASE WHEN s.in_recent IS NULL THEN NULL
+			   CASE WHEN NOT s.is_one THEN NULL
 					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM sales.customers c WHERE c.customer_id = s.id)
 					ELSE (SELECT p.product_name FROM sales.products p WHERE p.product_id = s.id) END,
 			   s.r,
 			   trim_scale(s.averages - lag(s.averages, 1, 0::numeric) OVER in_order),
 			   trim_scale(s.deltas - lag(s.deltas, 1, 0::numeric) OVER in_order),
-			   trim_scale(round(100 * (s.r * $6 - s.b * $5) * round(1.0, 20) / nullif(s.whole, 0), 20)),
-			   CASE WHEN s.in_recent IS NULL THEN NULL
-					WHEN NOT s.in_baseline THEN 'new'
-					WHEN NOT s.in_recent THEN 'lost'
-					WHEN s.r * $6 > s.b * $5 THEN 'more'
-					WHEN s.r * $6 < s.b * $5 THEN 'less'
-					ELSE 'same' END
+			   trim_scale(round(100 * (s.r * $6 - s.b * $5) * round(1.0, 20) / nullif(s.whole, 0), 20))
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.part, s.place $q$
@@ -150,4 +143,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS
-'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. change: new (nothing in the baseline), lost (nothing recent), more, less, same. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';

@@ -366,7 +366,7 @@ BEGIN
 			SELECT q.*,
 				   round(CASE measure
 				   WHEN 'absolute' THEN abs(q.x) * round(1.0, 60) / q.d
-				   WHEN 'relative' THEN abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
+				   WHEN 'relative' THEN 100 * abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
 				   ELSE q.x * q.x * q.windows * q.windows * round(1.0, 60)
 						/ nullif(q.d * q.d * (q.windows * q.squares - q.b * q.b), 0)
 				   END, 60) AS score,
@@ -379,6 +379,7 @@ BEGIN
 				trim_scale(round(s.b * s.n * round(1.0, 20) / s.d, 20)),
 				trim_scale(round(s.x * round(1.0, 20) / s.d, 20)),
 				trim_scale(round(100 * s.x * round(1.0, 20) / nullif(s.b * s.n, 0), 20)),
+				trim_scale(round(CASE measure WHEN 'zscore' THEN sqrt(s.score) ELSE s.score END, 20)),
 				s.recent_orders, s.baseline_orders, s.active_days)::fluct._fluctuation
 		  FROM scored s
 		 ORDER BY 1);
@@ -457,29 +458,31 @@ CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	time_zone text DEFAULT NULL,
 	min_baseline numeric DEFAULT NULL)
 RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
-			   recent_orders bigint, baseline_orders bigint, active_days int)
+			   score numeric, recent_orders bigint, baseline_orders bigint, active_days int, complete boolean)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, recent, baseline, time_zone);
 	ranking fluct._fluctuation[];
+	whole boolean;
 BEGIN
 	PERFORM fluct._check_top_n(top_n);
 	ranking := fluct._rank(w, measure, direction, average, min_baseline);
 	PERFORM fluct._tell(w, ranking);
+	whole := fluct._incomplete_reason(w) IS NULL;
 	RETURN QUERY
-		SELECT * FROM unnest(ranking) r
+		SELECT r.*, whole FROM unnest(ranking) r
 		 WHERE r.rank <= coalesce(top_n, r.rank)
 		 ORDER BY r.rank, r.industry COLLATE "C";
 END
 $$;
 COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
 'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
-measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. active_days: windows of the baseline, as long as the recent one, with orders.
+measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
 Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
 
 -- ---------------------------------------------------------------------------
--- For people
+-- For reading
 -- ---------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION fluct._podium(ranking fluct._fluctuation[], top_n int, complete boolean)
@@ -489,10 +492,10 @@ AS $$
 SELECT r.rank, r.industry, round(r.recent_value, 2), round(r.baseline_avg, 2),
        round(r.delta, 2), round(r.delta_pct, 1), r.recent_orders, complete
   FROM unnest(ranking) r
- WHERE r.rank <= coalesce(top_n, r.rank)
+ WHERE r.rank <= coalesce(top_n, r.rank) AND r.score > 0
  ORDER BY r.rank, r.industry COLLATE "C"
 $$;
-COMMENT ON FUNCTION fluct._podium(fluct._fluctuation[], int, boolean) IS 'a ranking''s first ranks, rounded for people';
+COMMENT ON FUNCTION fluct._podium(fluct._fluctuation[], int, boolean) IS 'the first ranks of a ranking with a score above 0, rounded for reading';
 
 CREATE OR REPLACE FUNCTION fluct.podium(
 	day date DEFAULT NULL,
@@ -525,4 +528,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS
-'The industries that fluctuated most, for people: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, change_pct to 1; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';
+'The industries that fluctuated most, for reading: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, delta_pct to 1; an industry without a score, or with 0, is left out; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';

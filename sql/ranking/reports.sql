@@ -139,11 +139,11 @@ BEGIN
 	DELETE FROM sales.fluctuations f WHERE f.report = r.report AND f.as_of = $2;
 	INSERT INTO sales.fluctuations (
 		report, as_of, agg_date, rank, industry, recent_value, baseline_avg, delta, delta_pct,
-		recent_orders, baseline_orders, active_days,
+		score, recent_orders, baseline_orders, active_days,
 		recent, baseline, measure, direction, average, time_zone,
 		complete, incomplete_reason, source_offsets, computed_at)
 	SELECT r.report, as_of, w.agg_date, f.rank, f.industry, f.recent_value, f.baseline_avg, f.delta, f.delta_pct,
-		   f.recent_orders, f.baseline_orders, f.active_days,
+		   f.score, f.recent_orders, f.baseline_orders, f.active_days,
 		   r.recent, r.baseline, r.measure, r.direction, r.average, r.time_zone,
 		   reason IS NULL, reason, fluct._source_offsets(), now()
 	  FROM unnest(ranking) f;
@@ -182,7 +182,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
-'Stores every industry''s row of the ranking as of a time in sales.fluctuations and returns the podium (rank <= top_n); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
+'Stores every industry''s row of the ranking as of a time in sales.fluctuations and returns the podium (rank <= top_n and score > 0); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
 
 -- ---------------------------------------------------------------------------
 -- On a schedule

@@ -120,8 +120,8 @@ CREATE OR REPLACE VIEW fluct.stat_streams AS
 SELECT v.stream, v.state, v.reason,
 	coalesce(v.lag, sums.lag) AS lag, f.behind,
 	v.rate, sums.messages, sums.duplicates, sums.dead_letters,
-	v.since, v.detail, sums.rows, sums.partitions, sums.tombstones, sums.last_commit,
-	errors.last_error, errors.last_error_at, s.owner, s.server, s.topic, s.target, s.workers, v.pids
+	v.since, v.detail, sums.rows, sums.partitions, sums.last_commit,
+	errors.last_error, errors.last_error_at, sums.tombstones, s.owner, s.server, s.topic, s.target, s.workers, v.pids
 FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 JOIN fluct.freshness f ON f.stream = v.stream

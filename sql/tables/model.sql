@@ -14,12 +14,14 @@ COMMENT ON TYPE fluct.order_line IS 'a row of sales.order_lines, as lines_of() r
 CREATE TABLE fluct.made_relations (
 	name text PRIMARY KEY,
 	relation oid NOT NULL,
+	extension oid NOT NULL,
 	made_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE fluct.made_relations IS
 'The tables and views of schema sales that create_tables() made; written by it only. After a restore, when the OIDs are others, a relation is recognised by all of its columns.';
 COMMENT ON COLUMN fluct.made_relations.name IS 'its name in schema sales';
 COMMENT ON COLUMN fluct.made_relations.relation IS 'its OID';
+COMMENT ON COLUMN fluct.made_relations.extension IS 'OID of the extension then: another one means that a restore brought this row';
 COMMENT ON COLUMN fluct.made_relations.made_at IS 'when it was made, or recognised under this OID';
 
 CREATE TABLE fluct.granted_roles (

@@ -21,6 +21,7 @@ CREATE TYPE fluct._fluctuation AS (
 	baseline_avg numeric,
 	delta numeric,
 	delta_pct numeric,
+	score numeric,
 	recent_orders bigint,
 	baseline_orders bigint,
 	active_days int
@@ -30,14 +31,14 @@ COMMENT ON TYPE fluct._fluctuation IS 'an industry in a ranking; rank is NULL wh
 CREATE TYPE fluct.podium_row AS (
 	rank int,
 	industry text,
-	recent numeric,
-	average numeric,
-	change numeric,
-	change_pct numeric,
-	orders bigint,
+	recent_value numeric,
+	baseline_avg numeric,
+	delta numeric,
+	delta_pct numeric,
+	recent_orders bigint,
 	complete boolean
 );
-COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, change_pct to 1';
+COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, delta_pct to 1';
 
 CREATE TABLE fluct.reports (
 	report text PRIMARY KEY CHECK (octet_length(report) BETWEEN 1 AND 50),
