@@ -16,10 +16,8 @@ my $iterations = $ENV{FUZZ_ITERATIONS} // 200_000;
 my $seed = $ENV{FUZZ_SEED} // 1;
 my $node = fluct_node('main', extension => 0, work_mem => '64MB');
 
-$node->safe_psql('postgres', slurp_file('test/fuzz/setup.sql'),
+sql(slurp_file('test/fuzz/setup.sql'),
 	extra_params => [ '-v', "module=$ENV{PWD}/test/build/server_fuzz.so" ]);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # ----- random messages -----
 
