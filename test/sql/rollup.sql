@@ -94,8 +94,8 @@ TABLE days;
 BEGIN;
 CREATE FUNCTION pg_temp.bend() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN PERFORM set_config('work_mem', '77MB', false); RAISE WARNING 'work_mem is %', current_setting('work_mem'); RETURN NULL; END$$;
-CREATE TRIGGER bend AFTER INSERT ON fluct.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.bend();
-INSERT INTO fluct.orders VALUES ('bend', 'late', 1, '2026-01-05');
+CREATE TRIGGER bend AFTER INSERT ON sales.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.bend();
+INSERT INTO sales.orders VALUES ('bend', 'late', 1, '2026-01-05');
 SELECT current_setting('work_mem') = '77MB' AS bent;
 ROLLBACK;
 
