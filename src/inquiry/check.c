@@ -16,6 +16,7 @@
 
 #include "bookkeeping/offsets.h"
 #include "bookkeeping/streams.h"
+#include "inquiry/answer.h"
 #include "inquiry/check.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
@@ -39,7 +40,7 @@ put_item(CheckItem item, const char *status, const char *detail, const char *hin
 {
 	const char *fields[4] = {item_names[item], status, detail, hint};
 
-	fluct_look_put_row(fields, lengthof(fields));
+	fluct_answer_put_row(fields, lengthof(fields));
 }
 
 static void
@@ -73,9 +74,9 @@ item_of(const char *reason)
 }
 
 static const char *
-hint_for(const char *reason)
+hint_for(const FluctTopic *topic, const char *reason)
 {
-	const FluctStream *stream = fluct_subject.stream;
+	const FluctStream *stream = topic->stream;
 
 	if (strcmp(reason, "dns_failure") == 0)
 		return psprintf("Look at bootstrap_servers of server \"%s\", and at the resolver of this machine.",
@@ -90,7 +91,7 @@ hint_for(const char *reason)
 						stream->owner, stream->server);
 	if (strcmp(reason, "authorization_failed") == 0)
 		return psprintf("Allow READ on topic \"%s\" and on group \"%s\".",
-						stream->topic, fluct_subject.client.group);
+						stream->topic, topic->client.group);
 	if (strcmp(reason, "unknown_topic") == 0)
 		return "A stream makes no topic: create it in Kafka, or drop the stream.";
 	return psprintf("Look at bootstrap_servers and security_protocol of server \"%s\"; does a broker run there, and does a firewall let this machine through?",
@@ -99,9 +100,9 @@ hint_for(const char *reason)
 
 /* What to do where the positions are those of another topic. */
 static const char *
-hint_to_seek(void)
+hint_to_seek(const FluctTopic *topic)
 {
-	const char *stream = fluct_subject.stream->name;
+	const char *stream = topic->stream->name;
 
 	return psprintf("If the topic was made anew: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
 					stream, stream);
@@ -109,14 +110,14 @@ hint_to_seek(void)
 
 /* The cluster in which the stream stands, if it is not the one that answers. */
 static const char *
-other_cluster(const char *here)
+other_cluster(const FluctTopic *topic, const char *here)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FluctPosition *positions;
 	int			count;
 
 	fluct_worker_begin();
-	positions = fluct_offsets_read(fluct_subject.stream->name, &count, context);
+	positions = fluct_offsets_read(topic->stream->name, &count, context);
 	fluct_worker_commit();
 	for (int i = 0; here && i < count; i++)
 		if (positions[i].cluster && strcmp(positions[i].cluster, here) != 0)
@@ -125,26 +126,26 @@ other_cluster(const char *here)
 }
 
 static bool
-check_cluster(void)
+check_cluster(const FluctTopic *topic)
 {
 	const char *here = fluct_kafka_cluster();
-	const char *there = other_cluster(here);
+	const char *there = other_cluster(topic, here);
 
 	if (there == NULL)
 		return true;
 	put_item(TOPIC, "fail",
 			 psprintf("cluster_changed: server \"%s\" leads to cluster %s, and the stream stands in cluster %s",
-					  fluct_subject.stream->server, here, there),
-			 hint_to_seek());
+					  topic->stream->server, here, there),
+			 hint_to_seek(topic));
 	skip_from(TOPIC + 1);
 	return false;
 }
 
 /* An item that is good, up to the topic. */
 static void
-put_good(CheckItem item)
+put_good(const FluctTopic *topic, CheckItem item)
 {
-	const FluctClient *client = &fluct_subject.client;
+	const FluctClient *client = &topic->client;
 	const char *protocol = client->protocol ? client->protocol : "plaintext";
 	bool		sasl = strncmp(protocol, "sasl", 4) == 0;
 
@@ -161,29 +162,29 @@ put_good(CheckItem item)
 				 sasl ? client->mechanism : protocol, NULL);
 	else if (item == TOPIC)
 		put_item(item, "ok", psprintf("topic %s, group id %s",
-									  fluct_subject.stream->topic, client->group), NULL);
+									  topic->stream->topic, client->group), NULL);
 }
 
 static void
-put_trouble(CheckItem item, const char *hint)
+put_trouble(const FluctTopic *topic, CheckItem item, const char *hint)
 {
 	const FluctTrouble *trouble = fluct_kafka_trouble();
 
 	put_item(item, "fail", psprintf("%s: %s", trouble->reason, trouble->detail),
-			 hint ? hint : hint_for(trouble->reason));
+			 hint ? hint : hint_for(topic, trouble->reason));
 	skip_from(item + 1);
 }
 
 /* Opens the client; an ERROR in the options is the login's. */
 static bool
-open_client(void)
+open_client(FluctTopic *topic)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool good = false;
 
 	PG_TRY();
 	{
-		fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
+		fluct_client_open(topic->stream, topic->owner, &topic->client);
 		good = true;
 	}
 	PG_CATCH();
@@ -207,25 +208,25 @@ open_client(void)
 }
 
 static bool
-check_partitions(int gone)
+check_partitions(const FluctTopic *topic, int gone)
 {
-	const FluctStream *stream = fluct_subject.stream;
+	const FluctStream *stream = topic->stream;
 	int			share = stream->npartitions ? stream->npartitions :
-	fluct_subject.npartitions;
+	topic->npartitions;
 
 	for (int i = 0; i < stream->npartitions; i++)
-		if (stream->partitions[i] >= fluct_subject.npartitions)
+		if (stream->partitions[i] >= topic->npartitions)
 		{
 			put_item(PARTITIONS, "fail",
 					 psprintf("the stream is to consume partition %d, and the topic has %d",
-							  stream->partitions[i], fluct_subject.npartitions), NULL);
+							  stream->partitions[i], topic->npartitions), NULL);
 			return false;
 		}
 	if (gone >= 0)
 		put_item(PARTITIONS, "fail",
 				 psprintf("topic_changed: the stream stands in partition %d, and the topic has %d",
-						  gone, fluct_subject.npartitions),
-				 hint_to_seek());
+						  gone, topic->npartitions),
+				 hint_to_seek(topic));
 	else if (stream->workers > share)
 		put_item(PARTITIONS, "warn",
 				 psprintf("%d, fewer than the %d workers", share, stream->workers),
@@ -233,23 +234,23 @@ check_partitions(int gone)
 						  stream->name, share));
 	else
 		put_item(PARTITIONS, "ok", stream->npartitions ?
-				 psprintf("%d of %d", share, fluct_subject.npartitions) :
+				 psprintf("%d of %d", share, topic->npartitions) :
 				 psprintf("%d", share), NULL);
 	return gone < 0;
 }
 
 /* Since when Kafka holds messages, in words. */
 static const char *
-describe_retention(void)
+describe_retention(const FluctTopic *topic)
 {
-	int64	   *from = palloc(sizeof(int64) * fluct_subject.npartitions);
+	int64	   *from = palloc(sizeof(int64) * topic->npartitions);
 	int64		oldest;
 	bool		all;
 
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-		from[i] = fluct_subject.next[i] < 0 ? -1 :
-			fluct_subject.begin[i].offset;
-	oldest = fluct_look_oldest(from, OLDEST_TIME, &all);
+	for (int i = 0; i < topic->npartitions; i++)
+		from[i] = topic->next[i] < 0 ? -1 :
+			topic->begin[i].offset;
+	oldest = fluct_topic_oldest(topic, from, OLDEST_TIME, &all);
 	if (oldest < 0)
 		return "nothing that is wanted is gone";
 	return psprintf("Kafka holds messages since %s%s",
@@ -258,81 +259,81 @@ describe_retention(void)
 }
 
 static void
-check_retention(void)
+check_retention(const FluctTopic *topic)
 {
 	int64		lost = 0;
 
-	for (int i = 0; i < fluct_subject.npartitions; i++)
+	for (int i = 0; i < topic->npartitions; i++)
 	{
-		if (fluct_subject.next[i] > fluct_subject.end[i].offset && !fluct_subject.is_new)
+		if (topic->next[i] > topic->end[i].offset && !topic->is_new)
 		{
 			put_item(RETENTION, "fail",
 					 psprintf("topic_changed: partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
-							  i, fluct_subject.next[i], fluct_subject.end[i].offset),
-					 hint_to_seek());
+							  i, topic->next[i], topic->end[i].offset),
+					 hint_to_seek(topic));
 			return;
 		}
-		if (fluct_subject.next[i] >= 0 && fluct_subject.next[i] < fluct_subject.begin[i].offset)
-			lost += fluct_subject.begin[i].offset - fluct_subject.next[i];
+		if (topic->next[i] >= 0 && topic->next[i] < topic->begin[i].offset)
+			lost += topic->begin[i].offset - topic->next[i];
 	}
 	if (lost > 0)
 	{
-		put_item(RETENTION, fluct_subject.stream->skip_data_loss ? "warn" : "fail",
+		put_item(RETENTION, topic->stream->skip_data_loss ? "warn" : "fail",
 				 psprintf("data_loss: Kafka has deleted " INT64_FORMAT " offsets that were not read yet",
 						  lost),
-				 fluct_subject.stream->skip_data_loss ?
+				 topic->stream->skip_data_loss ?
 				 "The stream goes past them, and leaves a row in fluct.gaps." :
 				 psprintf("SELECT fluct.alter_stream('%s', on_data_loss => 'skip'); goes past them.",
-						  fluct_subject.stream->name));
+						  topic->stream->name));
 		return;
 	}
-	put_item(RETENTION, "ok", describe_retention(), NULL);
+	put_item(RETENTION, "ok", describe_retention(topic), NULL);
 }
 
 static void
-check_waiting(void)
+check_waiting(const FluctTopic *topic)
 {
 	int64		waiting = 0;
 
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-		if (fluct_subject.next[i] >= 0)
-			waiting += Max(0, fluct_subject.end[i].offset -
-						   Max(fluct_subject.next[i], fluct_subject.begin[i].offset));
+	for (int i = 0; i < topic->npartitions; i++)
+		if (topic->next[i] >= 0)
+			waiting += Max(0, topic->end[i].offset -
+						   Max(topic->next[i], topic->begin[i].offset));
 	put_item(WAITING, "ok", psprintf(INT64_FORMAT "%s", waiting,
-									 fluct_subject.is_new ? ", from start_at on" : ""),
+									 topic->is_new ? ", from start_at on" : ""),
 			 NULL);
 }
 
 void
-fluct_check_answer(void)
+fluct_check_answer(FluctTopic *topic)
 {
 	CheckItem	failed = TOPIC + 1;
 	int			gone;
 
-	if (!open_client())
+	if (!open_client(topic))
 		return;
-	if (!fluct_look_partitions())
+	if (!fluct_topic_partitions(topic))
 		failed = item_of(fluct_kafka_trouble()->reason);
 	for (CheckItem i = DNS; i < TOPIC && i < failed; i++)
-		put_good(i);
+		put_good(topic, i);
 	if (failed <= TOPIC)
 	{
-		put_trouble(failed, NULL);
+		put_trouble(topic, failed, NULL);
 		return;
 	}
-	if (!check_cluster())
+	if (!check_cluster(topic))
 		return;
-	put_good(TOPIC);
-	if (!fluct_look_log() || !fluct_look_positions(NULL, &gone))
+	put_good(topic, TOPIC);
+	if (!fluct_topic_log(topic) || !fluct_topic_positions(topic, NULL, &gone))
 	{
-		put_trouble(PARTITIONS, "The bootstrap servers answer, and a partition's leader does not: look at advertised.listeners of the brokers.");
+		put_trouble(topic, PARTITIONS, "The bootstrap servers answer, and a partition's leader does not: look at advertised.listeners of the brokers.");
 		return;
 	}
-	if (!check_partitions(gone))
+	if (!check_partitions(topic, gone))
 	{
 		skip_from(RETENTION);
 		return;
 	}
-	check_retention();
-	check_waiting();
+	check_retention(topic);
+	check_waiting(topic);
 }

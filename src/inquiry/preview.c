@@ -23,6 +23,7 @@
 #include "utils/varlena.h"
 
 #include "base/refusal.h"
+#include "inquiry/answer.h"
 #include "inquiry/preview.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
@@ -116,7 +117,8 @@ first_row(const FluctTarget *target, const FluctRows *rows)
 }
 
 static void
-preview_message(FluctMapping *mapping, const FluctMessage *message)
+preview_message(const FluctTopic *topic, FluctMapping *mapping,
+				const FluctMessage *message)
 {
 	FluctRows  *rows = fluct_decode_begin(mapping, 1);
 	FluctRefusal refusal = {0};
@@ -126,7 +128,7 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 	if (message->value == NULL)
 		fields[5] = "tombstone: it has no value, and is only counted";
 	else if (!fluct_decode_message(mapping, rows, 0, message,
-								   fluct_subject.stream->topic, &refusal))
+								   topic->stream->topic, &refusal))
 	{
 		fields[5] = psprintf("%s: %s", fluct_reason_name(refusal.reason),
 							 refusal.detail);
@@ -134,7 +136,7 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 	}
 	if (fields[5])
 	{
-		fluct_look_put_row(fields, lengthof(fields));
+		fluct_answer_put_row(fields, lengthof(fields));
 		return;
 	}
 	for (int t = 0; t < mapping->ntargets; t++)
@@ -142,14 +144,14 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 		fields[2] = mapping->targets[t].name;
 		fields[3] = psprintf("%d", rows[t].nrows);
 		fields[4] = first_row(&mapping->targets[t], &rows[t]);
-		fluct_look_put_row(fields, lengthof(fields));
+		fluct_answer_put_row(fields, lengthof(fields));
 	}
 }
 
 static FluctMapping *
-compile_mapping(void)
+compile_mapping(const FluctTopic *topic)
 {
-	const FluctStream *stream = fluct_subject.stream;
+	const FluctStream *stream = topic->stream;
 	List	   *name = textToQualifiedNameList(cstring_to_text(stream->target));
 	FluctMapping *mapping;
 
@@ -159,7 +161,7 @@ compile_mapping(void)
 									CurrentMemoryContext);
 	fluct_decode_check_fallbacks(mapping);
 	fluct_target_check_targets(mapping);
-	fluct_target_check_owner(mapping, fluct_subject.owner);
+	fluct_target_check_owner(mapping, topic->owner);
 	return mapping;
 }
 
@@ -176,35 +178,35 @@ by_place(const void *a, const void *b)
 
 /* Column defaults are the table owner's code: it gets the owner's rights. */
 static void
-decode_as_owner(FluctMessage *messages, int count)
+decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
 {
 	FluctMapping *mapping;
 	FluctRights before;
 
 	fluct_worker_begin();
-	mapping = compile_mapping();
-	before = fluct_rights_take(fluct_subject.owner);
+	mapping = compile_mapping(topic);
+	before = fluct_rights_take(topic->owner);
 	for (int i = 0; i < count; i++)
-		preview_message(mapping, &messages[i]);
+		preview_message(topic, mapping, &messages[i]);
 	fluct_rights_give_back(before);
 	AbortOutOfAnyTransaction();
 }
 
 void
-fluct_preview_answer(void)
+fluct_preview_answer(FluctTopic *topic)
 {
-	const FluctInquiry *inquiry = fluct_subject.inquiry;
+	const FluctInquiry *inquiry = topic->inquiry;
 	FluctMessage *messages = palloc(sizeof(FluctMessage) * inquiry->count);
 	int			count,
 				gone;
 
-	fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
-	if (!fluct_look_partitions() || !fluct_look_log() ||
-		!fluct_look_positions(inquiry->has_start ? inquiry->start_at : NULL, &gone))
-		fluct_look_throw_trouble();
-	count = fluct_look_read(fluct_subject.next, messages, inquiry->count, READ_TIME);
+	fluct_client_open(topic->stream, topic->owner, &topic->client);
+	if (!fluct_topic_partitions(topic) || !fluct_topic_log(topic) ||
+		!fluct_topic_positions(topic, inquiry->has_start ? inquiry->start_at : NULL, &gone))
+		fluct_answer_throw_trouble(topic->stream);
+	count = fluct_topic_read(topic, topic->next, messages, inquiry->count, READ_TIME);
 	if (count == 0 && fluct_kafka_trouble()->reason[0] != '\0')
-		fluct_look_throw_trouble();
+		fluct_answer_throw_trouble(topic->stream);
 	qsort(messages, count, sizeof(FluctMessage), by_place);
-	decode_as_owner(messages, count);
+	decode_as_owner(topic, messages, count);
 }

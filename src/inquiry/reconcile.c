@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "inquiry/answer.h"
 #include "inquiry/reconcile.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
@@ -51,13 +52,14 @@ typedef struct Account
 
 /* Each row of skipped_offsets gives one array of its bounds, ascending. */
 static void
-read_skipped(Account *account, int epoch, MemoryContext context)
+read_skipped(const FluctTopic *topic, Account *account, int epoch,
+			 MemoryContext context)
 {
 	FluctQuery	query = {0};
 	int			rows;
 	int			n = 0;
 
-	fluct_query_add_text(&query, fluct_subject.stream->name);
+	fluct_query_add_text(&query, topic->stream->name);
 	fluct_query_add_int(&query, account->partition);
 	fluct_query_add_int(&query, epoch);
 	rows = (int) fluct_query_run(&query,
@@ -90,7 +92,7 @@ read_skipped(Account *account, int epoch, MemoryContext context)
 }
 
 static Account *
-read_accounts(int *count)
+read_accounts(const FluctTopic *topic, int *count)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FluctQuery	query = {0};
@@ -100,7 +102,7 @@ read_accounts(int *count)
 	SetConfigOption("default_transaction_isolation", "repeatable read",
 					PGC_SUSET, PGC_S_OVERRIDE);
 	fluct_worker_begin();
-	fluct_query_add_text(&query, fluct_subject.stream->name);
+	fluct_query_add_text(&query, topic->stream->name);
 	*count = (int) fluct_query_run(&query, "SELECT partition, epoch, from_offset,"
 								   " to_offset, stored, duplicates, dead_letters,"
 								   " tombstones, skipped, gaps"
@@ -117,7 +119,7 @@ read_accounts(int *count)
 			accounts[i].entries[e] = fluct_query_field_int(i, 5 + e);
 	}
 	for (int i = 0; i < *count; i++)
-		read_skipped(&accounts[i], epochs[i], context);
+		read_skipped(topic, &accounts[i], epochs[i], context);
 	fluct_worker_commit();
 	return accounts;
 }
@@ -132,25 +134,25 @@ say_alive(void)
 	if (fluct_worker_ms_since(last) < LIFE_INTERVAL)
 		return;
 	last = GetCurrentTimestamp();
-	fluct_look_put_life();
+	fluct_answer_put_life();
 }
 
 /* Where Kafka's log begins now: it may have lost more meanwhile. */
 static int64
-log_begin(int32 partition)
+log_begin(FluctTopic *topic, int32 partition)
 {
-	if (!fluct_look_log())
-		fluct_look_throw_trouble();
-	return fluct_subject.begin[partition].offset;
+	if (!fluct_topic_log(topic))
+		fluct_answer_throw_trouble(topic->stream);
+	return topic->begin[partition].offset;
 }
 
 /* Nothing has come: why not, and for how long already. */
 static void
-await_more(TimestampTz heard)
+await_more(const FluctTopic *topic, TimestampTz heard)
 {
 	if (fluct_worker_ms_since(heard) > LONGEST_SILENCE ||
 		strcmp(fluct_kafka_trouble()->reason, "message_too_large") == 0)
-		fluct_look_throw_trouble();
+		fluct_answer_throw_trouble(topic->stream);
 	fluct_worker_wait(fluct_kafka_socket(), LIFE_INTERVAL);
 	fluct_kafka_drain_socket();
 }
@@ -176,7 +178,8 @@ count_within(const FluctMessage *messages, int got, const FluctInterval *interva
 
 /* How many messages Kafka delivers in these intervals, read in one go. */
 static int64
-read_through(int32 partition, const FluctInterval *intervals, int n)
+read_through(FluctTopic *topic, int32 partition,
+			 const FluctInterval *intervals, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fluct reconcile",
@@ -201,13 +204,13 @@ read_through(int32 partition, const FluctInterval *intervals, int n)
 			break;				/* all that there is has been delivered */
 		if (fluct_kafka_trouble()->lost_partition >= 0)
 		{
-			at = Max(at, log_begin(partition));
+			at = Max(at, log_begin(topic, partition));
 			fluct_kafka_assign(&partition, &at, 1);
 		}
 		if (got > 0)
 			heard = GetCurrentTimestamp();
 		else
-			await_more(heard);
+			await_more(topic, heard);
 		say_alive();
 	}
 	MemoryContextDelete(context);
@@ -216,9 +219,9 @@ read_through(int32 partition, const FluctInterval *intervals, int n)
 
 /* The intervals that Kafka still holds; the others are told of. */
 static int
-drop_lost(const Account *account)
+drop_lost(const FluctTopic *topic, const Account *account)
 {
-	int64		begin = fluct_subject.begin[account->partition].offset;
+	int64		begin = topic->begin[account->partition].offset;
 	int			lost = 0;
 
 	if (account->nskipped == 0 || account->skipped[0].from >= begin)
@@ -234,10 +237,10 @@ drop_lost(const Account *account)
 }
 
 static int64
-read_again(const Account *account)
+read_again(FluctTopic *topic, const Account *account)
 {
 	int64		found = 0;
-	int			from = drop_lost(account);
+	int			from = drop_lost(topic, account);
 
 	while (from < account->nskipped)
 	{
@@ -246,7 +249,7 @@ read_again(const Account *account)
 		while (to < account->nskipped &&
 			   account->skipped[to].from - account->skipped[to - 1].to <= NEAR)
 			to++;
-		found += read_through(account->partition, account->skipped + from,
+		found += read_through(topic, account->partition, account->skipped + from,
 							  to - from);
 		from = to;
 	}
@@ -257,27 +260,27 @@ read_again(const Account *account)
 
 /* A log that is shorter than what was read is of another topic. */
 static void
-check_topic(const Account *accounts, int count)
+check_topic(FluctTopic *topic, const Account *accounts, int count)
 {
-	fluct_subject.next = palloc(sizeof(int64) * fluct_subject.npartitions);
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-		fluct_subject.next[i] = -1;
+	topic->next = palloc(sizeof(int64) * topic->npartitions);
+	for (int i = 0; i < topic->npartitions; i++)
+		topic->next[i] = -1;
 	for (int i = 0; i < count; i++)
-		if (accounts[i].partition < fluct_subject.npartitions)
-			fluct_subject.next[accounts[i].partition] = accounts[i].to;
-	if (!fluct_look_confirm_ends())
-		fluct_look_throw_trouble();
+		if (accounts[i].partition < topic->npartitions)
+			topic->next[accounts[i].partition] = accounts[i].to;
+	if (!fluct_topic_confirm_ends(topic))
+		fluct_answer_throw_trouble(topic->stream);
 	for (int i = 0; i < count; i++)
-		if (accounts[i].partition >= fluct_subject.npartitions ||
-			accounts[i].to > fluct_subject.end[accounts[i].partition].offset)
+		if (accounts[i].partition >= topic->npartitions ||
+			accounts[i].to > topic->end[accounts[i].partition].offset)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("topic \"%s\" was made anew: topic_changed",
-							fluct_subject.stream->topic),
+							topic->stream->topic),
 					 errdetail("Partition %d was read up to offset " INT64_FORMAT ", which Kafka's log does not have.",
 							   accounts[i].partition, accounts[i].to),
 					 errhint("SELECT * FROM fluct.check_stream('%s');",
-							 fluct_subject.stream->name)));
+							 topic->stream->name)));
 }
 
 static void
@@ -299,22 +302,22 @@ put_account(const Account *account)
 	}
 	fields[n++] = psprintf(INT64_FORMAT, account->unexplained +
 						   Max(offsets - explained, explained - offsets));
-	fluct_look_put_row(fields, n);
+	fluct_answer_put_row(fields, n);
 }
 
 void
-fluct_reconcile_answer(void)
+fluct_reconcile_answer(FluctTopic *topic)
 {
 	int			count;
-	Account    *accounts = read_accounts(&count);
+	Account    *accounts = read_accounts(topic, &count);
 
-	fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
-	if (count > 0 && (!fluct_look_partitions() || !fluct_look_log()))
-		fluct_look_throw_trouble();
-	check_topic(accounts, count);
+	fluct_client_open(topic->stream, topic->owner, &topic->client);
+	if (count > 0 && (!fluct_topic_partitions(topic) || !fluct_topic_log(topic)))
+		fluct_answer_throw_trouble(topic->stream);
+	check_topic(topic, accounts, count);
 	for (int i = 0; i < count; i++)
 	{
-		accounts[i].unexplained = read_again(&accounts[i]);
+		accounts[i].unexplained = read_again(topic, &accounts[i]);
 		put_account(&accounts[i]);
 	}
 }

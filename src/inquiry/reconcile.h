@@ -10,7 +10,9 @@
 
 #include "postgres.h"
 
-/* Answers the session about fluct_subject. */
-extern void fluct_reconcile_answer(void);
+#include "inquiry/topic.h"
+
+/* Answers the inquiry. */
+extern void fluct_reconcile_answer(FluctTopic *topic);
 
 #endif							/* FLUCT_INQUIRY_RECONCILE_H */

@@ -10,26 +10,27 @@
  */
 #include "postgres.h"
 
+#include "inquiry/answer.h"
 #include "inquiry/seek.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
 
 void
-fluct_seek_answer(void)
+fluct_seek_answer(FluctTopic *topic)
 {
-	fluct_client_open(fluct_subject.stream, fluct_subject.owner, &fluct_subject.client);
-	if (!fluct_look_partitions() || !fluct_look_log() ||
-		!fluct_look_start(fluct_subject.inquiry->start_at))
-		fluct_look_throw_trouble();
-	for (int i = 0; i < fluct_subject.npartitions; i++)
+	fluct_client_open(topic->stream, topic->owner, &topic->client);
+	if (!fluct_topic_partitions(topic) || !fluct_topic_log(topic) ||
+		!fluct_topic_start(topic, topic->inquiry->start_at))
+		fluct_answer_throw_trouble(topic->stream);
+	for (int i = 0; i < topic->npartitions; i++)
 	{
 		const char *fields[] = {
 			psprintf("%d", i),
-			psprintf(INT64_FORMAT, fluct_subject.begin[i].offset),
-			psprintf(INT64_FORMAT, fluct_subject.end[i].offset),
-			psprintf(INT64_FORMAT, fluct_subject.next[i]),
+			psprintf(INT64_FORMAT, topic->begin[i].offset),
+			psprintf(INT64_FORMAT, topic->end[i].offset),
+			psprintf(INT64_FORMAT, topic->next[i]),
 		};
 
-		fluct_look_put_row(fields, lengthof(fields));
+		fluct_answer_put_row(fields, lengthof(fields));
 	}
 }

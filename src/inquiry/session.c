@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * session.c
- *	  A worker that does something for a session, and reports to it.
+ *	  The session's side of an inquiry.
  *
  * Only a background worker owns a Kafka client: its threads would not survive
  * a session's end.  So the session starts a dynamic worker, which needs no
@@ -17,18 +17,30 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "libpq/pqformat.h"
 #include "libpq/pqmq.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "inquiry/session.h"
 #include "pg/compat.h"
 
 #define QUEUE_SIZE		65536
 #define LOOK_INTERVAL	1000	/* ms; the latch is set when there is news */
+#define LONGEST_SILENCE	20000	/* ms without a message of the worker's */
+
+PG_FUNCTION_INFO_V1(fluct_inquire);
+
+/* ----- the worker ----- */
 
 static BackgroundWorkerHandle *
 start_worker(const FluctInquiry *inquiry, const char *type,
@@ -42,7 +54,7 @@ start_worker(const FluctInquiry *inquiry, const char *type,
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "fluct", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "FluctAskMain", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "FluctInquiryMain", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %s", type, inquiry->stream);
 	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
 	worker.bgw_main_arg = UInt32GetDatum(segment);
@@ -58,33 +70,33 @@ start_worker(const FluctInquiry *inquiry, const char *type,
 }
 
 void
-fluct_errand_start(const FluctInquiry *inquiry, const char *type,
-				   FluctErrand *errand)
+fluct_session_begin(const FluctInquiry *inquiry, const char *type,
+					FluctSession *session)
 {
 	char	   *place;
 	shm_mq	   *queue;
 
-	errand->segment = dsm_create(FLUCT_INQUIRY_QUEUE + QUEUE_SIZE, 0);
-	place = dsm_segment_address(errand->segment);
+	session->segment = dsm_create(FLUCT_INQUIRY_QUEUE + QUEUE_SIZE, 0);
+	place = dsm_segment_address(session->segment);
 	memcpy(place, inquiry, sizeof(FluctInquiry));
 	queue = shm_mq_create(place + FLUCT_INQUIRY_QUEUE, QUEUE_SIZE);
 	shm_mq_set_receiver(queue, MyProc);
-	errand->queue = shm_mq_attach(queue, errand->segment, NULL);
-	errand->worker = start_worker(inquiry, type,
-								  dsm_segment_handle(errand->segment));
-	shm_mq_set_handle(errand->queue, errand->worker);
+	session->queue = shm_mq_attach(queue, session->segment, NULL);
+	session->worker = start_worker(inquiry, type,
+								   dsm_segment_handle(session->segment));
+	shm_mq_set_handle(session->queue, session->worker);
 }
 
 void
-fluct_errand_stop(int code, Datum errand)
+fluct_session_stop(int code, Datum session)
 {
-	TerminateBackgroundWorker(((FluctErrand *) DatumGetPointer(errand))->worker);
+	TerminateBackgroundWorker(((FluctSession *) DatumGetPointer(session))->worker);
 }
 
 void
-fluct_errand_end(FluctErrand *errand)
+fluct_session_end(FluctSession *session)
 {
-	dsm_detach(errand->segment);
+	dsm_detach(session->segment);
 }
 
 /* The kind of a message for the caller, or 0 when it was an error or notice. */
@@ -119,7 +131,7 @@ throw_silence(shm_mq_result result, long longest)
 }
 
 int
-fluct_errand_next(FluctErrand *errand, long longest, StringInfo message)
+fluct_session_next(FluctSession *session, long longest, StringInfo message)
 {
 	static uint32 wait_event = 0;
 	TimestampTz heard = GetCurrentTimestamp();
@@ -134,7 +146,7 @@ fluct_errand_next(FluctErrand *errand, long longest, StringInfo message)
 		shm_mq_result result;
 
 		CHECK_FOR_INTERRUPTS();
-		result = shm_mq_receive(errand->queue, &len, &data, true);
+		result = shm_mq_receive(session->queue, &len, &data, true);
 		if (result == SHM_MQ_SUCCESS)
 		{
 			kind = take_message(data, len, message);
@@ -151,4 +163,105 @@ fluct_errand_next(FluctErrand *errand, long longest, StringInfo message)
 		ResetLatch(MyLatch);
 	}
 	return kind;
+}
+
+/* ----- check, preview, seek and reconcile ----- */
+
+
+static FluctInquiryKind
+read_kind(const char *word)
+{
+	static const char *const words[] = {"check", "preview", "seek", "reconcile"};
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return (FluctInquiryKind) i;
+	elog(ERROR, "unrecognized inquiry \"%s\"", word);
+}
+
+static void
+write_inquiry(FunctionCallInfo fcinfo, FluctInquiry *inquiry)
+{
+	memset(inquiry, 0, sizeof(FluctInquiry));
+	inquiry->database = MyDatabaseId;
+	strlcpy(inquiry->stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+			sizeof(inquiry->stream));
+	inquiry->kind = read_kind(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	inquiry->count = PG_GETARG_INT32(2);
+	inquiry->has_start = !PG_ARGISNULL(3);
+	if (inquiry->has_start &&
+		strlcpy(inquiry->start_at, text_to_cstring(PG_GETARG_TEXT_PP(3)),
+				FLUCT_INQUIRY_START_LEN) >= FLUCT_INQUIRY_START_LEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start_at is longer than %d bytes",
+						FLUCT_INQUIRY_START_LEN - 1)));
+}
+
+static void
+keep_row(StringInfo message, ReturnSetInfo *rsinfo, int number)
+{
+	int			count = pq_getmsgint(message, 2);
+	Datum	   *fields = palloc(sizeof(Datum) * count);
+	bool	   *nulls = palloc(sizeof(bool) * count);
+	int			lower = 1;
+	Datum		values[2];
+	bool		none[2] = {false, false};
+
+	for (int i = 0; i < count; i++)
+	{
+		int			len = pq_getmsgint(message, 4);
+
+		nulls[i] = len < 0;
+		if (len >= 0)
+			fields[i] = PointerGetDatum(cstring_to_text_with_len(pq_getmsgbytes(message, len),
+																 len));
+	}
+	values[0] = Int32GetDatum(number);
+	values[1] = PointerGetDatum(construct_md_array(fields, nulls, 1, &count,
+												   &lower, TEXTOID, -1, false,
+												   TYPALIGN_INT));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, none);
+}
+
+static void
+receive_answer(FluctSession *session, ReturnSetInfo *rsinfo)
+{
+	StringInfoData message;
+	int			number = 0;
+	int			kind;
+
+	do
+	{
+		kind = fluct_session_next(session, LONGEST_SILENCE, &message);
+		if (kind == FLUCT_ANSWER_ROW)
+			keep_row(&message, rsinfo, ++number);
+		pfree(message.data);
+	} while (kind != FLUCT_ANSWER_END);
+}
+
+/*
+ * fluct._ask(stream text, question text, count int, start_at text)
+ * RETURNS TABLE (number int, fields text[])
+ *
+ * question is check, preview, seek or reconcile.  Errors: those of the worker,
+ * 53400 without a free background worker, 08006 without an answer.
+ */
+Datum
+fluct_inquire(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	FluctInquiry inquiry;
+	FluctSession session;
+
+	InitMaterializedSRF(fcinfo, 0);
+	write_inquiry(fcinfo, &inquiry);
+	fluct_session_begin(&inquiry, "fluct inquiry", &session);
+	PG_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
+	{
+		receive_answer(&session, rsinfo);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
+	fluct_session_end(&session);
+	return (Datum) 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * session.h
- *	  A worker that does something for a session, and reports to it.
+ *	  The session's side of an inquiry.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,36 +15,36 @@
 #include "storage/dsm.h"
 #include "storage/shm_mq.h"
 
-#include "inquiry/topic.h"
+#include "inquiry/inquiry.h"
 
 /* The session's end of it. */
-typedef struct FluctErrand
+typedef struct FluctSession
 {
 	dsm_segment *segment;
 	shm_mq_handle *queue;
 	BackgroundWorkerHandle *worker;
-} FluctErrand;
+} FluctSession;
 
 /*
  * Starts a worker for the inquiry; type is what pg_stat_activity calls it.
  * Errors: 53400 without a free background worker.
  */
-extern void fluct_errand_start(const FluctInquiry *inquiry, const char *type,
-							   FluctErrand *errand);
+extern void fluct_session_begin(const FluctInquiry *inquiry, const char *type,
+								FluctSession *session);
 
 /*
  * Waits for the worker's next message: returns its kind, and leaves its body
  * in *message.  The worker's errors and notices are thrown here.  Errors:
- * 08006 when the worker ends without a word, or is silent for longest ms (0:
- * no limit).
+ * 08006 when the worker ends without an answer, or is silent for longest ms
+ * (0: no limit).
  */
-extern int	fluct_errand_next(FluctErrand *errand, long longest,
-							  StringInfo message);
+extern int	fluct_session_next(FluctSession *session, long longest,
+							   StringInfo message);
 
 /* Tells the worker to end: for PG_ENSURE_ERROR_CLEANUP. */
-extern void fluct_errand_stop(int code, Datum errand);
+extern void fluct_session_stop(int code, Datum session);
 
 /* After the last message. */
-extern void fluct_errand_end(FluctErrand *errand);
+extern void fluct_session_end(FluctSession *session);
 
 #endif							/* FLUCT_INQUIRY_SESSION_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * topic.c
- *	  What a worker finds out for a session: question, answer, Kafka's state.
+ *	  What Kafka says about the topic of an inquiry.
  *
  * Time.  Brokers that are silent are asked again for a few seconds only, so
  * that everything together stays below ten.  A reason that more asking can't
@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "libpq/pqformat.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -25,63 +24,6 @@
 #define PATIENCE		4000	/* ms of asking brokers that are silent */
 #define LITTLE_PATIENCE 1500	/* ms where the reason is clear */
 #define RETRY_INTERVAL	200		/* ms between questions */
-
-FluctSubject fluct_subject;
-
-/* ----- answering ----- */
-
-void
-fluct_look_put_row(const char *const *fields, int count)
-{
-	StringInfoData message;
-
-	pq_beginmessage(&message, FLUCT_ANSWER_ROW);
-	pq_sendint16(&message, count);
-	for (int i = 0; i < count; i++)
-	{
-		int			len = fields[i] ? (int) strlen(fields[i]) : -1;
-
-		pq_sendint32(&message, len);
-		if (len > 0)
-			pq_sendbytes(&message, fields[i], len);
-	}
-	pq_endmessage(&message);
-}
-
-void
-fluct_look_put_end(void)
-{
-	StringInfoData message;
-
-	pq_beginmessage(&message, FLUCT_ANSWER_END);
-	pq_endmessage(&message);
-}
-
-void
-fluct_look_put_life(void)
-{
-	StringInfoData message;
-
-	pq_beginmessage(&message, FLUCT_ANSWER_ALIVE);
-	pq_endmessage(&message);
-}
-
-void
-fluct_look_throw_trouble(void)
-{
-	const FluctTrouble *trouble = fluct_kafka_trouble();
-	bool		known = trouble->reason[0] != '\0';
-
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
-			 errmsg("topic \"%s\" can't be read: %s", fluct_subject.stream->topic,
-					known ? trouble->reason : "broker_unreachable"),
-			 errdetail("%s", known ? trouble->detail : "Nothing arrives."),
-			 errhint("SELECT * FROM fluct.check_stream('%s');",
-					 fluct_subject.stream->name)));
-}
-
-/* ----- asking Kafka ----- */
 
 static bool
 has_time(TimestampTz begin)
@@ -103,27 +45,25 @@ be_patient(TimestampTz begin)
 }
 
 bool
-fluct_look_partitions(void)
+fluct_topic_partitions(FluctTopic *topic)
 {
-	fluct_subject.npartitions = fluct_kafkalog_partitions(be_patient);
-	return fluct_subject.npartitions >= 0;
+	topic->npartitions = fluct_kafkalog_partitions(be_patient);
+	return topic->npartitions >= 0;
 }
 
 bool
-fluct_look_log(void)
+fluct_topic_log(FluctTopic *topic)
 {
-	fluct_subject.begin = fluct_kafkalog_ends(fluct_subject.npartitions,
-											  FLUCT_OFFSET_BEGINNING, be_patient);
-	fluct_subject.end = fluct_kafkalog_ends(fluct_subject.npartitions,
-											FLUCT_OFFSET_END, be_patient);
-	return fluct_subject.begin && fluct_subject.end;
+	topic->begin = fluct_kafkalog_ends(topic->npartitions,
+									   FLUCT_OFFSET_BEGINNING, be_patient);
+	topic->end = fluct_kafkalog_ends(topic->npartitions,
+									 FLUCT_OFFSET_END, be_patient);
+	return topic->begin && topic->end;
 }
 
 static bool
-is_of_stream(int partition)
+is_of_stream(const FluctStream *stream, int partition)
 {
-	const FluctStream *stream = fluct_subject.stream;
-
 	for (int i = 0; i < stream->npartitions; i++)
 		if (stream->partitions[i] == partition)
 			return true;
@@ -131,28 +71,28 @@ is_of_stream(int partition)
 }
 
 static bool
-resolve_start(const char *start_at)
+resolve_start(FluctTopic *topic, const char *start_at)
 {
-	return fluct_kafkalog_resolve(start_at, fluct_subject.end, fluct_subject.next,
-								  fluct_subject.npartitions, be_patient);
+	return fluct_kafkalog_resolve(start_at, topic->end, topic->next,
+								  topic->npartitions, be_patient);
 }
 
 bool
-fluct_look_start(const char *start_at)
+fluct_topic_start(FluctTopic *topic, const char *start_at)
 {
-	fluct_subject.next = palloc0(sizeof(int64) * fluct_subject.npartitions);
-	return resolve_start(start_at);
+	topic->next = palloc0(sizeof(int64) * topic->npartitions);
+	return resolve_start(topic, start_at);
 }
 
 bool
-fluct_look_confirm_ends(void)
+fluct_topic_confirm_ends(FluctTopic *topic)
 {
-	return fluct_kafkalog_confirm(fluct_subject.next, fluct_subject.end,
-								  fluct_subject.npartitions, be_patient);
+	return fluct_kafkalog_confirm(topic->next, topic->end,
+								  topic->npartitions, be_patient);
 }
 
 bool
-fluct_look_positions(const char *start_at, int *gone)
+fluct_topic_positions(FluctTopic *topic, const char *start_at, int *gone)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FluctPosition *positions;
@@ -160,20 +100,20 @@ fluct_look_positions(const char *start_at, int *gone)
 
 	*gone = -1;
 	fluct_worker_begin();
-	positions = fluct_offsets_read(fluct_subject.stream->name, &count, context);
+	positions = fluct_offsets_read(topic->stream->name, &count, context);
 	fluct_worker_commit();
-	fluct_subject.is_new = count == 0;
-	fluct_subject.next = palloc(sizeof(int64) * fluct_subject.npartitions);
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-		fluct_subject.next[i] = is_of_stream(i) ? fluct_subject.begin[i].offset : -1;
-	if (start_at || fluct_subject.is_new)
-		return resolve_start(start_at ? start_at : fluct_subject.stream->start_at);
+	topic->is_new = count == 0;
+	topic->next = palloc(sizeof(int64) * topic->npartitions);
+	for (int i = 0; i < topic->npartitions; i++)
+		topic->next[i] = is_of_stream(topic->stream, i) ? topic->begin[i].offset : -1;
+	if (start_at || topic->is_new)
+		return resolve_start(topic, start_at ? start_at : topic->stream->start_at);
 	for (int i = 0; i < count; i++)
-		if (positions[i].partition >= fluct_subject.npartitions)
+		if (positions[i].partition >= topic->npartitions)
 			*gone = positions[i].partition;
-		else if (fluct_subject.next[positions[i].partition] >= 0)
-			fluct_subject.next[positions[i].partition] = positions[i].next_offset;
-	return fluct_look_confirm_ends();
+		else if (topic->next[positions[i].partition] >= 0)
+			topic->next[positions[i].partition] = positions[i].next_offset;
+	return fluct_topic_confirm_ends(topic);
 }
 
 /* Whether there is nothing more to come of the partitions assigned. */
@@ -188,16 +128,16 @@ all_read(const int32 *partitions, int count)
 
 /* Reads these partitions' offsets on; returns how many have something. */
 static int
-assign(const int64 *from, int32 *partitions)
+assign(const FluctTopic *topic, const int64 *from, int32 *partitions)
 {
-	int64	   *offsets = palloc(sizeof(int64) * fluct_subject.npartitions);
+	int64	   *offsets = palloc(sizeof(int64) * topic->npartitions);
 	int			n = 0;
 
-	for (int i = 0; i < fluct_subject.npartitions; i++)
-		if (from[i] >= 0 && from[i] < fluct_subject.end[i].offset)
+	for (int i = 0; i < topic->npartitions; i++)
+		if (from[i] >= 0 && from[i] < topic->end[i].offset)
 		{
 			partitions[n] = i;
-			offsets[n++] = Max(from[i], fluct_subject.begin[i].offset);
+			offsets[n++] = Max(from[i], topic->begin[i].offset);
 		}
 	if (n > 0)
 		fluct_kafka_assign(partitions, offsets, n);
@@ -213,11 +153,12 @@ await_messages(TimestampTz begin, long ms)
 }
 
 int
-fluct_look_read(const int64 *from, FluctMessage *messages, int max, long ms)
+fluct_topic_read(const FluctTopic *topic, const int64 *from,
+				 FluctMessage *messages, int max, long ms)
 {
-	int32	   *partitions = palloc(sizeof(int32) * fluct_subject.npartitions);
+	int32	   *partitions = palloc(sizeof(int32) * topic->npartitions);
 	TimestampTz begin = GetCurrentTimestamp();
-	int			n = assign(from, partitions);
+	int			n = assign(topic, from, partitions);
 	int			count = 0;
 
 	while (n > 0 && count < max && fluct_worker_ms_since(begin) < ms)
@@ -234,15 +175,16 @@ fluct_look_read(const int64 *from, FluctMessage *messages, int max, long ms)
 }
 
 int64
-fluct_look_oldest(const int64 *from, long ms, bool *all)
+fluct_topic_oldest(const FluctTopic *topic, const int64 *from, long ms,
+				   bool *all)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fluct oldest",
 												  ALLOCSET_DEFAULT_SIZES);
-	int32	   *partitions = palloc(sizeof(int32) * fluct_subject.npartitions);
-	bool	   *seen = palloc0(sizeof(bool) * fluct_subject.npartitions);
+	int32	   *partitions = palloc(sizeof(int32) * topic->npartitions);
+	bool	   *seen = palloc0(sizeof(bool) * topic->npartitions);
 	TimestampTz begin = GetCurrentTimestamp();
-	int			n = assign(from, partitions);
+	int			n = assign(topic, from, partitions);
 	int			left = n;
 	int64		oldest = -1;
 

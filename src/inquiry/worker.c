@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *	  The worker that answers a session's question about a stream.
+ *	  The worker that answers a session's inquiry about a stream.
  *
  * It connects as the stream's worker does, asks Kafka, writes nothing, moves
  * nothing, and ends.  Or it is the stream's worker itself, for a session that
@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "bookkeeping/streams.h"
+#include "inquiry/answer.h"
 #include "inquiry/check.h"
 #include "inquiry/preview.h"
 #include "inquiry/reconcile.h"
@@ -49,60 +50,62 @@ attach(dsm_handle handle)
 }
 
 static void
-read_stream(void)
+read_stream(FluctTopic *topic)
 {
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
-	fluct_subject.stream = fluct_streams_find(fluct_subject.inquiry->stream, context);
-	if (fluct_subject.stream == NULL)
+	topic->stream = fluct_streams_find(topic->inquiry->stream, context);
+	if (topic->stream == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" is not committed yet",
-						fluct_subject.inquiry->stream),
+						topic->inquiry->stream),
 				 errhint("COMMIT first.")));
-	fluct_subject.owner = fluct_client_owner(fluct_subject.stream);
+	topic->owner = fluct_client_owner(topic->stream);
 	fluct_worker_commit();
 }
 
 static void
-answer(void)
+answer(FluctTopic *topic)
 {
-	switch (fluct_subject.inquiry->question)
+	switch (topic->inquiry->kind)
 	{
-		case FLUCT_CHECK:
-			fluct_check_answer();
+		case FLUCT_INQUIRY_CHECK:
+			fluct_check_answer(topic);
 			break;
-		case FLUCT_PREVIEW:
-			fluct_preview_answer();
+		case FLUCT_INQUIRY_PREVIEW:
+			fluct_preview_answer(topic);
 			break;
-		case FLUCT_SEEK:
-			fluct_seek_answer();
+		case FLUCT_INQUIRY_SEEK:
+			fluct_seek_answer(topic);
 			break;
-		case FLUCT_RECONCILE:
-			fluct_reconcile_answer();
+		case FLUCT_INQUIRY_RECONCILE:
+			fluct_reconcile_answer(topic);
 			break;
-		case FLUCT_RUN:
+		case FLUCT_INQUIRY_RUN:
 			break;				/* not here: it reads the stream itself */
 	}
 }
 
 void
-FluctAskMain(Datum arg)
+FluctInquiryMain(Datum arg)
 {
+	FluctTopic	topic = {0};
+
 	fluct_worker_unblock();
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
 												"fluct inquiry",
 												ALLOCSET_DEFAULT_SIZES));
-	fluct_subject.inquiry = attach(DatumGetUInt32(arg));
-	BackgroundWorkerInitializeConnectionByOid(fluct_subject.inquiry->database,
+	topic.inquiry = attach(DatumGetUInt32(arg));
+	BackgroundWorkerInitializeConnectionByOid(topic.inquiry->database,
 											  InvalidOid, 0);
 	fluct_worker_pin_settings();
-	if (fluct_subject.inquiry->question == FLUCT_RUN)
-		fluct_foreground_run(fluct_subject.inquiry->stream,
-							 &fluct_subject.inquiry->watch);
-	read_stream();
-	answer();
-	fluct_look_put_end();
+	if (topic.inquiry->kind == FLUCT_INQUIRY_RUN)
+		fluct_foreground_run(topic.inquiry->stream,
+							 &topic.inquiry->watch);
+	read_stream(&topic);
+	answer(&topic);
+	fluct_answer_put_end();
 	proc_exit(0);
 }

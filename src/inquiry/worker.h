@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker.h
- *	  The worker that answers a session's question about a stream.
+ *	  The worker that answers a session's inquiry about a stream.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,6 +11,6 @@
 #include "postgres.h"
 
 /* Entry point of the process; the argument is a dsm_handle. */
-extern PGDLLEXPORT void FluctAskMain(Datum arg);
+extern PGDLLEXPORT void FluctInquiryMain(Datum arg);
 
 #endif							/* FLUCT_INQUIRY_WORKER_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * customer_feed.c
- *	  The rows that one statement puts into fluct.customer_feed.
+ *	  The rows that one statement puts into sales.customer_feed.
  *
  * The rules of a load are about all of its rows (which of two comes last, which
  * industries are unknown), so a row trigger only keeps what comes, and the
@@ -81,7 +81,7 @@ trigger_data(FunctionCallInfo fcinfo)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this is a trigger of fluct.customer_feed")));
+				 errmsg("this is a trigger of sales.customer_feed")));
 	return (TriggerData *) fcinfo->context;
 }
 
@@ -129,10 +129,10 @@ fluct_keep_row(PG_FUNCTION_ARGS)
 
 	if (feed == NULL || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		desc->natts < COLUMNS)
-		elog(ERROR, "fluct.customer_feed lacks a trigger or a column");
+		elog(ERROR, "sales.customer_feed lacks a trigger or a column");
 	for (int i = 0; i < COLUMNS; i++)
 		if (TupleDescAttr(desc, i)->atttypid != TEXTOID)
-			elog(ERROR, "column %d of fluct.customer_feed is not text", i + 1);
+			elog(ERROR, "column %d of sales.customer_feed is not text", i + 1);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
 	heap_deform_tuple(row, desc, values, nulls);
@@ -160,7 +160,7 @@ fluct_feed_rows(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (feed == NULL)
-		elog(ERROR, "there is no statement on fluct.customer_feed");
+		elog(ERROR, "there is no statement on sales.customer_feed");
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "fluct feed row",
 										ALLOCSET_DEFAULT_SIZES);
 	slot = MakeSingleTupleTableSlot(feed->desc, &TTSOpsMinimalTuple);

@@ -17,15 +17,14 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "base/text.h"
 #include "load/progress.h"
+#include "process/shmem.h"
 
 /* More loads at once are done, but not shown. */
 #define MAX_LOADS		32
@@ -61,39 +60,20 @@ typedef struct Loads
 
 static Loads *loads = NULL;
 static Load *mine = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
 
 static void
-request(void)
+attach(void *memory, LWLock *lock, bool found)
 {
-	if (previous_request_hook)
-		previous_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Loads)));
-	RequestNamedLWLockTranche("fluct loads", 1);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	loads = ShmemInitStruct("fluct loads", sizeof(Loads), &found);
-	if (!found)
+	loads = memory;
+	if (found)
+		return;
+	loads->lock = lock;
+	for (int i = 0; i < MAX_LOADS; i++)
 	{
-		memset(loads, 0, sizeof(Loads));
-		loads->lock = &(GetNamedLWLockTranche("fluct loads"))->lock;
-		for (int i = 0; i < MAX_LOADS; i++)
-		{
-			pg_atomic_init_u64(&loads->loads[i].bytes_total, 0);
-			pg_atomic_init_u64(&loads->loads[i].bytes_done, 0);
-			pg_atomic_init_u64(&loads->loads[i].rows, 0);
-		}
+		pg_atomic_init_u64(&loads->loads[i].bytes_total, 0);
+		pg_atomic_init_u64(&loads->loads[i].bytes_done, 0);
+		pg_atomic_init_u64(&loads->loads[i].rows, 0);
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 static void
@@ -117,10 +97,7 @@ after_transaction(XactEvent event, void *arg)
 void
 fluct_progress_init(void)
 {
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	fluct_shmem_register("fluct loads", sizeof(Loads), attach);
 	RegisterXactCallback(after_transaction, NULL);
 }
 

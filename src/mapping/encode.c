@@ -20,6 +20,7 @@
 #include "json/string.h"
 #include "json/timestamp.h"
 #include "mapping/encode.h"
+#include "pg/unixtime.h"
 
 static FluctReason
 encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
@@ -148,8 +149,6 @@ encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
 static FluctReason
 read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
 {
-	const int64 shift = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
-	USECS_PER_DAY;
 	int64		whole;
 	long double exact;
 
@@ -158,9 +157,9 @@ read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
 	if (fluct_number_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
 						   &whole) == FLUCT_OK &&
 		!pg_mul_s64_overflow(whole, per_unit, &whole) &&
-		!pg_sub_s64_overflow(whole, shift, usecs))
+		!pg_sub_s64_overflow(whole, FLUCT_UNIXTIME_2000_USECS, usecs))
 		return FLUCT_OK;
-	exact = strtold(value->text, NULL) * per_unit - shift;
+	exact = strtold(value->text, NULL) * per_unit - FLUCT_UNIXTIME_2000_USECS;
 	if (!(fabsl(exact) < END_TIMESTAMP))
 		return FLUCT_BAD_TIMESTAMP;
 	*usecs = (int64) rintl(exact);

@@ -13,9 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/query.h"
-
-#define UNIX_TO_POSTGRES_SECS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+#include "pg/unixtime.h"
 
 /* ----- arguments ----- */
 
@@ -61,7 +59,7 @@ void
 fluct_query_add_time(FluctQuery *query, int64 ms)
 {
 	fluct_query_add(query, TIMESTAMPTZOID,
-					TimestampTzGetDatum((ms - UNIX_TO_POSTGRES_SECS * 1000) * 1000),
+					TimestampTzGetDatum(fluct_unixtime_to_timestamp(ms)),
 					ms < 0);
 }
 

@@ -28,23 +28,77 @@
 
 FluctShared *fluct_shared = NULL;
 
+/* ----- shared memory, for any module ----- */
+
+#define MOST_AREAS	4
+
+static struct
+{
+	const char *name;
+	Size		size;
+	FluctShmemAttach attach;
+}			areas[MOST_AREAS];
+
+static int	nareas = 0;
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
-static bool change_pending = false;
 
 static void
 request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(FluctShared)));
-	RequestNamedLWLockTranche("fluct", 1);
+	for (int i = 0; i < nareas; i++)
+	{
+		RequestAddinShmemSpace(MAXALIGN(areas[i].size));
+		RequestNamedLWLockTranche(areas[i].name, 1);
+	}
 }
+
+static void
+startup(void)
+{
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	for (int i = 0; i < nareas; i++)
+	{
+		bool		found;
+		void	   *memory = ShmemInitStruct(areas[i].name, areas[i].size,
+											 &found);
+
+		if (!found)
+			memset(memory, 0, areas[i].size);
+		areas[i].attach(memory,
+						&(GetNamedLWLockTranche(areas[i].name))->lock, found);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+fluct_shmem_register(const char *name, Size size, FluctShmemAttach attach)
+{
+	if (nareas == 0)
+	{
+		previous_request_hook = shmem_request_hook;
+		shmem_request_hook = request;
+		previous_startup_hook = shmem_startup_hook;
+		shmem_startup_hook = startup;
+	}
+	if (nareas == MOST_AREAS)
+		elog(ERROR, "too many areas of shared memory");
+	areas[nareas].name = name;
+	areas[nareas].size = size;
+	areas[nareas++].attach = attach;
+}
+
+/* ----- the workers' area, and waking ----- */
+
+static bool change_pending = false;
 
 static void
 begin_empty(LWLock *lock)
 {
-	memset(fluct_shared, 0, sizeof(FluctShared));
 	fluct_shared->lock = lock;
 	pg_atomic_init_u64(&fluct_shared->changes, 0);
 	ConditionVariableInit(&fluct_shared->progress);
@@ -61,17 +115,11 @@ begin_empty(LWLock *lock)
 }
 
 static void
-startup(void)
+attach_shared(void *memory, LWLock *lock, bool found)
 {
-	bool		found;
-
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	fluct_shared = ShmemInitStruct("fluct", sizeof(FluctShared), &found);
+	fluct_shared = memory;
 	if (!found)
-		begin_empty(&(GetNamedLWLockTranche("fluct"))->lock);
-	LWLockRelease(AddinShmemInitLock);
+		begin_empty(lock);
 }
 
 static void
@@ -120,10 +168,7 @@ fluct_shmem_announce_change(void)
 void
 fluct_shmem_init(void)
 {
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	fluct_shmem_register("fluct", sizeof(FluctShared), attach_shared);
 	RegisterXactCallback(after_transaction, NULL);
 }
 
@@ -133,10 +178,13 @@ fluct_shmem_privately(const char *stream)
 	LWLock	   *lock = MemoryContextAllocZero(TopMemoryContext, sizeof(LWLock));
 
 	LWLockInitialize(lock, LWTRANCHE_FIRST_USER_DEFINED);
-	fluct_shared = MemoryContextAlloc(TopMemoryContext, sizeof(FluctShared));
+	fluct_shared = MemoryContextAllocZero(TopMemoryContext,
+										  sizeof(FluctShared));
 	begin_empty(lock);
 	return fluct_shmem_reserve(MyDatabaseId, stream, 0, GetSessionUserId());
 }
+
+/* ----- slots ----- */
 
 static bool
 is_of(const FluctSlot *slot, Oid database, const char *stream)

@@ -58,10 +58,7 @@ typedef struct FluctShared
 {
 	LWLock	   *lock;
 	PGPROC	   *launcher;		/* NULL while there is none */
-	pid_t		launcher_pid;
-	Oid			launcher_database;
 	bool		connecting;		/* launcher died while connecting */
-	char		missing_database[NAMEDATALEN];
 	pg_atomic_uint64 changes;	/* raised after every commit of a change */
 	ConditionVariable progress; /* of what wait_for_stream waits for */
 	FluctSlot	slots[FLUCT_MAX_SLOTS];
@@ -69,6 +66,15 @@ typedef struct FluctShared
 
 /* NULL unless fluct is in shared_preload_libraries. */
 extern FluctShared *fluct_shared;
+
+/*
+ * Shared memory of that size, and a lock, both of that name: for a module's
+ * call in _PG_init.  In each process `attach` is told where they are; where
+ * they were not found yet, the memory is zeroed and for it to initialize.
+ */
+typedef void (*FluctShmemAttach) (void *memory, LWLock *lock, bool found);
+extern void fluct_shmem_register(const char *name, Size size,
+								 FluctShmemAttach attach);
 
 extern void fluct_shmem_init(void);
 

@@ -3,7 +3,7 @@
  * reprocess.c
  *	  Raw messages through the sink again.
  *
- * A chunk of fluct.raw_messages is stored as the stream would store it now,
+ * A chunk of sales.raw_messages is stored as the stream would store it now,
  * in the current transaction.  The raw copy belongs to users, so it is read as
  * the stream's owner, in a restricted operation: it may be a view by now.
  *
@@ -30,17 +30,20 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/streams.h"
 #include "mapping/mapping.h"
+#include "pg/procedure.h"
 #include "pg/query.h"
 #include "pg/rights.h"
 #include "sink/sink.h"
 
 PG_FUNCTION_INFO_V1(fluct_reprocess);
+PG_FUNCTION_INFO_V1(fluct_reprocess_stream);
 
 #define CHUNK_MESSAGES	"1000"
 #define CHUNK_BYTES		"8388608"
@@ -77,7 +80,7 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 						"   partition, \"offset\") - bytes AS before"
 						"  FROM (SELECT *, coalesce(length(key), 0)"
 						"    + coalesce(length(value), 0) AS bytes"
-						"   FROM fluct.raw_messages"
+						"   FROM sales.raw_messages"
 						"   WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
 						"    AND ingested_at < $3"
 						"    AND ($4 IS NULL OR (ingested_at, topic, partition, \"offset\")"
@@ -298,6 +301,49 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	{
 		find_letters(&chunk, stream, context);
 		store(&chunk, stream, owner, rsinfo, context);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* ----- reprocess_stream ----- */
+
+/*
+ * fluct.reprocess_stream(name text, since timestamptz, until timestamptz,
+ *						  force boolean)
+ *
+ * One transaction a chunk.  What has been done is a jsonb that each chunk
+ * takes and gives back; NULL at the end.
+ */
+Datum
+fluct_reprocess_stream(PG_FUNCTION_ARGS)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
+	FluctQuery	query = {0};
+	bool		done = false;
+
+	fluct_procedure_refuse_null_name(fcinfo);
+	fluct_procedure_connect(fcinfo, "reprocess_stream");
+	for (int i = 0; i < lengthof(types); i++)
+		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
+	fluct_query_add(&query, JSONBOID, (Datum) 0, true);
+	while (!done)
+	{
+		bool		null;
+		Datum		progress;
+
+		CHECK_FOR_INTERRUPTS();
+		fluct_query_run(&query,
+						"SELECT fluct._reprocess_chunk($1, $2, $3, $4, $5)");
+		progress = fluct_query_field(0, 1, &null);
+		done = null;
+		if (!done)
+		{
+			query.values[4] = PointerGetDatum(DatumGetJsonbPCopy(progress));
+			query.nulls[4] = ' ';
+		}
+		SPI_freetuptable(SPI_tuptable);
+		SPI_commit();
 	}
 	SPI_finish();
 	return (Datum) 0;

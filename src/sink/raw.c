@@ -9,11 +9,11 @@
  */
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
 #include "port/pg_bswap.h"
 
+#include "pg/unixtime.h"
 #include "sink/copy.h"
 #include "sink/raw.h"
 
@@ -54,8 +54,7 @@ put_head(const char *stream, const char *topic,
 	if (message->time_ms < 0)
 		put_bytes(out, NULL, 0);
 	else
-		put_int(out, message->time_ms * 1000 -
-				(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY, 8);
+		put_int(out, fluct_unixtime_to_timestamp(message->time_ms), 8);
 	put_bytes(out, message->key, message->key_len);
 	if (message->headers)
 	{

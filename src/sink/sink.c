@@ -85,7 +85,7 @@ struct FluctSink
 	Oid			owner;
 	bool		update;			/* on_conflict update */
 	bool		fail_on_bad_message;
-	Oid			raw;			/* fluct.raw_messages, or invalid */
+	Oid			raw;			/* sales.raw_messages, or invalid */
 	FluctMapping *mapping;
 	int			ntargets;
 	FluctStatements *statements;	/* by target */
@@ -195,7 +195,7 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 	FluctRights before = fluct_rights_take(sink->owner);
 
 	if (stream->keep_raw)
-		sink->raw = fluct_mapping_find_relation("fluct.raw_messages");
+		sink->raw = fluct_mapping_find_relation("sales.raw_messages");
 	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 										  stream->mapping,
 										  stream->on_conflict, sink->context);

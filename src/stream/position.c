@@ -33,6 +33,7 @@
 #include "bookkeeping/states.h"
 #include "kafka/consumer.h"
 #include "kafka/watermarks.h"
+#include "pg/unixtime.h"
 #include "process/worker.h"
 #include "stream/position.h"
 #include "stream/state.h"
@@ -491,8 +492,7 @@ fluct_position_settle(const FluctPosition *touched, int n)
 		place.positions[at].nskipped = 0;
 		if (touched[i].time_ms >= 0)
 			fluct_slot->data_until = Max(fluct_slot->data_until,
-										 (touched[i].time_ms -
-										  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400000) * 1000);
+										 fluct_unixtime_to_timestamp(touched[i].time_ms));
 	}
 	mirror(touched, n);
 }

@@ -35,11 +35,13 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "base/refusal.h"
+#include "pg/unixtime.h"
 
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(fuzz);
 PG_FUNCTION_INFO_V1(decode_one);
+PG_FUNCTION_INFO_V1(kafka_time);
 
 /* More would only repeat the first. */
 #define MOST_DISAGREEMENTS	20
@@ -419,4 +421,11 @@ decode_one(PG_FUNCTION_ARGS)
 	MemoryContextDelete(context);
 	get_call_result_type(fcinfo, NULL, &desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* kafka_time(ms bigint) returns timestamptz */
+Datum
+kafka_time(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(fluct_unixtime_to_timestamp(PG_GETARG_INT64(0)));
 }

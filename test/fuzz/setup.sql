@@ -9,6 +9,9 @@ CREATE FUNCTION decode_one(message bytea, target regclass, mapping jsonb,
 	OUT verdict text, OUT stored text, OUT ms float8, OUT kilobytes bigint)
 LANGUAGE c STRICT AS :'module', 'decode_one';
 
+CREATE FUNCTION kafka_time(ms bigint) RETURNS timestamptz
+LANGUAGE c STRICT AS :'module', 'kafka_time';
+
 CREATE TABLE fuzz_orders (
 	order_id	text PRIMARY KEY,
 	customer_id text NOT NULL,

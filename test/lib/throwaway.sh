@@ -202,14 +202,10 @@ start_server()
 	echo 'CREATE DATABASE shop' |
 		as_user "$bindir/postgres" --single -D "$dir/data" -F postgres \
 			>>"$log" 2>&1 || fail "no database could be made" "$log"
-	cat >>"$dir/data/postgresql.conf" <<CONF
+	sed 's/@database@/shop/' "$root/test/lib/server.conf" - \
+		>>"$dir/data/postgresql.conf" <<CONF
 
-shared_preload_libraries = 'fluct,pg_cron'
-fluct.database = 'shop'
 fluct.inbox_root = '$dir/inbox'
-cron.database_name = 'shop'
-cron.use_background_workers = on
-
 listen_addresses = '127.0.0.1'
 port = $port
 unix_socket_directories = '$dir'
@@ -243,3 +239,18 @@ start_broker()
 		>>"$log" 2>&1 || fail "no topic could be made" "$log"
 }
 
+### Orders
+
+# sample_orders() with the arguments $2, asked by the role $1: one a line.
+sample_orders()
+{
+	sql "$1" -At -v FETCH_COUNT=1000 -c "SELECT fluct.sample_orders($2)" \
+		2>>"$log"
+}
+
+# Sends the lines of standard input to the topic.
+send_orders()
+{
+	kcat -P -b "$bootstrap" -t "$topic" -z lz4 2>>"$log" ||
+		fail "the orders could not be sent" "$log" "$dir/server.log"
+}

@@ -15,10 +15,6 @@ my $secrets = PostgreSQL::Test::Utils::tempdir();
 my $node = fluct_node('main', kafka => $kafka,
 	'shared_preload_libraries' => '', 'fluct.secrets_dir' => $secrets);
 my $bootstrap = $kafka->bootstrap;
-my @as_etl = (extra_params => [ '-U', 'etl' ]);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub etl { return $node->safe_psql('postgres', $_[0], @as_etl) }
 
 # item => [status, detail, hint], and the items in their order
 sub check
@@ -72,7 +68,7 @@ is($check->{'messages waiting'}[1], '3, from start_at on', 'messages waiting');
 
 fails_like($node, "SELECT * FROM fluct.check_stream('orders')",
 	qr/ERROR:  42501: stream "orders" belongs to role "etl"/,
-	'not for everybody', extra_params => [ '-U', 'other' ]);
+	'not for everybody', as => 'other');
 fails_like($node, "SELECT * FROM fluct.check_stream('order')",
 	qr/ERROR:  42704: there is no stream "order"/, 'an unknown stream');
 
@@ -94,21 +90,19 @@ is(etl(q{SELECT first_row ->> 'product_id', first_row -> 'line_number'
 is(etl(q{SELECT string_agg("offset"::text, ' ')
 		 FROM fluct.preview_stream('orders', 1, '{"0": 1, "1": 1}')}),
 	'1', 'n messages from start_at on');
-my ($out, $err);
-$node->psql('postgres', "SELECT * FROM fluct.preview_stream('orders', start_at => 'latest')",
-	stdout => \$out, stderr => \$err, @as_etl);
-like($err, qr/NOTICE:  no messages wait for stream "orders" there/,
+like(said("SELECT * FROM fluct.preview_stream('orders', start_at => 'latest')", as => 'etl'),
+	qr/NOTICE:  no messages wait for stream "orders" there/,
 	'no messages, and a word about it');
 fails_like($node, "SELECT * FROM fluct.preview_stream('orders', start_at => 'soon')",
-	qr/ERROR:  22023: start_at can't be "soon"/, 'a bad start_at', @as_etl);
+	qr/ERROR:  22023: start_at can't be "soon"/, 'a bad start_at', as => 'etl');
 fails_like($node, "SELECT * FROM fluct.preview_stream('orders', 0)",
-	qr/ERROR:  22023: n is from 1 to 1000/, 'a bad n', @as_etl);
+	qr/ERROR:  22023: n is from 1 to 1000/, 'a bad n', as => 'etl');
 fails_like($node, "SELECT * FROM fluct.preview_stream('orders')",
 	qr/ERROR:  42501: stream "orders" belongs to role "etl"/,
-	'not for everybody', extra_params => [ '-U', 'other' ]);
+	'not for everybody', as => 'other');
 fails_like($node, "SELECT * FROM fluct._ask('orders', 'preview', 1, NULL)",
 	qr/ERROR:  42501: permission denied for function _ask/,
-	'nor behind its back', @as_etl);
+	'nor behind its back', as => 'etl');
 
 # types of all kinds, and a default, which is the owner's code
 etl(q{CREATE TABLE fluct.kinds (id bigint PRIMARY KEY, yes boolean, ratio float8, day date,
@@ -142,10 +136,10 @@ is(statuses($check),
 	'nobody listens') or diag(explain($check));
 like($check->{broker}[1], qr/^broker_unreachable: /, 'the reason');
 fails_like($node, "SELECT * FROM fluct.preview_stream('dark')",
-	qr/ERROR:  HV00N: topic "orders" can't be read: broker_unreachable.*HINT:  SELECT \* FROM fluct.check_stream/s,
-	'and nothing to preview', @as_etl);
+	qr/ERROR:  HV00N: cannot read topic "orders": broker_unreachable.*HINT:  SELECT \* FROM fluct.check_stream/s,
+	'and nothing to preview', as => 'etl');
 fails_like($node, "SET statement_timeout = '500ms'; SELECT * FROM fluct.preview_stream('dark')",
-	qr/ERROR:  57014: canceling statement/, 'the wait can be cancelled', @as_etl);
+	qr/ERROR:  57014: canceling statement/, 'the wait can be cancelled', as => 'etl');
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'fluct inquiry'", 0), 'which ends the worker');
 
@@ -176,7 +170,7 @@ foreach my $end (
 fails_like($node, "BEGIN; SELECT fluct.create_stream('new', 'shop', 'orders');
 	SELECT * FROM fluct.check_stream('new')",
 	qr/ERROR:  55000: stream "new" is not committed yet.*HINT:  COMMIT first/s,
-	'a stream that no other process can see', @as_etl);
+	'a stream that no other process can see', as => 'etl');
 my @sessions = map {
 	open(my $psql, '-|', 'psql -XAt -U etl -d postgres'
 		  . " -h @{[$node->host]} -p @{[$node->port]}"
@@ -305,6 +299,6 @@ $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;
 fails_like($node, "SELECT * FROM fluct.check_stream('orders')",
 	qr/ERROR:  53400: there is no free background worker.*max_worker_processes is 0.*HINT:  Raise max_worker_processes/s,
-	'the setting that is too low', @as_etl);
+	'the setting that is too low', as => 'etl');
 
 done_testing();

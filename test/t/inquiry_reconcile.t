@@ -14,11 +14,6 @@ plan(skip_all => 'the topics of FLUCT_KAFKA are not ours to delete')
 my $node = fluct_node('main', kafka => $kafka);
 my @orders = orders(600, seed => 16, lines => 2);
 
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
 sub account
 {
 	return sql("SELECT partition, from_offset, to_offset, stored, duplicates, dead_letters, tombstones,

@@ -16,15 +16,11 @@ my $bare = fluct_node('bare', kafka => $kafka,
 	'shared_preload_libraries' => 'pg_cron');
 my $node = $bare;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 # What psql shows of a statement, and whether it succeeded.
 sub shown
 {
 	my ($statement) = @_;
-	my ($out, $err);
-	my $rc = $node->psql('postgres', $statement, stdout => \$out,
-		stderr => \$err, timeout => 120);
+	my ($rc, $out, $err) = outcome($statement, timeout => 120);
 
 	return ($rc == 0, $err);
 }
@@ -73,19 +69,13 @@ sub cancel_session
 		WHERE query LIKE 'CALL fluct.run_stream%'");
 }
 
-# A stream of numbers into a table without a key, and a stream's worth.
-my $columns = '{"columns": {"n": "$.n"}}';
-
-sub numbers { return map { qq({"n": $_}) } @_ }
-
-sub number_stream
+# A topic, and a stream of it that does not run yet.
+sub make_numbers
 {
 	my ($name, $more) = @_;
 
 	$kafka->create_topic($name);
-	return sql("CREATE TABLE $name (n int);
-		SELECT fluct.create_stream('$name', 'shop', '$name', '$name',
-			'$columns', keep_raw => false" . ($more // '') . ')');
+	return number_stream($name, start => 0, more => $more);
 }
 
 # ----- without a preload -----
@@ -107,7 +97,7 @@ ok(poll($node, $runs, 0), 'the worker is gone');
 like($said, qr/has caught up: 0 messages, 0 rows/, 'nothing more to do');
 
 fails_like($node, "BEGIN; CALL fluct.run_stream('orders')",
-	qr/ERROR:  25001: run_stream can't run inside a transaction block/,
+	qr/ERROR:  25001: run_stream cannot run inside a transaction block/,
 	'not in a transaction block');
 fails_like($node, "CALL fluct.run_stream('nosuch')",
 	qr/ERROR:  42704: there is no stream "nosuch"/, 'an unknown stream');
@@ -119,7 +109,7 @@ fails_like($node, "SET ROLE other; CALL fluct.run_stream('orders')",
 
 # ----- max_batches -----
 
-number_stream('few', ', batch_size => 10');
+make_numbers('few', ', batch_size => 10');
 $kafka->produce('few', [ numbers(1 .. 45) ]);
 ($ok, $said) = shown("CALL fluct.run_stream('few', max_batches => 2)");
 like($said, qr/stream "few" was run: 20 messages, 20 rows, .*; lag 25/,
@@ -214,7 +204,7 @@ is(sql('SELECT count(*), sum(n) FROM few WHERE n IS NOT NULL'), '1|52',
 
 # ----- the worker is killed, again and again -----
 
-number_stream('killed', ', batch_size => 50');
+make_numbers('killed', ', batch_size => 50');
 $kafka->produce('killed', [ numbers(1 .. 1000) ]);
 sql(q{CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';
@@ -267,7 +257,7 @@ is(sql('SELECT count(*), count(DISTINCT n) FROM killed'), '1010|1010',
 
 # The run worker, and no other, is held in its transaction, between its rows
 # and its offsets; there it is stopped while another worker commits the same.
-number_stream('held');
+make_numbers('held');
 $kafka->produce('held', [ numbers(1 .. 20) ]);
 sql(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
 		SET lock_timeout = 0 AS $$

@@ -14,11 +14,6 @@ plan(skip_all => 'the topics of FLUCT_KAFKA are not ours to delete')
 my $node = fluct_node('main', kafka => $kafka);
 my @orders = orders(400, seed => 15, lines => 2);
 
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
 sub seek_stream
 {
 	return sql("SELECT * FROM fluct.seek_stream($_[0]) ORDER BY 1");

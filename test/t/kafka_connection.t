@@ -17,11 +17,6 @@ my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
 my $password = slurp_file($kafka->dir . '/password');
 chomp($sasl, $password);
 
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
 # The secret of a role, in the file that its user mapping names.
 sub put_secret
 {
@@ -52,7 +47,8 @@ sql("SET ROLE etl;
 
 ok(await_state($node, 'orders', 'backing_off/bad_connection'),
 	'no files of secrets');
-like(sql('SELECT detail FROM fluct.stat_streams'),
+like(poll_until($node, 'SELECT detail FROM fluct.stat_streams',
+		sub { $_[0] ne '' }) // '',
 	qr/could not open the file of option "ssl_ca_pem" for role "etl"/,
 	'and which one');
 

@@ -49,9 +49,6 @@ my $node;
 }
 my $columns = '{"columns": {"n": "$.n"}}';
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub numbers { return map { qq({"n": $_}) } @_ }
-
 sub make_server
 {
 	my ($name, $brokers, $options) = @_;
@@ -59,21 +56,6 @@ sub make_server
 	sql("CREATE SERVER $name FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$brokers'" . ($options // '') . ')');
 	return;
-}
-
-sub number_stream
-{
-	my ($name, $server) = @_;
-
-	sql("CREATE TABLE $name (n int);
-		SELECT fluct.create_stream('$name', '$server', '$name', '$name',
-			'$columns', keep_raw => false, start => true)");
-	return;
-}
-
-sub detail
-{
-	return sql("SELECT detail FROM fluct.stat_streams WHERE stream = '$_[0]'");
 }
 
 # The bar is 2 s; here machines may be busy.
@@ -96,7 +78,7 @@ sub stops_fast
 my $silent = IO::Socket::INET->new(Listen => 20, LocalAddr => '127.0.0.1');
 make_server('silent', '127.0.0.1:' . $silent->sockport);
 my $begin = time();
-number_stream('silent', 'silent');
+number_stream('silent', server => 'silent');
 ok(await_state($node, 'silent', 'backing_off/broker_unreachable'),
 	'a broker that accepts and never answers');
 note(sprintf('after %.1f s', time() - $begin));
@@ -109,7 +91,7 @@ sql("SELECT fluct.drop_stream('silent')");
 
 make_server('hanging', 'kafka.hang.test:9092');
 $begin = time();
-number_stream('hanging', 'hanging');
+number_stream('hanging', server => 'hanging');
 ok(await_state($node, 'hanging', 'backing_off/dns_failure'),
 	'a resolver that hangs');
 note(sprintf('after %.1f s', time() - $begin));

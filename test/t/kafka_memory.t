@@ -11,8 +11,6 @@ my $bar = 128;			# MB
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_wal_size' => '4GB');
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 # The private memory of a process, in MB.
 sub private_memory
 {

@@ -21,25 +21,11 @@ my $header = "customer_id,company_name,specialized_industries\n";
 srand($seed);
 note("FLUCT_FILE_SEED=$seed");
 
-sub sql { return $node->safe_psql('postgres', @_) }
-
-sub write_file
-{
-	my ($path, @content) = @_;
-
-	open(my $out, '>:raw', $path) or die "$path: $!";
-	print $out @content;
-	close($out) or die "$path: $!";
-	return $path;
-}
-
 sub scan
 {
-	my ($inbox) = @_;
-	my $err;
+	my ($inbox, @options) = @_;
 
-	$node->psql('postgres', "CALL fluct.scan_inbox('$inbox')", stderr => \$err);
-	return $err;
+	return said("CALL fluct.scan_inbox('$inbox')", @options);
 }
 
 sub background

@@ -11,26 +11,12 @@ my $root = PostgreSQL::Test::Utils::tempdir();
 my $node = fluct_node('inbox', 'fluct.inbox_root' => $root);
 my $header = "customer_id,company_name,specialized_industries\n";
 
-sub sql { return $node->safe_psql('postgres', @_) }
-
-sub write_file
-{
-	my ($path, $content) = @_;
-
-	open(my $out, '>:raw', $path) or die "$path: $!";
-	print $out $content;
-	close($out) or die "$path: $!";
-	return $path;
-}
-
 # CALL scan_inbox: what it says.
 sub scan
 {
-	my ($inbox, %option) = @_;
-	my ($out, $err);
+	my ($inbox, @options) = @_;
 
-	$node->psql('postgres', "CALL fluct.scan_inbox('$inbox')", stdout => \$out, stderr => \$err, %option);
-	return $err;
+	return said("CALL fluct.scan_inbox('$inbox')", @options);
 }
 
 sub listing
@@ -166,7 +152,7 @@ fails_like($node, "SELECT fluct._scan_file('a', '../other', 'x')", qr/an inbox h
 fails_like($node, "SELECT fluct.skip_file('a', 'done/1.csv')", qr/does not lie in the inbox any more/, 'skip_file: only what waits');
 fails_like($node, "SELECT fluct.skip_file('a', 'none.csv')", qr/58P01: file "none\.csv" is not in inbox "a"/, 'skip_file: not there');
 write_file("$in/skip.csv", $header . "skipped,x,\n");
-$node->safe_psql('postgres', "BEGIN; SELECT fluct.skip_file('a', 'skip.csv'); ROLLBACK");
+sql("BEGIN; SELECT fluct.skip_file('a', 'skip.csv'); ROLLBACK");
 is(listing($in), 'skip.csv', 'rolled back: it stays');
 sql("SELECT fluct.skip_file('a', 'skip.csv', 'not ours')");
 is(last_file(), 'skipped', 'skipped');
@@ -239,11 +225,11 @@ rename("$in.gone", $in);
 
 sql("CREATE ROLE clerk LOGIN; CREATE ROLE other LOGIN; SELECT fluct.grant_operator('clerk'); SELECT fluct.grant_operator('other');
 	GRANT ALL ON fluct.customers, fluct.customer_industries, fluct.industries TO clerk");
-my @clerk = (extra_params => [ '-U', 'clerk' ]);
-my @other = (extra_params => [ '-U', 'other' ]);
+my @clerk = (as => 'clerk');
+my @other = (as => 'other');
 mkdir("$root/clerk");
 fails_like($node, "SELECT fluct.create_inbox('c', 'customers', '/etc')", qr/42501: directory "\/etc" cannot be used\n.*not below fluct\.inbox_root/s, 'a folder elsewhere', @clerk);
-$node->safe_psql('postgres', "SELECT fluct.create_inbox('c', 'customers', '$root/clerk', settle => '0')", @clerk);
+sql("SELECT fluct.create_inbox('c', 'customers', '$root/clerk', settle => '0')", @clerk);
 fails_like($node, "CALL fluct.scan_inbox('c')", qr/42501: must be owner of inbox "c"/, 'another role may not scan it', @other);
 fails_like($node, "SELECT fluct.$_", qr/42501: must be owner of inbox "c"/, "nor $_", @other)
   foreach "drop_inbox('c')", "alter_inbox('c', settle => '1 s')", "skip_file('c', 'x')", "reload_file('c', 'x')", "_scan_file('c', '', 'x')", "_end_scan('c', '{}')";
@@ -272,10 +258,10 @@ SKIP:
 	skip('pg_cron is not installed', 6) unless sql("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'");
 	fails_like($node, "SELECT fluct.schedule_inbox('c', '* * * * *')", qr/pg_cron is not created.*CREATE EXTENSION pg_cron/s, 'without pg_cron: says so');
 	sql('CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO clerk');
-	is($node->safe_psql('postgres', "SELECT fluct.schedule_inbox('c', '* * * * *')", @clerk), 'inbox "c" is scanned at "* * * * *" (GMT)', 'scheduled');
+	is(sql("SELECT fluct.schedule_inbox('c', '* * * * *')", @clerk), 'inbox "c" is scanned at "* * * * *" (GMT)', 'scheduled');
 	ok(poll($node, "SELECT count(*) FROM fluct.customers WHERE customer_id = 'by clerk too'", '1'), 'a job loads what lies there');
 	fails_like($node, "SELECT fluct.drop_inbox('c')", qr/55006: inbox "c" is scheduled/, 'drop_inbox: ends the schedule first', @clerk);
-	is($node->safe_psql('postgres', "SELECT fluct.unschedule_inbox('c'), fluct.unschedule_inbox('c')", @clerk), 't|f', 'unscheduled');
+	is(sql("SELECT fluct.unschedule_inbox('c'), fluct.unschedule_inbox('c')", @clerk), 't|f', 'unscheduled');
 	is(sql('SELECT count(*) FROM cron.job'), '0', 'no job is left');
 }
 sql("SELECT fluct.drop_inbox('c')");

@@ -16,10 +16,8 @@ my $iterations = $ENV{FUZZ_ITERATIONS} // 200_000;
 my $seed = $ENV{FUZZ_SEED} // 1;
 my $node = fluct_node('main', extension => 0, work_mem => '64MB');
 
-$node->safe_psql('postgres', slurp_file('test/fuzz/setup.sql'),
+sql(slurp_file('test/fuzz/setup.sql'),
 	extra_params => [ '-v', "module=$ENV{PWD}/test/build/server_fuzz.so" ]);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # ----- random messages -----
 
@@ -93,6 +91,15 @@ foreach (
 	is(stored($column, $value, $options),
 		$verdict // "accepted $text", "$column: " . substr($value, 0, 60));
 }
+
+# ----- Kafka's times, of which a producer may write any -----
+
+is(sql('SELECT kafka_time(ms) FROM unnest(ARRAY[0, 1705312800123,
+		-210866803200001, -9223372036854775808, 9224318015999999,
+		9224318016000000, 9223372036854775807]::bigint[]) ms'),
+	join("\n", '1970-01-01 00:00:00+00', '2024-01-15 10:00:00.123+00',
+		('4714-11-24 00:00:00+00 BC') x 2, ('294276-12-31 23:59:59.999+00') x 3),
+	"Kafka's times are clamped to PostgreSQL's");
 
 # ----- messages that are meant to cost -----
 

@@ -14,8 +14,6 @@ my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka,
 	'fluct.max_message_bytes' => '256kB');
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 sub hex_of
 {
 	my ($bytes) = @_;

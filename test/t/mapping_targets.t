@@ -11,8 +11,6 @@ my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 24);
 my $json = JSON::PP->new->canonical;
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 # A stream of its own name's topic into a table of its own name; returns once
 # the messages are through.  Options are create_stream's, as SQL.
 sub fill

@@ -2,15 +2,15 @@
 # the tables outlive the extension.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use lib 'test/t/lib';
+use Fluct;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('dump');
-$node->init;
-$node->start;
-$node->safe_psql('postgres', 'CREATE DATABASE shop');
-$node->safe_psql('shop', q{
+my $node = fluct_node('dump', extension => 0,
+	'shared_preload_libraries' => '');
+sql('CREATE DATABASE shop');
+sql(q{
 	CREATE EXTENSION fluct;
 	SELECT fluct.create_tables();
 	ALTER TABLE fluct.orders ADD COLUMN channel text GENERATED ALWAYS AS (customer_id || '!') STORED,
@@ -28,7 +28,7 @@ $node->safe_psql('shop', q{
 	INSERT INTO fluct.order_lines SELECT order_id, k, 'p', k, 1, ordered_at FROM fluct.orders, generate_series(1, 2) k;
 	INSERT INTO fluct.raw_messages (stream, topic, partition, "offset", value) VALUES ('s', 't', 0, 1, '\x01');
 	SELECT * FROM fluct.record_fluctuations('kept', '2020-06-15 12:00Z');
-});
+}, db => 'shop');
 my $state = q{
 	SELECT 'orders', count(*), sum(amount), min(channel), min(note) FROM fluct.orders
 	UNION ALL SELECT 'lines', count(*), sum(vat), min(tableoid::regclass::text), max(tableoid::regclass::text) FROM fluct.order_lines
@@ -43,7 +43,7 @@ my $state = q{
 		FROM fluct.industry_spend
 	UNION ALL SELECT 'ranking', rank, delta, industry, NULL FROM fluct.top_fluctuations('2020-06-15 12:00Z')
 };
-my $before = $node->safe_psql('shop', $state);
+my $before = sql($state, db => 'shop');
 like($before, qr/^orders\|100\|/, 'there is something to dump');
 
 my $dir = $node->backup_dir;
@@ -51,24 +51,24 @@ mkdir $dir;
 for my $format ('plain', 'custom')
 {
 	my $file = "$dir/shop.$format";
-	$node->safe_psql('postgres', "CREATE DATABASE copy_$format");
+	sql("CREATE DATABASE copy_$format");
 	$node->command_ok([ 'pg_dump', "--format=$format", "--file=$file", 'shop' ], "$format: dump");
 	my @restore = $format eq 'plain'
 	  ? ('psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-d', "copy_$format", '-f', $file)
 	  : ('pg_restore', '--exit-on-error', '-d', "copy_$format", $file);
 	$node->command_ok(\@restore, "$format: restore");
-	is($node->safe_psql("copy_$format", $state), $before, "$format: all is there");
-	is($node->safe_psql("copy_$format", 'SELECT fluct.create_tables()'), 'nothing was missing', "$format: nothing to heal");
-	is($node->safe_psql("copy_$format", q{DELETE FROM fluct.orders WHERE order_id = 'o50'; SELECT count(*) FROM fluct.order_lines}),
+	is(sql($state, db => "copy_$format"), $before, "$format: all is there");
+	is(sql('SELECT fluct.create_tables()', db => "copy_$format"), 'nothing was missing', "$format: nothing to heal");
+	is(sql(q{DELETE FROM fluct.orders WHERE order_id = 'o50'; SELECT count(*) FROM fluct.order_lines}, db => "copy_$format"),
 		'198', "$format: lines follow their orders");
 }
 
 # Data alone, beside triggers that book it while it comes: the rollup comes
 # twice, says so, and is not read.
-$node->safe_psql('postgres', 'CREATE DATABASE data_only');
-$node->safe_psql('data_only', 'CREATE EXTENSION fluct; SELECT fluct.create_tables(); SELECT * FROM fluct.ensure_partitions(\'2020-04-01\', \'2020-06-15\')');
-$node->safe_psql('data_only', q{
-	ALTER TABLE fluct.orders ADD COLUMN channel text GENERATED ALWAYS AS (customer_id || '!') STORED, ADD COLUMN note text DEFAULT 'none'});
+sql('CREATE DATABASE data_only');
+sql('CREATE EXTENSION fluct; SELECT fluct.create_tables(); SELECT * FROM fluct.ensure_partitions(\'2020-04-01\', \'2020-06-15\')', db => 'data_only');
+sql(q{
+	ALTER TABLE fluct.orders ADD COLUMN channel text GENERATED ALWAYS AS (customer_id || '!') STORED, ADD COLUMN note text DEFAULT 'none'}, db => 'data_only');
 # in the order of the foreign keys
 foreach my $tables ([ 'customers', 'industries' ], [ 'customer_industries', 'orders', 'industry_spend', 'rollup_state' ])
 {
@@ -77,37 +77,37 @@ foreach my $tables ([ 'customers', 'industries' ], [ 'customer_industries', 'ord
 }
 my ($ranking, $said);
 my $ask = q{SELECT industry, recent_value FROM fluct.top_fluctuations('2020-06-15 12:00Z')};
-is($node->safe_psql('data_only', $ask), $node->safe_psql('shop', $ask), 'data only: the ranking is right');
+is(sql($ask, db => 'data_only'), sql($ask, db => 'shop'), 'data only: the ranking is right');
 $node->psql('data_only', 'SELECT count(*) > 0 FROM fluct.verify_rollup()', stdout => \$ranking, stderr => \$said);
 is($ranking, 't', 'data only: the rollup is not');
 like($said, qr/the rollup is not in use: fluct.industry_spend was written by hand or by a restore/, 'data only: and says so');
-is($node->safe_psql('data_only', 'SELECT fluct.rebuild_rollup() > 0; SELECT count(*) FROM fluct.verify_rollup(); SELECT valid FROM fluct.rollup_state'),
+is(sql('SELECT fluct.rebuild_rollup() > 0; SELECT count(*) FROM fluct.verify_rollup(); SELECT valid FROM fluct.rollup_state', db => 'data_only'),
 	"t\n0\nt", 'data only: made anew it is right');
 
 # While somebody reads everything (as pg_dump does), no partition is made, and
 # nobody waits; afterwards the rows move.
 my ($in, $out, $timer) = ('', '', IPC::Run::timeout(60));
-$node->safe_psql('shop', q{INSERT INTO fluct.order_lines (order_id, line_number, product_id, volume, price, ordered_at) VALUES ('x', 1, 'p', 1, 1, '2019-01-01 00:00Z')});
+sql(q{INSERT INTO fluct.order_lines (order_id, line_number, product_id, volume, price, ordered_at) VALUES ('x', 1, 'p', 1, 1, '2019-01-01 00:00Z')}, db => 'shop');
 my $psql = IPC::Run::start(
 	[ 'psql', '-qXAt', '-d', $node->connstr('shop'), '-f', '-' ], '<', \$in, '>', \$out, '2>&1', $timer);
 $in = "BEGIN; SELECT 'reads', count(*) FROM fluct.order_lines;\n";
 $psql->pump until $out =~ /reads/;
-is($node->safe_psql('shop', q{SELECT partition, action FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')}),
+is(sql(q{SELECT partition, action FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')}, db => 'shop'),
 	'order_lines_2019_01|skipped', 'a partition is skipped while the default is read');
 $in = "COMMIT;\n\\q\n";
 $psql->finish;
-is($node->safe_psql('shop', q{SELECT partition, action, rows_moved FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')}),
+is(sql(q{SELECT partition, action, rows_moved FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')}, db => 'shop'),
 	'order_lines_2019_01|created|1', 'and made afterwards, with its row');
-is($node->safe_psql('shop', q{SELECT tableoid::regclass FROM fluct.order_lines WHERE order_id = 'x'}),
+is(sql(q{SELECT tableoid::regclass FROM fluct.order_lines WHERE order_id = 'x'}, db => 'shop'),
 	'fluct.order_lines_2019_01', 'which is there');
 
-$node->safe_psql('shop', 'DROP EXTENSION fluct CASCADE');
-is($node->safe_psql('shop', 'SELECT count(*) FROM fluct.orders'), '100', 'the orders outlive the extension');
-is($node->safe_psql('shop', 'SELECT count(*) FROM fluct.fluctuations'), '1', 'and so do the fluctuations');
-$node->safe_psql('shop', 'CREATE EXTENSION fluct');
-like($node->safe_psql('shop', 'SELECT fluct.create_tables()'), qr/^created trigger orders_delete_lines/, 'create_tables() heals');
-is($node->safe_psql('shop', 'SELECT valid FROM fluct.rollup_state'), 'f', 'the rollup is not in use');
-is($node->safe_psql('shop', 'SELECT fluct.rebuild_rollup() > 0; SELECT count(*) FROM fluct.verify_rollup()'),
+sql('DROP EXTENSION fluct CASCADE', db => 'shop');
+is(sql('SELECT count(*) FROM fluct.orders', db => 'shop'), '100', 'the orders outlive the extension');
+is(sql('SELECT count(*) FROM fluct.fluctuations', db => 'shop'), '1', 'and so do the fluctuations');
+sql('CREATE EXTENSION fluct', db => 'shop');
+like(sql('SELECT fluct.create_tables()', db => 'shop'), qr/^created trigger orders_delete_lines/, 'create_tables() heals');
+is(sql('SELECT valid FROM fluct.rollup_state', db => 'shop'), 'f', 'the rollup is not in use');
+is(sql('SELECT fluct.rebuild_rollup() > 0; SELECT count(*) FROM fluct.verify_rollup()', db => 'shop'),
 	"t\n0", 'until it is made anew');
 $node->stop;
 done_testing();

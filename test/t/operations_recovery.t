@@ -6,19 +6,13 @@ use warnings;
 use lib 'test/t/lib';
 use Fluct;
 use Fluct::Load;
+use Fluct::Reckoning;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'shared_buffers' => '32MB',
 	init => [ allows_streaming => 1, has_archiving => 1 ]);
-
-sub sql
-{
-	my ($statement, $on) = @_;
-
-	return ($on // $node)->safe_psql('postgres', $statement);
-}
 
 # Waits until the positions have moved so far from here; where they are then.
 sub move_on
@@ -31,10 +25,9 @@ sub move_on
 		sub { $_[0] >= $goal });
 }
 
-$kafka->create_topic('orders', 2);
-start_two_streams($node);
+my $load = Fluct::Load->new($node, $kafka);
 ok(poll($node, 'SELECT count(*) = 4 FROM fluct.stream_offsets'), 'positions');
-my $load = start_load($kafka, 0.2);
+$load->start(0.2);
 
 # ----- a backup, and then three moments, all of them under load -----
 
@@ -110,16 +103,16 @@ foreach my $kind (sort keys %moment)
 	cmp_ok($there, '>=', $m->{least}, "$kind: what was committed is there")
 	  unless $m->{arrivals};
 	cmp_ok($there, '<=', $m->{most}, "$kind: what came later is not");
-	is(sql(q{SELECT string_agg(format('%s: %s', partition, next_offset), ', '
+	is(sql($to, q{SELECT string_agg(format('%s: %s', partition, next_offset), ', '
 				ORDER BY partition)
-			FROM fluct.stream_offsets WHERE stream = 'arrivals'}, $to),
+			FROM fluct.stream_offsets WHERE stream = 'arrivals'}),
 		$m->{arrivals}, "$kind: to the message")
 	  if $m->{arrivals};
-	is(sql('SELECT DISTINCT state, reason FROM fluct.stat_streams', $to),
+	is(sql($to, 'SELECT DISTINCT state, reason FROM fluct.stat_streams'),
 		$kind eq 'xid' ? 'paused|switched_off' : 'paused|in_recovery',
 		"$kind: it waits for the promotion, or is off");
-	is(sql("SELECT count(*) FROM pg_stat_activity
-			WHERE backend_type LIKE 'fluct%'", $to),
+	is(sql($to, "SELECT count(*) FROM pg_stat_activity
+			WHERE backend_type LIKE 'fluct%'"),
 		0, "$kind: nothing runs");
 
 	$to->promote;
@@ -128,23 +121,23 @@ foreach my $kind (sort keys %moment)
 }
 
 # One has the setting of a clone that is to leave Kafka alone.
-is(sql('SELECT DISTINCT state, reason FROM fluct.stat_streams',
-		$recovered{xid}),
+is(sql($recovered{xid},
+		'SELECT DISTINCT state, reason FROM fluct.stat_streams'),
 	'paused|switched_off', 'switched off, nothing goes on');
-is(sql("SELECT count(*) FROM pg_stat_activity
-		WHERE backend_type = 'fluct stream worker'", $recovered{xid}),
+is(sql($recovered{xid}, "SELECT count(*) FROM pg_stat_activity
+		WHERE backend_type = 'fluct stream worker'"),
 	0, 'and nothing runs');
 fails_like($recovered{xid}, "SELECT fluct.wait_for_stream('orders')",
 	qr/55000: stream "orders" is paused: switched_off.*DETAIL:  fluct.enabled is off.*HINT:  ALTER SYSTEM SET fluct.enabled = on;/s,
 	'which a session is told');
-sql('ALTER SYSTEM SET fluct.enabled = on', $recovered{xid});
-sql('SELECT pg_reload_conf()', $recovered{xid});
+sql($recovered{xid}, 'ALTER SYSTEM SET fluct.enabled = on');
+sql($recovered{xid}, 'SELECT pg_reload_conf()');
 ok(move_on(200, $recovered{xid}), 'until it is switched on');
 
 # ----- at the end, each has all of it, once -----
 
 ok(move_on(200), 'the original runs on beside');
-stop_load($load);
+$load->stop;
 check_whole($node, $kafka, 'the original');
 check_whole($recovered{$_}, $kafka, $_) foreach sort keys %recovered;
 

@@ -7,19 +7,13 @@ use warnings;
 use lib 'test/t/lib';
 use Fluct;
 use Fluct::Load;
+use Fluct::Reckoning;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka);
 my $dump = "${PostgreSQL::Test::Utils::tmp_check}/dump";
-
-sub sql
-{
-	my ($statement, $on, $database) = @_;
-
-	return ($on // $node)->safe_psql($database // 'postgres', $statement);
-}
 
 sub restore_sql
 {
@@ -29,8 +23,7 @@ sub restore_sql
 			$on->connstr($database), '-f', $file ], $name);
 }
 
-$kafka->create_topic('orders', 2);
-sql(q{
+sql($node, q{
 	CREATE ROLE etl;
 	ALTER TABLE fluct.orders ADD COLUMN channel text;
 	CREATE INDEX orders_by_channel ON fluct.orders (channel);
@@ -41,9 +34,10 @@ sql(q{
 	SET ROLE etl;
 	SELECT fluct.create_stream('of_etl', 'shop', 'orders', 'mine',
 		'{"columns": {"id": "$.order_id"}}', keep_raw => false)});
-start_two_streams($node);
-sql(q{SELECT fluct.map_column('orders', 'channel', '$.channel')});
-my $load = start_load($kafka);
+my $load = Fluct::Load->new($node, $kafka,
+	fields => { channel => '"web"' });
+sql($node, q{SELECT fluct.map_column('orders', 'channel', '$.channel')});
+$load->start(0.02);
 
 ok(poll($node, 'SELECT sum(messages) > 1000 FROM fluct.stream_offsets'),
 	'under load');
@@ -68,22 +62,21 @@ sub check_restored
 	my ($on, $database, $where) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is(sql($states, $on, $database), 'paused|restored_elsewhere',
+	is(sql($on, $states, db => $database), 'paused|restored_elsewhere',
 		"$where: it comes up paused");
-	is(sql('SELECT count(*) FROM fluct._live()', $on, $database), 0,
+	is(sql($on, 'SELECT count(*) FROM fluct._live()', db => $database), 0,
 		"$where: nothing runs");
 	check_agrees($on, $where, $database);
-	is(sql("SELECT count(*) FROM pg_indexes
-			WHERE indexname = 'orders_by_channel'", $on, $database),
+	is(sql($on, "SELECT count(*) FROM pg_indexes
+			WHERE indexname = 'orders_by_channel'", db => $database),
 		1, "$where: the users' index is there");
-	is(sql("SELECT mapping -> 'columns' -> 'channel' FROM fluct.streams
-			WHERE name = 'orders'", $on, $database),
+	is(sql($on, "SELECT mapping -> 'columns' -> 'channel' FROM fluct.streams
+			WHERE name = 'orders'", db => $database),
 		'"$.channel"', "$where: the mapping of their column");
-	is(sql("SELECT bool_and(channel = 'web') FROM fluct.orders", $on,
-			$database),
+	is(sql($on, "SELECT bool_and(channel = 'web') FROM fluct.orders", db => $database),
 		't', "$where: and the column");
-	is(sql("SELECT max(id) <= (SELECT last_value FROM fluct.dead_letters_id_seq)
-			FROM fluct.dead_letters", $on, $database),
+	is(sql($on, "SELECT max(id) <= (SELECT last_value FROM fluct.dead_letters_id_seq)
+			FROM fluct.dead_letters", db => $database),
 		't', "$where: the next dead letter has a new number");
 	return;
 }
@@ -94,7 +87,7 @@ sub check_goes_on
 	my ($on, $database, $where) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	sql("SELECT fluct.start_stream('$_')", $on, $database)
+	sql($on, "SELECT fluct.start_stream('$_')", db => $database)
 	  foreach ('arrivals', 'orders');
 	check_whole($on, $kafka, $where, $database);
 	return;
@@ -104,60 +97,58 @@ sub check_goes_on
 
 my $other = fluct_node('other', extension => 0);
 
-sql('CREATE ROLE etl', $other);
+sql($other, 'CREATE ROLE etl');
 restore_sql($other, 'postgres', "$dump.sql", 'restored elsewhere');
-sql('DROP OWNED BY etl; DROP ROLE etl', $other);
+sql($other, 'DROP OWNED BY etl; DROP ROLE etl');
 check_restored($other, 'postgres', 'another cluster');
 $other->restart;
-is(sql($states, $other), 'paused|restored_elsewhere',
+is(sql($other, $states), 'paused|restored_elsewhere',
 	'after a restart as well');
 
 # ----- other databases of the same cluster -----
 
-sql('CREATE DATABASE copy');
+sql($node, 'CREATE DATABASE copy');
 restore_sql($node, 'copy', "$dump.sql", 'restored beside');
 check_restored($node, 'copy', 'another database');
-is(sql("SELECT has_function_privilege('etl', 'fluct.start_stream(text)',
-		'EXECUTE')", $node, 'copy'),
+is(sql($node, "SELECT has_function_privilege('etl', 'fluct.start_stream(text)',
+		'EXECUTE')", db => 'copy'),
 	't', 'another database: operators are operators');
 
-sql('CREATE DATABASE parts');
+sql($node, 'CREATE DATABASE parts');
 restore_sql($node, 'parts', "$dump.schema", 'restored without rows');
-is(sql('SELECT count(*) FROM fluct.streams', $node, 'parts'), 0,
+is(sql($node, 'SELECT count(*) FROM fluct.streams', db => 'parts'), 0,
 	'without rows: no streams');
-is(sql("SELECT count(*) FROM pg_foreign_server WHERE srvname = 'shop'", $node,
-		'parts'),
+is(sql($node, "SELECT count(*) FROM pg_foreign_server WHERE srvname = 'shop'", db => 'parts'),
 	1, 'without rows: the server is there');
 restore_sql($node, 'parts', "$dump.data", 'and the rows after it');
 check_restored($node, 'parts', 'in parts');
 
 # ----- on they go -----
 
-stop_load($load);
+$load->stop;
 ok(caught_up($node, $_), "$_ caught up") foreach ('orders', 'arrivals');
 check_whole($node, $kafka, 'where it was dumped');
 check_goes_on($other, 'postgres', 'another cluster');
 
-is(sql("SELECT fluct.start_stream('of_etl')", $other), 'starting',
+is(sql($other, "SELECT fluct.start_stream('of_etl')"), 'starting',
 	'a stream of nobody may be started');
 ok(await_state($other, 'of_etl', 'failed/privilege_lost'), 'but fails');
-like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'of_etl'",
-		$other),
+like(sql($other, "SELECT detail FROM fluct.stat_streams WHERE stream = 'of_etl'"),
 	qr/role "etl", the owner of stream "of_etl", does not exist/, 'since its owner is not there');
 
-sql("ALTER SYSTEM SET fluct.database = 'copy'");
-sql('SELECT pg_reload_conf()');
+sql($node, "ALTER SYSTEM SET fluct.database = 'copy'");
+sql($node, 'SELECT pg_reload_conf()');
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'fluct launcher' AND datname = 'copy'", 1),
 	'the launcher moves to the copy');
-is(sql($states, $node, 'copy'), 'paused|restored_elsewhere',
+is(sql($node, $states, db => 'copy'), 'paused|restored_elsewhere',
 	'where still nothing runs');
 check_goes_on($node, 'copy', 'another database');
 
 # ----- the same name, by an archive and several jobs -----
 
-sql('DROP DATABASE copy WITH (FORCE)');
-sql('CREATE DATABASE copy');
+sql($node, 'DROP DATABASE copy WITH (FORCE)');
+sql($node, 'CREATE DATABASE copy');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-j', 2, '-d',
 		$node->connstr('copy'), "$dump.custom" ],
 	'restored in place of what was dropped');
@@ -169,7 +160,7 @@ check_goes_on($node, 'copy', 'the same name');
 
 my $truth = "SELECT count(*), sum(amount), md5(string_agg(order_id, ' '
 		ORDER BY order_id)) FROM fluct.orders";
-is(sql($truth, $other), sql($truth), 'another cluster: the same orders');
-is(sql($truth, $node, 'copy'), sql($truth), 'another database: the same orders');
+is(sql($other, $truth), sql($node, $truth), 'another cluster: the same orders');
+is(sql($node, $truth, db => 'copy'), sql($node, $truth), 'another database: the same orders');
 
 done_testing();

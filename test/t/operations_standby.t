@@ -5,6 +5,7 @@ use warnings;
 use lib 'test/t/lib';
 use Fluct;
 use Fluct::Load;
+use Fluct::Reckoning;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,13 +15,6 @@ my $kafka = fluct_broker();
 my $primary = fluct_node('primary', kafka => $kafka,
 	'shared_buffers' => '32MB', init => [ allows_streaming => 1 ]);
 my $standby = PostgreSQL::Test::Cluster->new('standby');
-
-sub sql
-{
-	my ($statement, $on) = @_;
-
-	return ($on // $standby)->safe_psql('postgres', $statement);
-}
 
 # Waits until the positions are beyond.
 sub move_beyond
@@ -35,9 +29,9 @@ $primary->backup('base');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 
-$kafka->create_topic('orders', 2);
-start_two_streams($primary);
-sql(q{
+my $load = Fluct::Load->new($primary, $kafka,
+	fields => { customer_id => '"c1"' });
+sql($primary, q{
 	CREATE EXTENSION pg_cron;
 	INSERT INTO fluct.industries VALUES ('Food');
 	INSERT INTO fluct.customers VALUES ('c1', 'One');
@@ -48,8 +42,8 @@ sql(q{
 	SELECT fluct.create_stream('broken', 'shop', 'orders', 'idle',
 		'{"columns": {"id": "$.order_id"}}', start_at => 'latest',
 		on_bad_message => 'fail', start => true);
-	SELECT fluct.pause_stream('by_hand', 'a test')}, $primary);
-my $load = start_load($kafka, 0.2);
+	SELECT fluct.pause_stream('by_hand', 'a test')});
+$load->start(0.2);
 
 ok(move_beyond($primary, 500), 'under load');
 ok(await_state($primary, 'broken', 'failed'), 'one stream has failed');
@@ -58,29 +52,29 @@ ok(await_state($primary, 'broken', 'failed'), 'one stream has failed');
 
 ok(move_beyond($standby, 500), 'the standby follows');
 check_agrees($standby, 'standby');
-is(sql("SELECT count(*) FROM pg_stat_activity
+is(sql($standby, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type LIKE 'fluct%'"),
 	0, 'nothing of fluct runs there');
-is(sql('SELECT count(*) FROM fluct._live()'), 0, 'and nothing says it does');
-is(sql('SELECT stream, state, reason FROM fluct.stat_streams'),
+is(sql($standby, 'SELECT count(*) FROM fluct._live()'), 0, 'and nothing says it does');
+is(sql($standby, 'SELECT stream, state, reason FROM fluct.stat_streams'),
 	join("\n", 'arrivals|paused|in_recovery', 'broken|failed|error',
 		'by_hand|paused|a test', 'orders|paused|in_recovery'),
 	'each stream as it will be once promoted');
-like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'orders'"),
+like(sql($standby, "SELECT detail FROM fluct.stat_streams WHERE stream = 'orders'"),
 	qr/standby.*promoted/, 'which the detail explains');
-is(sql("SELECT since = pg_postmaster_start_time() AND messages > 0
+is(sql($standby, "SELECT since = pg_postmaster_start_time() AND messages > 0
 			AND lag >= 0 AND behind >= '0' AND pids IS NULL
 		FROM fluct.stat_streams WHERE stream = 'orders'"),
 	't', 'with the figures that were replicated');
-is(sql("SELECT count(*) FROM fluct.stat_partitions
+is(sql($standby, "SELECT count(*) FROM fluct.stat_partitions
 		WHERE stream = 'orders' AND current_offset > 0"),
 	2, 'partitions');
-is(sql("SELECT data_until <= now() AND behind >= '0' FROM fluct.freshness
+is(sql($standby, "SELECT data_until <= now() AND behind >= '0' FROM fluct.freshness
 		WHERE stream = 'orders'"), 't', 'freshness');
-is(sql('SELECT count(*) > 0 FROM fluct.open_dead_letters'), 't',
+is(sql($standby, 'SELECT count(*) > 0 FROM fluct.open_dead_letters'), 't',
 	'dead letters');
-is(sql('SELECT industry FROM fluct.podium()'), 'Food', 'podium');
-is(sql("SELECT industry, recent_orders > 100
+is(sql($standby, 'SELECT industry FROM fluct.podium()'), 'Food', 'podium');
+is(sql($standby, "SELECT industry, recent_orders > 100
 		FROM fluct.top_fluctuations('2026-01-02')"),
 	'Food|t', 'and the ranking can be read');
 
@@ -117,8 +111,8 @@ foreach my $call ("record_fluctuations('r')",
 
 # ----- the primary dies, with batches that the standby never got -----
 
-sql("ALTER SYSTEM SET primary_conninfo = ''");
-sql('SELECT pg_reload_conf()');
+sql($standby, "ALTER SYSTEM SET primary_conninfo = ''");
+sql($standby, 'SELECT pg_reload_conf()');
 ok(poll($standby, 'SELECT count(*) FROM pg_stat_wal_receiver', 0), 'cut off');
 my $had = positions($standby);
 ok(move_beyond($primary, $had + 300), 'the primary goes on alone');
@@ -129,18 +123,18 @@ $standby->promote;
 ok(move_beyond($standby, $had), 'the streams go on by themselves');
 ok(await_state($standby, $_, 'running'), "$_ runs")
   foreach ('orders', 'arrivals');
-is(sql("SELECT stream, state, reason FROM fluct.stat_streams
+is(sql($standby, "SELECT stream, state, reason FROM fluct.stat_streams
 		WHERE stream IN ('broken', 'by_hand')"),
 	"broken|failed|error\nby_hand|paused|a test", 'and the others do not');
 
-stop_load($load);
+$load->stop;
 check_whole($standby, $kafka, 'promoted');
 
 # Sequences that are ahead after a crash are no harm; behind, they would be.
-is(sql('SELECT max(id) <= (SELECT last_value FROM fluct.dead_letters_id_seq)
+is(sql($standby, 'SELECT max(id) <= (SELECT last_value FROM fluct.dead_letters_id_seq)
 		FROM fluct.dead_letters'),
 	't', 'dead letters have new numbers');
-is(sql("SELECT count(*) > 0 FROM fluct.check_stream('orders')"), 't',
+is(sql($standby, "SELECT count(*) > 0 FROM fluct.check_stream('orders')"), 't',
 	'a session may ask Kafka again');
 
 done_testing();

@@ -7,6 +7,7 @@ use lib 'test/t/lib';
 use Cwd qw(getcwd);
 use Fluct;
 use Fluct::Load;
+use Fluct::Reckoning;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -14,8 +15,7 @@ my $kafka = fluct_broker();
 my $old = fluct_node('old', kafka => $kafka);
 my $new = fluct_node('new', extension => 0);
 
-$kafka->create_topic('orders', 2);
-start_two_streams($old);
+Fluct::Load->new($old, $kafka);
 $kafka->produce('orders', [ orders(300), 'cut' ]);
 ok(caught_up($old, $_), "$_ caught up") foreach ('orders', 'arrivals');
 my $positions = positions($old);
@@ -34,14 +34,12 @@ command_ok(
 chdir($root) or die $!;
 $new->start;
 
-is($new->safe_psql('postgres',
-		'SELECT DISTINCT state, reason FROM fluct.stat_streams'),
+is(sql($new, 'SELECT DISTINCT state, reason FROM fluct.stat_streams'),
 	'paused|restored_elsewhere', 'it comes up paused');
 is(positions($new), $positions, 'where it was');
 check_agrees($new, 'upgraded');
 $kafka->produce('orders', [ orders(300, seed => 2), 'cut' ]);
-$new->safe_psql('postgres', "SELECT fluct.start_stream('$_')")
-  foreach ('orders', 'arrivals');
+sql($new, "SELECT fluct.start_stream('$_')") foreach ('orders', 'arrivals');
 check_whole($new, $kafka, 'upgraded');
 
 done_testing();

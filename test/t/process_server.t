@@ -7,10 +7,9 @@ use Test::More;
 
 my $node = fluct_node('main');
 
-is($node->safe_psql('postgres', 'SHOW shared_preload_libraries'),
+is(sql('SHOW shared_preload_libraries'),
 	'fluct,pg_cron', 'the libraries are loaded');
-is($node->safe_psql('postgres',
-		"SELECT extname FROM pg_extension WHERE extname = 'fluct'"),
+is(sql("SELECT extname FROM pg_extension WHERE extname = 'fluct'"),
 	'fluct', 'the extension is there');
 ok(poll($node,
 		"SELECT count(*) FROM pg_stat_activity

@@ -12,8 +12,6 @@ my $kafka = fluct_broker();
 my $external = $kafka->is_external;
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 8);
 
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-
 # The bar is 2 s, and `make bench` measures it; here machines may be busy.
 sub stops_fast
 {
@@ -28,21 +26,7 @@ sub stops_fast
 	return;
 }
 
-# A stream of numbers into a table of its own.
 my $columns = '{"columns": {"n": "$.n"}}';
-
-sub numbers { return map { qq({"n": $_}) } @_ }
-
-sub number_stream
-{
-	my ($name, %option) = @_;
-	my $topic = $option{topic} // $name;
-
-	sql("CREATE TABLE $name (n int);
-		SELECT fluct.create_stream('$name', 'shop', '$topic', '$name',
-			'$columns', keep_raw => false, start => true)");
-	return;
-}
 
 # ----- stop -m fast -----
 
@@ -249,8 +233,7 @@ is(sql("SELECT failures, next_start FROM fluct.stream_states
 $kafka->produce('orders', [ map { an_order("more $_") } 1 .. 20_000 ]);
 my $before = sql('SELECT count(*) FROM fluct.orders');
 poll($node, "SELECT count(*) > $before FROM fluct.orders");
-$node->safe_psql('postgres',
-	'SET client_min_messages = warning; DROP EXTENSION fluct CASCADE');
+sql('SET client_min_messages = warning; DROP EXTENSION fluct CASCADE');
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'fluct stream worker'", 0),
 	'without the extension the workers leave');
@@ -277,18 +260,18 @@ sql('SELECT pg_reload_conf()');
 foreach my $round (1 .. 2)
 {
 	sql('CREATE DATABASE shop');
-	$node->safe_psql('shop', "CREATE EXTENSION fluct;
+	sql("CREATE EXTENSION fluct;
 		CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
 			OPTIONS (bootstrap_servers '$bootstrap');
-		CREATE TABLE n (n int)");
+		CREATE TABLE n (n int)", db => 'shop');
 	ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 			WHERE backend_type = 'fluct launcher' AND datname = 'shop'", 1),
 		"round $round: the launcher finds its database");
-	$node->safe_psql('shop', "SELECT fluct.create_stream('n', 'shop', 'later',
-			'n', '$columns', keep_raw => false, start => true)");
-	is($node->safe_psql('shop', "SELECT fluct.wait_for_stream('n')"), 't',
+	sql("SELECT fluct.create_stream('n', 'shop', 'later',
+			'n', '$columns', keep_raw => false, start => true)", db => 'shop');
+	is(sql("SELECT fluct.wait_for_stream('n')", db => 'shop'), 't',
 		'its streams run');
-	is($node->safe_psql('shop', 'SELECT count(*) FROM n'), 4, 'with all rows');
+	is(sql('SELECT count(*) FROM n', db => 'shop'), 4, 'with all rows');
 	sql('DROP DATABASE shop WITH (FORCE)');
 	is(sql("SELECT count(*) FROM pg_stat_activity
 			WHERE backend_type = 'fluct stream worker'"),

@@ -1,30 +1,31 @@
 # Reports on a schedule, over a pg_cron that really runs.
 use strict;
 use warnings;
-use PostgreSQL::Test::Cluster;
+use lib 'test/t/lib';
+use Fluct;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('schedule');
-$node->init;
-$node->start;
-$node->safe_psql('postgres', 'CREATE DATABASE shop');
-$node->safe_psql('shop', q{
+my $node = fluct_node('schedule', extension => 0,
+	'shared_preload_libraries' => '', 'fluct.database' => 'shop',
+	'cron.database_name' => 'shop');
+sql('CREATE DATABASE shop');
+sql(q{
 	CREATE EXTENSION fluct;
 	SELECT fluct.create_tables();
 	INSERT INTO fluct.industries VALUES ('Food'), ('Pharma');
 	INSERT INTO fluct.customers VALUES ('c', 'C');
 	INSERT INTO fluct.customer_industries VALUES ('c', 'Food');
 	INSERT INTO fluct.orders SELECT 'o' || i, 'c', i, now() - i * interval '1 hour' FROM generate_series(1, 1000) i;
-});
+}, db => 'shop');
 
 # Without pg_cron: what to do, and nothing written.
-my ($rc, $out, $err) = $node->psql('shop', q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')});
+my ($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')}, db => 'shop');
 like($err, qr/pg_cron is not there/, 'no pg_cron: says so');
 like($err, qr/shared_preload_libraries = 'pg_cron'\n\s*cron.database_name = 'shop'/, 'no pg_cron: the lines to add');
-is($node->safe_psql('shop', 'SELECT (SELECT count(*) FROM fluct.reports) + (SELECT count(*) FROM fluct.fluctuations)'), '0', 'no pg_cron: nothing written');
+is(sql('SELECT (SELECT count(*) FROM fluct.reports) + (SELECT count(*) FROM fluct.fluctuations)', db => 'shop'), '0', 'no pg_cron: nothing written');
 
-if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'}) eq '0')
+if (sql(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'}) eq '0')
 {
 	note 'pg_cron is not installed: the rest is skipped';
 	$node->stop;
@@ -32,66 +33,63 @@ if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions 
 	exit 0;
 }
 
-$node->append_conf('postgresql.conf', q{
-shared_preload_libraries = 'fluct,pg_cron'
-cron.database_name = 'shop'
-cron.use_background_workers = on
-});
+$node->append_conf('postgresql.conf',
+	"shared_preload_libraries = 'fluct,pg_cron'");
 $node->restart;
-($rc, $out, $err) = $node->psql('shop', q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')});
+($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')}, db => 'shop');
 like($err, qr/pg_cron is not created in this database.*CREATE EXTENSION pg_cron/s, 'preloaded, not created: says so');
 
 # As a role that is no superuser.
-$node->safe_psql('shop', q{
+sql(q{
 	CREATE EXTENSION pg_cron;
 	CREATE ROLE clerk LOGIN;
 	SELECT fluct.grant_operator('clerk');
 	GRANT INSERT, DELETE ON fluct.fluctuations TO clerk;
-});
-my @clerk = (extra_params => [ '-U', 'clerk' ]);
-($rc, $out, $err) = $node->psql('shop', q{SELECT * FROM fluct.schedule_fluctuations('minutely', '* * * * *')}, @clerk);
+}, db => 'shop');
+my @clerk = (as => 'clerk');
+($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('minutely', '* * * * *')}, @clerk, db => 'shop');
 like($err, qr/permission denied for schema cron.*GRANT USAGE ON SCHEMA cron TO clerk/s, 'no right on cron: the GRANT');
-$node->safe_psql('shop', 'GRANT USAGE ON SCHEMA cron TO clerk');
+sql('GRANT USAGE ON SCHEMA cron TO clerk', db => 'shop');
 
-($rc, $out, $err) = $node->psql('shop', q{SELECT report, schedule, zone, next_run > now() FROM fluct.schedule_fluctuations('minutely', '* * * * *', recent => '6 hours', baseline => '1 day')}, @clerk);
+($rc, $out, $err) = outcome(q{SELECT report, schedule, zone, next_run > now() FROM fluct.schedule_fluctuations('minutely', '* * * * *', recent => '6 hours', baseline => '1 day')}, @clerk, db => 'shop');
 is($out, 'minutely|* * * * *|GMT|t', 'scheduled');
 is($err, '', 'without a word');
-is($node->safe_psql('shop', q{SELECT count(*), count(DISTINCT as_of) FROM fluct.fluctuations WHERE report = 'minutely' AND as_of = date_trunc('minute', as_of) AND as_of <= now()}),
+is(sql(q{SELECT count(*), count(DISTINCT as_of) FROM fluct.fluctuations WHERE report = 'minutely' AND as_of = date_trunc('minute', as_of) AND as_of <= now()}, db => 'shop'),
 	'2|1', 'the latest slot is recorded at once');
 
 # A report in another zone, long silent: at most catch_up slots a run.
-($rc, $out, $err) = $node->psql('shop', q{SELECT report, schedule FROM fluct.schedule_fluctuations('daily', '5 0 * * *', time_zone => 'Asia/Tokyo', catch_up => 3)}, @clerk);
+($rc, $out, $err) = outcome(q{SELECT report, schedule FROM fluct.schedule_fluctuations('daily', '5 0 * * *', time_zone => 'Asia/Tokyo', catch_up => 3)}, @clerk, db => 'shop');
 is($out, 'daily|5 0 * * *', 'a daily one beside it');
 like($err, qr/the schedule is read in GMT, the report's days are those of Asia\/Tokyo/, 'the zones differ: says so');
-$node->safe_psql('shop', q{
+sql(q{
 	UPDATE fluct.reports SET last_slot = last_slot - interval '4 days' WHERE report = 'daily';
-	DELETE FROM fluct.fluctuations WHERE report = 'daily'});
-is($node->safe_psql('shop', q{SELECT fluct._run_report('daily')}, @clerk), '3', 'three of four missing slots');
-is($node->safe_psql('shop', q{SELECT fluct._run_report('daily')}, @clerk), '1', 'the fourth');
-is($node->safe_psql('shop', q{SELECT fluct._run_report('daily')}, @clerk), '0', 'no more');
-is($node->safe_psql('shop', q{SELECT count(DISTINCT as_of), bool_and(to_char(as_of AT TIME ZONE 'GMT', 'HH24:MI') = '00:05') FROM fluct.fluctuations WHERE report = 'daily'}),
+	DELETE FROM fluct.fluctuations WHERE report = 'daily'}, db => 'shop');
+is(sql(q{SELECT fluct._run_report('daily')}, @clerk, db => 'shop'), '3', 'three of four missing slots');
+is(sql(q{SELECT fluct._run_report('daily')}, @clerk, db => 'shop'), '1', 'the fourth');
+is(sql(q{SELECT fluct._run_report('daily')}, @clerk, db => 'shop'), '0', 'no more');
+is(sql(q{SELECT count(DISTINCT as_of), bool_and(to_char(as_of AT TIME ZONE 'GMT', 'HH24:MI') = '00:05') FROM fluct.fluctuations WHERE report = 'daily'}, db => 'shop'),
 	'4|t', 'each as of its own time');
 
 # From another database: the call to make.
-$node->safe_psql('postgres', 'CREATE DATABASE other');
-$node->safe_psql('other', 'CREATE EXTENSION fluct; SELECT fluct.create_tables(); INSERT INTO fluct.industries VALUES ($$Food$$)');
-($rc, $out, $err) = $node->psql('other', q{SELECT report FROM fluct.schedule_fluctuations('hourly', '* * * * *')});
+sql('CREATE DATABASE other');
+sql('CREATE EXTENSION fluct; SELECT fluct.create_tables(); INSERT INTO fluct.industries VALUES ($$Food$$)', db => 'other');
+($rc, $out, $err) = outcome(q{SELECT report FROM fluct.schedule_fluctuations('hourly', '* * * * *')}, db => 'other');
 is($out, 'hourly', 'in another database: scheduled');
 my ($call) = $err =~ /HINT:\s+(SELECT cron\.schedule_in_database\('fluct: hourly', '\* \* \* \* \*', '.*', 'other'\))/;
 ok($call, 'and the call is said');
-$node->safe_psql('shop', $call);
+sql($call, db => 'shop');
 
 # A job that really ran: another slot appears by itself, on the minute, and
 # equals the ranking of that time.
 ok($node->poll_query_until('shop', q{SELECT count(DISTINCT as_of) >= 2 FROM fluct.fluctuations WHERE report = 'minutely'}), 'a job ran');
-is($node->safe_psql('shop', q{SELECT count(*) FROM cron.job_run_details WHERE command LIKE '%minutely%' AND status = 'failed'}), '0', 'none failed');
-is($node->safe_psql('shop', q{
+is(sql(q{SELECT count(*) FROM cron.job_run_details WHERE command LIKE '%minutely%' AND status = 'failed'}, db => 'shop'), '0', 'none failed');
+is(sql(q{
 	SELECT count(*) FROM (
 		SELECT f.rank, f.industry, f.recent_value, f.baseline_avg, f.delta, f.delta_pct, f.recent_orders, f.baseline_orders, f.active_days
 		  FROM fluct.fluctuations f WHERE report = 'minutely'
 		EXCEPT ALL
 		SELECT t.* FROM (SELECT DISTINCT as_of FROM fluct.fluctuations WHERE report = 'minutely') s,
-			fluct.top_fluctuations(s.as_of, '6 hours', '1 day', NULL) t) x}), '0', 'what it recorded is the ranking');
+			fluct.top_fluctuations(s.as_of, '6 hours', '1 day', NULL) t) x}, db => 'shop'), '0', 'what it recorded is the ranking');
 
 ok($node->poll_query_until('other', q{SELECT count(DISTINCT as_of) >= 2 FROM fluct.fluctuations}), 'the call from the other database works');
 
@@ -100,14 +98,14 @@ my ($in, $buf, $timer) = ('', '', IPC::Run::timeout(60));
 my $holder = IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('shop'), '-f', '-' ], '<', \$in, '>', \$buf, '2>&1', $timer);
 $in = "BEGIN; SELECT 'held', fluct.record_fluctuations('daily', '2020-01-01');\n";
 $holder->pump until $buf =~ /held/;
-is($node->safe_psql('shop', q{SET lock_timeout = '5s'; UPDATE fluct.reports SET last_slot = last_slot - interval '1 day' WHERE report = 'daily'; SELECT fluct._run_report('daily')}),
+is(sql(q{SET lock_timeout = '5s'; UPDATE fluct.reports SET last_slot = last_slot - interval '1 day' WHERE report = 'daily'; SELECT fluct._run_report('daily')}, db => 'shop'),
 	'0', 'a second run returns');
 $in = "ROLLBACK;\n\\q\n";
 $holder->finish;
 
-is($node->safe_psql('shop', q{SELECT fluct.unschedule_fluctuations('minutely')}, @clerk), 't', 'unscheduled');
-is($node->safe_psql('shop', q{SELECT fluct.unschedule_fluctuations('minutely')}, @clerk), 'f', 'only once');
-is($node->safe_psql('shop', q{SELECT string_agg(jobname, ',' ORDER BY jobname) FROM cron.job}), 'fluct: daily,fluct: hourly', 'its job is gone');
+is(sql(q{SELECT fluct.unschedule_fluctuations('minutely')}, @clerk, db => 'shop'), 't', 'unscheduled');
+is(sql(q{SELECT fluct.unschedule_fluctuations('minutely')}, @clerk, db => 'shop'), 'f', 'only once');
+is(sql(q{SELECT string_agg(jobname, ',' ORDER BY jobname) FROM cron.job}, db => 'shop'), 'fluct: daily,fluct: hourly', 'its job is gone');
 
 $node->stop;
 done_testing();

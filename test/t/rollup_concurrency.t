@@ -23,7 +23,7 @@ note("FLUCT_SEED=$seed FLUCT_ACTIONS=$actions");
 srand($seed);
 
 my $node = fluct_node('rollup', 'max_connections' => 20, 'timezone' => 'Asia/Kathmandu');
-$node->safe_psql('postgres', q{
+sql(q{
 	SELECT fluct.create_tables();
 	INSERT INTO fluct.industries SELECT 'i' || i FROM generate_series(1, 6) i;
 	INSERT INTO fluct.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c;
@@ -32,7 +32,7 @@ $node->safe_psql('postgres', q{
 });
 
 # The definition, from the base tables alone, in other words than fluct's.
-$node->safe_psql('postgres', <<'EOS');
+sql(<<'EOS');
 CREATE SCHEMA plain;
 CREATE FUNCTION plain.ranking(as_of timestamptz, recent interval, baseline interval, measure text, average text, zone text)
 RETURNS TABLE (rank bigint, industry text, r numeric, b numeric, delta numeric, pct numeric, ro bigint, bo bigint, active bigint)
@@ -182,7 +182,7 @@ sub random_question
 
 ### The run
 
-$node->safe_psql('postgres', 'CREATE SEQUENCE plain.n');
+sql('CREATE SEQUENCE plain.n');
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my %running;
 foreach my $s (1 .. $sessions)
@@ -203,7 +203,7 @@ my ($checks, @wrong) = (0);
 sub check
 {
 	my ($question) = @_;
-	my $wrong = $node->safe_psql('postgres', "SET client_min_messages = warning; SELECT plain.differences($question)");
+	my $wrong = sql("SET client_min_messages = warning; SELECT plain.differences($question)");
 
 	$checks++;
 	push(@wrong, "$question: $wrong differ") if $wrong ne '0';
@@ -214,7 +214,7 @@ my $verified = 0;
 while (%running)
 {
 	delete @running{ grep { waitpid($_, WNOHANG) != 0 } keys %running };
-	my $wrong = $node->safe_psql('postgres', 'SELECT * FROM fluct.verify_rollup() LIMIT 3');
+	my $wrong = sql('SELECT * FROM fluct.verify_rollup() LIMIT 3');
 	$verified++;
 	push(@wrong, $wrong) if $wrong ne '';
 	check(random_question());
@@ -240,28 +240,28 @@ foreach my $s (1 .. $sessions)
 note("$_: $errors{$_}") foreach sort keys %errors;
 is(join("\n", @refused), '', 'nothing is refused that need not be');
 
-is($node->safe_psql('postgres', 'SELECT * FROM fluct.verify_rollup() LIMIT 3'), '', 'after the run the rollup is exact');
-is($node->safe_psql('postgres', 'SELECT valid FROM fluct.rollup_state'), 't', 'and in use');
+is(sql('SELECT * FROM fluct.verify_rollup() LIMIT 3'), '', 'after the run the rollup is exact');
+is(sql('SELECT valid FROM fluct.rollup_state'), 't', 'and in use');
 
 # the last thing may have been a TRUNCATE
-$node->safe_psql('postgres', q{
+sql(q{
 	INSERT INTO fluct.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c ON CONFLICT DO NOTHING;
 	INSERT INTO fluct.customer_industries
 		SELECT customer_id, 'i' || i FROM fluct.customers, generate_series(1, 5) i WHERE hashtext(customer_id || i) % 3 = 0 ON CONFLICT DO NOTHING});
-$node->safe_psql('postgres', action(1, 'orders')) for 1 .. 40;
+sql(action(1, 'orders')) for 1 .. 40;
 @wrong = ();
 check(random_question()) for 1 .. 200;
 is(join("\n", @wrong), '', '200 rankings are those of plain SQL');
-is($node->safe_psql('postgres', 'SELECT count(*) > 500 FROM fluct.industry_spend'), 't', 'of something');
-note($node->safe_psql('postgres', q{SELECT count(*) || ' orders, ' || (SELECT count(*) || ' rows of the rollup in ' || count(DISTINCT slot) || ' slots' FROM fluct.industry_spend) FROM fluct.orders}));
+is(sql('SELECT count(*) > 500 FROM fluct.industry_spend'), 't', 'of something');
+note(sql(q{SELECT count(*) || ' orders, ' || (SELECT count(*) || ' rows of the rollup in ' || count(DISTINCT slot) || ' slots' FROM fluct.industry_spend) FROM fluct.orders}));
 
-my $slots = $node->safe_psql('postgres', 'SELECT count(DISTINCT slot) <= 4 FROM fluct.industry_spend');
+my $slots = sql('SELECT count(DISTINCT slot) <= 4 FROM fluct.industry_spend');
 is($slots, 't', 'no more slots than writers');
 my $spend = q{SELECT width, bucket, industry, sum(orders), trim_scale(sum(amount)) FROM fluct.industry_spend
 	GROUP BY 1, 2, 3 HAVING sum(orders) <> 0 OR sum(amount) <> 0 ORDER BY 1, 2, 3};
-my $before = $node->safe_psql('postgres', $spend);
-$node->safe_psql('postgres', 'SELECT fluct.rebuild_rollup()');
-is($node->safe_psql('postgres', $spend), $before, 'made anew it is the same');
+my $before = sql($spend);
+sql('SELECT fluct.rebuild_rollup()');
+is(sql($spend), $before, 'made anew it is the same');
 
 $node->stop;
 done_testing();

@@ -12,26 +12,13 @@ use Time::HiRes qw(sleep time);
 my $kafka = fluct_broker();
 my $node = fluct_node('main', 'fluct.max_workers' => 16);
 my $bootstrap = $kafka->bootstrap;
-my @as_etl = (extra_params => [ '-U', 'etl' ]);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub etl { return $node->safe_psql('postgres', $_[0], @as_etl) }
 
 sub etl_fails
 {
-	my ($sql, $like, $name) = @_;
+	my ($statement, $like, $name) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return fails_like($node, $sql, $like, $name, @as_etl);
-}
-
-# What a call says beside its result.
-sub etl_notice
-{
-	my ($out, $err);
-
-	$node->psql('postgres', $_[0], stdout => \$out, stderr => \$err, @as_etl);
-	return $err;
+	return fails_like($node, $statement, $like, $name, as => 'etl');
 }
 
 # ----- an operator -----
@@ -209,9 +196,8 @@ $kafka->produce('orders', [
 	an_order('zone 1', timestamp => '"2026-03-04T05:06:07.123456"'),
 	an_order('zone 2', timestamp => '"2026-03-04T05:06:07.123456+02:00"') ]);
 my $free = 'SET default_transaction_read_only = off; SET statement_timeout = 0;';
-$node->safe_psql('postgres',
-	"$free BEGIN READ WRITE; SELECT fluct.start_stream('orders'); COMMIT",
-	@as_etl);
+sql("$free BEGIN READ WRITE; SELECT fluct.start_stream('orders'); COMMIT",
+	as => 'etl');
 ok(poll($node, "$free SELECT fluct.wait_for_stream('orders')", "t"),
 	'caught up under odd settings');
 is(sql("$free SET timezone = 'UTC'; SET datestyle = 'ISO';
@@ -343,8 +329,8 @@ ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 	'the worker leaves');
 is(etl('SELECT count(*) FROM fluct.orders'), $count, 'the orders stay');
 $kafka->produce('orders', [ an_order('after the drop') ]);
-like(etl_notice("SELECT fluct.create_stream('orders', 'shop', 'orders',
-		start => true)"),
+like(said("SELECT fluct.create_stream('orders', 'shop', 'orders',
+		start => true)", as => 'etl'),
 	qr/stream "orders" goes on where the dropped stream of that name stood/,
 	'a new stream of the name says where it goes on');
 ok(caught_up($node, 'orders'), 'caught up');
@@ -402,7 +388,7 @@ etl("SELECT fluct.drop_stream('zone')");
 # ----- rights -----
 
 sql("SELECT fluct.grant_operator('other')");
-my @as_other = (extra_params => [ '-U', 'other' ]);
+my @as_other = (as => 'other');
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
 	qr/ERROR:  42501: role "other" may not use server "shop".*HINT:  GRANT USAGE ON FOREIGN SERVER shop TO other;/s,
 	'a server of somebody else', @as_other);
@@ -431,13 +417,13 @@ fails_like($node, "SELECT fluct._start_stream('orders')",
 sql('CREATE ROLE nobody LOGIN');
 fails_like($node, 'SELECT * FROM fluct.stat_streams',
 	qr/ERROR:  42501: permission denied/, 'PUBLIC sees nothing',
-	extra_params => [ '-U', 'nobody' ]);
+	as => 'nobody');
 sql("SELECT fluct.grant_reader('nobody')");
-is($node->safe_psql('postgres', 'SELECT stream, state FROM fluct.stat_streams',
-		extra_params => [ '-U', 'nobody' ]),
+is(sql('SELECT stream, state FROM fluct.stat_streams',
+		as => 'nobody'),
 	'orders|paused', 'a reader sees the streams');
 sql('GRANT etl TO other');
-is($node->safe_psql('postgres', "SELECT fluct.start_stream('orders')", @as_other),
+is(sql("SELECT fluct.start_stream('orders')", @as_other),
 	'starting', 'a member of the owner may start it');
 sql('REVOKE etl FROM other');
 

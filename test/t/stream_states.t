@@ -11,27 +11,6 @@ use Time::HiRes qw(sleep time);
 
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 16);
-my $columns = '{"columns": {"n": "$.n"}}';
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub numbers { return map { qq({"n": $_}) } @_ }
-
-# A stream of numbers into a table of its own.
-sub number_stream
-{
-	my ($name, $server) = @_;
-
-	$server //= 'shop';
-	sql("CREATE TABLE $name (n int);
-		SELECT fluct.create_stream('$name', '$server', '$name', '$name',
-			'$columns', keep_raw => false, start => true)");
-	return;
-}
-
-sub detail
-{
-	return sql("SELECT detail FROM fluct.stat_streams WHERE stream = '$_[0]'");
-}
 
 # How often the log says that.
 sub lines_like
@@ -71,7 +50,7 @@ sub produce_to_mock
 
 sql("CREATE SERVER mock FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$mock_bootstrap')");
-number_stream('silent', 'mock');
+number_stream('silent', server => 'mock');
 produce_to_mock(1 .. 10);
 ok(caught_up($node, 'silent'), 'a client delivers');
 mock_command('refuse-fetches');
@@ -93,7 +72,7 @@ my $slow_since = time();
 # Two brokers that are bad in different ways, and workers that come and go.
 sql("CREATE SERVER bad FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers 'nosuch.invalid:9092,127.0.0.1:1')");
-number_stream('bad', 'bad');
+number_stream('bad', server => 'bad');
 
 # ----- an open transaction -----
 

@@ -12,11 +12,6 @@ plan(skip_all => 'the topics of FLUCT_KAFKA are not ours to delete')
 my $node = fluct_node('main', kafka => $kafka);
 my @orders = orders(400, seed => 3, lines => 2);
 
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
 # A topic of two partitions with these messages, in place of the former one.
 sub make_topic
 {
@@ -38,11 +33,6 @@ sub poll_until_made
 		select(undef, undef, undef, 0.1);
 	}
 	die "topic $topic can't be made again: $@";
-}
-
-sub detail
-{
-	return sql("SELECT detail FROM fluct.stat_streams WHERE stream = '$_[0]'");
 }
 
 foreach my $case ([ 'more', 300, qr/another message is at offset 49/ ],

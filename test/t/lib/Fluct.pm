@@ -6,6 +6,7 @@
 #   $kafka->create_topic('orders', 4);
 #   $kafka->produce('orders', [ orders(100, seed => 1) ]);
 #   poll($node, 'SELECT count(*) FROM fluct.orders', 100);
+#   is(sql('SELECT count(*) FROM fluct.orders'), 100, 'every order');
 #
 # Tests observe state and never wait for time: poll() a query, or take
 # log_position() before an action and wait_for_log() from there.
@@ -14,6 +15,7 @@ package Fluct;
 use strict;
 use warnings;
 use Exporter 'import';
+use File::Basename qw(dirname);
 use Fluct::Broker;
 use POSIX qw(floor strftime);
 use PostgreSQL::Test::Cluster;
@@ -21,9 +23,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(fluct_broker fluct_node poll poll_until await_state caught_up
-  fails_like worker_pid worker_pids crash_worker crash_server log_position
-  orders an_order write_lines);
+our @EXPORT = qw(fluct_broker fluct_node sql etl outcome said fails_like poll poll_until
+  await_state detail caught_up worker_pid worker_pids crash_worker crash_server
+  log_position orders an_order numbers number_stream write_lines write_file);
+
+my $settings = dirname(__FILE__) . '/../../lib/server.conf';
+my $node_of_sql;			# the latest of fluct_node()
 
 # SIGINT would leave servers and brokers behind.
 $SIG{INT} = $SIG{TERM} = sub { exit(130) };
@@ -38,49 +43,96 @@ sub fluct_broker
 	return Fluct::Broker->start($name // 'main', @settings);
 }
 
-# A running server with the extension, in the database postgres.
+# A running server with the extension, in the database postgres; sql() asks it
+# from now on.
 #
 # Options: kafka => a broker: also the tables, and the server shop;
 # extension => 0: nothing but the running server; init => [ what the
 # Cluster's init() takes, such as allows_streaming => 1 ].  All else is a
-# setting; fsync is off unless it is given.
+# setting, beside those of test/lib/server.conf; fsync is off unless it is
+# given.
 sub fluct_node
 {
 	my ($name, %option) = @_;
 	my $kafka = delete $option{kafka};
 	my $extension = delete $option{extension} // 1;
 	my $init = delete $option{init} // [];
-	my %conf = (
-		'shared_preload_libraries' => 'fluct,pg_cron',
-		'fluct.database' => 'postgres',
-		'cron.database_name' => 'postgres',
-		'cron.use_background_workers' => 'on',
-		'max_worker_processes' => 32,
-		'max_prepared_transactions' => 4,
-		'restart_after_crash' => 'on',
-		'log_statement' => 'none',
-		'fsync' => 'off',
-		'timezone' => 'UTC',
-		%option);
+	my %conf = ('fsync' => 'off', %option);
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
 	$node->init(@$init);
 	$node->append_conf('postgresql.conf',
-		join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
+		slurp_file($settings) =~ s/\@database\@/postgres/gr
+		  . join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
 	$node->start;
+	$node_of_sql = $node;
 	return $node unless $extension;
 
-	$node->safe_psql('postgres', 'CREATE EXTENSION fluct');
+	sql('CREATE EXTENSION fluct');
 	if ($kafka)
 	{
 		my $bootstrap = $kafka->bootstrap;
 
-		$node->safe_psql('postgres', "SELECT fluct.create_tables()");
-		$node->safe_psql('postgres',
-			"CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
+		sql('SELECT fluct.create_tables()');
+		sql("CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
 			 OPTIONS (bootstrap_servers '$bootstrap')");
 	}
 	return $node;
+}
+
+
+### Statements
+
+# What begins the arguments of the functions below: a node, or else the latest
+# of fluct_node(), and the statements.  Options: as => a role, db => a
+# database (postgres); all else is psql()'s.
+sub arguments
+{
+	my $node = ref($_[0]) ? shift : $node_of_sql;
+	my ($statements, %option) = @_;
+	my $role = delete $option{as};
+	my $database = delete $option{db} // 'postgres';
+
+	return ($node, $database, $statements, %option,
+		defined($role) ? (extra_params => [ '-U', $role ]) : ());
+}
+
+# The output of statements, which must not fail.
+sub sql
+{
+	my ($node, @arguments) = arguments(@_);
+
+	return $node->safe_psql(@arguments);
+}
+
+# The same as the role etl.
+sub etl { return sql(@_, as => 'etl') }
+
+# Whatever comes of statements: psql's exit code, the output, and what is said
+# beside it, notices and errors alike.
+sub outcome
+{
+	my ($node, @arguments) = arguments(@_);
+	my ($out, $err);
+	my $rc = $node->psql(@arguments, stdout => \$out, stderr => \$err);
+
+	return ($rc, $out, $err);
+}
+
+# What is said beside the output.
+sub said { return (outcome(@_))[2] }
+
+# A test: the statement fails, with errcode, message, detail and hint like
+# this.  The options are those of sql().
+sub fails_like
+{
+	my ($node, $statement, $like, $name, %option) = @_;
+	my ($rc, $out, $err) =
+	  outcome($node, "\\set VERBOSITY verbose\n$statement", %option);
+
+	$err = "no error: $out" if $rc == 0;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return like($err, $like, $name);
 }
 
 # Waits until $test, given the query's output, is true; returns the output,
@@ -130,6 +182,15 @@ sub await_state
 		$state, $timeout);
 }
 
+# What a stream's state says in more words.
+sub detail
+{
+	my ($stream) = @_;
+
+	return sql(
+		"SELECT detail FROM fluct.stat_streams WHERE stream = '$stream'");
+}
+
 # Waits until all that Kafka holds now is committed.
 sub caught_up
 {
@@ -137,20 +198,6 @@ sub caught_up
 
 	return poll($node, "SELECT fluct.wait_for_stream('$stream', '5 s')", 't',
 		$timeout);
-}
-
-# A test: the statement fails, with errcode, message, detail and hint like
-# this.  Options are those of psql().
-sub fails_like
-{
-	my ($node, $sql, $like, $name, %option) = @_;
-	my ($out, $err);
-	my $rc = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
-		stdout => \$out, stderr => \$err, %option);
-
-	$err = "no error: $out" if $rc == 0;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return like($err, $like, $name);
 }
 
 # The pids of the stream workers that are there now.
@@ -328,15 +375,46 @@ sub an_order
 		grep { defined($order{$_}) } sort keys %order) . '}';
 }
 
-# Writes lines to a file; returns its name.
+# Messages for a stream of numbers.
+sub numbers { return map { qq({"n": $_}) } @_ }
+
+# Such a stream, into a table of its own without a key, where a message that
+# came twice would have two rows.  Options: server (shop), topic (the stream's
+# name), start (1), more (further options of create_stream, as SQL).
+sub number_stream
+{
+	my ($name, %option) = @_;
+	my $server = $option{server} // 'shop';
+	my $topic = $option{topic} // $name;
+	my $start = $option{start} // 1 ? 'true' : 'false';
+	my $more = $option{more} // '';
+
+	sql("CREATE TABLE $name (n int)");
+	return sql(qq(SELECT fluct.create_stream('$name', '$server', '$topic',
+		'$name', '{"columns": {"n": "\$.n"}}', keep_raw => false,
+		start => $start $more)));
+}
+
+
+### Files
+
+# Writes bytes to a file; returns its name.
+sub write_file
+{
+	my ($file, @content) = @_;
+
+	open(my $out, '>:raw', $file) or die "$file: $!";
+	print $out @content;
+	close($out) or die "$file: $!";
+	return $file;
+}
+
+# The same with lines.
 sub write_lines
 {
 	my ($file, @lines) = @_;
 
-	open(my $out, '>', $file) or die "$file: $!";
-	print $out map { "$_\n" } @lines;
-	close($out) or die "$file: $!";
-	return $file;
+	return write_file($file, map { "$_\n" } @lines);
 }
 
 1;

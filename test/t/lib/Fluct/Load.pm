@@ -1,164 +1,199 @@
-# Fluct::Load - two streams under load, and whether all that Kafka holds is
-# there once
+# Fluct::Load - two streams of one topic, and a process that fills it
 #
-#   start_two_streams($node);            # orders, and arrivals without a key
-#   my $load = start_load($kafka);
-#   ...                                  # dump, recover, promote
-#   stop_load($load);
-#   check_agrees($node, 'restored');     # rows and positions, at any moment
-#   check_whole($node, $kafka, 'at the end');
+#   my $load = Fluct::Load->new($node, $kafka);
+#   $load->start(0.2);           # a share again and again, with this pause
+#   ...                          # dump, recover, promote
+#   $load->stop;
 #
-# The topic is `orders`, with two partitions.
+#   my $load = Fluct::Load->new($node, $kafka, seed => 7, messages => 5000,
+#       shares => 8, linger => 30);
+#   $load->start;                # a share when it is asked for
+#   for (1 .. 8) { $load->ask_share; ... }
+#   $load->stop;
+#
+# The streams read the topic `orders`: the stream `orders` fills the order
+# tables, `arrivals` a table without any key, where a message that came twice
+# would have two rows.  Fluct::Reckoning compares them with what Kafka holds.
+#
+# All messages are computed from the seed.  In each share there are, beside new
+# orders, an order that came before, a message that is not JSON, and a
+# tombstone.
 package Fluct::Load;
 
 use strict;
 use warnings;
-use Exporter 'import';
 use Fluct;
-use POSIX ();
-use PostgreSQL::Test::Utils;
-use Test::More;
+use POSIX qw(ceil strftime);
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(start_two_streams start_load stop_load positions check_agrees
-  check_whole);
+my $ARRIVALS = '{"columns": {"partition": "kafka.partition",
+	"offset": "kafka.offset", "order_id": "$.order_id",
+	"amount": "$.amount"}}';
 
-# Two streams of the same topic: the order tables, and a table without any
-# key, where a message that came twice would be there twice.
-sub start_two_streams
+# Makes the topic and starts the streams.
+#
+# Options: seed (1); share, the messages of one (53), or messages and shares;
+# fields, to replace or add in each order, as JSON; partitions (2); batch_size
+# (50) and batch_interval (10 ms); linger (ms that each table of a batch takes
+# longer, so that more of the kills fall between two of them).
+sub new
 {
-	my ($node) = @_;
+	my ($class, $node, $kafka, %option) = @_;
+	my $self = bless({ partitions => 2, linger => 0, seed => 1, fields => {},
+		batch_size => 50, batch_interval => '10 ms', %option,
+		node => $node, kafka => $kafka }, $class);
 
-	$node->safe_psql('postgres', q{
-		CREATE TABLE arrivals (partition int, "offset" bigint);
-		SELECT fluct.create_stream('orders', 'shop', 'orders',
-			batch_size => 50, batch_interval => '10 ms', start => true);
+	$self->{share} //=
+	  $self->{shares} ? ceil($self->{messages} / $self->{shares}) : 53;
+	$kafka->create_topic('orders', $self->{partitions});
+	$self->make_streams;
+	return $self;
+}
+
+# The column `setting` says under which setting a row was really committed.
+sub make_streams
+{
+	my ($self) = @_;
+	my $node = $self->{node};
+	my $options = "batch_size => $self->{batch_size},
+		batch_interval => '$self->{batch_interval}',
+		max_dead_letters => 10000000, start => true";
+
+	sql($node, "CREATE TABLE arrivals (partition int, \"offset\" bigint,
+			order_id text, amount numeric,
+			setting text DEFAULT current_setting('synchronous_commit'))");
+	$self->make_linger if $self->{linger} > 0;
+	sql($node, "SELECT fluct.create_stream('orders', 'shop', 'orders', $options);
 		SELECT fluct.create_stream('arrivals', 'shop', 'orders', 'arrivals',
-			'{"columns": {"partition": "kafka.partition",
-				"offset": "kafka.offset"}}', batch_size => 50,
-			batch_interval => '10 ms', keep_raw => false,
-			max_dead_letters => 1000000, start => true);
-		SELECT fluct.alter_stream('orders', max_dead_letters => 1000000)});
+			'$ARRIVALS', keep_raw => false, $options)");
 	return;
 }
 
-# A process that produces orders, and in each round one that came before and
-# one that is cut; with so many seconds from one round to the next.
-sub start_load
+sub make_linger
 {
-	my ($kafka, $pause) = @_;
-	my $stop = "${PostgreSQL::Test::Utils::tmp_check}/stop_load";
-	my $pid = fork() // die "fork: $!";
+	my ($self) = @_;
+	my $seconds = $self->{linger} / 1000;
 
-	return { pid => $pid, stop => $stop } if $pid;
-	for (my $n = 0; !-e $stop && getppid() != 1; $n++)
+	sql($self->{node}, "CREATE FUNCTION linger() RETURNS trigger
+		LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_sleep($seconds); RETURN NULL; END'");
+	foreach my $event ('AFTER INSERT ON arrivals',
+		'AFTER INSERT ON fluct.orders',
+		'BEFORE UPDATE ON fluct.stream_offsets')
 	{
-		$kafka->produce('orders',
-			[ (map { an_order("$n.$_", channel => '"web"') } 1 .. 50),
-				an_order('0.1'), '{"order_id": "cut' ]);
-		sleep($pause // 0.02);
+		sql($self->{node}, "CREATE TRIGGER linger $event
+			FOR EACH STATEMENT EXECUTE FUNCTION linger()");
 	}
-	POSIX::_exit(0);
-}
-
-sub stop_load
-{
-	my ($load) = @_;
-
-	write_lines($load->{stop});
-	waitpid($load->{pid}, 0);
-	unlink($load->{stop});
 	return;
 }
 
-# The sum of the positions: how far both streams are.
-sub positions
-{
-	my ($node) = @_;
 
-	return $node->safe_psql('postgres',
-		'SELECT sum(next_offset) FROM fluct.stream_offsets');
+### Messages
+
+# The order with this number, always the same; of one to three equal lines.
+sub order
+{
+	my ($self, $n) = @_;
+	my $lines = 1 + $n % 3;
+	my $volume = 1 + ($n * 7 + $self->{seed}) % 9;
+	my $cents = 1 + ($n * 7919 + $self->{seed}) % 9999;
+	my $line = sprintf('{"product_id": "p%d", "volume": %d, "price": %s}',
+		$n % 50, $volume, in_units($cents));
+
+	return an_order("o$self->{seed}-$n",
+		customer_id => sprintf('"c%d"', $n % 1000),
+		amount => in_units($lines * $volume * $cents),
+		timestamp => strftime('"%Y-%m-%dT%H:%M:%S"', gmtime(1767225600 + $n)),
+		order_lines => '[' . join(', ', ($line) x $lines) . ']',
+		%{ $self->{fields} });
 }
 
-# For each position: what came before it is there once, and nothing else is.
-my $agreement = q{
-	SELECT o.stream, o.partition, o.next_offset > 0 AS moved,
-		o.next_offset = o.messages AS counted,
-		o.next_offset = count(DISTINCT h."offset") AS there_once,
-		count(*) = o.next_offset AS none_twice,
-		coalesce(max(h."offset"), -1) < o.next_offset AS none_later
-	FROM fluct.stream_offsets o
-	LEFT JOIN (
-		SELECT stream, partition, "offset" FROM fluct.raw_messages
-		UNION ALL
-		SELECT 'arrivals', partition, "offset" FROM arrivals
-		UNION ALL
-		SELECT stream, partition, "offset" FROM fluct.dead_letters
-		WHERE stream = 'arrivals') h USING (stream, partition)
-	WHERE o.stream IN ('orders', 'arrivals')
-	GROUP BY o.stream, o.partition ORDER BY 1, 2};
-my $agreed = join("\n", 'arrivals|0|t|t|t|t|t', 'arrivals|1|t|t|t|t|t',
-	'orders|0|t|t|t|t|t', 'orders|1|t|t|t|t|t');
+sub in_units { return sprintf('%d.%02d', $_[0] / 100, $_[0] % 100) }
 
-# The counters, too, and the orders with their lines.
-my $reckoning = q{
-	SELECT s.messages - s.duplicates - s.dead_letters
-			= (SELECT count(*) FROM fluct.orders),
-		s.rows = (SELECT count(*) FROM fluct.orders)
-			+ (SELECT count(*) FROM fluct.order_lines),
-		(SELECT count(*) FROM fluct.orders)
-			= (SELECT count(DISTINCT order_id) FROM fluct.order_lines),
-		s.dead_letters = (SELECT count(*) FROM fluct.dead_letters
-			WHERE stream = 'orders')
-	FROM fluct.stat_streams s WHERE stream = 'orders'};
-
-# Tests: rows, dead letters, raw copy, counters and positions are those of one
-# moment.
-sub check_agrees
+# The messages of a share, as KEY, tab, VALUE.
+sub share
 {
-	my ($node, $where, $database) = @_;
+	my ($self, $i) = @_;
+	my $random = Fluct::generator($self->{seed} * 1_000_003 + $i);
+	my $new = $self->{share} > 6 ? $self->{share} - 3 : $self->{share};
+	my $first = $i * $new;
+	my @values = map { $self->order($_) } $first .. $first + $new - 1;
+	my $key = 0;
 
-	$database //= 'postgres';
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is($node->safe_psql($database, $agreement), $agreed,
-		"$where: rows and positions agree");
-	is($node->safe_psql($database, $reckoning), 't|t|t|t',
-		"$where: counters, too");
-	return;
+	push(@values, $self->order($random->($first + $new)), '{"order_id": "cut',
+		undef) if $new < $self->{share};
+	return map { $key++; defined($_) ? "$i-$key\t$_" : "$i-$key" } @values;
 }
 
-# Tests: both streams reach the end of what Kafka holds, and have all of it,
-# as it came, once.
-sub check_whole
-{
-	my ($node, $kafka, $where, $database) = @_;
-	my $log_ends = join("\n", map { "$_->[0]|$_->[2]" }
-		$kafka->describe('orders'));
-	my @log = sort($kafka->consume('orders', '-f', '%p %o %s\n'));
 
-	$database //= 'postgres';
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	foreach my $stream ('arrivals', 'orders')
+### The process
+
+# Begins it.  Each byte of the pipe asks for the next share, and its end is the
+# end; with a pause (s) a share goes out every so often, until any byte.
+sub start
+{
+	my ($self, $pause) = @_;
+	my $test = $$;
+
+	pipe(my $asked, my $ask);
+	my $pid = fork();
+	die "fork: $!" unless defined($pid);
+	if ($pid == 0)
 	{
-		is($node->safe_psql($database,
-				"SELECT fluct.wait_for_stream('$stream', '2 min')"),
-			't', "$where: $stream goes on");
-		is($node->safe_psql($database,
-				"SELECT partition, next_offset FROM fluct.stream_offsets
-				 WHERE stream = '$stream' ORDER BY 1"),
-			$log_ends, "$where: to the end");
+		$SIG{INT} = $SIG{TERM} = sub { POSIX::_exit(1) };
+		close($ask);
+		for (my $i = 0; defined($pause) ? !has_input($asked, $pause) :
+			sysread($asked, my $byte, 1); $i++)
+		{
+			$self->send_share($i, sub { getppid() != $test });
+		}
+		POSIX::_exit(0);
 	}
-	check_agrees($node, $where, $database);
-	my @stored = sort(split(/\n/, $node->safe_psql($database,
-		q{SELECT format('%s %s %s', partition, "offset",
-			convert_from(value, 'UTF8')) FROM fluct.raw_messages})));
-	ok("@stored" eq "@log", "$where: every message as Kafka has it")
-	  or diag(scalar(@stored) . ' stored, Kafka has ' . scalar(@log));
-	is($node->safe_psql($database,
-			'SELECT count(*) FROM fluct.verify_rollup()'),
-		0, "$where: and the rollup agrees")
-	  if $node->safe_psql($database,
-		"SELECT to_regproc('fluct.verify_rollup') IS NOT NULL") eq 't';
+	close($asked);
+	@$self{qw(producer ask)} = ($pid, $ask);
+	return;
+}
+
+sub has_input
+{
+	my ($handle, $seconds) = @_;
+	my $set = '';
+
+	vec($set, fileno($handle), 1) = 1;
+	return select($set, undef, undef, $seconds);
+}
+
+# A broker that dies may have taken a part of a share, which is then sent
+# again.
+sub send_share
+{
+	my ($self, $i, $alone) = @_;
+	my @messages = $self->share($i);
+
+	until (eval { $self->{kafka}->produce('orders', \@messages, keyed => 1); 1 })
+	{
+		POSIX::_exit(1) if $alone->();
+		sleep(0.2);
+	}
+	return;
+}
+
+sub ask_share
+{
+	my ($self) = @_;
+
+	die 'the producer is gone' unless syswrite($self->{ask}, '.');
+	return;
+}
+
+# Waits until all that was asked for is sent.
+sub stop
+{
+	my ($self) = @_;
+
+	close($self->{ask});
+	waitpid($self->{producer}, 0);
+	die 'the producer failed' if $? != 0;
 	return;
 }
 

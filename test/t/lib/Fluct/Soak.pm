@@ -18,7 +18,8 @@ use strict;
 use warnings;
 use File::Path qw(make_path);
 use Fluct;
-use Fluct::Chaos;
+use Fluct::Load;
+use Fluct::Reckoning;
 use Fluct::Stops;
 use List::Util qw(max);
 use PostgreSQL::Test::Utils;
@@ -27,6 +28,7 @@ use Time::HiRes qw(sleep time);
 
 my $MOST_BACK = 5;			# s until a stream has followed its broker, p95
 my $MOST_LINES = 2;			# in the log, for a fault and a stream
+my $MOST_CATCHING_UP = 900;	# s
 
 my @PARTS = qw(workers server broker tls stop);
 my %FULL = (workers => 300, server => 100, broker => 100, tls => 300,
@@ -70,14 +72,18 @@ sub node
 		'max_wal_size' => '4GB', 'shared_buffers' => '256MB', %setting);
 }
 
-sub sql { return $_[0]->{node}->safe_psql('postgres', $_[1]) }
-
-sub chaos
+# The streams, and the process that fills their topic: a share when it is
+# asked for, or with a pause again and again.
+sub load
 {
 	my ($self, %option) = @_;
+	my $pause = delete $option{pause};
+	my $load = Fluct::Load->new($self->{node}, $self->{kafka},
+		seed => $self->{seed}, linger => $self->{linger}, partitions => 8,
+		batch_size => 500, batch_interval => '20 ms', %option);
 
-	return Fluct::Chaos->new($self->{node}, $self->{kafka},
-		seed => $self->{seed}, linger => $self->{linger}, %option);
+	$load->start($pause);
+	return $load;
 }
 
 sub percentile
@@ -98,6 +104,81 @@ sub progress
 }
 
 
+### What the parts share
+
+sub await_running
+{
+	my ($self) = @_;
+
+	return poll($self->{node},
+		"SELECT bool_and(state = 'running') FROM fluct.stat_streams");
+}
+
+# kill -9 for a worker of either stream; the server then restarts itself.  The
+# worker is stopped first, so that what it was at is seen: true when its
+# transaction had written something.
+sub kill_worker
+{
+	my ($self) = @_;
+	my $pids = poll_until($self->{node},
+		"SELECT pid FROM pg_stat_activity
+		 WHERE backend_type = 'fluct stream worker'", sub { $_[0] ne '' });
+	my @pids = split(/\n/, $pids // die 'no stream worker comes back');
+	my $pid = $pids[ $self->number(scalar @pids) ];
+	my $writing;
+
+	return $self->kill_worker unless kill('STOP', $pid);
+	# it may have been stopped with a lock that the answer needs
+	eval {
+		$writing = (outcome("SELECT backend_xid IS NOT NULL
+			FROM pg_stat_activity WHERE pid = $pid", timeout => 2))[1];
+	};
+	kill('KILL', $pid);
+	return ($writing // '') eq 't';
+}
+
+# kill -9 for the server.  True when commits that were seen are gone
+# afterwards, as synchronous_commit off may have it: a lower bound, since the
+# workers go on at once.
+sub kill_server
+{
+	my ($self) = @_;
+	my $before = $self->positions_if_there || 0;
+
+	crash_server($self->{node});
+	my $after = $self->positions_if_there;
+	return defined($after) && $after ne '' && $after < $before;
+}
+
+# The sum of all positions, or undef while the server is not there.
+sub positions_if_there
+{
+	my ($self) = @_;
+
+	return eval { (outcome('SELECT sum(next_offset)
+		FROM fluct.stream_offsets', timeout => 30))[1] };
+}
+
+# Ends the load, waits until all is committed, and compares.
+sub reckoning
+{
+	my ($self, $load) = @_;
+	my @problems;
+
+	$load->stop;
+	foreach my $stream ('orders', 'arrivals')
+	{
+		push(@problems, "$stream does not catch up")
+		  unless caught_up($self->{node}, $stream, $MOST_CATCHING_UP);
+	}
+	my %result = reckon($self->{node}, $self->{kafka});
+
+	push(@problems, 'not all streams run') unless $self->await_running;
+	unshift(@{ $result{problems} }, @problems);
+	return %result;
+}
+
+
 ### Stream workers
 
 # Each kill restarts the whole server, with both workers.  The load is two
@@ -110,21 +191,21 @@ sub part_workers
 	my $messages = max(int(1_000_000 * $self->{scale}), 500 * $kills);
 
 	$self->node('workers');
-	my $chaos = $self->chaos(messages => $messages, shares => $kills);
+	my $load = $self->load(messages => $messages, shares => $kills);
 	my $writing = 0;
 
-	$chaos->ask_share for 1 .. 2;
+	$load->ask_share for 1 .. 2;
 	# a few kills may all miss; then there are more
 	for (my $i = 1; $i <= $kills || $writing == 0 && $i <= 3 * $kills; $i++)
 	{
-		$chaos->await_running if $self->number(10) < 9;
-		$chaos->ask_share if $i < $kills - 1 || $i > $kills;
+		$self->await_running if $self->number(10) < 9;
+		$load->ask_share if $i < $kills - 1 || $i > $kills;
 		sleep($self->seconds(0.5));
-		$writing++ if $chaos->kill_worker($self->{random});
+		$writing++ if $self->kill_worker;
 		$self->be_polite($i);
 		$self->progress($i, 'kills of a worker');
 	}
-	my %result = $chaos->reckon;
+	my %result = $self->reckoning($load);
 	push(@{ $result{problems} }, 'no kill hit a transaction that had written')
 	  if $writing == 0;
 	return (%result, done => "$kills kills, $result{messages} messages",
@@ -164,22 +245,22 @@ sub part_server
 	my %taken_back = (on => 0, off => 0);
 
 	$self->node('server');
-	my $chaos = $self->chaos(messages => 3000 * $kills, shares => $kills);
+	my $load = $self->load(messages => 3000 * $kills, shares => $kills);
 
-	$chaos->ask_share for 1 .. 2;
+	$load->ask_share for 1 .. 2;
 	foreach my $i (1 .. $kills)
 	{
 		my $setting = $i <= $kills / 2 ? 'on' : 'off';
 
 		$self->set_synchronous_commit('off') if $i == int($kills / 2) + 1;
-		$chaos->await_running if $self->number(10) < 8;
-		$chaos->ask_share if $i < $kills - 1;
+		$self->await_running if $self->number(10) < 8;
+		$load->ask_share if $i < $kills - 1;
 		sleep($self->seconds(0.5));
-		$taken_back{$setting}++ if $chaos->kill_server;
+		$taken_back{$setting}++ if $self->kill_server;
 		$self->progress($i, 'kills of the server');
 	}
-	my %result = $chaos->reckon;
-	my $settings = $self->sql("SELECT string_agg(setting || ' ' || n, ', '
+	my %result = $self->reckoning($load);
+	my $settings = sql("SELECT string_agg(setting || ' ' || n, ', '
 			ORDER BY setting DESC)
 		FROM (SELECT setting, count(*) AS n FROM arrivals GROUP BY 1) s");
 
@@ -197,8 +278,8 @@ sub set_synchronous_commit
 	my ($self, $value) = @_;
 
 	poll($self->{node}, 'SELECT true');
-	$self->sql("ALTER SYSTEM SET synchronous_commit = $value");
-	$self->sql('SELECT pg_reload_conf()');
+	sql("ALTER SYSTEM SET synchronous_commit = $value");
+	sql('SELECT pg_reload_conf()');
 	return;
 }
 
@@ -214,14 +295,14 @@ sub part_broker
 	my $silent = 0;
 
 	$self->node('broker');
-	my $chaos = $self->chaos(share => 20, trickle => 1);
+	my $load = $self->load(share => 20, pause => 0.2);
 	my $log = log_position($self->{node});
 
 	foreach my $i (1 .. $faults)
 	{
 		my $fault = (qw(kill freeze restart))[ $i % 3 ];
 
-		$silent++ unless $chaos->await_running;
+		$silent++ unless $self->await_running;
 		sleep($self->seconds(1));
 		$self->can("broker_$fault")->($self);
 		my $seconds = $self->time_to_follow("marker-$self->{seed}-$i");
@@ -231,7 +312,7 @@ sub part_broker
 		  if $seconds > 2;
 		$self->progress($i, 'faults of the broker');
 	}
-	my %result = $chaos->reckon;
+	my %result = $self->reckoning($load);
 	my $p95 = percentile(0.95, @back);
 	my $lines = () = substr(slurp_file($self->{node}->logfile), $log) =~
 	  / LOG:  stream "/g;
@@ -300,21 +381,21 @@ sub make_tls_streams
 	my $kafka = $self->{kafka};
 	my $secrets = PostgreSQL::Test::Utils::tempdir();
 	my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
-	my $role = $self->sql('SELECT current_user');
+	my $role = sql('SELECT current_user');
 
 	chomp($sasl);
 	make_path("$secrets/$role");
 	write_lines("$secrets/$role/$_->[0]", slurp_file($kafka->dir . "/$_->[1]"))
 	  foreach [ 'ca.pem', 'ca.pem' ], [ 'kafka.pw', 'password' ];
-	$self->sql("ALTER SYSTEM SET fluct.secrets_dir = '$secrets'");
-	$self->sql('SELECT pg_reload_conf()');
+	sql("ALTER SYSTEM SET fluct.secrets_dir = '$secrets'");
+	sql('SELECT pg_reload_conf()');
 	poll($self->{node}, 'SHOW fluct.secrets_dir', $secrets);
-	$self->sql("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka
+	sql("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$sasl', security_protocol 'sasl_ssl',
 			sasl_mechanism 'PLAIN', ssl_ca_pem 'file:ca.pem');
 		CREATE USER MAPPING FOR CURRENT_USER SERVER safe
 			OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw')");
-	$self->sql("CREATE TABLE tls$_ (n int);
+	sql("CREATE TABLE tls$_ (n int);
 		SELECT fluct.create_stream('tls$_', 'safe', 'tls', 'tls$_',
 			'{\"columns\": {\"n\": \"\$.n\"}}', keep_raw => false, start => true)")
 	  foreach 1 .. $count;
@@ -326,18 +407,18 @@ sub make_tls_streams
 my @LEAVING = (
 	sub {
 		my ($self, $n) = @_;
-		$self->sql("SELECT fluct.pause_stream('tls$_')") foreach 1 .. $n;
-		$self->sql("SELECT fluct.start_stream('tls$_')") foreach 1 .. $n;
+		sql("SELECT fluct.pause_stream('tls$_')") foreach 1 .. $n;
+		sql("SELECT fluct.start_stream('tls$_')") foreach 1 .. $n;
 	},
 	sub {
 		my ($self, $n) = @_;
 		my $interval = 50 + $self->number(1000);
-		$self->sql("SELECT fluct.alter_stream(stream,
+		sql("SELECT fluct.alter_stream(stream,
 				batch_interval => '$interval ms') FROM fluct.stat_streams");
 	},
 	sub {
 		my ($self, $n) = @_;
-		$self->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE backend_type = 'fluct stream worker'");
 	},
 	sub { $_[0]->{node}->restart });
@@ -380,9 +461,9 @@ sub tls_reckoning
 	foreach my $i (1 .. $streams)
 	{
 		caught_up($self->{node}, "tls$i");
-		my $distinct = $self->sql("SELECT count(DISTINCT n) FROM tls$i");
+		my $distinct = sql("SELECT count(DISTINCT n) FROM tls$i");
 		$result{lost} += $sent - $distinct;
-		$result{doubled} += $self->sql("SELECT count(*) FROM tls$i") - $distinct;
+		$result{doubled} += sql("SELECT count(*) FROM tls$i") - $distinct;
 	}
 	my @crashes = grep { /terminated by signal|reinitializing|PANIC/ }
 	  split(/\n/, substr(slurp_file($self->{node}->logfile), $log));

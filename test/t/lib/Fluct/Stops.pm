@@ -53,7 +53,7 @@ sub run
 	my ($soak) = @_;
 	my (@figures, @problems);
 
-	$soak->sql("CREATE TABLE numbers (n int);
+	sql("CREATE TABLE numbers (n int);
 		CREATE SERVER nowhere FOREIGN DATA WRAPPER fluct_kafka
 			OPTIONS (bootstrap_servers 'nosuch.invalid:9092');
 		CREATE SERVER hanging FOREIGN DATA WRAPPER fluct_kafka
@@ -103,7 +103,7 @@ sub make
 {
 	my ($soak, $server, $topic) = @_;
 
-	$soak->sql("SELECT fluct.create_stream('numbers', '$server', '$topic',
+	sql("SELECT fluct.create_stream('numbers', '$server', '$topic',
 		'numbers', '$COLUMNS', start_at => 'earliest', keep_raw => false,
 		start => true)");
 	return;
@@ -113,7 +113,7 @@ sub drop
 {
 	my ($soak) = @_;
 
-	$soak->sql("SELECT fluct.drop_stream('numbers')");
+	sql("SELECT fluct.drop_stream('numbers')");
 	return;
 }
 
@@ -171,7 +171,7 @@ sub ready_speed
 	my ($soak) = @_;
 
 	drop($soak);
-	$soak->sql('TRUNCATE numbers');
+	sql('TRUNCATE numbers');
 	make($soak, 'shop', 'speed');
 	poll($soak->{node}, 'SELECT EXISTS (SELECT FROM numbers)');
 	sleep($soak->seconds(0.1));
@@ -183,7 +183,7 @@ sub begin_lock
 {
 	my ($soak) = @_;
 
-	$soak->sql("BEGIN; LOCK TABLE numbers; PREPARE TRANSACTION 'hold'");
+	sql("BEGIN; LOCK TABLE numbers; PREPARE TRANSACTION 'hold'");
 	$soak->{kafka}->produce('few', [ '{"n": 1}' ]);
 	return;
 }
@@ -202,7 +202,7 @@ sub end_lock
 {
 	my ($soak) = @_;
 
-	$soak->sql("COMMIT PREPARED 'hold'");
+	sql("COMMIT PREPARED 'hold'");
 	caught_up($soak->{node}, 'numbers') or die 'the lock stays';
 	return;
 }
@@ -218,8 +218,8 @@ sub ready_backing_off
 
 	for (1 .. 200)
 	{
-		return if $soak->sql($waits) eq 't';
-		$soak->sql("SELECT pg_terminate_backend(p)
+		return if sql($waits) eq 't';
+		sql("SELECT pg_terminate_backend(p)
 			FROM fluct.stat_streams, unnest(pids) p WHERE stream = 'numbers'");
 		sleep(0.1);
 	}

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * unixtime.h
+ *	  Times since 1970 as PostgreSQL has them, since 2000.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_PG_UNIXTIME_H
+#define FLUCT_PG_UNIXTIME_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+/* 2000-01-01, counted from 1970-01-01. */
+#define FLUCT_UNIXTIME_2000_MS \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
+#define FLUCT_UNIXTIME_2000_USECS	(FLUCT_UNIXTIME_2000_MS * 1000)
+
+/*
+ * Kafka's milliseconds since 1970 as a timestamptz.  A producer may write any
+ * number: what is outside of PostgreSQL's range becomes the range's first or
+ * last millisecond, not infinity, from which nothing can be subtracted.
+ */
+static inline TimestampTz
+fluct_unixtime_to_timestamp(int64 ms)
+{
+	const int64 first = MIN_TIMESTAMP / 1000 + FLUCT_UNIXTIME_2000_MS;
+	const int64 last = END_TIMESTAMP / 1000 - 1 + FLUCT_UNIXTIME_2000_MS;
+
+	return (Min(Max(ms, first), last) - FLUCT_UNIXTIME_2000_MS) * 1000;
+}
+
+#endif							/* FLUCT_PG_UNIXTIME_H */
