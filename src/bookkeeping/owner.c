@@ -37,6 +37,7 @@
 #include "pg/compat.h"
 
 PG_FUNCTION_INFO_V1(fluct_owner_role);
+PG_FUNCTION_INFO_V1(fluct_require_owner);
 
 Oid
 fluct_owner_find(const char *name, Oid role, const char *system)
@@ -49,6 +50,16 @@ fluct_owner_find(const char *name, Oid role, const char *system)
 		InvalidOid;
 }
 
+/* The arguments are name, OID and system identifier; the last two may be NULL. */
+static Oid
+find_owner(FunctionCallInfo fcinfo)
+{
+	return fluct_owner_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+							PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+							PG_ARGISNULL(2) ? NULL :
+							text_to_cstring(PG_GETARG_TEXT_PP(2)));
+}
+
 /*
  * fluct._owner_role(name text, role oid, system_identifier text) RETURNS oid
  *
@@ -57,14 +68,8 @@ fluct_owner_find(const char *name, Oid role, const char *system)
 Datum
 fluct_owner_role(PG_FUNCTION_ARGS)
 {
-	Oid			role;
+	Oid			role = find_owner(fcinfo);
 
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	role = fluct_owner_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-							PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
-							PG_ARGISNULL(2) ? NULL :
-							text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (!OidIsValid(role))
 		PG_RETURN_NULL();
 	PG_RETURN_OID(role);
@@ -136,8 +141,40 @@ fluct_owner_require(const char *name, Oid role, bool connects)
 	if (reason)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("%s: %s", reason, detail),
+				 errmsg_internal("%s", detail),
+				 errdetail_internal("%s", reason),
 				 errhint("%s", hint)));
+}
+
+void
+fluct_owner_require_session(Oid role)
+{
+	const char *name = GetUserNameFromId(role, false);
+
+	if (GetSessionUserId() != role)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only a session of role \"%s\" can store these messages again",
+						name),
+				 errdetail("Code on the tables runs with the rights of the stream's owner, and this session is one of role \"%s\".",
+						   GetUserNameFromId(GetSessionUserId(), false)),
+				 errhint("Connect as %s.", quote_identifier(name))));
+}
+
+/*
+ * fluct._require_owner(name text, role oid, system_identifier text)
+ * RETURNS oid
+ *
+ * The owner, if something may run for it by itself (42501).
+ */
+Datum
+fluct_require_owner(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Oid			role = find_owner(fcinfo);
+
+	fluct_owner_require(name, role, true);
+	PG_RETURN_OID(role);
 }
 
 /* ----- the extension's owner ----- */

@@ -30,6 +30,12 @@ extern const char *fluct_owner_obstacle(const char *name, Oid role,
 /* The same as an error (42501). */
 extern void fluct_owner_require(const char *name, Oid role, bool connects);
 
+/*
+ * Refuses a session of any other role than this one (42501): code on the
+ * role's tables is to run in it.
+ */
+extern void fluct_owner_require_session(Oid role);
+
 /* The extension's owner, who writes the bookkeeping; or invalid. */
 extern Oid	fluct_owner_of_extension(void);
 

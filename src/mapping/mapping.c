@@ -519,7 +519,7 @@ apply_conflict_rule(FluctTarget *parent, const char *on_conflict)
 		parent->by_copy = false;
 	else if (strcmp(on_conflict, "update") == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("on_conflict update needs a unique key, and %s has none whose columns are all mapped",
 						parent->name)));
 }
