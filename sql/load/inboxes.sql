@@ -312,7 +312,7 @@ BEGIN
 		EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, schedule, command;
 	ELSE
 		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
-			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L)', job, schedule, command, current_database());
+			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);', job, schedule, command, current_database(), current_user);
 	END IF;
 	RETURN format('inbox "%s" is scanned at "%s" (%s)', name, schedule, fluct._cron_zone());
 END

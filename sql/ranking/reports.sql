@@ -205,8 +205,8 @@ BEGIN
 		EXECUTE format('SELECT cron.schedule(%L, %L, %L)', fluct._job_name(r.report), r.schedule, command);
 	ELSE
 		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
-			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L)',
-								fluct._job_name(r.report), r.schedule, command, current_database());
+			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);',
+								fluct._job_name(r.report), r.schedule, command, current_database(), current_user);
 	END IF;
 END
 $$;

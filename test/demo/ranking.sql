@@ -17,9 +17,9 @@ WITH spend AS (
 		   coalesce(sum(o.amount) FILTER (WHERE o.ordered_at >= now() - interval '24 hours'), 0) AS recent,
 		   coalesce(sum(o.amount) FILTER (WHERE o.ordered_at < now() - interval '24 hours'), 0) AS baseline,
 		   count(o.order_id) FILTER (WHERE o.ordered_at >= now() - interval '24 hours') AS orders
-	  FROM fluct.industries i
-	  LEFT JOIN fluct.customer_industries ci ON ci.industry = i.industry
-	  LEFT JOIN fluct.orders o
+	  FROM sales.industries i
+	  LEFT JOIN sales.customer_industries ci ON ci.industry = i.industry
+	  LEFT JOIN sales.orders o
 		ON o.customer_id = ci.customer_id
 	   AND o.ordered_at >= now() - interval '24 hours' - interval '30 days'
 	   AND o.ordered_at < now()

@@ -79,7 +79,7 @@ foreach my $block (@blocks)
 	}
 }
 
-is(sql("SELECT count(*) FROM fluct.raw_messages WHERE stream = 'orders'"),
+is(sql("SELECT count(*) FROM sales.raw_messages WHERE stream = 'orders'"),
 	20001, 'the messages went through Kafka');
 
 done_testing();
