@@ -66,7 +66,7 @@ fails_like($node, "SELECT * FROM fluct.check_stream('orders')",
 	qr/ERROR:  42501: stream "orders" belongs to role "etl"/,
 	'not for everybody', as => 'other');
 fails_like($node, "SELECT * FROM fluct.check_stream('order')",
-	qr/ERROR:  42704: there is no stream "order"/, 'an unknown stream');
+	qr/ERROR:  42704: stream "order" does not exist/, 'an unknown stream');
 
 # ----- preview -----
 
@@ -90,7 +90,7 @@ like(said("SELECT * FROM fluct.preview_stream('orders', start_at => 'latest')", 
 	qr/NOTICE:  no messages wait for stream "orders" there/,
 	'no messages, and a word about it');
 fails_like($node, "SELECT * FROM fluct.preview_stream('orders', start_at => 'soon')",
-	qr/ERROR:  22023: start_at can't be "soon"/, 'a bad start_at', as => 'etl');
+	qr/ERROR:  22023: invalid start_at: "soon"/, 'a bad start_at', as => 'etl');
 fails_like($node, "SELECT * FROM fluct.preview_stream('orders', 0)",
 	qr/ERROR:  22023: n is from 1 to 1000/, 'a bad n', as => 'etl');
 fails_like($node, "SELECT * FROM fluct.preview_stream('orders')",

@@ -100,7 +100,7 @@ fails_like($node, "BEGIN; CALL fluct.run_stream('orders')",
 	qr/ERROR:  25001: run_stream can't run inside a transaction block/,
 	'not in a transaction block');
 fails_like($node, "CALL fluct.run_stream('nosuch')",
-	qr/ERROR:  42704: there is no stream "nosuch"/, 'an unknown stream');
+	qr/ERROR:  42704: stream "nosuch" does not exist/, 'an unknown stream');
 fails_like($node, "CALL fluct.run_stream('orders', 0)",
 	qr/ERROR:  22023: max_batches is at least 1/, 'no batches');
 sql("CREATE ROLE other; SELECT fluct.grant_operator('other')");

@@ -72,9 +72,9 @@ fails_like($node, "SELECT * FROM fluct.seek_stream('orders', 'latest', 2)",
 fails_like($node, "SELECT * FROM fluct.seek_stream('orders', '{\"0\": 1}', 1)",
 	qr/22023: start_at names no offset for partition 1/, 'two partitions at odds');
 fails_like($node, "SELECT * FROM fluct.seek_stream('orders', 'someday')",
-	qr/22023: start_at can't be "someday"/, 'no start_at');
+	qr/22023: invalid start_at: "someday"/, 'no start_at');
 fails_like($node, "SELECT * FROM fluct.seek_stream('nothing', 'latest')",
-	qr/42704: there is no stream "nothing"/, 'no stream');
+	qr/42704: stream "nothing" does not exist/, 'no stream');
 sql("CREATE ROLE other; GRANT USAGE ON SCHEMA fluct TO other;
 	 GRANT EXECUTE ON FUNCTION fluct.seek_stream, fluct.reconcile_stream TO other");
 fails_like($node, "SET ROLE other; SELECT * FROM fluct.seek_stream('orders', 'latest')",

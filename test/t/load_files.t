@@ -93,7 +93,7 @@ foreach my $bad (@bad)
 }
 is(sql('SELECT count(*) FROM sales.customers'), '0', 'nothing of them is loaded');
 write_file("$in/good.csv", "\xef\xbb\xbf\"note\",specialized_industries,customer_id,company_name\r\n,Food;;Food; Pharma,g1,\"a \"\"b\"\"\"\n,,g2,\\.\r\n\n\n");
-like(scan('customers'), qr/columns ignored: "note".*2 rows, 2 inserted, 2 industries added/s, 'mark, other order, CRLF, quotes, blank lines at the end');
+like(scan('customers'), qr/columns ignored: "note".*2 rows, 2 inserted, 2 links added/s, 'mark, other order, CRLF, quotes, blank lines at the end');
 is(sql("SELECT string_agg(company_name, ' ' ORDER BY 1) FROM sales.customers"), 'a "b" \.', 'all as it stands there');
 write_file("$root/products/p.csv", "product_id,product_name,price\np1,x,1.5\np2,y,12,5\n");
 like(scan('products'), qr/refused at line 3: extra_column/, 'products');
@@ -159,14 +159,14 @@ foreach my $table (qw(customers customer_industries products industries))
 	etl("CREATE TRIGGER work_$_ AFTER INSERT OR UPDATE OR DELETE ON sales.$table FOR EACH $_ EXECUTE FUNCTION work()") foreach qw(ROW STATEMENT);
 }
 write_file("$in/many.csv", $header, map { "w$_,Name $_,Food;Pharma\n" } 1 .. 1000);
-like(scan('customers'), qr/1000 rows, 1000 inserted, 2000 industries added/, 'new rows');
+like(scan('customers'), qr/1000 rows, 1000 inserted, 2000 links added/, 'new rows');
 sql('TRUNCATE work');
 like(sql("SELECT unchanged FROM fluct.reload_file('customers', 'many.csv')"), qr/^1000$/, 'the same again');
 write_file("$root/p.csv", "product_id,product_name,price\np9,x,1\n");
 sql("SELECT fluct.load_products('$root/p.csv'); TRUNCATE work; SELECT fluct.load_products('$root/p.csv', force => true)");
 is(sql('SELECT count(*) FROM work'), '0', 'no statement and no row of a trigger');
 write_file("$in/many.csv", $header, map { "w$_," . ($_ == 7 ? 'New' : "Name $_") . ',' . ($_ == 8 ? 'Food' : 'Food;Pharma') . "\n" } 1 .. 1000);
-like(scan('customers'), qr/1000 rows, 0 inserted, 2 updated, 998 unchanged, 1 industries taken away/, 'two rows changed');
+like(scan('customers'), qr/1000 rows, 0 inserted, 2 updated, 998 unchanged, 1 links removed/, 'two rows changed');
 is(sql('SELECT string_agg(what, $$, $$ ORDER BY what) FROM work'),
 	'DELETE customer_industries ROW, DELETE customer_industries STATEMENT, UPDATE customers ROW, UPDATE customers STATEMENT', 'each in one statement');
 sql('DROP FUNCTION work CASCADE; DROP TABLE work');
@@ -176,7 +176,7 @@ sql('DROP FUNCTION work CASCADE; DROP TABLE work');
 my ($out, $err);
 $node->psql('postgres', "COPY sales.customer_feed FROM STDIN (FORMAT csv, HEADER);\ncustomer_id,company_name,specialized_industries\nf1,One,Food;Toys\nf2,Two,\nf1,Once,\" Pharma ;Food;;Pharma\"\n\\.\n",
 	stdout => \$out, stderr => \$err);
-like($err, qr/customer_feed: unknown industries, left out: "Toys" \(row 1\)\n.*customer_feed: 3 rows, 2 inserted, 1 replaced by a later row, 2 industries added/s, 'COPY sales.customer_feed: says what it did');
+like($err, qr/customer_feed: unknown industries, left out: "Toys" \(row 1\)\n.*customer_feed: 3 rows, 2 inserted, 1 replaced by a later row, 2 links added/s, 'COPY sales.customer_feed: says what it did');
 is(sql("SELECT string_agg(f::text, ' ' ORDER BY customer_id) FROM sales.customer_feed f WHERE customer_id ~ '^f'"), '(f1,Once,Food;Pharma) (f2,Two,)', 'the last row of a customer wins');
 fails_like($node, "INSERT INTO sales.customer_feed VALUES ('f3', 'x', 'y'), ('', 'x', 'y')", qr/2200F: customer_feed is refused at row 2: empty_key(?!.*CONTEXT)/s, 'a bad row ends the statement');
 is(sql(q{BEGIN; SAVEPOINT s; INSERT INTO sales.customer_feed VALUES ('f4', 'x', 'Food'); ROLLBACK TO s;

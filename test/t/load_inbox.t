@@ -39,16 +39,16 @@ my $in = "$root/in";
 # ----- making one -----
 
 fails_like($node, "SELECT fluct.create_inbox('a', 'customer', '$in')", qr/22023: invalid value for kind: 'customer'/, 'unknown kind', as => 'etl');
-fails_like($node, "SELECT fluct.create_inbox('a b', 'customers', '$in')", qr/42602: an inbox can't be called "a b"/, 'bad name', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a b', 'customers', '$in')", qr/42602: invalid inbox name: "a b"/, 'bad name', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('a', 'orders', '$in', mode => 'snapshot')", qr/22023: a file of orders has no option mode/, 'an option of another kind', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/none')", qr/58P01: directory ".*none" cannot be used/, 'no such folder', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other/../in')", qr/has "\.\." in it/, '..', as => 'etl');
 symlink($in, "$root/link");
 fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/link')", qr/"link" is a symbolic link/, 'a link', as => 'etl');
 is(etl("SELECT fluct.create_inbox('a', 'customers', '$in//', settle => '0')"),
-	q{inbox "a" is there: CALL fluct.scan_inbox('a') loads what lies in it}, 'created');
+	q{inbox "a" created: CALL fluct.scan_inbox('a') loads what lies in it}, 'created');
 is(sql("SELECT directory = '$in', settle, options->>'mode' FROM fluct.inboxes"), 't|00:00:00|upsert', 'with what it is');
-fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other')", qr/42710: inbox "a" exists already/, 'a second of that name', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other')", qr/42710: inbox "a" already exists/, 'a second of that name', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('b', 'products', '$in/done')", qr/42710: directory .* is that of inbox "a", or one holds the other/, 'a folder of another', as => 'etl');
 fails_like($node, "CALL fluct.scan_inbox('b')", qr/42704: inbox "b" does not exist/, 'unknown inbox');
 fails_like($node, "BEGIN; CALL fluct.scan_inbox('a')", qr/25001: scan_inbox\(\) commits after each file, and you began a transaction/, 'within a transaction');
@@ -63,10 +63,10 @@ write_file("$in/4.csv", $header . "c1,One,Food;Pharma\nc2,Two,\n");
 write_file("$in/.hidden", 'x');
 utime(1e9 + $_, 1e9 + $_, "$in/$_.csv") foreach 1 .. 4;
 my $said = scan('a');
-like($said, qr/NOTICE:  file "1\.csv": 2 rows, 2 inserted, 2 industries added\n/, 'loaded: says what');
+like($said, qr/NOTICE:  file "1\.csv": 2 rows, 2 inserted, 2 links added\n/, 'loaded: says what');
 like($said, qr/WARNING:  file "2\.csv": refused at line 3: missing_column: Found 2 columns, expected 3\.\n/, 'refused: says why');
 like($said, qr/unknown industries, left out: "Toys" \(line 2\)/, 'unknown industries by name');
-like($said, qr/NOTICE:  file "4\.csv": its content is loaded already\n/, 'the same content under another name');
+like($said, qr/NOTICE:  file "4\.csv": its content is already loaded\n/, 'the same content under another name');
 like($said, qr/inbox "a": 2 loaded, 1 loaded before, 1 refused\n*\z/, 'and the sum');
 is(listing($in), '', 'the inbox is empty');
 is(listing("$in/done"), '1.csv 3.csv 4.csv', 'done');
@@ -78,14 +78,14 @@ like(scan('a'), qr/inbox "a": no new file/, 'again: nothing');
 
 # The same name with other content; a name that is taken gets a number.
 write_file("$in/1.csv", $header . "c1,Uno,Food\n");
-like(scan('a'), qr/file "1\.csv": 1 row, 0 inserted, 1 updated, 1 industries taken away/, 'same name, other content: loaded');
+like(scan('a'), qr/file "1\.csv": 1 row, 0 inserted, 1 updated, 1 links removed/, 'same name, other content: loaded');
 is(listing("$in/done"), '1.csv 1.csv.2 3.csv 4.csv', 'nothing is overwritten');
 is(sql("SELECT moved_to FROM fluct.files ORDER BY id DESC LIMIT 1"), 'done/1.csv.2', 'and where it is, is known');
 
 # Content with something left to report is loaded again, once more is known.
 sql("INSERT INTO sales.industries VALUES ('Toys')");
 rename("$in/done/3.csv", "$in/3.csv");
-like(scan('a'), qr/file "3\.csv": 1 row, 0 inserted, 1 updated, 1 industries added/, 'put back after the industry came: loaded');
+like(scan('a'), qr/file "3\.csv": 1 row, 0 inserted, 1 updated, 1 links added/, 'put back after the industry came: loaded');
 
 # ----- still being written -----
 

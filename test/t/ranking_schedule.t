@@ -21,7 +21,7 @@ etl(q{
 
 # Without pg_cron: what to do, and nothing written.
 my ($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')}, as => 'etl', db => 'shop');
-like($err, qr/pg_cron is not there/, 'no pg_cron: says so');
+like($err, qr/pg_cron is not available/, 'no pg_cron: says so');
 like($err, qr/shared_preload_libraries = 'pg_cron'\n\s*cron.database_name = 'shop'/, 'no pg_cron: the lines to add');
 is(sql('SELECT (SELECT count(*) FROM fluct.reports) + (SELECT count(*) FROM sales.fluctuations)', db => 'shop'), '0', 'no pg_cron: nothing written');
 

@@ -41,7 +41,7 @@ is(sql("SELECT relowner::regrole FROM pg_class
 # ----- create -----
 
 etl_fails("SELECT fluct.create_stream('orders', 'nosuch', 'orders')",
-	qr/ERROR:  42704: there is no server "nosuch".*HINT:  CREATE SERVER nosuch/s,
+	qr/ERROR:  42704: server "nosuch" .*does not exist.*HINT:  CREATE SERVER nosuch/s,
 	'an unknown server');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"\$.order_id\",
@@ -59,16 +59,16 @@ etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 etl_fails("SELECT fluct.create_stream('or ders', 'shop', 'orders')",
 	qr/ERROR:  42602: .*HINT:  A name has/s, 'a bad name');
 my %bad = (
-	"on_conflict => 'ignore'" => 'on_conflict is nothing, error or update',
-	"on_bad_message => 'skip'" => 'on_bad_message is dead_letter or fail',
-	"on_data_loss => 'ignore'" => 'on_data_loss is fail or skip',
-	'max_dead_letters => -1' => 'max_dead_letters is at least 0',
-	"error_window => '0'" => 'error_window is longer than 0',
-	'batch_size => 0' => 'batch_size is from 1 to 100000 messages',
-	'batch_bytes => 1' => 'batch_bytes is from 1024 to 268435456 bytes',
-	"batch_interval => '2 min'" => 'batch_interval is from 0 to 1 minute',
-	'workers => 0' => 'workers is from 1 to 64',
-	"partitions => '{}'" => 'partitions is a list of numbers from 0',
+	"on_conflict => 'ignore'" => 'on_conflict must be nothing, error or update',
+	"on_bad_message => 'skip'" => 'on_bad_message must be dead_letter or fail',
+	"on_data_loss => 'ignore'" => 'on_data_loss must be fail or skip',
+	'max_dead_letters => -1' => 'max_dead_letters must be at least 0',
+	"error_window => '0'" => 'error_window must be longer than 0',
+	'batch_size => 0' => 'batch_size must be from 1 to 100000 messages',
+	'batch_bytes => 1' => 'batch_bytes must be from 1024 to 268435456 bytes',
+	"batch_interval => '2 min'" => 'batch_interval must be from 0 to 1 minute',
+	'workers => 0' => 'workers must be from 1 to 64',
+	"partitions => '{}'" => 'partitions must be a list of numbers from 0',
 	"start_at => 'yesteryear'" => 'start_at can\'t be "yesteryear"');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders', $_)",
 	qr/ERROR:  22023: \Q$bad{$_}\E/, "refused: $_")
@@ -87,7 +87,7 @@ etl_fails("SELECT fluct.wait_for_stream('orders')",
 	qr/ERROR:  55000: stream "orders" is paused.*HINT:  SELECT fluct\.start_stream/s,
 	'waiting for a paused stream is an error at once');
 etl_fails("SELECT fluct.start_stream('order')",
-	qr/ERROR:  42704: there is no stream "order".*HINT:  There are: orders/s,
+	qr/ERROR:  42704: stream "order" does not exist.*HINT:  Existing ones: orders/s,
 	'an unknown stream');
 
 # ----- rows -----
@@ -306,7 +306,7 @@ is(etl("SELECT fluct.wait_for_stream('orders', '1 min')"), 't',
 	'true when it is there');
 $session->quit;
 fails_like($node, "SELECT fluct.wait_for_stream('nosuch')",
-	qr/ERROR:  42704: there is no stream "nosuch"/,
+	qr/ERROR:  42704: stream "nosuch" does not exist/,
 	'waiting for what is not there');
 
 # ----- pause and drop, and on -----
@@ -332,7 +332,7 @@ is(etl('SELECT count(*) FROM sales.orders'), $count, 'the orders stay');
 $kafka->produce('orders', [ an_order('after the drop') ]);
 like(said("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		start => true)", as => 'etl'),
-	qr/stream "orders" goes on where the dropped stream of that name stood/,
+	qr/stream "orders" continues where the dropped stream of that name left off/,
 	'a new stream of the name says where it goes on');
 ok(caught_up($node, 'orders'), 'caught up');
 is(etl('SELECT count(*) FROM sales.orders') . ' '
@@ -391,11 +391,11 @@ etl("SELECT fluct.drop_stream('zone')");
 sql("SELECT fluct.grant_operator('other')");
 my @as_other = (as => 'other');
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
-	qr/ERROR:  42501: role "other" may not use server "shop".*HINT:  GRANT USAGE ON FOREIGN SERVER shop TO other;/s,
+	qr/ERROR:  42501: role "other" cannot use server "shop".*HINT:  GRANT USAGE ON FOREIGN SERVER shop TO other;/s,
 	'a server of somebody else', @as_other);
 etl('GRANT USAGE ON FOREIGN SERVER shop TO other');
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
-	qr/ERROR:  42501: role "other" has no right to INSERT on sales\.orders.*HINT:  GRANT INSERT, SELECT ON sales\.orders TO other;/s,
+	qr/ERROR:  42501: role "other" lacks INSERT on sales\.orders.*HINT:  GRANT INSERT, SELECT ON sales\.orders TO other;/s,
 	'a target without the right to INSERT', @as_other);
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
 	qr/ERROR:  42501: a stream cannot belong to a superuser.*HINT:  .*CREATE ROLE \w+ LOGIN;\nSELECT fluct\.grant_operator\('\w+'\);/s,

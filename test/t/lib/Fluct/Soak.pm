@@ -381,7 +381,7 @@ sub make_tls_streams
 	my $kafka = $self->{kafka};
 	my $secrets = PostgreSQL::Test::Utils::tempdir();
 	my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
-	my $role = sql('SELECT current_user');
+	my $role = 'etl';
 
 	chomp($sasl);
 	make_path("$secrets/$role");
