@@ -130,6 +130,11 @@ unit-programs: $(UNIT_TESTS)
 unit: unit-programs
 	prove --exec '' $(UNIT_TESTS)
 
+# for test/run
+.PHONY: unit-names
+unit-names:
+	@echo $(notdir $(UNIT_TESTS))
+
 fuzz: test/build/json_fuzz
 	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
 	FUZZ_ITERATIONS=$(FUZZ_ITERATIONS) FUZZ_SEED=$(FUZZ_SEED) \
@@ -141,6 +146,13 @@ unit-bench: test/build/bench_json
 test/build/test_%: test/unit/test_%.c $(UNIT_DEPS)
 	@mkdir -p test/build
 	$(CC) $(UNIT_CFLAGS) $(SANITIZE) $< $(UNIT_SRCS) -lm -o $@
+
+# the scanner's work counted; the test itself is not
+test/build/test_json_work: test/unit/test_json_work.c test/unit/work.h $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c $< -o $@.o
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -fsanitize-coverage=trace-pc \
+		-include test/unit/work.h $(UNIT_SRCS) $@.o -lm -o $@
 
 # the scanner without SSE2, as other machines run it
 test/build/test_json_portable: test/unit/test_json.c $(UNIT_DEPS)
