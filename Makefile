@@ -168,7 +168,8 @@ test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 	$(CC) $(UNIT_CFLAGS) -O2 $< $(UNIT_SRCS) -lm -o $@
 
 # The decoder beside PostgreSQL's own parser, inside a server: a module with
-# object files of its own choice, so that it needs no extension there.
+# those of our files that it needs, so that it needs no extension there.  They
+# are compiled again, for their work to be counted.
 FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
 FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
@@ -176,10 +177,17 @@ FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
 
 fuzz-module: $(FUZZ_MODULE)
 
-$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_DEPS) $(wildcard test/fuzz/*.h)
+FUZZ_OBJS = $(patsubst src/%, test/build/counted/%, $(FUZZ_DEPS))
+
+test/build/counted/%.o: src/%.c $(wildcard src/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -fsanitize-coverage=trace-pc \
+		-c $< -o $@
+
+$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_OBJS) $(wildcard test/fuzz/*.h)
 	@mkdir -p test/build
 	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared -Wl,-Bsymbolic \
-		$(FUZZ_SRCS) $(FUZZ_DEPS) -o $@
+		$(FUZZ_SRCS) $(FUZZ_OBJS) -o $@
 
 # tests
 KAFKACTL = test/build/kafkactl
