@@ -41,7 +41,7 @@ foreach my $case ([ 'more', 300, qr/the message at offset 49 is not the one/ ],
 	my ($name, $count, $like) = @$case;
 
 	make_topic($name, @orders[ 0 .. 99 ]);
-	sql("SELECT fluct.create_stream('$name', 'shop', '$name', start => true)");
+	etl("SELECT fluct.create_stream('$name', 'shop', '$name', start => true)");
 	ok(caught_up($node, $name), "$name: the first topic is read");
 	sql("SELECT fluct.pause_stream('$name')");
 	make_topic($name, @orders[ 100 .. 99 + $count ]);
@@ -51,19 +51,19 @@ foreach my $case ([ 'more', 300, qr/the message at offset 49 is not the one/ ],
 	like(detail($name), $like, "$name: and what shows it");
 	sql("SELECT fluct.drop_stream('$name')");
 }
-is(sql('SELECT count(*) FROM fluct.orders'), 100,
+is(sql('SELECT count(*) FROM sales.orders'), 100,
 	'nothing of the other topics was stored');
 
 # the witness itself may be gone: that says nothing
 make_topic('cut', @orders[ 0 .. 99 ]);
-sql("SELECT fluct.create_stream('cut', 'shop', 'cut', start => true)");
+etl("SELECT fluct.create_stream('cut', 'shop', 'cut', start => true)");
 ok(caught_up($node, 'cut'), 'a topic is read');
 sql("SELECT fluct.pause_stream('cut')");
 $kafka->delete_records('cut', $_, 50) foreach (0, 1);
 $kafka->produce('cut', [ @orders[ 100 .. 149 ] ]);
 sql("SELECT fluct.start_stream('cut')");
 ok(caught_up($node, 'cut'), 'cut up to its position, it goes on');
-is(sql('SELECT count(*) FROM fluct.orders'), 150, 'with what came since');
+is(sql('SELECT count(*) FROM sales.orders'), 150, 'with what came since');
 
 # what was not read yet is lost: said, or skipped with a gap
 sql("SELECT fluct.pause_stream('cut')");
