@@ -190,6 +190,11 @@ unit-programs: $(UNIT_TESTS)
 unit: unit-programs
 	prove --exec '' $(UNIT_TESTS)
 
+# for test/run
+.PHONY: unit-names
+unit-names:
+	@echo $(notdir $(UNIT_TESTS))
+
 fuzz: test/build/json_fuzz
 	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
 	FUZZ_ITERATIONS=$(FUZZ_ITERATIONS) FUZZ_SEED=$(FUZZ_SEED) \
@@ -201,6 +206,13 @@ unit-bench: test/build/bench_json
 test/build/test_%: test/unit/test_%.c $(UNIT_DEPS)
 	@mkdir -p test/build
 	$(CC) $(UNIT_CFLAGS) $(SANITIZE) $< $(UNIT_SRCS) -lm -o $@
+
+# the scanner's work counted; the test itself is not
+test/build/test_json_work: test/unit/test_json_work.c test/unit/work.h $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c $< -o $@.o
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -fsanitize-coverage=trace-pc \
+		-include test/unit/work.h $(UNIT_SRCS) $@.o -lm -o $@
 
 # the scanner without SSE2, as other machines run it
 test/build/test_json_portable: test/unit/test_json.c $(UNIT_DEPS)
@@ -216,7 +228,8 @@ test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 	$(CC) $(UNIT_CFLAGS) -O2 $< $(UNIT_SRCS) -lm -o $@
 
 # The decoder beside PostgreSQL's own parser, inside a server: a module with
-# object files of its own choice, so that it needs no extension there.
+# those of our files that it needs, so that it needs no extension there.  They
+# are compiled again, for their work to be counted.
 FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
 FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
@@ -224,10 +237,17 @@ FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
 
 fuzz-module: $(FUZZ_MODULE)
 
-$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_DEPS) $(wildcard test/fuzz/*.h)
+FUZZ_OBJS = $(patsubst src/%, test/build/counted/%, $(FUZZ_DEPS))
+
+test/build/counted/%.o: src/%.c $(wildcard src/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -fsanitize-coverage=trace-pc \
+		-c $< -o $@
+
+$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_OBJS) $(wildcard test/fuzz/*.h)
 	@mkdir -p test/build
 	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared -Wl,-Bsymbolic \
-		$(FUZZ_SRCS) $(FUZZ_DEPS) -o $@
+		$(FUZZ_SRCS) $(FUZZ_OBJS) -o $@
 
 # tests
 KAFKACTL = test/build/kafkactl

@@ -43,7 +43,7 @@ typedef struct FluctStream
 	int			starts;
 	int			version;
 	bool		keyed;			/* its target had a unique key when it was set */
-	TimestampTz created_at;		/* another one: another stream of this name */
+	TimestampTz created_at;		/* another time: another stream of this name */
 } FluctStream;
 
 /* One worker that should run. */
@@ -72,8 +72,8 @@ extern List *fluct_streams_options(const char *server_name, Oid owner,
 								   MemoryContext context);
 
 /*
- * Until the end of the process nobody else runs the stream for a session;
- * false when somebody does.
+ * Makes this the only process that runs the stream for a session, until it
+ * ends; false if another one does.
  */
 extern bool fluct_streams_try_run(const char *stream);
 

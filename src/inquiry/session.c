@@ -7,11 +7,10 @@
  * a session's end.  So the session starts a dynamic worker, which needs no
  * preload, and reads its messages from a queue in dynamic shared memory.
  * Errors and notices of the worker come over the same queue, and are thrown
- * here as they were there.
+ * again here.
  *
  * The wait can be cancelled.  However it ends, the worker is told to end; and
- * a worker whose session is gone ends by itself, since the session's exit
- * tells it, too.
+ * a worker whose session has ended is told by the session's exit.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,7 +64,7 @@ start_worker(const FluctInquiry *inquiry, const char *type,
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("there is no free background worker to ask Kafka"),
+				 errmsg("no background worker is free to query Kafka"),
 				 errdetail("max_worker_processes is %d, and all of them are in use.",
 						   max_worker_processes),
 				 errhint("Raise max_worker_processes in postgresql.conf and restart the server, or try again later.")));
@@ -127,8 +126,8 @@ throw_silence(shm_mq_result result, long longest)
 	ereport(ERROR,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 result == SHM_MQ_DETACHED ?
-			 errmsg("the worker that asks Kafka ended without an answer") :
-			 errmsg("the worker that asks Kafka said nothing for %ld s",
+			 errmsg("the worker that queries Kafka ended without an answer") :
+			 errmsg("no answer from the worker that queries Kafka for %ld s",
 					longest / 1000),
 			 errhint("The server's log may say why.")));
 }

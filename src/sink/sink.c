@@ -25,7 +25,7 @@
  * become a superuser is looked at before each.
  *
  * Halving.  The messages of a batch are written in one go.  When the tables
- * refuse that for the data's sake, each half is tried in a subtransaction of
+ * refuse that because of the data, each half is tried in a subtransaction of
  * its own, and so on down to the guilty message, which becomes a dead letter;
  * all the others are stored in the same commit.
  *
@@ -210,8 +210,8 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 }
 
 /*
- * Also when an ERROR ends the sink with its memory context, whose children,
- * the mapping among them, are gone by then.
+ * Also called when an ERROR ends the sink with its memory context, whose
+ * children, the mapping among them, are deleted by then.
  */
 static void
 end_sink(void *arg)
@@ -352,7 +352,7 @@ bury(FluctMessage *message, FluctReason reason, const ErrorData *error)
 
 /*
  * write_range in a subtransaction; NULL, or the error that the data is to
- * blame for.  Any other error goes on.
+ * blame for.  Any other error is thrown again.
  */
 static ErrorData *
 try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
@@ -422,7 +422,7 @@ throw_refusal(const FluctMessage *message)
 			(errcode(MAKE_SQLSTATE(refusal->sqlstate[0], refusal->sqlstate[1],
 								   refusal->sqlstate[2], refusal->sqlstate[3],
 								   refusal->sqlstate[4])),
-			 errmsg("message can't be stored: %s%s%s",
+			 errmsg("message cannot be stored: %s%s%s",
 					fluct_reason_name(refusal->reason),
 					refusal->path[0] ? " at " : "", refusal->path),
 			 errdetail("%s", refusal->detail)));

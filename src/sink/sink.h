@@ -17,7 +17,7 @@
 
 typedef struct FluctSink FluctSink;
 
-/* What a batch came to. */
+/* The outcome of a batch. */
 typedef enum FluctVerdict
 {
 	FLUCT_COMMITTED,
@@ -40,8 +40,8 @@ extern void fluct_sink_close(FluctSink *sink);
 extern bool fluct_sink_stale(const FluctSink *sink);
 
 /*
- * Stores the messages in the current transaction, as the owner, and says in
- * each what became of it: a message that can't be decoded, or that the tables
+ * Stores the messages in the current transaction, as the owner, and sets the
+ * outcome of each: a message that cannot be decoded, or that the tables
  * refuse, is FLUCT_DEAD with the refusal, which holds until the next call.
  */
 extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,

@@ -58,7 +58,7 @@ is($check->{topic}[1], 'topic orders, group id fluct.postgres.orders',
 	'and so is the group');
 is($check->{partitions}[1], '2', 'partitions');
 is($check->{columns}[1], 'sales.orders, sales.order_lines', 'targets');
-like($check->{retention}[1], qr/Kafka holds messages since 2026-01-01 00:00:00/,
+like($check->{retention}[1], qr/oldest message in Kafka: 2026-01-01 00:00:00/,
 	'retention');
 is($check->{'messages waiting'}[1], '3, from start_at on', 'messages waiting');
 
@@ -72,7 +72,7 @@ fails_like($node, "SELECT * FROM fluct.check_stream('order')",
 
 is(etl(q{SELECT partition, "offset", target, rows, error, path
 		 FROM fluct.preview_stream('orders')}),
-	join("\n", '0|0|||tombstone: it has no value, and is only counted|',
+	join("\n", '0|0|||tombstone: it has no value and is only counted|',
 		'1|0|sales.orders|1||', '1|0|sales.order_lines|1||',
 		'1|1|||wrong_type: found "x"|$.amount'),
 	'a tombstone, a good message, and a bad one');
@@ -225,7 +225,7 @@ like($check->{tls}[1], qr/^tls_failure: /, 'the reason');
 
 etl("SELECT fluct.create_stream('part', 'shop', 'orders', partitions => '{0,7}')");
 is(check('part')->{partitions}[1],
-	'the stream is to consume partition 7, and the topic has 2',
+	'the stream consumes partition 7, but the topic has 2',
 	'a partition that is not there');
 etl("SELECT fluct.create_stream('many', 'shop', 'orders', workers => 3)");
 is(join(' ', @{ check('many')->{partitions} }),
@@ -294,7 +294,7 @@ SKIP:
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;
 fails_like($node, "SELECT * FROM fluct.check_stream('orders')",
-	qr/ERROR:  53400: there is no free background worker.*max_worker_processes is 0.*HINT:  Raise max_worker_processes/s,
+	qr/ERROR:  53400: no background worker is free.*max_worker_processes is 0.*HINT:  Raise max_worker_processes/s,
 	'the setting that is too low', as => 'etl');
 
 done_testing();

@@ -210,7 +210,7 @@ sql("ALTER SERVER shop OPTIONS (SET bootstrap_servers '$bootstrap')");
 sql("SELECT fluct.start_stream('moved')");
 ok(await_state($node, 'moved', 'failed/cluster_changed'), 'the server leads to another');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'moved'"),
-	qr/leads to cluster \S+, and the stream stands in cluster \Q$cluster\E.*seek_stream/,
+	qr/leads to cluster \S+, but the stream's position is in cluster \Q$cluster\E.*seek_stream/,
 	'both are named');
 is(sql("SELECT item, substr(detail, 1, 16) FROM fluct.check_stream('moved') WHERE status = 'fail'"),
 	'topic|cluster_changed:', 'check_stream says so, too');

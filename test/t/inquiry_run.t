@@ -102,7 +102,7 @@ fails_like($node, "BEGIN; CALL fluct.run_stream('orders')",
 fails_like($node, "CALL fluct.run_stream('nosuch')",
 	qr/ERROR:  42704: stream "nosuch" does not exist/, 'an unknown stream');
 fails_like($node, "CALL fluct.run_stream('orders', 0)",
-	qr/ERROR:  22023: max_batches is at least 1/, 'no batches');
+	qr/ERROR:  22023: max_batches must be at least 1/, 'no batches');
 sql("CREATE ROLE other; SELECT fluct.grant_operator('other')");
 fails_like($node, "SET ROLE other; CALL fluct.run_stream('orders')",
 	qr/ERROR:  42501: stream "orders" belongs to role/, "another's stream");

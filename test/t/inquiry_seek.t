@@ -182,7 +182,7 @@ foreach my $case ([ 'fewer', 30 ], [ 'more', 90 ])
 	sql("SELECT fluct.start_stream('$name')");
 	ok(await_state($node, $name, 'failed/topic_changed'), "$name: another topic");
 	like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = '$name'"),
-		qr/partition 2 is gone .*seek_stream\('$name', 'earliest', force => true\)/,
+		qr/partition 2 no longer exists in topic .*seek_stream\('$name', 'earliest', force => true\)/,
 		"$name: the detail says the way out");
 	like(sql("SELECT hint FROM fluct.check_stream('$name') WHERE status = 'fail'"),
 		qr/seek_stream\('$name', 'earliest', force => true\)/, "$name: and so does check_stream");

@@ -191,7 +191,7 @@ sql("SELECT fluct.start_stream('later')");
 ok(await_state($node, 'later', 'backing_off/no_worker_slot'),
 	'no room for the third');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'later'"),
-	qr/fluct\.max_workers is 2, and 3 workers are wanted/, 'and why');
+	qr/fluct\.max_workers is 2, but 3 workers are needed/, 'and why');
 sql('ALTER SYSTEM RESET fluct.max_workers; SELECT pg_reload_conf()');
 ok(await_state($node, 'later', 'running'), 'until there is');
 

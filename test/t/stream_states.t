@@ -87,7 +87,7 @@ ok(await_state($node, 'open', 'running/open_transaction'),
 	'an open transaction is noticed');
 note(sprintf('after %.1f s', time() - $begin));
 like(detail('open'),
-	qr/partition 0: a producer's transaction is open at offset 3 since .*, and holds back 4 offsets/,
+	qr/partition 0: a producer's transaction has been open at offset 3 since .* and holds back 4 offsets/,
 	'and where');
 is(sql("SELECT lag FROM fluct.stat_streams WHERE stream = 'open'"), 4,
 	'what it holds back is lag');
@@ -149,7 +149,7 @@ ok(await_state($node, 'slow', 'running/stalled'),
 note(sprintf('after %.0f s', time() - $slow_since));
 cmp_ok(time() - $slow_since, '>', 58, 'and not before');
 like(detail('slow'),
-	qr/^pid \d+ has given no sign of life since .*; it waits for PgSleep$/,
+	qr/^pid \d+ has given no sign of life since .*; it is waiting for PgSleep$/,
 	'with what it waits for');
 ok(caught_up($node, 'slow'), 'it ends');
 is(sql('SELECT count(*), sum(n) FROM slow'), '3|6', 'with nothing lost');
@@ -160,7 +160,7 @@ ok(await_state($node, 'silent', 'running/stalled'),
 	'a client that delivers nothing');
 note(sprintf('after %.0f s', time() - $silent_since));
 cmp_ok(time() - $silent_since, '>', 58, 'and not before');
-like(detail('silent'), qr/^partition \d: nothing comes from offset 5 on since/,
+like(detail('silent'), qr/^partition \d: nothing has arrived from offset 5 on since/,
 	'with where');
 ok(!caught_up($node, 'silent', 6), 'with another client as well');
 ok(await_state($node, 'silent', 'running/stalled'), 'it says so');

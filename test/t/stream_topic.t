@@ -35,8 +35,8 @@ sub poll_until_made
 	die "topic $topic can't be made again: $@";
 }
 
-foreach my $case ([ 'more', 300, qr/another message is at offset 49/ ],
-	[ 'fewer', 20, qr/offset 50 is wanted, and Kafka's log ends at 10/ ])
+foreach my $case ([ 'more', 300, qr/the message at offset 49 is not the one/ ],
+	[ 'fewer', 20, qr/offset 50 is next, but Kafka's log ends at 10/ ])
 {
 	my ($name, $count, $like) = @$case;
 
@@ -71,7 +71,7 @@ $kafka->produce('cut', [ @orders[ 150 .. 249 ] ]);
 $kafka->delete_records('cut', $_, 100) foreach (0, 1);
 sql("SELECT fluct.start_stream('cut')");
 ok(await_state($node, 'cut', 'failed/data_loss'), 'cut beyond it, it fails');
-like(detail('cut'), qr/offset 75 is wanted, and Kafka's log begins at 100/,
+like(detail('cut'), qr/offset 75 is next, but Kafka's log begins at 100/,
 	'and what is lost');
 sql("SELECT fluct.alter_stream('cut', on_data_loss => 'skip')");
 sql("SELECT fluct.start_stream('cut')");
