@@ -475,7 +475,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
-	role oid := coalesce(fluct._stream_owner(s), fluct._require_owner(s.owner, s.owner_oid, s.system_identifier));
+	role oid := fluct._stream_owner(s);
+	here text := (SELECT c.system_identifier::text FROM pg_control_system() c);
 	present text := current_setting('shared_preload_libraries');
 	database text := current_setting('fluct.database', true);
 BEGIN
@@ -493,10 +494,14 @@ BEGIN
 						  ELSE format('fluct.database is "%s", and only one database''s streams run.', database) END,
 			HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', current_database());
 	END IF;
+	IF role IS NULL AND s.system_identifier IS DISTINCT FROM here THEN
+		PERFORM fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
+	END IF;
 	UPDATE fluct.streams t SET enabled = true, pause_reason = NULL, starts = t.starts + 1,
 		version = t.version + 1, changed_at = clock_timestamp(),
-		owner = pg_get_userbyid(role), owner_oid = role,
-		system_identifier = (SELECT c.system_identifier::text FROM pg_control_system() c),
+		owner = coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = role), t.owner),
+		owner_oid = coalesce(role, t.owner_oid),
+		system_identifier = here,
 		database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	WHERE t.name = s.name;
 	PERFORM fluct._announce_change();

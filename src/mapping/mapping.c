@@ -439,7 +439,7 @@ compile_target(Compiler *c, FluctTarget *t, Oid relid, int rowset,
 		kind != RELKIND_VIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s can't be the target of a stream", t->name),
+				 errmsg("%s cannot be the target of a stream", t->name),
 				 kind == RELKIND_FOREIGN_TABLE ?
 				 errdetail("A foreign table commits on its own, so its rows and the offsets could part.") :
 				 errdetail("A target is a table, a partitioned table or a view.")));
@@ -517,11 +517,6 @@ apply_conflict_rule(FluctTarget *parent, const char *on_conflict)
 		parent->nkeys = 0;
 	else if (parent->nkeys > 0)
 		parent->by_copy = false;
-	else if (strcmp(on_conflict, "update") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("on_conflict update needs a unique key, and %s has none whose columns are all mapped",
-						parent->name)));
 }
 
 FluctMapping *

@@ -135,12 +135,17 @@ static FluctMapping *
 check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner)
 {
 	FluctRights before = fluct_rights_take(owner);
+	bool		update = strcmp(on_conflict, "update") == 0;
 	FluctMapping *mapping = fluct_mapping_compile(target, document, on_conflict,
 												  CurrentMemoryContext);
 
+	if (update && mapping->targets[0].nkeys == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_conflict update needs a unique key, and %s has none whose columns are all mapped",
+						mapping->targets[0].name)));
 	fluct_decode_check_fallbacks(mapping);
-	fluct_relations_check(mapping, strcmp(on_conflict, "update") == 0,
-						  InvalidOid);
+	fluct_relations_check(mapping, update, InvalidOid);
 	fluct_rights_give_back(before);
 	return mapping;
 }

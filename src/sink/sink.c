@@ -199,7 +199,7 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 										  stream->mapping,
 										  stream->on_conflict, sink->context);
-	if (stream->keyed)
+	if (stream->keyed || sink->update)
 		fluct_target_check_key(sink->mapping, stream->on_conflict);
 	fluct_decode_check_fallbacks(sink->mapping);
 	check_relations(sink);
