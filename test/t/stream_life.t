@@ -66,7 +66,7 @@ etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 	'a mapping without a column that must be there');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"order_id\"}}')",
-	qr/ERROR:  22023: mapping: column "order_id" of fluct\.orders has the bad path "order_id"/,
+	qr/ERROR:  22023: mapping: column "order_id" of fluct\.orders has the invalid path "order_id"/,
 	'a bad path');
 etl_fails("SELECT fluct.create_stream('or ders', 'shop', 'orders')",
 	qr/ERROR:  42602: .*HINT:  A name has/s, 'a bad name');
@@ -411,7 +411,7 @@ fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
 	qr/ERROR:  42501: role "other" has no right to INSERT on fluct\.orders.*HINT:  GRANT INSERT, SELECT ON fluct\.orders TO other;/s,
 	'a target without the right to INSERT', @as_other);
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
-	qr/ERROR:  42501: a stream of the superuser postgres may not write to fluct\.orders.*owner etl is no superuser.*HINT:  Create the stream as the owner of the table/s,
+	qr/ERROR:  42501: a stream of the superuser postgres cannot write to fluct\.orders.*owner etl is not a superuser.*HINT:  Create the stream as the owner of the table/s,
 	"a superuser's stream into somebody else's table");
 etl("SELECT fluct.create_stream('orders', 'shop', 'orders')");
 foreach my $call ("start_stream('orders')", "pause_stream('orders')",
