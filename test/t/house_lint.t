@@ -93,6 +93,8 @@ foreach my $plant (@plants)
 }
 change("$tree/Makefile",
 	sub { s{^OBJS = \\\n}{$&\tsrc/zoo/gone.o \\\n}m or die });
+change("$tree/src/README.md", sub { s{^\| `json/scan\.c`}{| `json/scam.c`}m or die;
+	s{`_spend\(\)`}{`_spent()`} or die });
 change("$tree/META.json", sub { s{"version": "[\d.]+"}{"version": "9.9"} or die });
 
 my ($passes, $planted) = lint();
@@ -107,6 +109,10 @@ foreach my $plant (@plants)
 like($planted, qr/^# +OBJS has src\/zoo\/gone\.o, which has no source$/m,
 	'refused: an object without a source');
 like($planted, qr/^# +OBJS is not sorted$/m, 'refused: a list in disorder');
+like($planted, qr/^# +src\/README\.md \Q$_\E$/m, "refused: a map that $_")
+  foreach ('does not list base/forgotten.c', 'does not list json/scan.c',
+	'lists json/scam.c, which is not there',
+	'names _spent(), which is not there');
 like($planted, qr/^# +META\.json says 9\.9, fluct\.control /m,
 	'refused: another version in META.json');
 like($planted, qr/syntax error/, 'refused: a script that does not parse');
