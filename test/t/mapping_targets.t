@@ -289,12 +289,12 @@ etl(q{
 		INITIALLY DEFERRED);
 	CREATE SEQUENCE counter});
 refused('far', undef,
-	qr/ERROR:  42809: public\.far can't be the target.*DETAIL:  A foreign table commits on its own/s,
+	qr/ERROR:  42809: public\.far cannot be the target.*DETAIL:  A foreign table commits on its own/s,
 	'a foreign table');
 refused('half_far', undef,
-	qr/ERROR:  42809: public\.half_far can't be the target.*DETAIL:  Its partition far_part is a foreign table/s,
+	qr/ERROR:  42809: public\.half_far cannot be the target.*DETAIL:  Its partition far_part is a foreign table/s,
 	'a foreign partition');
-refused('counter', undef, qr/ERROR:  42809: public\.counter can't be the target/,
+refused('counter', undef, qr/ERROR:  42809: public\.counter cannot be the target/,
 	'a sequence');
 refused('late', undef,
 	qr/ERROR:  0A000: public\.late has the initially deferred constraint "n_once"/,
