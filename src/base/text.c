@@ -57,9 +57,7 @@ is_control(const char *p, int length)
 }
 
 /*
- * Copies text so that a terminal and a database of any kind can take it: whole
- * UTF-8 characters only, `?` for what is none or would control something, and
- * `...` where it was cut.
+ * Invalid bytes and control characters become `?`.
  */
 void
 fluct_text_printable(char *out, size_t size, const char *text)

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * options.c
- *	  The options of servers and user mappings: which there are, and secrets.
+ *	  The options of servers and user mappings, and their secrets.
  *
  * Settings of librdkafka are code: some run programs, some load libraries,
- * some read files.  So this is an allow-list by exact name, with a syntax for
- * each value, and what is not on it does not exist.
+ * some read files.  So this is an allow-list of exact names, with a syntax for
+ * each value, and nothing else is accepted.
  *
  * A secret is the name of a file, `file:NAME`, in the folder of the stream's
- * owner below fluct.secrets_dir.  Without a folder for each role, whoever may
- * make a server could send another team's secret to a broker of their own.
+ * owner below fluct.secrets_dir.  Without a folder for each role, anybody who
+ * can create a server could send another role's secret to their own broker.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +44,7 @@ typedef enum Kind
 	KIND_INT,
 	KIND_BOOL,
 	KIND_WORD,					/* one of `words` */
-	KIND_PEM,					/* PEM text or file:NAME, no secret */
+	KIND_PEM,					/* PEM text or file:NAME, not secret */
 	KIND_SECRET					/* file:NAME */
 } Kind;
 
@@ -135,7 +135,7 @@ check_file_name(const char *option, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" does not name a file", option),
-				 errhint("Write file:NAME, NAME of letters, digits, _ . - in the folder of the role below fluct.secrets_dir.")));
+				 errhint("Write file:NAME, where NAME consists of letters, digits, _ . - and is a file in the folder of the role below fluct.secrets_dir.")));
 }
 
 static void
@@ -219,9 +219,9 @@ check_secret(const Option *option, const char *value)
 	else if (!fluct_allow_literal_secrets && option->kind == KIND_SECRET)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" may not hold the secret itself",
+				 errmsg("option \"%s\" must not contain the secret itself",
 						option->name),
-				 errdetail("pg_dump prints user mappings, and the server's log may have the statement."),
+				 errdetail("pg_dump prints user mappings, and the statement may appear in the server's log."),
 				 errhint("Write file:NAME, with the secret in that file in the folder of the role below fluct.secrets_dir.")));
 	else
 		check_printable(option->name, value, true);
@@ -239,7 +239,7 @@ fluct_options_check(const char *name, const char *value, bool user_mapping)
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("option \"%s\" belongs to the %s", name,
 						user_mapping ? "server" : "user mapping"),
-				 errhint("User names and secrets belong to CREATE USER MAPPING, all else to CREATE SERVER.")));
+				 errhint("User names and secrets belong to CREATE USER MAPPING, everything else to CREATE SERVER.")));
 	switch (option->kind)
 	{
 		case KIND_TEXT:
@@ -266,7 +266,7 @@ fluct_options_check(const char *name, const char *value, bool user_mapping)
 	}
 }
 
-/* ----- what librdkafka is given ----- */
+/* ----- settings for librdkafka ----- */
 
 static char *
 read_secret(const char *option, const char *file, const char *role)
@@ -279,7 +279,7 @@ read_secret(const char *option, const char *file, const char *role)
 	if (fluct_secrets_dir == NULL || fluct_secrets_dir[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("option \"%s\" names a file, and fluct.secrets_dir is empty",
+				 errmsg("option \"%s\" names a file, but fluct.secrets_dir is empty",
 						option)));
 	check_file_name(option, file);
 	if (strchr(role, '/') || role[0] == '.' ||
@@ -287,7 +287,7 @@ read_secret(const char *option, const char *file, const char *role)
 				 file) >= sizeof(path))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("role \"%s\" can't have a folder of secrets", role)));
+				 errmsg("role \"%s\" cannot have a folder of secrets", role)));
 	fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
 	if (fd < 0)
 		ereport(ERROR,

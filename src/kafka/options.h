@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * options.h
- *	  The options of servers and user mappings: which there are, and secrets.
+ *	  The options of servers and user mappings, and their secrets.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,7 @@ typedef struct FluctSetting
 } FluctSetting;
 
 /*
- * Refuses an option that is unknown, not of its syntax, a literal secret, or
+ * Refuses an option that is unknown, of invalid syntax, a literal secret, or
  * on the wrong kind of object (HV00D, 22023, 42501).
  */
 extern void fluct_options_check(const char *name, const char *value,

@@ -4,12 +4,12 @@
  *	  The rows that one statement puts into sales.customer_feed.
  *
  * The rules of a load are about all of its rows (which of two comes last, which
- * industries are unknown), so a row trigger only keeps what comes, and the
- * statement's end applies it.  What is kept belongs to one statement of one
- * backend: a statement within another one, by a trigger, has its own on top.
+ * industries are unknown), so a row trigger only keeps the rows, which
+ * are applied at the end of the statement.  They belong to one statement of one
+ * backend: a statement within another one, in a trigger, has its own on top.
  *
  * An error ends the statement and everything kept since its subtransaction
- * began; the rows lie in a tuplestore, which spills to disk, so memory does not
+ * began; the rows are in a tuplestore, which spills to disk, so memory does not
  * grow with them.
  *
  *-------------------------------------------------------------------------
@@ -145,8 +145,8 @@ fluct_keep_row(PG_FUNCTION_ARGS)
 /*
  * fluct._feed_rows() RETURNS TABLE (line bigint, fields text[])
  *
- * The rows of the innermost statement, numbered from 1, once: they are gone
- * then.
+ * The rows of the innermost statement, numbered from 1, once: they are
+ * discarded then.
  */
 Datum
 fluct_feed_rows(PG_FUNCTION_ARGS)

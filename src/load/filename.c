@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * filename.c
- *	  Names of files as they are shown.
+ *	  File names as they are displayed.
  *
- * A name is bytes, and any but "/" and NUL may stand in it.  SQL and people get
- * it shown: what is no printable text is \xNN, and a backslash is doubled.  That
- * goes both ways without loss.
+ * A name is bytes, of any value but "/" and NUL.  SQL and people see it as
+ * text: bytes that are not printable are \xNN, and a backslash is doubled.
+ * Nothing is lost in either direction.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,7 @@ is_shown(const char *p, int n)
 		return false;
 	c = utf8_to_unicode((const unsigned char *) p);
 
-	/* controls, and what turns the direction of text or is not seen */
+	/* control characters, and those that are invisible or reverse text */
 	return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && c != '\\' &&
 		!(c >= 0x200b && c <= 0x200f) && !(c >= 0x2028 && c <= 0x202e) &&
 		!(c >= 0x2060 && c <= 0x206f) && c != 0xfeff;

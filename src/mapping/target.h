@@ -10,7 +10,7 @@
 
 #include "mapping/mapping.h"
 
-/* What a target gets whose columns are the top-level fields of their names. */
+/* The mapping of each column to the top-level field of its name. */
 extern Jsonb *fluct_target_derive(Oid target);
 
 /*

@@ -306,13 +306,13 @@ refused('derived', { columns => { n => '$.n' }, extra => 'when' },
 	qr/ERROR:  22023: mapping: extra column "when" of public\.derived is not of type jsonb/,
 	'extra that is no jsonb');
 refused('derived', { columns => { n => '@.n' } },
-	qr/ERROR:  22023: mapping: column "n" .* has the bad path "\@\.n".*HINT:/s,
+	qr/ERROR:  22023: mapping: column "n" .* has the invalid path "\@\.n".*HINT:/s,
 	'@ outside of a child');
 refused('derived', { columns => { n => { path => '$.n', format => 'epoch_ms' } } },
-	qr/ERROR:  22023: mapping: column "n" .* can't have the format "epoch_ms".*type integer/s,
+	qr/ERROR:  22023: mapping: column "n" .* cannot have the format "epoch_ms".*type integer/s,
 	'a format of another type');
 refused('derived', { columns => { n => { path => '$.n', default => 'x' } } },
-	qr/ERROR:  22023: mapping: column "n" .* can't hold its "default" x/,
+	qr/ERROR:  22023: mapping: column "n" .* cannot hold its "default" x/,
 	'a default that does not fit');
 refused('derived', { columns => { n => { path => '$.n', requierd => 1 } } },
 	qr/ERROR:  22023: mapping: unknown key "requierd" in n/, 'a misspelt key');
@@ -386,7 +386,7 @@ foreach my $state ('53100', '40001', '57014')
 is(sql('SELECT count(*) FROM moody'), 4, 'with nothing lost or doubled');
 
 # what only the operator can give is nobody's fault either, and fails the stream
-sql(q{
+etl(q{
 	CREATE TABLE ranges (n int) PARTITION BY RANGE (n);
 	CREATE TABLE ranges_1 PARTITION OF ranges FOR VALUES FROM (0) TO (10);
 	CREATE SEQUENCE few MINVALUE 1 MAXVALUE 2 START 2;
@@ -408,7 +408,7 @@ foreach my $name (sort keys %gives)
 		qr/\(SQLSTATE $state\)/, '  with the SQLSTATE');
 	is(sql("SELECT count(*), count(*) FILTER (WHERE n > 1) FROM $name"), '1|0',
 		'  without a row of that batch');
-	sql("$gift; SELECT fluct.start_stream('$name')");
+	etl("$gift; SELECT fluct.start_stream('$name')");
 	ok(caught_up($node, $name), '  and all goes in when it is given');
 	is(sql("SELECT (SELECT string_agg(n::text, ' ' ORDER BY n) FROM $name),
 			(SELECT count(*) FROM fluct.dead_letters WHERE stream = '$name')"),

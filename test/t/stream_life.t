@@ -54,7 +54,7 @@ etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 	'a mapping without a column that must be there');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"order_id\"}}')",
-	qr/ERROR:  22023: mapping: column "order_id" of sales\.orders has the bad path "order_id"/,
+	qr/ERROR:  22023: mapping: column "order_id" of sales\.orders has the invalid path "order_id"/,
 	'a bad path');
 etl_fails("SELECT fluct.create_stream('or ders', 'shop', 'orders')",
 	qr/ERROR:  42602: .*HINT:  A name has/s, 'a bad name');
@@ -69,7 +69,7 @@ my %bad = (
 	"batch_interval => '2 min'" => 'batch_interval must be from 0 to 1 minute',
 	'workers => 0' => 'workers must be from 1 to 64',
 	"partitions => '{}'" => 'partitions must be a list of numbers from 0',
-	"start_at => 'yesteryear'" => 'start_at can\'t be "yesteryear"');
+	"start_at => 'yesteryear'" => 'invalid start_at: "yesteryear"');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders', $_)",
 	qr/ERROR:  22023: \Q$bad{$_}\E/, "refused: $_")
   foreach sort keys %bad;
