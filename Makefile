@@ -32,6 +32,7 @@ OBJS = \
 	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \
+	src/kafka/changes.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
@@ -58,6 +59,8 @@ OBJS = \
 	src/pg/query.o \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
+	src/process/announce.o \
+	src/process/databases.o \
 	src/process/launcher.o \
 	src/process/shmem.o \
 	src/process/status.o \

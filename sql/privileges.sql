@@ -4,7 +4,7 @@
 -- The rest (sums over tables that the caller must be able to read) is.
 
 REVOKE ALL ON FUNCTION fluct._live() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION fluct._live(), fluct._loads() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION fluct._live(), fluct._loads(), fluct._launch_obstacle() TO pg_monitor;
 GRANT SELECT ON fluct.stat_streams, fluct.stat_partitions, fluct.freshness, fluct._stream_state, fluct.stat_files TO pg_monitor;
 
 -- The functions that act with the rights of the extension's owner, and their
@@ -53,7 +53,8 @@ CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()', 'EXECUTE ON FUNCTION fluct._loads()'];
+	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()', 'EXECUTE ON FUNCTION fluct._loads()',
+		'EXECUTE ON FUNCTION fluct._launch_obstacle()'];
 BEGIN
 	INSERT INTO fluct.granted_roles (role, role_oid, system_identifier)
 	SELECT r.rolname, r.oid, c.system_identifier FROM pg_roles r, pg_control_system() c WHERE r.oid = grant_reader.role

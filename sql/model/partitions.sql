@@ -235,6 +235,8 @@ BEGIN
 			IF action IS NOT NULL THEN
 				RETURN NEXT;
 			END IF;
+			-- the others need the same locks: the launcher has other things to do
+			EXIT WHEN detail LIKE 'no lock within%';
 		END LOOP;
 	END LOOP;
 END

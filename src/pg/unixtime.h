@@ -31,4 +31,11 @@ fluct_unixtime_to_timestamp(int64 ms)
 	return (Min(Max(ms, first), last) - FLUCT_UNIXTIME_2000_MS) * 1000;
 }
 
+/* Milliseconds since 1970, rounded down; of times from then on. */
+static inline int64
+fluct_unixtime_from_timestamp(TimestampTz time)
+{
+	return time / 1000 + FLUCT_UNIXTIME_2000_MS;
+}
+
 #endif							/* FLUCT_PG_UNIXTIME_H */
