@@ -59,6 +59,7 @@ OBJS = \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
 	src/process/launcher.o \
+	src/process/maintenance.o \
 	src/process/shmem.o \
 	src/process/status.o \
 	src/process/worker.o \

@@ -20,26 +20,22 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "bookkeeping/owner.h"
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
-#include "pg/query.h"
-#include "pg/rights.h"
 #include "process/launcher.h"
+#include "process/maintenance.h"
 #include "process/shmem.h"
 #include "process/worker.h"
 
@@ -351,51 +347,6 @@ start_wanted(void)
 	return sleep;
 }
 
-/* ----- partitions ----- */
-
-static void
-maintain_as_owner(Oid relid)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
-	FluctQuery	query = {0};
-	FluctRights before;
-
-	relation_close(rel, AccessShareLock);
-	before = fluct_rights_take(owner);
-	fluct_query_run(&query, "SELECT FROM fluct.maintain_partitions()");
-	fluct_rights_give_back(before);
-}
-
-/*
- * Makes partitions ahead, as the tables' owner and in a transaction of its
- * own.  A lock that is not available now is retried next time.
- */
-static void
-maintain_partitions(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		Oid			namespace;
-		Oid			relid = InvalidOid;
-
-		fluct_worker_begin();
-		namespace = get_namespace_oid("sales", true);
-		if (OidIsValid(namespace) && fluct_streams_installed())
-			relid = get_relname_relid("raw_messages", namespace);
-		if (OidIsValid(relid))
-			maintain_as_owner(relid);
-		fluct_worker_commit();
-	}
-	PG_CATCH();
-	{
-		fluct_worker_report_error(context);
-	}
-	PG_END_TRY();
-}
-
 /* ----- main ----- */
 
 void
@@ -423,7 +374,7 @@ FluctLauncherMain(Datum arg)
 		if (TimestampDifferenceExceeds(maintained, GetCurrentTimestamp(),
 									   MAINTENANCE_INTERVAL))
 		{
-			maintain_partitions();
+			fluct_maintenance_start();
 			maintained = GetCurrentTimestamp();
 		}
 		fluct_worker_wait(PGINVALID_SOCKET, sleep);
