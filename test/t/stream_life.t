@@ -404,7 +404,7 @@ etl('GRANT USAGE ON SCHEMA sales TO other;
 	GRANT INSERT, SELECT ON sales.orders, sales.order_lines, sales.raw_messages TO other');
 sql("SELECT fluct.create_stream('risen', 'shop', 'orders')", @as_other);
 sql("ALTER ROLE other SUPERUSER; SELECT fluct.start_stream('risen')");
-ok(await_state($node, 'risen', 'failed/42501'), 'an owner that has become a superuser');
+ok(await_state($node, 'risen', 'failed/privilege_lost'), 'an owner that has become a superuser');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'risen'"),
 	qr/a stream of the superuser other cannot write to sales\.orders/,
 	"does not write into somebody else's table");
