@@ -131,8 +131,10 @@ check_table(const Rollup *rollup, Oid relid, bool ordinary)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sales.%s and the rollup have different owners",
 						NameStr(class.relname)),
-				 errhint("ALTER TABLE sales.industry_spend OWNER TO %s; the same for sales.rollup_state, sales.orders and sales.customer_industries.",
-						 GetUserNameFromId(class.relowner, true))));
+				 errdetail("sales.industry_spend, sales.rollup_state, sales.orders and sales.customer_industries belong to one role."),
+				 errhint("ALTER TABLE sales.%s OWNER TO %s;",
+						 quote_identifier(NameStr(class.relname)),
+						 GetUserNameFromId(rollup->owner, true))));
 }
 
 /* Whether a change of the table goes on to customer_industries. */

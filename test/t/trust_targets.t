@@ -219,11 +219,13 @@ SKIP:
 	  if sql('SHOW server_version_num') >= 170000;
 	pause('postgres');
 	my @sessions;
-	push(@sessions, IPC::Run::start([ 'psql', '-X', '-U', 'etl', '-c',
-		'SELECT pg_sleep(600)', $node->connstr('postgres') ], '<', \undef, '>', \my $out))
-	  while @sessions < 17;
-	ok(poll($node, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'", 17),
-		'all connections but the reserved ones are in use');
+	foreach my $role (('etl') x 17, 'postgres')
+	{
+		push(@sessions, IPC::Run::start([ 'psql', '-X', '-U', $role, '-c',
+			'SELECT pg_sleep(600)', $node->connstr('postgres') ], '<', \undef, '>', \my $out));
+	}
+	ok(poll($node, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'", 18),
+		'all connections but two of the reserved ones are in use');
 	sql("SELECT fluct.start_stream('anna')");
 	ok(await_state($node, 'anna', 'backing_off/owner_cannot_connect'), 'its session does not begin');
 	$_->kill_kill foreach @sessions;
