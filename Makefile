@@ -62,6 +62,7 @@ OBJS = \
 	src/process/announce.o \
 	src/process/databases.o \
 	src/process/launcher.o \
+	src/process/maintenance.o \
 	src/process/shmem.o \
 	src/process/status.o \
 	src/process/worker.o \

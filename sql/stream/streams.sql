@@ -497,14 +497,14 @@ AS $$
 	SELECT (current_setting('max_logical_replication_workers')::int > 0)::int
 		+ cardinality(regexp_split_to_array(fluct._database_list(), ','))
 		+ coalesce(current_setting('fluct.max_workers', true)::int, 4)
-		+ 2
+		+ 2 + 2
 		+ CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_cron\M'
 			THEN 1 + CASE WHEN current_setting('cron.use_background_workers', true)::boolean
 				THEN greatest(1, (SELECT count(*) FROM fluct.reports) + (SELECT count(*) FROM fluct.inboxes)) ELSE 0 END
 			ELSE 0 END::int
 $$;
 COMMENT ON FUNCTION fluct._workers_needed() IS
-'How many of max_worker_processes a server with this database''s streams can use at once: for logical replication 1, a launcher for each database, fluct.max_workers, 2 for calls that query Kafka, and pg_cron''s; those of parallel queries come on top.';
+'How many of max_worker_processes a server with this database''s streams can use at once: for logical replication 1, a launcher for each database, fluct.max_workers, 2 for calls that query Kafka, 2 that make partitions, and pg_cron''s; those of parallel queries come on top.';
 
 CREATE OR REPLACE FUNCTION fluct._preload_lines() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -72,8 +72,8 @@ check_storage(const Look *look, const FormData_pg_class *rel,
 }
 
 /*
- * Whether an update of a row that is there already changes one of the columns
- * that the foreign key references.
+ * Whether the update of an existing row changes one of the columns that the
+ * foreign key references.
  */
 static bool
 updates_referenced(const Look *look, Oid relid, Oid constraint)

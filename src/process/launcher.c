@@ -17,26 +17,20 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "bookkeeping/owner.h"
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
-#include "pg/query.h"
-#include "pg/rights.h"
 #include "process/databases.h"
 #include "process/launcher.h"
+#include "process/maintenance.h"
 #include "process/shmem.h"
 #include "process/worker.h"
 
@@ -45,9 +39,6 @@
 #define STUCK_AFTER			60000	/* ms without a sign of life */
 #define RESTART_INTERVAL	1	/* s */
 #define MAINTENANCE_INTERVAL 600000 /* ms: partitions are made ahead */
-#define COMPLAINT_INTERVAL	60000	/* ms between lines about locks */
-
-#define LOCK_TIMEOUT		"1s"
 
 static BackgroundWorkerHandle *handles[FLUCT_MAX_SLOTS];
 
@@ -373,71 +364,18 @@ start_wanted(void)
 	return sleep;
 }
 
-/* ----- partitions ----- */
+/* ----- main ----- */
 
+/* Partitions are made ahead now and then. */
 static void
-maintain_as_owner(Oid relid)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
-	FluctQuery	query = {0};
-	FluctRights before;
-
-	relation_close(rel, AccessShareLock);
-	before = fluct_rights_take(owner);
-	fluct_query_run(&query, "SELECT FROM fluct.maintain_partitions()");
-	fluct_rights_give_back(before);
-}
-
-/* Makes partitions ahead, as the tables' owner. */
-static void
-maintain_partitions(void)
-{
-	Oid			namespace;
-	Oid			relid = InvalidOid;
-
-	fluct_worker_begin();
-	namespace = get_namespace_oid("sales", true);
-	if (OidIsValid(namespace) && fluct_streams_installed())
-		relid = get_relname_relid("raw_messages", namespace);
-	if (OidIsValid(relid))
-		maintain_as_owner(relid);
-	fluct_worker_commit();
-}
-
-static void
-maintain_now_and_then(void)
+maintain(void)
 {
 	static TimestampTz maintained = 0;
 
 	if (fluct_worker_ms_since(maintained) < MAINTENANCE_INTERVAL)
 		return;
 	maintained = GetCurrentTimestamp();
-	maintain_partitions();
-}
-
-/* ----- main ----- */
-
-/* For a lock, the log has a line now and then, and not the statement's error. */
-static void
-report_error(MemoryContext context)
-{
-	static TimestampTz complained = 0;
-
-	if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
-	{
-		fluct_worker_report_error(context);
-		return;
-	}
-	FlushErrorState();
-	AbortOutOfAnyTransaction();
-	MemoryContextSwitchTo(context);
-	if (fluct_worker_ms_since(complained) < COMPLAINT_INTERVAL)
-		return;
-	complained = GetCurrentTimestamp();
-	ereport(LOG,
-			(errmsg("fluct's launcher has waited 1 s for a lock, and tries again"),
-			 errhint("pg_locks shows which transaction holds a lock on the tables of schema fluct or on partitioned tables of schema sales.")));
+	fluct_maintenance_start();
 }
 
 /* Returns the ms until there may be something to do. */
@@ -454,11 +392,11 @@ turn(void)
 		find_stuck();
 		if (find_blockers())
 			sleep = Min(sleep, LOCK_INTERVAL);
-		maintain_now_and_then();
+		maintain();
 	}
 	PG_CATCH();
 	{
-		report_error(context);
+		fluct_worker_report_error(context);
 	}
 	PG_END_TRY();
 	return Min(look, sleep);
@@ -473,7 +411,7 @@ FluctLauncherMain(Datum arg)
 	pgstat_report_activity(STATE_IDLE,
 						   psprintf("launcher: database %s",
 									fluct_databases_connect(DatumGetInt32(arg))));
-	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	fluct_worker_limit_locks();
 	loop = AllocSetContextCreate(TopMemoryContext, "fluct launcher",
 								 ALLOCSET_DEFAULT_SIZES);
 	for (;;)

@@ -34,6 +34,9 @@
 #include "pg/compat.h"
 #include "process/worker.h"
 
+#define LOCK_TIMEOUT		"1s"
+#define REPORT_INTERVAL		60000	/* ms */
+
 void
 fluct_worker_unblock(void)
 {
@@ -148,12 +151,38 @@ fluct_worker_ms_since(TimestampTz then)
 }
 
 void
+fluct_worker_limit_locks(void)
+{
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* What comes of LOCK_TIMEOUT; now and then, since it comes again and again. */
+static void
+report_lock(void)
+{
+	static TimestampTz reported = 0;
+
+	if (fluct_worker_ms_since(reported) < REPORT_INTERVAL)
+		return;
+	reported = GetCurrentTimestamp();
+	ereport(LOG,
+			(errmsg("%s did not get a lock within " LOCK_TIMEOUT ", and leaves it for later",
+					MyBgworkerEntry->bgw_name),
+			 errhint("pg_locks shows who holds locks on the tables of schema fluct, and on the partitioned ones of schema sales.")));
+}
+
+void
 fluct_worker_report_error(MemoryContext context)
 {
-	EmitErrorReport();
+	bool		locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+
+	if (!locked)
+		EmitErrorReport();
 	FlushErrorState();
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(context);
+	if (locked)
+		report_lock();
 }
 
 void

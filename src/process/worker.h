@@ -43,8 +43,11 @@ extern void fluct_worker_commit(void);
 
 extern long fluct_worker_ms_since(TimestampTz then);
 
+/* For a process that has others to serve: it waits 1 s for a lock, not more. */
+extern void fluct_worker_limit_locks(void);
+
 /*
- * In a PG_CATCH: logs the error, ends its transactions, and switches to the
+ * In a PG_CATCH: logs the error (of a lock now and then only), ends its transactions, and switches to the
  * memory context.  For work whose failure must not stop other work.
  */
 extern void fluct_worker_report_error(MemoryContext context);

@@ -105,11 +105,13 @@ static FluctSink *watching = NULL;
  */
 #define MOST_CHANGES 64
 
-static struct
+typedef struct Changes
 {
 	int			n;				/* more than there is room for: any relation */
 	Oid			relids[MOST_CHANGES];
-}			meanwhile;
+} Changes;
+
+static Changes meanwhile;
 
 static int
 compare_oids(const void *a, const void *b)

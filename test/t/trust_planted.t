@@ -109,7 +109,7 @@ sub letter
 
 sub store_again
 {
-	my ($schema, $prefix, $first) = @_;
+	my ($schema, $prefix) = @_;
 
 	etl("SELECT fluct.pause_stream('${prefix}_$_')") foreach @KINDS;
 	my $log = log_position($node);
@@ -135,7 +135,7 @@ sub store_again
 	$log = log_position($node);
 	etl("CALL fluct.reprocess_stream('${prefix}_$_', force => true)") foreach @stored;
 	is_nobody_else($node, $log, [ 'etl', $schema eq 'mallory' ? 'mallory' : () ],
-		'reprocess', @stored);
+		'reprocess', grep { $_ ne 'index_expression' } @stored);	# all are duplicates
 	return;
 }
 
