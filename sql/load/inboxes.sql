@@ -157,7 +157,7 @@ COMMENT ON FUNCTION fluct._given_options(text, bigint, text, text, numeric) IS '
 -- would load what the other has done.
 CREATE OR REPLACE FUNCTION fluct._save_inbox(i fluct.inboxes)
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	other text;
@@ -295,7 +295,7 @@ COMMENT ON FUNCTION fluct.schedule_inbox(text, text) IS
 
 CREATE OR REPLACE FUNCTION fluct._schedule_inbox(name text, schedule text)
 RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	cron_database text;
