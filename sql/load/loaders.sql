@@ -200,6 +200,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	told text;
+	nearest text;
 BEGIN
 	IF unknown_industry = 'reject' THEN
 		UPDATE pg_temp._fluct_feed f
@@ -216,10 +217,11 @@ BEGIN
 	END IF;
 	SELECT count(*),
 		   coalesce(array_agg(left(u.industry, 200) ORDER BY u.place) FILTER (WHERE u.place <= 20), '{}'),
-		   string_agg(format('"%s" (%s %s%s)', left(u.industry, 80), fluct._line_word(load), u.line,
-							 ', nearest "' || fluct._nearest_industry(u.industry) || '"'), ', '
+		   string_agg(format('"%s" (%s %s)', left(u.industry, 80), fluct._line_word(load), u.line), ', '
+					  ORDER BY u.place) FILTER (WHERE u.place <= 5),
+		   string_agg(format('"%s" for "%s"', fluct._nearest_industry(u.industry), left(u.industry, 80)), ', '
 					  ORDER BY u.place) FILTER (WHERE u.place <= 5)
-	  INTO load.unknown_industries, load.unknown_names, told
+	  INTO load.unknown_industries, load.unknown_names, told, nearest
 	  FROM (SELECT l.industry, min(l.line) AS line, row_number() OVER (ORDER BY min(l.line), l.industry) AS place
 			  FROM pg_temp._fluct_links l
 			 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry)
@@ -227,7 +229,7 @@ BEGIN
 	IF load.unknown_industries > 0 AND unknown_industry = 'report' THEN
 		RAISE NOTICE '%: unknown industries, left out: %', fluct._told_name(load),
 			told || CASE WHEN load.unknown_industries > 5 THEN format(' and %s more', load.unknown_industries - 5) ELSE '' END
-			USING HINT = coalesce(fluct._tell_separator(), 'SELECT * FROM sales.industries lists the known ones; unknown_industry => ''add'' adds others.');
+			USING HINT = coalesce(fluct._tell_separator(), format('The nearest known ones are %s.', nearest));
 		DELETE FROM pg_temp._fluct_links l
 		 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry);
 	END IF;

@@ -566,7 +566,10 @@ hold(FluctCsv *csv, uint64_t line, bool commas)
 		csv->held = csv->allocator.resize(csv->allocator.arg, csv->held,
 										  csv->held_room * sizeof(Held));
 	}
-	csv->held[csv->held_count++] = (Held) {line, 1, commas};
+	last = &csv->held[csv->held_count++];
+	last->line = line;
+	last->count = 1;
+	last->commas = commas;
 }
 
 /* Gives the first of the held lines, after which a record came. */

@@ -262,8 +262,8 @@ static bool
 is_booked(const TriggerData *data)
 {
 	const TriggerDesc *desc = data->tg_relation->trigdesc;
-	char		own = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
-		TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ON_ORIGIN;
+	bool		is_replica = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
+	char		own = is_replica ? TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ON_ORIGIN;
 	Oid			schema = get_func_namespace(data->tg_trigger->tgfoid);
 
 	for (int i = 0; i < desc->numtriggers; i++)
