@@ -31,6 +31,7 @@ OBJS = \
 	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \
+	src/kafka/brokers.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
@@ -52,6 +53,7 @@ OBJS = \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \

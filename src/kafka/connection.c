@@ -11,16 +11,21 @@
 #include "postgres.h"
 
 #include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/lsyscache.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "bookkeeping/streams.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "kafka/options.h"
 #include "process/worker.h"
+
+PG_FUNCTION_INFO_V1(fluct_check_server_owner);
 
 Oid
 fluct_client_owner(const FluctStream *stream)
@@ -33,6 +38,45 @@ fluct_client_owner(const FluctStream *stream)
 				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
 						stream->owner, stream->name)));
 	return owner;
+}
+
+/*
+ * Refuses to give a user mapping to a server of somebody else's: whoever owns
+ * a server may point it at a broker of their own.  Being a member of a role
+ * is no reason to be given its secrets, and not to send them either.
+ */
+static void
+check_owner(const ForeignServer *server, Oid owner)
+{
+	const char *role;
+
+	if (server->owner == owner || superuser_arg(server->owner))
+		return;
+	role = GetUserNameFromId(owner, false);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("the user mapping of role \"%s\" must not be sent to server \"%s\" of role \"%s\"",
+					role, server->servername,
+					GetUserNameFromId(server->owner, true)),
+			 errdetail("The owner of a server decides which brokers get what its user mappings hold."),
+			 errhint("Make a server of your own, or let a superuser own it: ALTER SERVER %s OWNER TO ...",
+					 quote_identifier(server->servername))));
+}
+
+/* The options of a server, and of the owner's user mapping if there is one. */
+static List *
+read_options(const char *server_name, Oid owner)
+{
+	ForeignServer *server = GetForeignServerByName(server_name, false);
+	Datum		id = ObjectIdGetDatum(server->serverid);
+
+	/* GetUserMapping raises an error where there is none */
+	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(owner), id) &&
+		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), id))
+		return server->options;
+	check_owner(server, owner);
+	return list_concat(server->options,
+					   GetUserMapping(owner, server->serverid)->options);
 }
 
 static void
@@ -52,29 +96,53 @@ note_option(const DefElem *def, FluctClient *about)
 
 	for (int i = 0; i < lengthof(wanted); i++)
 		if (strcmp(def->defname, wanted[i].name) == 0)
-			*wanted[i].value = strVal(def->arg);
+			*wanted[i].value = fluct_options_value(def);
+}
+
+static void
+note_options(const FluctStream *stream, List *options, FluctClient *about)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+		note_option(lfirst_node(DefElem, lc), about);
+	if (about->group == NULL)
+		about->group = psprintf("fluct.%s.%s", get_database_name(MyDatabaseId),
+								stream->name);
 }
 
 void
 fluct_client_open(const FluctStream *stream, Oid owner, FluctClient *about)
 {
-	List	   *options;
-	ListCell   *lc;
-	FluctSetting *settings;
-	int			nsettings;
+	FluctSettings settings = {0};
+	MemoryContext old;
 	MemoryContext context = CurrentMemoryContext;
 
 	memset(about, 0, sizeof(FluctClient));
 	fluct_worker_begin();
-	options = fluct_streams_options(stream->server, owner, context);
-	foreach(lc, options)
-		note_option(lfirst_node(DefElem, lc), about);
-	if (about->group == NULL)
-		about->group = MemoryContextStrdup(context,
-										   psprintf("fluct.%s.%s",
-													get_database_name(MyDatabaseId),
-													stream->name));
-	settings = fluct_options_settings(options, stream->owner, &nsettings);
-	fluct_kafka_open(settings, nsettings, about->group, stream->topic);
+	old = MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		List	   *options = read_options(stream->server, owner);
+
+		note_options(stream, options, about);
+		fluct_options_settings(options, stream->owner, &settings);
+		fluct_kafka_open(&settings, about->group, stream->topic);
+	}
+	PG_FINALLY();
+	{
+		fluct_options_wipe(&settings);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
 	fluct_worker_commit();
+}
+
+/* fluct._check_server_owner(server text, owner oid): the same check */
+Datum
+fluct_check_server_owner(PG_FUNCTION_ARGS)
+{
+	(void) read_options(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						PG_GETARG_OID(1));
+	PG_RETURN_VOID();
 }
