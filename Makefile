@@ -87,10 +87,37 @@ here := $(if $(VPATH),$(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(here)/fluct.control)
 
 # One file a subject; the order is that of the install script.
-SQL_PARTS = $(addprefix $(here)/sql/, bookkeeping.sql connection.sql model.sql \
-	rollup.sql streams.sql ask.sql positions.sql dead_letters.sql run.sql \
-	files.sql loaders.sql feed.sql ranking.sql fluctuation.sql explain.sql \
-	reports.sql inboxes.sql scans.sql retention.sql samples.sql views.sql \
+SQL_PARTS = $(addprefix $(here)/sql/, \
+	tables/model.sql \
+	tables/kafka.sql \
+	tables/streams.sql \
+	tables/files.sql \
+	tables/inboxes.sql \
+	tables/reports.sql \
+	model/definition.sql \
+	model/create.sql \
+	model/lines.sql \
+	model/partitions.sql \
+	kafka/connection.sql \
+	rollup/rollup.sql \
+	stream/streams.sql \
+	stream/positions.sql \
+	stream/dead_letters.sql \
+	stream/run.sql \
+	stream/views.sql \
+	inquiry/check.sql \
+	schedule.sql \
+	ranking/ranking.sql \
+	ranking/fluctuation.sql \
+	ranking/explain.sql \
+	ranking/reports.sql \
+	load/files.sql \
+	load/loaders.sql \
+	load/feed.sql \
+	load/inboxes.sql \
+	load/scans.sql \
+	retention.sql \
+	samples.sql \
 	privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

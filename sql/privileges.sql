@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -49,28 +49,47 @@ END
 $$;
 COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role and returns them.';
 
-CREATE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()', 'EXECUTE ON FUNCTION fluct._loads()'];
 BEGIN
-	RETURN QUERY SELECT * FROM fluct._grant(role, grants || (
+	INSERT INTO fluct.granted_roles (role, role_oid, system_identifier)
+	SELECT r.rolname, r.oid, c.system_identifier FROM pg_roles r, pg_control_system() c WHERE r.oid = grant_reader.role
+	ON CONFLICT DO NOTHING;
+	grants := grants || (
 		SELECT array_agg('SELECT ON ' || c.oid::regclass ORDER BY c.relname)
 		FROM pg_class c
-		WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-			AND NOT c.relispartition));
+		WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'v'));
+	IF EXISTS (SELECT FROM fluct._model_relations() m WHERE m.is_ours) THEN
+		grants := grants || 'USAGE ON SCHEMA sales'::text || (
+			SELECT array_agg('SELECT ON ' || m.relation::regclass ORDER BY m.name) FROM fluct._model_relations() m WHERE m.is_ours);
+	END IF;
+	RETURN QUERY SELECT * FROM fluct._grant(role, grants);
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_reader(regrole) IS
-'Lets a role read all of fluct: orders, rankings, how the streams are doing. Does the GRANTs and returns them. Call it again after create_tables().';
+'Lets a role read all of fluct and of sales: orders, rankings, how the streams are doing. Does the GRANTs and returns them; create_tables() repeats them for what it makes later.';
 
-CREATE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct._next_step(role regrole) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT n.step
+	FROM (VALUES ('-- The next step, so that fluct.create_tables() can make the tables:'),
+				 (format('CREATE SCHEMA sales AUTHORIZATION %s;', role)),
+				 (format('-- or: GRANT CREATE ON DATABASE %I TO %s;', current_database(), role))) n(step)
+	WHERE to_regnamespace('sales') IS NULL
+		AND NOT has_database_privilege(role, current_database(), 'CREATE')
+$$;
+COMMENT ON FUNCTION fluct._next_step(regrole) IS 'what a new operator lacks to make the tables: the statement, which grant_operator() prints and leaves to its caller';
+
+CREATE OR REPLACE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY SELECT * FROM fluct._grant(role,
-		ARRAY['CREATE ON SCHEMA fluct', 'USAGE ON FOREIGN DATA WRAPPER fluct_kafka'] || (
+		ARRAY['USAGE ON FOREIGN DATA WRAPPER fluct_kafka'] || (
 		SELECT array_agg(format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
 								p.oid::regprocedure) ORDER BY p.proname)
 		FROM pg_proc p
@@ -79,13 +98,14 @@ BEGIN
 			AND (p.proname !~ '^_' OR p.proname IN (
 				'_begin_run', '_reprocess_chunk', '_known_report', '_save_report', '_cron_settings',
 				'_read_csv', '_lines_span', '_load_lines', '_trim_bookkeeping',
-				'_inbox_work', '_scan_file', '_finish_file', '_end_scan', '_set_schedule'))
+				'_inbox_work', '_scan_file', '_finish_file', '_end_scan', '_set_schedule', '_remember_relations'))
 			AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
 			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
 	RETURN QUERY SELECT * FROM fluct.grant_reader(role);
+	RETURN QUERY SELECT * FROM fluct._next_step(role);
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
-'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct. Does the GRANTs and returns them.';
+'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
 
-REVOKE ALL ON FUNCTION fluct._grant(regrole, text[]), fluct.grant_reader(regrole), fluct.grant_operator(regrole) FROM PUBLIC;
+REVOKE ALL ON FUNCTION fluct._grant(regrole, text[]), fluct._next_step(regrole), fluct.grant_reader(regrole), fluct.grant_operator(regrole) FROM PUBLIC;

@@ -9,7 +9,7 @@
 -- Before the horizon the rollup stays as it is, and windows that reach there
 -- are not complete.  The lines of an order go with it.
 
-CREATE FUNCTION fluct._check_retention(name text, age interval) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_retention(name text, age interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
@@ -24,7 +24,7 @@ $$;
 COMMENT ON FUNCTION fluct._check_retention(text, interval) IS
 'raises invalid_parameter_value, naming the argument, for an age below a day';
 
-CREATE FUNCTION fluct._drop_old_partition(parent regclass, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._drop_old_partition(parent regclass, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
@@ -43,7 +43,7 @@ $$;
 COMMENT ON FUNCTION fluct._drop_old_partition(regclass, timestamptz) IS
 'Drops the oldest partition, if all of it is before cutoff; rows as the statistics have them. what is NULL where there is none.';
 
-CREATE FUNCTION fluct._delete_old_rows(parent regclass, key_column text, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._delete_old_rows(parent regclass, key_column text, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -62,26 +62,26 @@ COMMENT ON FUNCTION fluct._delete_old_rows(regclass, text, timestamptz) IS
 'Deletes up to 10,000 rows before cutoff from the default partition. what is NULL where there are none.';
 
 -- The horizon has a transaction of its own: whoever writes orders waits for it.
-CREATE FUNCTION fluct._delete_old_orders(cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._delete_old_orders(cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	day timestamptz := date_trunc('day', cutoff, 'UTC');
 BEGIN
 	rows := 0;
-	IF NOT EXISTS (SELECT FROM fluct.orders o WHERE o.ordered_at < day) THEN
+	IF NOT EXISTS (SELECT FROM sales.orders o WHERE o.ordered_at < day) THEN
 		RETURN;
 	END IF;
 	IF fluct._horizon() IS NULL OR fluct._horizon() < day THEN
-		LOCK TABLE ONLY fluct.customer_industries IN ACCESS SHARE MODE;
-		LOCK TABLE ONLY fluct.orders IN ACCESS SHARE MODE;
-		LOCK TABLE ONLY fluct.rollup_state IN SHARE ROW EXCLUSIVE MODE;
-		UPDATE fluct.rollup_state SET horizon = greatest(horizon, day);
+		LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
+		LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
+		LOCK TABLE ONLY sales.rollup_state IN SHARE ROW EXCLUSIVE MODE;
+		UPDATE sales.rollup_state SET horizon = greatest(horizon, day);
 		what := 'horizon';
 		RETURN;
 	END IF;
-	DELETE FROM fluct.orders o WHERE o.order_id = ANY (ARRAY(
-		SELECT x.order_id FROM fluct.orders x WHERE x.ordered_at < day ORDER BY x.ordered_at LIMIT 5000));
+	DELETE FROM sales.orders o WHERE o.order_id = ANY (ARRAY(
+		SELECT x.order_id FROM sales.orders x WHERE x.ordered_at < day ORDER BY x.ordered_at LIMIT 5000));
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	what := 'rows';
 END
@@ -89,12 +89,12 @@ $$;
 COMMENT ON FUNCTION fluct._delete_old_orders(timestamptz) IS
 'Moves the horizon to the UTC day of cutoff, or deletes up to 5,000 orders before it, with their lines. what is NULL where there are none.';
 
-CREATE FUNCTION fluct._trim_bookkeeping(cutoff timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._trim_bookkeeping(cutoff timestamptz) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._trim_bookkeeping(timestamptz) IS
 'Deletes what the caller may: closed dead letters, gaps of former epochs, and records of refused, skipped and duplicate files, from before cutoff. Returns how many.';
 
-CREATE FUNCTION fluct.__trim_bookkeeping(cutoff timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct.__trim_bookkeeping(cutoff timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -122,7 +122,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__trim_bookkeeping(timestamptz) IS '_trim_bookkeeping, as the extension''s owner.';
 
-CREATE FUNCTION fluct._may_trim(caller oid, stream text) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._may_trim(caller oid, stream text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce((SELECT pg_has_role(caller, r.oid, 'MEMBER') FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner WHERE s.name = stream),
@@ -131,7 +131,7 @@ $$;
 COMMENT ON FUNCTION fluct._may_trim(oid, text) IS
 'Whether the role may delete old bookkeeping of the stream: its owner and members of it; of a dropped stream, superusers.';
 
-CREATE FUNCTION fluct._retire(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._retire(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -146,9 +146,9 @@ BEGIN
 	END IF;
 	SELECT * INTO model FROM fluct._model_partitions() m
 	WHERE m.parent = CASE kind WHEN 'raw' THEN 'raw_messages' ELSE 'order_lines' END;
-	SELECT * INTO what, rows FROM fluct._drop_old_partition(('fluct.' || model.parent)::regclass, cutoff);
+	SELECT * INTO what, rows FROM fluct._drop_old_partition(('sales.' || model.parent)::regclass, cutoff);
 	IF what IS NULL THEN
-		SELECT * INTO what, rows FROM fluct._delete_old_rows(('fluct.' || model.parent)::regclass, model.key_column, cutoff);
+		SELECT * INTO what, rows FROM fluct._delete_old_rows(('sales.' || model.parent)::regclass, model.key_column, cutoff);
 	END IF;
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 	what := 'busy';
@@ -158,7 +158,7 @@ $$;
 COMMENT ON FUNCTION fluct._retire(text, timestamptz) IS
 'One step of apply_retention: what was done (partition, rows, horizon; busy: a lock was not to be had within a second; NULL: that was all) and the number of rows.';
 
-CREATE PROCEDURE fluct.apply_retention(raw interval DEFAULT NULL, lines interval DEFAULT NULL, orders interval DEFAULT NULL,
+CREATE OR REPLACE PROCEDURE fluct.apply_retention(raw interval DEFAULT NULL, lines interval DEFAULT NULL, orders interval DEFAULT NULL,
 	bookkeeping interval DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$

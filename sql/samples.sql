@@ -8,7 +8,7 @@
 -- A Lehmer step, a shift, a step, a shift: the factors stay below 2^31, so
 -- nothing overflows.  plpgsql, because a SQL function within another is planned
 -- again at each call.
-CREATE FUNCTION fluct._hash(seed bigint, n bigint)
+CREATE OR REPLACE FUNCTION fluct._hash(seed bigint, n bigint)
 RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -22,7 +22,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._hash(bigint, bigint) IS 'a number of 0 to 2^31 - 2 that depends on seed and n alone';
 
-CREATE FUNCTION fluct._sample_id(seed bigint, n bigint)
+CREATE OR REPLACE FUNCTION fluct._sample_id(seed bigint, n bigint)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -39,7 +39,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._sample_id(bigint, bigint) IS 'an id that looks like a version 4 UUID';
 
-CREATE FUNCTION fluct._check_sample(name text, value bigint, low bigint)
+CREATE OR REPLACE FUNCTION fluct._check_sample(name text, value bigint, low bigint)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -54,7 +54,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_sample(text, bigint, bigint) IS 'raises invalid_parameter_value, naming the argument, where it is NULL or too small';
 
-CREATE FUNCTION fluct.sample_industries()
+CREATE OR REPLACE FUNCTION fluct.sample_industries()
 RETURNS TABLE (industry text)
 LANGUAGE sql IMMUTABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,7 +63,7 @@ VALUES ('Adhesives'), ('Automotive'), ('Beverages'), ('Cleaning'), ('Coatings'),
 $$;
 COMMENT ON FUNCTION fluct.sample_industries() IS 'Ten industries, as Industries.csv has them.';
 
-CREATE FUNCTION fluct.sample_products(n int DEFAULT 1000, seed int DEFAULT 1)
+CREATE OR REPLACE FUNCTION fluct.sample_products(n int DEFAULT 1000, seed int DEFAULT 1)
 RETURNS TABLE (product_id text, product_name text, price numeric)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -82,7 +82,7 @@ $$;
 COMMENT ON FUNCTION fluct.sample_products(int, int) IS
 'n products, as Products.csv has them: ids that look like UUIDs, names that repeat, prices of 1.00 to 1000.00. Deterministic by seed; the first n are the same whatever n is.';
 
-CREATE FUNCTION fluct.sample_customers(n int DEFAULT 1000, seed int DEFAULT 1)
+CREATE OR REPLACE FUNCTION fluct.sample_customers(n int DEFAULT 1000, seed int DEFAULT 1)
 RETURNS TABLE (customer_id text, company_name text, specialized_industries text)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,7 +114,7 @@ COMMENT ON FUNCTION fluct.sample_customers(int, int) IS
 
 -- In the last day, one industry is chosen much more often, and of another only
 -- a third is left: these are numbers of customers to choose from.
-CREATE FUNCTION fluct._sample_movers(customers int, seed int, OUT rises int[], OUT falls int[])
+CREATE OR REPLACE FUNCTION fluct._sample_movers(customers int, seed int, OUT rises int[], OUT falls int[])
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 WITH known AS (
@@ -130,7 +130,7 @@ SELECT coalesce(array_agg(c.no) FILTER (WHERE p.up = ANY (c.industries)), '{}'),
 $$;
 COMMENT ON FUNCTION fluct._sample_movers(int, int) IS 'the customers of the industry that rises, and of the one that falls, in the last day of the sample orders';
 
-CREATE FUNCTION fluct.sample_orders(
+CREATE OR REPLACE FUNCTION fluct.sample_orders(
 	n int DEFAULT 20000,
 	first timestamptz DEFAULT now() - interval '31 days',
 	last timestamptz DEFAULT now(),

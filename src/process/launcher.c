@@ -313,7 +313,7 @@ maintain_partitions(void)
 		Oid			relid = InvalidOid;
 
 		fluct_worker_begin();
-		namespace = get_namespace_oid("fluct", true);
+		namespace = get_namespace_oid("sales", true);
 		if (OidIsValid(namespace) && fluct_streams_installed())
 			relid = get_relname_relid("raw_messages", namespace);
 		if (OidIsValid(relid))

@@ -8,7 +8,7 @@
  * its rows.  So each row is put into one of the windows, or none, and handed
  * to the transition function of PostgreSQL's own sum(numeric), which is exact
  * and can be combined and serialised.  The quotients come last, each from the
- * exact sums, as in the ranking (sql/ranking.sql has the formula's source):
+ * exact sums, as in the ranking (sql/ranking/ranking.sql has the formula's source):
  * with r and b the sums and recent ÷ baseline = n/d in lowest terms,
  *
  *	 average = b·n/d    delta = (r·d − b·n)/d    delta_pct = 100·(r·d − b·n)/(b·n)

@@ -3,7 +3,7 @@
  * reprocess.c
  *	  Raw messages through the sink again.
  *
- * A chunk of fluct.raw_messages is stored as the stream would store it now,
+ * A chunk of sales.raw_messages is stored as the stream would store it now,
  * in the current transaction.  The raw copy belongs to users, so it is read as
  * the stream's owner, in a restricted operation: it may be a view by now.
  *
@@ -80,7 +80,7 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 						"   partition, \"offset\") - bytes AS before"
 						"  FROM (SELECT *, coalesce(length(key), 0)"
 						"    + coalesce(length(value), 0) AS bytes"
-						"   FROM fluct.raw_messages"
+						"   FROM sales.raw_messages"
 						"   WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
 						"    AND ingested_at < $3"
 						"    AND ($4 IS NULL OR (ingested_at, topic, partition, \"offset\")"

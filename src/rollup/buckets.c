@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * buckets.c
- *	  Rows of fluct.industry_spend, added up in place.
+ *	  Rows of sales.industry_spend, added up in place.
  *
  * INSERT ... ON CONFLICT costs about 4 microseconds of CPU a row, most of it
  * for what cannot happen here: that somebody else inserts the same key.  So

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * buckets.h
- *	  Rows of fluct.industry_spend, added up in place.
+ *	  Rows of sales.industry_spend, added up in place.
  *
  *-------------------------------------------------------------------------
  */

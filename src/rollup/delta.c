@@ -108,11 +108,11 @@ fluct_booking_bucket(int64 at, int width)
 static const char *const industries_sql =
 "SELECT c.n, i.industry"
 " FROM pg_catalog.unnest($1) WITH ORDINALITY AS c(customer_id, n)"
-" JOIN fluct.customer_industries i ON i.customer_id = c.customer_id"
+" JOIN sales.customer_industries i ON i.customer_id = c.customer_id"
 " ORDER BY 1";
 
 static const char *const add_sql =
-"INSERT INTO fluct.industry_spend AS s"
+"INSERT INTO sales.industry_spend AS s"
 " (width, bucket, industry, slot, orders, amount)"
 " SELECT n.width, n.bucket, n.industry, $6, n.orders, n.amount"
 " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
@@ -121,7 +121,7 @@ static const char *const add_sql =
 UPSERT;
 
 static const char *const rebook_sql =
-"INSERT INTO fluct.industry_spend AS s"
+"INSERT INTO sales.industry_spend AS s"
 " (width, bucket, industry, slot, orders, amount)"
 " SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, $4,"
 " sum(m.orders), sum(m.amount)"
@@ -130,7 +130,7 @@ static const char *const rebook_sql =
 " coalesce(sum(l.sign * o.amount), 0) AS amount"
 " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
 " pg_catalog.unnest($3)) AS l(customer_id, industry, sign)"
-" JOIN fluct.orders o ON o.customer_id = l.customer_id"
+" JOIN sales.orders o ON o.customer_id = l.customer_id"
 " WHERE isfinite(o.ordered_at) AND o.ordered_at >= $5"
 " GROUP BY 1, 2) m"
 " CROSS JOIN (VALUES (60), (3600), (86400)) w(width)"
@@ -190,7 +190,7 @@ read_horizon(void)
 	bool		isnull;
 
 	fluct_booking_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
-					  " FROM fluct.rollup_state");
+					  " FROM sales.rollup_state");
 	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 											 SPI_tuptable->tupdesc, 1,
 											 &isnull));
@@ -203,11 +203,11 @@ fluct_booking_clear(void)
 	static void *unfrozen = NULL;
 
 	if (TIMESTAMP_IS_NOBEGIN(read_horizon()))
-		fluct_booking_run(&all, "TRUNCATE fluct.industry_spend");
+		fluct_booking_run(&all, "TRUNCATE sales.industry_spend");
 	else
-		fluct_booking_run(&unfrozen, "DELETE FROM fluct.industry_spend"
+		fluct_booking_run(&unfrozen, "DELETE FROM sales.industry_spend"
 						  " WHERE bucket >= (SELECT max(horizon)"
-						  "  FROM fluct.rollup_state)");
+						  "  FROM sales.rollup_state)");
 }
 
 static Datum

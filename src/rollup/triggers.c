@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * triggers.c
- *	  The triggers that keep fluct.industry_spend equal to the orders.
+ *	  The triggers that keep sales.industry_spend equal to the orders.
  *
  * The rollup is the sum over orders and industries, so it changes by the
  * orders that came or went, under the industries of their customers, and by
  * the industries that customers gained or lost, for all of their orders.  Each
  * is exact only while the other side stands still.
  *
- * Exclusion.  A BEFORE STATEMENT trigger takes a lock on fluct.rollup_state:
+ * Exclusion.  A BEFORE STATEMENT trigger takes a lock on sales.rollup_state:
  * ROW EXCLUSIVE where orders change, which they may do side by side, SHARE ROW
  * EXCLUSIVE where customers' industries do.  It is held until the end of the
  * transaction.  What is read after it sees all that is committed by then, in
@@ -85,12 +85,12 @@ static Oid
 find_table(const char *name)
 {
 	Oid			relid = get_relname_relid(name,
-										  get_namespace_oid("fluct", false));
+										  get_namespace_oid("sales", false));
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table fluct.%s is not there", name),
+				 errmsg("table sales.%s does not exist", name),
 				 errdetail("The rollup needs it."),
 				 errhint("SELECT fluct.create_tables()")));
 	return relid;
@@ -144,9 +144,9 @@ find_rollup(FunctionCallInfo fcinfo)
 	if (owner_of(relid) != rollup.owner || owner_of(rollup.state) != rollup.owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("fluct.%s and the rollup have different owners",
+				 errmsg("sales.%s and the rollup have different owners",
 						RelationGetRelationName(data->tg_relation)),
-				 errhint("ALTER TABLE fluct.industry_spend OWNER TO %s; the same for fluct.rollup_state, fluct.orders and fluct.customer_industries.",
+				 errhint("ALTER TABLE sales.industry_spend OWNER TO %s; the same for sales.rollup_state, sales.orders and sales.customer_industries.",
 						 GetUserNameFromId(owner_of(relid), true))));
 	return rollup;
 }
@@ -227,7 +227,7 @@ begin_statement(Side side)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("one statement may not change both orders and customers' industries"),
-				 errdetail("What it changes is booked in fluct.industry_spend when it ends."),
+				 errdetail("What it changes is booked in sales.industry_spend when it ends."),
 				 errhint("Use two statements, industries first; in a trigger, a deferred constraint trigger.")));
 	if (under_way[side].n == MOST_LEVELS)
 		ereport(ERROR,
@@ -299,7 +299,7 @@ open_rows(TriggerData *data, Tuplestorestate *store, int ncolumns,
 			getBaseType(SPI_gettypeid(desc, rows.columns[c])) != types[c])
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column fluct.%s.%s is not of type %s",
+					 errmsg("column sales.%s.%s is not of type %s",
 							RelationGetRelationName(data->tg_relation),
 							names[c], format_type_be(types[c])),
 					 errdetail("The rollup needs it.")));
@@ -443,7 +443,7 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	become_self(before);
 }
 
-/* AFTER STATEMENT on fluct.orders. */
+/* AFTER STATEMENT on sales.orders. */
 Datum
 fluct_rollup_orders(PG_FUNCTION_ARGS)
 {
@@ -454,7 +454,7 @@ fluct_rollup_orders(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* AFTER STATEMENT on fluct.customer_industries. */
+/* AFTER STATEMENT on sales.customer_industries. */
 Datum
 fluct_rollup_industries(PG_FUNCTION_ARGS)
 {
@@ -466,7 +466,7 @@ fluct_rollup_industries(PG_FUNCTION_ARGS)
 }
 
 /*
- * AFTER STATEMENT on fluct.industry_spend.  Whoever writes there, rather than
+ * AFTER STATEMENT on sales.industry_spend.  Whoever writes there, rather than
  * the triggers, makes it wrong: a person, or a dump's data that is restored
  * beside orders which have been booked by then.
  */
@@ -482,8 +482,8 @@ fluct_rollup_guard(PG_FUNCTION_ARGS)
 	rollup = find_rollup(fcinfo);
 	before = become_owner(&rollup);
 	fluct_booking_run(&plan,
-					  "UPDATE fluct.rollup_state SET valid = false,"
-					  " reason = 'fluct.industry_spend was written by hand or by a restore'"
+					  "UPDATE sales.rollup_state SET valid = false,"
+					  " reason = 'sales.industry_spend was written by hand or by a restore'"
 					  " WHERE valid");
 	become_self(before);
 	return PointerGetDatum(NULL);

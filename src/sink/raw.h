@@ -13,7 +13,7 @@
 #include "base/message.h"
 
 /*
- * Stores the messages in a table with the columns of fluct.raw_messages, all
+ * Stores the messages in a table with the columns of sales.raw_messages, all
  * but those that are too large to keep whole.
  */
 extern void fluct_raw_store(Oid relid, const char *stream, const char *topic,

@@ -75,7 +75,7 @@ struct FluctSink
 	Oid			owner;
 	bool		update;			/* on_conflict update */
 	bool		fail_on_bad_message;
-	Oid			raw;			/* fluct.raw_messages, or invalid */
+	Oid			raw;			/* sales.raw_messages, or invalid */
 	FluctMapping *mapping;
 	int			ntargets;
 	FluctStatements *statements;	/* by target */
@@ -166,7 +166,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	sink->owner = owner;
 	sink->update = strcmp(stream->on_conflict, "update") == 0;
 	sink->fail_on_bad_message = stream->fail_on_bad_message;
-	sink->raw = stream->keep_raw ? fluct_mapping_find_relation("fluct.raw_messages") :
+	sink->raw = stream->keep_raw ? fluct_mapping_find_relation("sales.raw_messages") :
 		InvalidOid;
 	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 										  stream->mapping,

@@ -2,7 +2,7 @@
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS fluct CASCADE;
+DROP EXTENSION IF EXISTS fluct CASCADE;
 CREATE EXTENSION fluct;
 SET client_min_messages = notice;
 CREATE SERVER nowhere FOREIGN DATA WRAPPER fluct_kafka;
@@ -25,6 +25,12 @@ ALTER USER MAPPING FOR CURRENT_USER SERVER shop OPTIONS (SET sasl_password 'gehe
 RESET fluct.allow_literal_secrets;
 
 -- a server that a stream needs stays
+DROP SERVER shop CASCADE;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
+CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'k1:9092');
+CREATE USER MAPPING FOR CURRENT_USER SERVER shop OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw');
 SELECT fluct.create_tables() IS NOT NULL AS made;
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders');
 DROP SERVER shop CASCADE;

@@ -1,10 +1,8 @@
 -- What made a fluctuation: the parts add up exactly to the ranking's row.
 \set SHOW_CONTEXT never
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS fluct CASCADE;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
-SET client_min_messages = notice;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 SET timezone = 'Asia/Tokyo';
 SET datestyle = 'ISO';
 
@@ -13,13 +11,13 @@ SELECT * FROM fluct.explain_fluctuation('Food');
 SELECT fluct.create_tables();
 \o
 SELECT * FROM fluct.explain_fluctuation('Food');
-INSERT INTO fluct.industries VALUES ('Food'), ('Beverages'), ('Silent'), ('Textiles');
-INSERT INTO fluct.customers VALUES ('a', 'Ahrens'), ('b', 'Bonn'), ('c', 'Castle'), ('d', 'Dorn'), ('x', 'None');
-INSERT INTO fluct.customer_industries VALUES ('a', 'Food'), ('b', 'Food'), ('b', 'Beverages'), ('c', 'Food'), ('d', 'Food');
-INSERT INTO fluct.products VALUES ('p1', 'Starch', 2), ('p2', 'Syrup', 3);
+INSERT INTO sales.industries VALUES ('Food'), ('Beverages'), ('Silent'), ('Textiles');
+INSERT INTO sales.customers VALUES ('a', 'Ahrens'), ('b', 'Bonn'), ('c', 'Castle'), ('d', 'Dorn'), ('x', 'None');
+INSERT INTO sales.customer_industries VALUES ('a', 'Food'), ('b', 'Food'), ('b', 'Beverages'), ('c', 'Food'), ('d', 'Food');
+INSERT INTO sales.products VALUES ('p1', 'Starch', 2), ('p2', 'Syrup', 3);
 CREATE FUNCTION pg_temp.o(id text, customer text, amount numeric, at timestamptz, VARIADIC lines text[]) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO fluct.orders VALUES (id, customer, amount, at);
-	INSERT INTO fluct.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
+	INSERT INTO sales.orders VALUES (id, customer, amount, at);
+	INSERT INTO sales.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
 	SELECT id, n, split_part(l, '*', 1), split_part(l, '*', 2)::int, split_part(l, '*', 3)::numeric, at
 	FROM unnest(lines) WITH ORDINALITY u(l, n) WHERE l <> '';
 $$;
@@ -31,23 +29,23 @@ SELECT pg_temp.o('1', 'a', 310, '2024-03-01 10:00Z', 'p1*100*2', 'p2*30*3', 'p1*
        pg_temp.o('7', 'x', 1000, '2024-03-01 10:00Z', 'p1*500*2'), pg_temp.o('8', 'a', 5, '2024-03-02 12:00Z', '')
 \g /dev/null
 SELECT recent_value, round(baseline_avg, 4) AS baseline_avg, round(delta, 4) AS delta FROM fluct.top_fluctuations('2024-03-02 00:00Z', top_n => NULL) WHERE industry = 'Food';
-SELECT part, id, name, recent_value AS recent, round(baseline_avg, 4) AS average, round(delta, 4) AS delta, round(share_pct, 1) AS share, change
+SELECT part, id, name, recent_value AS recent, round(baseline_avg, 4) AS average, round(delta, 4) AS delta, round(share_pct, 1) AS share
 FROM fluct.explain_fluctuation('Food', '2024-03-02 00:00Z');
 -- the first ones; the rest is (others)
-SELECT part, id, name, recent_value AS recent, round(baseline_avg, 4) AS average, round(delta, 4) AS delta, round(share_pct, 1) AS share, change
+SELECT part, id, name, recent_value AS recent, round(baseline_avg, 4) AS average, round(delta, 4) AS delta, round(share_pct, 1) AS share
 FROM fluct.explain_fluctuation('Food', '2024-03-02 00:00Z', top_n => 1);
 -- an industry without orders
 SELECT * FROM fluct.explain_fluctuation('Silent', '2024-03-02 00:00Z');
 
 -- sample data: the parts of each industry, by many options, add up to the last decimal
-TRUNCATE fluct.industries, fluct.customers, fluct.customer_industries, fluct.products, fluct.orders, fluct.order_lines;
-INSERT INTO fluct.industries SELECT * FROM fluct.sample_industries();
-INSERT INTO fluct.products SELECT * FROM fluct.sample_products(50);
-INSERT INTO fluct.customers SELECT customer_id, company_name FROM fluct.sample_customers(200);
-INSERT INTO fluct.customer_industries SELECT customer_id, i FROM fluct.sample_customers(200), string_to_table(specialized_industries, ';') i ON CONFLICT DO NOTHING;
+TRUNCATE sales.industries, sales.customers, sales.customer_industries, sales.products, sales.orders, sales.order_lines;
+INSERT INTO sales.industries SELECT * FROM fluct.sample_industries();
+INSERT INTO sales.products SELECT * FROM fluct.sample_products(50);
+INSERT INTO sales.customers SELECT customer_id, company_name FROM fluct.sample_customers(200);
+INSERT INTO sales.customer_industries SELECT customer_id, i FROM fluct.sample_customers(200), string_to_table(specialized_industries, ';') i ON CONFLICT DO NOTHING;
 CREATE TEMP TABLE message AS SELECT m::jsonb AS m FROM fluct.sample_orders(1500, '2024-01-20Z', '2024-03-02Z', customers => 200, products => 50) m;
-INSERT INTO fluct.orders SELECT m ->> 'order_id', m ->> 'customer_id', (m ->> 'amount')::numeric, (m ->> 'timestamp')::timestamp AT TIME ZONE 'UTC' FROM message;
-INSERT INTO fluct.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
+INSERT INTO sales.orders SELECT m ->> 'order_id', m ->> 'customer_id', (m ->> 'amount')::numeric, (m ->> 'timestamp')::timestamp AT TIME ZONE 'UTC' FROM message;
+INSERT INTO sales.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
 SELECT m ->> 'order_id', n, l ->> 'product_id', (l ->> 'volume')::int, (l ->> 'price')::numeric, (m ->> 'timestamp')::timestamp AT TIME ZONE 'UTC'
 FROM message, jsonb_array_elements(m -> 'order_lines') WITH ORDINALITY x(l, n);
 SELECT count(*) AS parts,

@@ -2,7 +2,6 @@
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS fluct CASCADE;
-DROP SCHEMA IF EXISTS fluct CASCADE;
 CREATE EXTENSION fluct;
 SET client_min_messages = notice;
 SET timezone = 'Europe/Berlin';

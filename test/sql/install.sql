@@ -1,8 +1,16 @@
 -- The extension comes, and goes.
 SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS fluct CASCADE;
+DROP EXTENSION IF EXISTS fluct CASCADE;
 RESET client_min_messages;
 CREATE EXTENSION fluct;
 SELECT extname, nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
 WHERE extname = 'fluct';
+-- schema fluct is its own, and closed
+SELECT pg_describe_object(refclassid, refobjid, 0) AS belongs_to FROM pg_depend WHERE classid = 'pg_namespace'::regclass AND objid = 'fluct'::regnamespace AND deptype = 'e';
+SELECT n.nspacl FROM pg_namespace n WHERE n.nspname = 'fluct';
 DROP EXTENSION fluct;
+SELECT to_regnamespace('fluct');
+-- one that is there already is none of its own
+CREATE SCHEMA fluct;
+CREATE EXTENSION fluct;
+DROP SCHEMA fluct;

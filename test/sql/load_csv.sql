@@ -1,18 +1,18 @@
 -- Industries, products and customers from CSV files of the server.
 \set SHOW_CONTEXT never
-\getenv src PG_ABS_SRCDIR
 \getenv build PG_ABS_BUILDDIR
 \set tmp :build/results/load_csv
 \setenv TMP_CSV :tmp
 \! rm -rf "$TMP_CSV"; mkdir -p "$TMP_CSV"
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
-SET client_min_messages = notice;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
+RESET SESSION AUTHORIZATION;
+GRANT pg_read_server_files TO regress_etl;
 
 -- put(name, text): a file that the server can read; ~ is a line end
 CREATE FUNCTION pg_temp.put(name text, content text, dir text DEFAULT current_setting('test.dir')) RETURNS text
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
 	path text := dir || '/' || name;
 	id oid := lo_from_bytea(0, convert_to(replace(content, '~', E'\n'), 'UTF8'));
@@ -22,7 +22,7 @@ BEGIN
 END
 $$;
 CREATE FUNCTION pg_temp.put_bytes(name text, content bytea) RETURNS text
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
 	path text := current_setting('test.dir') || '/' || name;
 	id oid := lo_from_bytea(0, content);
@@ -31,62 +31,63 @@ BEGIN
 	RETURN path;
 END
 $$;
+SET SESSION AUTHORIZATION regress_etl;
 SELECT set_config('test.dir', :'tmp', false) IS NOT NULL AS ok;
 
 -- before the tables are there
-SELECT fluct.load_industries(:'src' || '/data/Industries.csv');
+SELECT fluct.load_industries(:'srcdir' || '/data/Industries.csv');
 SET client_min_messages = warning;
 SELECT fluct.create_tables() IS NOT NULL AS created;
 SET client_min_messages = notice;
 
 CREATE VIEW pg_temp.what AS
-SELECT (SELECT count(*) FROM fluct.industries) AS industries, (SELECT count(*) FROM fluct.products) AS products,
-       (SELECT count(*) FROM fluct.customers) AS customers, (SELECT count(*) FROM fluct.customer_industries) AS links;
+SELECT (SELECT count(*) FROM sales.industries) AS industries, (SELECT count(*) FROM sales.products) AS products,
+       (SELECT count(*) FROM sales.customers) AS customers, (SELECT count(*) FROM sales.customer_industries) AS links;
 
 -- The examples.  Without industries, customers are not loaded.
 \set cols 'status, rows, inserted, updated, unchanged, links, rejected, unknown_industries'
-SELECT :cols FROM fluct.load_customers(:'src' || '/data/Customers.csv');
-SELECT :cols FROM fluct.load_industries(:'src' || '/data/Industries.csv');
-SELECT :cols FROM fluct.load_products(:'src' || '/data/Products.csv');
-SELECT :cols FROM fluct.load_customers(:'src' || '/data/Customers.csv');
+SELECT :cols FROM fluct.load_customers(:'srcdir' || '/data/Customers.csv');
+SELECT :cols FROM fluct.load_industries(:'srcdir' || '/data/Industries.csv');
+SELECT :cols FROM fluct.load_products(:'srcdir' || '/data/Products.csv');
+SELECT :cols FROM fluct.load_customers(:'srcdir' || '/data/Customers.csv');
 SELECT * FROM what;
 -- once
-SELECT :cols FROM fluct.load_industries(:'src' || '/data/Industries.csv');
-SELECT :cols FROM fluct.load_products(:'src' || '/data/Products.csv');
-SELECT :cols FROM fluct.load_customers(:'src' || '/data/Customers.csv');
+SELECT :cols FROM fluct.load_industries(:'srcdir' || '/data/Industries.csv');
+SELECT :cols FROM fluct.load_products(:'srcdir' || '/data/Products.csv');
+SELECT :cols FROM fluct.load_customers(:'srcdir' || '/data/Customers.csv');
 -- unless forced: and then nothing is touched
 CREATE VIEW pg_temp.versions AS
-SELECT 'c' AS t, ctid::text AS place, xmin::text AS version, customer_id FROM fluct.customers
-UNION ALL SELECT 'l', ctid::text, xmin::text, customer_id FROM fluct.customer_industries
-UNION ALL SELECT 'p', ctid::text, xmin::text, product_id FROM fluct.products;
+SELECT 'c' AS t, ctid::text AS place, xmin::text AS version, customer_id FROM sales.customers
+UNION ALL SELECT 'l', ctid::text, xmin::text, customer_id FROM sales.customer_industries
+UNION ALL SELECT 'p', ctid::text, xmin::text, product_id FROM sales.products;
 CREATE TEMP TABLE before AS TABLE versions;
-SELECT :cols FROM fluct.load_customers(:'src' || '/data/Customers.csv', force => true);
-SELECT :cols FROM fluct.load_products(:'src' || '/data/Products.csv', force => true);
+SELECT :cols FROM fluct.load_customers(:'srcdir' || '/data/Customers.csv', force => true);
+SELECT :cols FROM fluct.load_products(:'srcdir' || '/data/Products.csv', force => true);
 SELECT count(*) AS touched FROM (TABLE versions EXCEPT TABLE before) x;
 -- equal to what COPY and string functions make of them
 CREATE TEMP TABLE c (customer_id text, company_name text, specialized_industries text);
 CREATE TEMP TABLE p (product_id text, product_name text, price numeric);
-SELECT set_config('test.src', :'src', false) IS NOT NULL AS ok;
+SELECT set_config('test.src', :'srcdir', false) IS NOT NULL AS ok;
 DO $$ BEGIN
 	EXECUTE format('COPY c FROM %L (FORMAT csv, HEADER)', current_setting('test.src') || '/data/Customers.csv');
 	EXECUTE format('COPY p FROM %L (FORMAT csv, HEADER)', current_setting('test.src') || '/data/Products.csv');
 END $$;
-SELECT count(*) FROM ((TABLE p EXCEPT TABLE fluct.products) UNION ALL (TABLE fluct.products EXCEPT TABLE p)) x;
-SELECT count(*) FROM ((SELECT customer_id, company_name FROM c EXCEPT TABLE fluct.customers) UNION ALL (TABLE fluct.customers EXCEPT SELECT customer_id, company_name FROM c)) x;
-WITH l AS (SELECT customer_id, trim(i) FROM c, string_to_table(specialized_industries, ';') i WHERE trim(i) IN (TABLE fluct.industries))
-SELECT count(*) FROM ((TABLE l EXCEPT TABLE fluct.customer_industries) UNION ALL (TABLE fluct.customer_industries EXCEPT TABLE l)) x;
+SELECT count(*) FROM ((TABLE p EXCEPT TABLE sales.products) UNION ALL (TABLE sales.products EXCEPT TABLE p)) x;
+SELECT count(*) FROM ((SELECT customer_id, company_name FROM c EXCEPT TABLE sales.customers) UNION ALL (TABLE sales.customers EXCEPT SELECT customer_id, company_name FROM c)) x;
+WITH l AS (SELECT customer_id, trim(i) FROM c, string_to_table(specialized_industries, ';') i WHERE trim(i) IN (TABLE sales.industries))
+SELECT count(*) FROM ((TABLE l EXCEPT TABLE sales.customer_industries) UNION ALL (TABLE sales.customer_industries EXCEPT TABLE l)) x;
 
 -- Rules of customers: split, trimmed, each once; the last row wins; another
 -- order of columns, one that is ignored, quotes, CRLF, a byte order mark.
-DELETE FROM fluct.customers;
+DELETE FROM sales.customers;
 SELECT pg_temp.put('rules.csv', E'\uFEFFspecialized_industries,"since",customer_id,company_name\r~'
 	' Cleaning ; Polymers;Cleaning;;,x,c1,"One, Inc."~,,c2,~Polymers,"a~b",c3,Three~"Cleaning;~Coatings",,c1,"One ""again"""\r~\\.,,c4,\\.~~') AS rules \gset
 SELECT :cols FROM fluct.load_customers(:'rules');
-SELECT c.*, array_agg(industry ORDER BY industry) FROM fluct.customers c LEFT JOIN fluct.customer_industries USING (customer_id) GROUP BY 1, 2 ORDER BY 1;
+SELECT c.*, array_agg(industry ORDER BY industry) FROM sales.customers c LEFT JOIN sales.customer_industries USING (customer_id) GROUP BY 1, 2 ORDER BY 1;
 -- a change of the name, of the industries, of nothing; a new one
 SELECT pg_temp.put('rules.csv', 'customer_id,company_name,specialized_industries~c1,One,Coatings;Cleaning~c2,,Polymers~c3,Three,Polymers~c5,Five,~') AS rules \gset
 SELECT :cols FROM fluct.load_customers(:'rules');
-SELECT c.*, array_agg(industry ORDER BY industry) FROM fluct.customers c LEFT JOIN fluct.customer_industries USING (customer_id) GROUP BY 1, 2 ORDER BY 1;
+SELECT c.*, array_agg(industry ORDER BY industry) FROM sales.customers c LEFT JOIN sales.customer_industries USING (customer_id) GROUP BY 1, 2 ORDER BY 1;
 
 -- Unknown industries
 SELECT pg_temp.put('unknown.csv', 'customer_id,company_name,specialized_industries~c1,One,Coatings;cleaning~c6,Six,Toys;Cleaning;cleaning;A;B;C;D~') AS unknown \gset
@@ -102,7 +103,7 @@ SELECT * FROM what;
 SELECT pg_temp.put('snapshot.csv', 'customer_id,company_name,specialized_industries~c1,One,Coatings~c3,Three,Polymers~c7,Seven,~') AS snapshot \gset
 SELECT :cols FROM fluct.load_customers(:'snapshot', mode => 'snapshot');
 SELECT :cols FROM fluct.load_customers(:'snapshot', mode => 'snapshot', max_delete_fraction => 0.7);
-SELECT c.*, array_agg(industry ORDER BY industry) FROM fluct.customers c LEFT JOIN fluct.customer_industries USING (customer_id) GROUP BY 1, 2 ORDER BY 1;
+SELECT c.*, array_agg(industry ORDER BY industry) FROM sales.customers c LEFT JOIN sales.customer_industries USING (customer_id) GROUP BY 1, 2 ORDER BY 1;
 SELECT pg_temp.put('header.csv', 'customer_id,company_name,specialized_industries~') AS header \gset
 SELECT :cols FROM fluct.load_customers(:'header', mode => 'snapshot', max_delete_fraction => 1);
 SELECT :cols FROM fluct.load_customers(:'header');
@@ -139,7 +140,7 @@ SELECT * FROM what;
 -- The good rows of a bad file
 SELECT pg_temp.put('bad.csv', 'product_id,product_name,price~p1,a,1.50~p2,b~,c,1~p4,"x"y,1~p5,e,-2e1~p6,f,x~p1,again,~') AS bad \gset
 SELECT :cols FROM fluct.load_products(:'bad', on_bad_row => 'reject_row');
-SELECT * FROM fluct.products WHERE product_id LIKE 'p_' ORDER BY 1;
+SELECT * FROM sales.products WHERE product_id LIKE 'p_' ORDER BY 1;
 SELECT r.line, r.reason, r.detail, r.fields FROM fluct.file_rejects r JOIN fluct.files f ON f.id = r.file_id WHERE f.file LIKE '%bad.csv' ORDER BY line;
 SELECT :cols FROM fluct.load_products(:'bad', on_bad_row => 'reject_row', max_rejects => 3);
 
@@ -165,7 +166,8 @@ SELECT line, reason, detail, fatal FROM fluct._read_csv(convert_to(:'header', 'U
 SELECT line, fields, reason, detail FROM fluct._read_csv(convert_to(:'tmp' || '/cut.csv', 'UTF8'), NULL, '{industry}', true);
 
 -- Rights: of PUBLIC none; of an operator to load files of the inbox's folder
-CREATE ROLE regress_fluct_loader;
+RESET SESSION AUTHORIZATION;
+CREATE ROLE regress_fluct_loader LOGIN;
 GRANT USAGE ON SCHEMA fluct TO regress_fluct_loader;
 SET ROLE regress_fluct_loader;
 SELECT fluct.load_industries(:'header');
@@ -190,7 +192,7 @@ BEGIN
 END
 $$;
 SELECT pg_temp.reload(:'tmp' || '/inbox/');
-GRANT SELECT, INSERT ON fluct.industries TO regress_fluct_loader;
+GRANT SELECT, INSERT ON sales.industries TO regress_fluct_loader;
 SET ROLE regress_fluct_loader;
 SELECT :cols FROM fluct.load_industries(:'tmp' || '/inbox/sub/good.csv');
 SELECT :cols FROM fluct.load_industries('sub//./good.csv');
@@ -211,6 +213,7 @@ RESET ROLE;
 SELECT :cols FROM fluct.load_industries('twice.csv', force => true);
 ALTER SYSTEM RESET fluct.inbox_root;
 SELECT pg_temp.reload('');
+REVOKE pg_read_server_files FROM regress_etl;
 DROP OWNED BY regress_fluct_loader;
 DROP ROLE regress_fluct_loader;
 
@@ -230,4 +233,4 @@ SELECT a.attrelid::regclass, a.attname FROM pg_attribute a WHERE a.attrelid IN (
    AND a.attnum > 0 AND col_description(a.attrelid, a.attnum) IS NULL;
 \! rm -rf "$TMP_CSV"
 SET client_min_messages = warning;
-DROP SCHEMA fluct CASCADE;
+DROP SCHEMA sales CASCADE;

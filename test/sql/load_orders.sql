@@ -1,21 +1,22 @@
 -- load_orders: lines of JSON, as strict as a message, all or none of a file.
 \set SHOW_CONTEXT never
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
-SET client_min_messages = notice;
 \getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 SELECT fluct.create_tables() IS NOT NULL AS made;
-TRUNCATE fluct.orders, fluct.order_lines;
+RESET SESSION AUTHORIZATION;
+GRANT pg_read_server_files, pg_write_server_files, pg_read_all_settings TO regress_etl;
+SET SESSION AUTHORIZATION regress_etl;
+TRUNCATE sales.orders, sales.order_lines;
 \set orders :srcdir '/data/orders.jsonl'
 SELECT status, rows, inserted, updated, unchanged, links, rejected, unknown_industries FROM fluct.load_orders(:'orders');
-SELECT count(*), sum(amount) FROM fluct.orders;
-SELECT count(*), count(DISTINCT order_id), sum(volume * price) FROM fluct.order_lines;
+SELECT count(*), sum(amount) FROM sales.orders;
+SELECT count(*), count(DISTINCT order_id), sum(volume * price) FROM sales.order_lines;
 -- its months have partitions of their own
-SELECT tableoid::regclass, count(*) FROM fluct.order_lines GROUP BY 1 ORDER BY 1;
+SELECT tableoid::regclass, count(*) FROM sales.order_lines GROUP BY 1 ORDER BY 1;
 SELECT status, rows, inserted, unchanged FROM fluct.load_orders(:'orders');
 SELECT status, rows, inserted, unchanged FROM fluct.load_orders(:'orders', force => true);
-SELECT count(*) FROM fluct.orders;
+SELECT count(*) FROM sales.orders;
 
 -- one bad line refuses the file, by number and reason
 SELECT pg_catalog.current_setting('data_directory') || '/fluct_test_orders.jsonl' AS file \gset
@@ -44,5 +45,7 @@ SELECT pg_temp.try(pg_temp.line('c'), '{"order_id":');
 SELECT pg_temp.try(pg_temp.line(repeat(md5('x'), 1)), pg_temp.line((SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) n)));
 SELECT pg_temp.try(pg_temp.line('c'), '', '');
 SELECT pg_temp.try('');
-SELECT count(*) FROM fluct.orders WHERE order_id IN ('a', 'b', 'c', 'd', 'e');
+SELECT count(*) FROM sales.orders WHERE order_id IN ('a', 'b', 'c', 'd', 'e');
 SELECT fluct.load_orders('/nowhere/orders.jsonl');
+RESET SESSION AUTHORIZATION;
+REVOKE pg_read_server_files, pg_write_server_files, pg_read_all_settings FROM regress_etl;

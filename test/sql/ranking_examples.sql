@@ -1,9 +1,8 @@
 -- Every case of the examples, every row, every column, to 10 decimals.
 \set SHOW_CONTEXT never
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS fluct CASCADE;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 \o /dev/null
 SELECT fluct.create_tables();
 \o
@@ -13,23 +12,23 @@ SET timezone = 'America/Sao_Paulo';   -- must not matter
 \set orders `cat "$PG_ABS_SRCDIR/data/orders.jsonl"`
 \set expected `cat "$PG_ABS_SRCDIR/data/expected.jsonl"`
 
-INSERT INTO fluct.industries
+INSERT INTO sales.industries
 SELECT l FROM regexp_split_to_table(:'industries', E'\r?\n') WITH ORDINALITY x(l, n) WHERE n > 1 AND l <> '';
 CREATE TEMP TABLE feed AS
 SELECT f[1] AS customer_id, replace(trim(f[2], '"'), '""', '"') AS company_name, trim(f[3], '"') AS industries
   FROM regexp_split_to_table(:'customers', E'\r?\n') WITH ORDINALITY x(l, n),
        regexp_match(l, '^([^,]*),(.*),([^,]*)$') f
  WHERE n > 1 AND l <> '';
-INSERT INTO fluct.customers SELECT customer_id, company_name FROM feed;
-INSERT INTO fluct.customer_industries
+INSERT INTO sales.customers SELECT customer_id, company_name FROM feed;
+INSERT INTO sales.customer_industries
 SELECT DISTINCT f.customer_id, trim(i) FROM feed f, string_to_table(f.industries, ';') i WHERE trim(i) <> '';
 CREATE TEMP TABLE message AS SELECT l::jsonb AS m FROM regexp_split_to_table(:'orders', E'\n') l WHERE l <> '';
-INSERT INTO fluct.orders
+INSERT INTO sales.orders
 SELECT DISTINCT ON (m ->> 'order_id') m ->> 'order_id', m ->> 'customer_id', (m ->> 'amount')::numeric,
        CASE WHEN m ->> 'timestamp' ~ '(Z|[+-]\d\d:\d\d)$' THEN (m ->> 'timestamp')::timestamptz
             ELSE (m ->> 'timestamp')::timestamp AT TIME ZONE 'UTC' END
   FROM message;
-SELECT count(*) AS messages, (SELECT count(*) FROM fluct.orders) AS orders FROM message;
+SELECT count(*) AS messages, (SELECT count(*) FROM sales.orders) AS orders FROM message;
 
 CREATE TEMP TABLE wanted AS
 SELECT n AS case_no, (c ->> 'as_of')::timestamptz AS as_of, c -> 'options' AS o,
@@ -53,16 +52,16 @@ SELECT count(DISTINCT case_no) AS cases, count(*) AS rows FROM got;
 UNION ALL
 (SELECT case_no, rank, industry, recent_value, baseline_avg, delta, delta_pct, recent_orders, baseline_orders, active_days FROM wanted EXCEPT TABLE got)
 ORDER BY 1, 2;
-SELECT count(*) AS wrong, (SELECT count(*) > 0 FROM fluct.industry_spend) AS kept FROM fluct.verify_rollup();
+SELECT count(*) AS wrong, (SELECT count(*) > 0 FROM sales.industry_spend) AS kept FROM fluct.verify_rollup();
 
 -- read from the orders
-UPDATE fluct.rollup_state SET valid = false;
+UPDATE sales.rollup_state SET valid = false;
 SELECT count(DISTINCT case_no) AS cases, count(*) AS rows FROM got;
 (TABLE got EXCEPT SELECT case_no, rank, industry, recent_value, baseline_avg, delta, delta_pct, recent_orders, baseline_orders, active_days FROM wanted)
 UNION ALL
 (SELECT case_no, rank, industry, recent_value, baseline_avg, delta, delta_pct, recent_orders, baseline_orders, active_days FROM wanted EXCEPT TABLE got)
 ORDER BY 1, 2;
-UPDATE fluct.rollup_state SET valid = true;
+UPDATE sales.rollup_state SET valid = true;
 
 -- the windows themselves
 SELECT count(*) AS wrong_windows
@@ -76,4 +75,4 @@ SET timezone = 'UTC';
 SELECT * FROM fluct.podium('2026-03-04');
 SELECT * FROM fluct.podium('2026-03-04', measure => 'relative', top_n => 2, time_zone => 'Europe/Berlin');
 SELECT * FROM fluct.top_fluctuations('2026-03-05 12:00Z');
-SELECT reason, count(*) AS customers, sum(orders) AS orders FROM fluct.unattributed_spend GROUP BY 1 ORDER BY 1;
+SELECT reason, count(*) AS customers, sum(orders) AS orders FROM sales.unattributed_spend GROUP BY 1 ORDER BY 1;

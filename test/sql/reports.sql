@@ -1,10 +1,8 @@
 -- Reports: recorded, replaced, caught up; schedules without pg_cron (with it: test/t).
 \set SHOW_CONTEXT never
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS fluct CASCADE;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
-SET client_min_messages = notice;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
@@ -12,42 +10,49 @@ SELECT * FROM fluct.record_fluctuations();
 \o /dev/null
 SELECT fluct.create_tables();
 \o
-INSERT INTO fluct.industries VALUES ('Alpha'), ('Beta'), ('Gamma'), ('Delta');
-INSERT INTO fluct.customers VALUES ('a', 'A'), ('b', 'B'), ('g', 'G');
-INSERT INTO fluct.customer_industries VALUES ('a', 'Alpha'), ('b', 'Beta'), ('g', 'Gamma');
-INSERT INTO fluct.orders SELECT c || d, c, ascii(c) * (extract(hour FROM d) + 1) + 1.0 / 3, d
+INSERT INTO sales.industries VALUES ('Alpha'), ('Beta'), ('Gamma'), ('Delta');
+INSERT INTO sales.customers VALUES ('a', 'A'), ('b', 'B'), ('g', 'G');
+INSERT INTO sales.customer_industries VALUES ('a', 'Alpha'), ('b', 'Beta'), ('g', 'Gamma');
+INSERT INTO sales.orders SELECT c || d, c, ascii(c) * (extract(hour FROM d) + 1) + 1.0 / 3, d
   FROM unnest(ARRAY['a', 'b', 'g']) c, generate_series('2020-01-01 00:00Z'::timestamptz, '2020-03-10 00:00Z', interval '7 hours') d;
 
 -- every industry is stored, the podium comes back, and it equals the ranking
 SELECT * FROM fluct.record_fluctuations(as_of => '2020-03-01 12:00Z');
 SELECT report, as_of, agg_date, recent, baseline, measure, direction, average, time_zone, complete, incomplete_reason, source_offsets, count(*)
-  FROM fluct.fluctuations GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12;
-SELECT rank, industry, recent_value, baseline_avg, delta, delta_pct, recent_orders, baseline_orders, active_days FROM fluct.fluctuations
+  FROM sales.fluctuations GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12;
+SELECT rank, industry, recent_value, baseline_avg, delta, delta_pct, score, recent_orders, baseline_orders, active_days, complete FROM sales.fluctuations
 EXCEPT SELECT * FROM fluct.top_fluctuations('2020-03-01 12:00Z', top_n => NULL);
+-- the score is what ranks, and never negative
+SELECT m AS measure, count(t.score) AS scores, count(*) FILTER (WHERE t.score < 0 OR t.rank <> t.by_score OR t.score IS DISTINCT FROM t.expected) AS wrong
+  FROM unnest('{absolute,relative,zscore}'::text[]) m,
+       LATERAL (SELECT f.*, rank() OVER (ORDER BY f.score DESC NULLS LAST) AS by_score,
+                       CASE m WHEN 'absolute' THEN abs(f.delta) WHEN 'relative' THEN abs(f.delta_pct) ELSE f.score END AS expected
+                  FROM fluct.top_fluctuations('2020-03-01 12:00Z', measure => m, top_n => NULL) f) t
+ GROUP BY 1 ORDER BY 1;
 -- the same time again: the same rows, once; after a late order other rows, once
-CREATE TEMP TABLE before AS TABLE fluct.fluctuations;
+CREATE TEMP TABLE before AS TABLE sales.fluctuations;
 \o /dev/null
 SELECT * FROM fluct.record_fluctuations(as_of => '2020-03-01 12:00Z');
 \o
 SELECT count(*) AS rows, count(*) FILTER (WHERE to_jsonb(f) - 'computed_at' = to_jsonb(b) - 'computed_at') AS same
-  FROM fluct.fluctuations f JOIN before b USING (report, as_of, industry);
-INSERT INTO fluct.orders VALUES ('late', 'b', 100000, '2020-03-01 11:00Z');
-SELECT rank, industry, recent, orders FROM fluct.record_fluctuations(as_of => '2020-03-01 12:00Z', top_n => 1);
-SELECT count(*) FROM fluct.fluctuations;
+  FROM sales.fluctuations f JOIN before b USING (report, as_of, industry);
+INSERT INTO sales.orders VALUES ('late', 'b', 100000, '2020-03-01 11:00Z');
+SELECT rank, industry, recent_value, recent_orders FROM fluct.record_fluctuations(as_of => '2020-03-01 12:00Z', top_n => 1);
+SELECT count(*) FROM sales.fluctuations;
 
 -- a known report keeps its options
 SELECT * FROM fluct.record_fluctuations(as_of => '2020-03-02 12:00Z', measure => 'relative', time_zone => 'UTC', recent => '7 days', min_baseline => 5);
 SELECT count(*) FROM fluct.record_fluctuations(as_of => '2020-03-02 12:00Z', measure => 'absolute', recent => '1 day');
 SELECT * FROM fluct.record_fluctuations('falling', '2020-03-02 12:00Z', direction => 'down', time_zone => 'Europe/Berlin', top_n => NULL);
-SELECT rank, industry, agg_date, delta < 0 AS fell FROM fluct.fluctuations WHERE report = 'falling' ORDER BY rank, industry;
-SELECT report, as_of, agg_date, rank, industry, recent_value, baseline_avg, delta, delta_pct, complete FROM fluct.latest_fluctuations;
+SELECT rank, industry, agg_date, delta < 0 AS fell FROM sales.fluctuations WHERE report = 'falling' ORDER BY rank, industry;
+SELECT report, as_of, agg_date, rank, industry, recent_value, baseline_avg, delta, delta_pct, complete FROM sales.latest_fluctuations;
 SELECT * FROM fluct.record_fluctuations('bad', measure => 'x');
 SELECT * FROM fluct.record_fluctuations('');
 SELECT * FROM fluct.record_fluctuations(NULL);
 SELECT report, owner = current_user AS mine, schedule FROM fluct.reports ORDER BY 1;
 -- ahead of time is not complete
-SELECT complete FROM fluct.record_fluctuations(as_of => '2999-01-01', top_n => 1) LIMIT 1;
-SELECT DISTINCT complete, incomplete_reason FROM fluct.fluctuations WHERE as_of = '2999-01-01';
+SELECT count(*) AS podium FROM fluct.record_fluctuations(as_of => '2999-01-01', top_n => 1);
+SELECT DISTINCT complete, incomplete_reason FROM sales.fluctuations WHERE as_of = '2999-01-01';
 
 -- Schedules, as pg_cron matches them.
 CREATE FUNCTION pg_temp.s(schedule text, since timestamptz, until timestamptz, zone text DEFAULT 'GMT', most int DEFAULT 6) RETURNS text LANGUAGE sql AS
@@ -85,9 +90,9 @@ SELECT fluct._save_report(r) FROM (SELECT ('hourly', '1 hour', '3 hours', 'absol
 	date_trunc('hour', now()) - interval '6 hours', NULL, NULL)::fluct.reports AS r) x \g /dev/null
 SET client_min_messages = warning;
 SELECT fluct._run_report('hourly');
-SELECT extract(hour FROM date_trunc('hour', now()) - as_of) AS hours_ago, count(*) FROM fluct.fluctuations WHERE report = 'hourly' GROUP BY as_of ORDER BY as_of;
+SELECT extract(hour FROM date_trunc('hour', now()) - as_of) AS hours_ago, count(*) FROM sales.fluctuations WHERE report = 'hourly' GROUP BY as_of ORDER BY as_of;
 SELECT fluct._run_report('hourly');
-SELECT extract(hour FROM date_trunc('hour', now()) - as_of) AS hours_ago, count(*) FROM fluct.fluctuations WHERE report = 'hourly' GROUP BY as_of ORDER BY as_of;
+SELECT extract(hour FROM date_trunc('hour', now()) - as_of) AS hours_ago, count(*) FROM sales.fluctuations WHERE report = 'hourly' GROUP BY as_of ORDER BY as_of;
 SELECT fluct._run_report('hourly');
 COMMIT;
 SET client_min_messages = notice;
@@ -95,8 +100,9 @@ SELECT fluct._run_report('falling');
 SELECT fluct._run_report('nobody');
 
 -- Rights: nobody but who was granted them; a report belongs to its maker.
-CREATE ROLE regress_fluct_one;
-CREATE ROLE regress_fluct_two;
+RESET SESSION AUTHORIZATION;
+CREATE ROLE regress_fluct_one LOGIN;
+CREATE ROLE regress_fluct_two LOGIN;
 GRANT USAGE ON SCHEMA fluct TO regress_fluct_one, regress_fluct_two;
 SET ROLE regress_fluct_one;
 SELECT * FROM fluct.record_fluctuations();
@@ -105,7 +111,7 @@ RESET ROLE;
 \o /dev/null
 SELECT fluct.grant_operator('regress_fluct_one'), fluct.grant_operator('regress_fluct_two');
 \o
-GRANT INSERT, DELETE ON fluct.fluctuations TO regress_fluct_one, regress_fluct_two;
+GRANT INSERT, DELETE ON sales.fluctuations TO regress_fluct_one, regress_fluct_two;
 SET ROLE regress_fluct_one;
 SELECT count(*) FROM fluct.record_fluctuations('ones', '2020-03-02 12:00Z');
 SELECT owner FROM fluct.reports WHERE report = 'ones';
@@ -117,4 +123,4 @@ SET client_min_messages = warning;
 DROP OWNED BY regress_fluct_one, regress_fluct_two;
 DROP ROLE regress_fluct_one, regress_fluct_two;
 DROP EXTENSION fluct CASCADE;
-DROP SCHEMA fluct CASCADE;
+DROP SCHEMA sales CASCADE;

@@ -1,111 +1,112 @@
 -- The rollup: what each event books, who may have it booked, what is told and
 -- mended where it was not kept.
 \set SHOW_CONTEXT never
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS fluct CASCADE;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
 SET datestyle = 'ISO';
 SET timezone = 'Asia/Kathmandu';      -- must not bend any bucket
 \o /dev/null
 SELECT fluct.create_tables();
 \o
-INSERT INTO fluct.industries VALUES ('Food'), ('Pharma'), ('Silent');
-INSERT INTO fluct.customers VALUES ('f'), ('b'), ('n');
-INSERT INTO fluct.customer_industries VALUES ('f', 'Food'), ('b', 'Food'), ('b', 'Pharma');
+INSERT INTO sales.industries VALUES ('Food'), ('Pharma'), ('Silent');
+INSERT INTO sales.customers VALUES ('f'), ('b'), ('n');
+INSERT INTO sales.customer_industries VALUES ('f', 'Food'), ('b', 'Food'), ('b', 'Pharma');
 CREATE VIEW pg_temp.spend AS
 SELECT CASE width WHEN 60 THEN 'minute' WHEN 3600 THEN 'hour' ELSE 'day' END AS width, bucket AT TIME ZONE 'UTC' AS bucket, industry,
        sum(orders) AS orders, trim_scale(sum(amount)) AS amount
-  FROM fluct.industry_spend GROUP BY industry_spend.width, 2, 3 HAVING sum(orders) <> 0 OR sum(amount) <> 0
+  FROM sales.industry_spend GROUP BY industry_spend.width, 2, 3 HAVING sum(orders) <> 0 OR sum(amount) <> 0
  ORDER BY industry_spend.width, 2, 3;
 CREATE VIEW pg_temp.days AS
 SELECT bucket::date AS day, industry, orders, amount, (SELECT count(*) FROM fluct.verify_rollup()) AS wrong FROM spend WHERE width = 'day';
 
 -- orders come: of known and unknown customers, before 2000, at infinity
-INSERT INTO fluct.orders VALUES
+INSERT INTO sales.orders VALUES
 ('1', 'f', 1.10, '2026-01-01 10:00:59.999999Z'), ('2', 'b', 2, '2026-01-01 10:01:00Z'), ('3', 'n', 4, '2026-01-01 10:01:00Z'),
 ('4', 'late', 8, '2026-01-01 10:01:00Z'), ('5', 'f', -16, '1999-12-31 23:59:59.999999Z'), ('6', 'f', 32, 'infinity'),
 ('7', 'f', 64, '-infinity'), ('8', 'f', 0, '4714-11-24 00:00:00Z BC'), ('9', 'f', 128, '294276-12-31 23:59:59.999999Z');
 TABLE spend;
-INSERT INTO fluct.orders VALUES ('1', 'f', 5, '2026-01-01') ON CONFLICT DO NOTHING;
-INSERT INTO fluct.orders VALUES ('1', 'f', 7, '2026-01-01') ON CONFLICT (order_id) DO UPDATE SET amount = excluded.amount;
-DELETE FROM fluct.orders WHERE order_id IN ('6', '7', '8', '9');
+INSERT INTO sales.orders VALUES ('1', 'f', 5, '2026-01-01') ON CONFLICT DO NOTHING;
+INSERT INTO sales.orders VALUES ('1', 'f', 7, '2026-01-01') ON CONFLICT (order_id) DO UPDATE SET amount = excluded.amount;
+DELETE FROM sales.orders WHERE order_id IN ('6', '7', '8', '9');
 TABLE days;
 
 -- orders change: amount, time, customer; nothing that counts
-UPDATE fluct.orders SET amount = 3 WHERE order_id = '1';
-UPDATE fluct.orders SET ordered_at = '2026-01-02 00:00Z' WHERE order_id = '2';
-UPDATE fluct.orders SET customer_id = 'b' WHERE order_id = '5';
+UPDATE sales.orders SET amount = 3 WHERE order_id = '1';
+UPDATE sales.orders SET ordered_at = '2026-01-02 00:00Z' WHERE order_id = '2';
+UPDATE sales.orders SET customer_id = 'b' WHERE order_id = '5';
 TABLE days;
 BEGIN;
-UPDATE fluct.orders SET extra = '{"a": 1}', order_id = order_id || '!';
-INSERT INTO fluct.orders VALUES ('n', 'n', 1, '2026-01-05');
-UPDATE fluct.customer_industries SET industry = industry;
-SELECT count(*) AS written FROM fluct.industry_spend WHERE xmin = pg_current_xact_id()::xid;
+UPDATE sales.orders SET extra = '{"a": 1}', order_id = order_id || '!';
+INSERT INTO sales.orders VALUES ('n', 'n', 1, '2026-01-05');
+UPDATE sales.customer_industries SET industry = industry;
+SELECT count(*) AS written FROM sales.industry_spend WHERE xmin = pg_current_xact_id()::xid;
 COMMIT;
-UPDATE fluct.orders SET order_id = rtrim(order_id, '!');
+UPDATE sales.orders SET order_id = rtrim(order_id, '!');
 
 -- customers' industries change
-INSERT INTO fluct.customers VALUES ('late');
-INSERT INTO fluct.customer_industries VALUES ('late', 'Pharma'), ('n', 'Food');
+INSERT INTO sales.customers VALUES ('late');
+INSERT INTO sales.customer_industries VALUES ('late', 'Pharma'), ('n', 'Food');
 TABLE days;
-UPDATE fluct.customer_industries SET industry = 'Pharma' WHERE customer_id = 'n';
-UPDATE fluct.industries SET industry = 'Nutrition' WHERE industry = 'Food';
-UPDATE fluct.customer_industries SET customer_id = CASE customer_id WHEN 'f' THEN 'late' ELSE 'f' END
+UPDATE sales.customer_industries SET industry = 'Pharma' WHERE customer_id = 'n';
+UPDATE sales.industries SET industry = 'Nutrition' WHERE industry = 'Food';
+UPDATE sales.customer_industries SET customer_id = CASE customer_id WHEN 'f' THEN 'late' ELSE 'f' END
  WHERE customer_id = 'f' OR (customer_id, industry) = ('late', 'Pharma');
 TABLE days;
-DELETE FROM fluct.customer_industries WHERE customer_id = 'n';
-DELETE FROM fluct.customers WHERE customer_id IN ('b', 'f');
+DELETE FROM sales.customer_industries WHERE customer_id = 'n';
+DELETE FROM sales.customers WHERE customer_id IN ('b', 'f');
 TABLE days;
 BEGIN;
 SAVEPOINT a;
-INSERT INTO fluct.customers VALUES ('f');
-INSERT INTO fluct.customer_industries VALUES ('f', 'Silent');
+INSERT INTO sales.customers VALUES ('f');
+INSERT INTO sales.customer_industries VALUES ('f', 'Silent');
 ROLLBACK TO a;
-INSERT INTO fluct.orders VALUES ('s', 'late', 0.5, '2026-01-01');
+INSERT INTO sales.orders VALUES ('s', 'late', 0.5, '2026-01-01');
 SELECT count(*) FROM fluct.verify_rollup();
 ROLLBACK;
 TABLE days;
 
 -- many at once, more than a chunk
-INSERT INTO fluct.orders SELECT 'm' || i, 'late', i, '2026-02-01 00:00Z'::timestamptz + i * interval '17 seconds' FROM generate_series(1, 25000) i;
-INSERT INTO fluct.customers SELECT 'k' || i FROM generate_series(1, 12000) i;
-INSERT INTO fluct.customer_industries SELECT 'k' || i, 'Silent' FROM generate_series(1, 12000) i;
-UPDATE fluct.orders SET customer_id = 'k' || ltrim(order_id, 'm') WHERE order_id LIKE 'm%' AND amount > 10000;
+INSERT INTO sales.orders SELECT 'm' || i, 'late', i, '2026-02-01 00:00Z'::timestamptz + i * interval '17 seconds' FROM generate_series(1, 25000) i;
+INSERT INTO sales.customers SELECT 'k' || i FROM generate_series(1, 12000) i;
+INSERT INTO sales.customer_industries SELECT 'k' || i, 'Silent' FROM generate_series(1, 12000) i;
+UPDATE sales.orders SET customer_id = 'k' || ltrim(order_id, 'm') WHERE order_id LIKE 'm%' AND amount > 10000;
 SELECT industry, sum(orders) AS orders, sum(amount) AS amount FROM days GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM fluct.verify_rollup();
-DELETE FROM fluct.customers WHERE customer_id LIKE 'k1%';
+DELETE FROM sales.customers WHERE customer_id LIKE 'k1%';
 SELECT count(*) FROM fluct.verify_rollup();
 
 -- all goes
-BEGIN; TRUNCATE fluct.orders; TABLE days; ROLLBACK;
-BEGIN; TRUNCATE fluct.customer_industries; TABLE days; ROLLBACK;
-BEGIN; TRUNCATE fluct.orders, fluct.customers CASCADE; TABLE days; ROLLBACK;
-DELETE FROM fluct.orders;
+BEGIN; TRUNCATE sales.orders; TABLE days; ROLLBACK;
+BEGIN; TRUNCATE sales.customer_industries; TABLE days; ROLLBACK;
+BEGIN; TRUNCATE sales.orders, sales.customers CASCADE; TABLE days; ROLLBACK;
+DELETE FROM sales.orders;
 TABLE days;
 
 -- one statement can't do both; after its failure two can
-WITH x AS (INSERT INTO fluct.customer_industries VALUES ('late', 'Silent')) INSERT INTO fluct.orders VALUES ('w', 'late', 1, '2026-01-01');
-INSERT INTO fluct.customer_industries VALUES ('late', 'Silent');
-INSERT INTO fluct.orders VALUES ('w', 'late', 1, '2026-01-01');
+WITH x AS (INSERT INTO sales.customer_industries VALUES ('late', 'Silent')) INSERT INTO sales.orders VALUES ('w', 'late', 1, '2026-01-01');
+INSERT INTO sales.customer_industries VALUES ('late', 'Silent');
+INSERT INTO sales.orders VALUES ('w', 'late', 1, '2026-01-01');
 TABLE days;
 
 -- What the owner's code sets there does not outlive the trigger.
 BEGIN;
 CREATE FUNCTION pg_temp.bend() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN PERFORM set_config('work_mem', '77MB', false); RAISE WARNING 'work_mem is %', current_setting('work_mem'); RETURN NULL; END$$;
-CREATE TRIGGER bend AFTER INSERT ON fluct.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.bend();
-INSERT INTO fluct.orders VALUES ('bend', 'late', 1, '2026-01-05');
+CREATE TRIGGER bend AFTER INSERT ON sales.industry_spend FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.bend();
+INSERT INTO sales.orders VALUES ('bend', 'late', 1, '2026-01-05');
 SELECT current_setting('work_mem') = '77MB' AS bent;
 ROLLBACK;
 
 -- The triggers need no rights of the writer's, and serve no other table.
+RESET SESSION AUTHORIZATION;
 CREATE ROLE regress_fluct_writer;
-GRANT USAGE ON SCHEMA fluct TO regress_fluct_writer;
-GRANT INSERT, SELECT ON fluct.orders TO regress_fluct_writer;
+GRANT USAGE ON SCHEMA fluct, sales TO regress_fluct_writer;
+GRANT INSERT, SELECT ON sales.orders TO regress_fluct_writer;
 SET ROLE regress_fluct_writer;
-INSERT INTO fluct.orders VALUES ('r', 'late', 1, '2026-01-03');
-SELECT count(*) FROM fluct.industry_spend;
+INSERT INTO sales.orders VALUES ('r', 'late', 1, '2026-01-03');
+SELECT count(*) FROM sales.industry_spend;
 SELECT fluct.rebuild_rollup();
 CREATE TEMP TABLE orders (customer_id text, ordered_at timestamptz, amount numeric);
 CREATE TRIGGER t BEFORE INSERT ON orders EXECUTE FUNCTION fluct._rollup_exclude();
@@ -116,35 +117,41 @@ INSERT INTO orders VALUES ('late', now(), 1000000);
 DROP TABLE orders;
 RESET ROLE;
 TABLE days;
-ALTER TABLE fluct.orders OWNER TO regress_fluct_writer;
-INSERT INTO fluct.orders VALUES ('x', 'late', 1, '2026-01-03');
-ALTER TABLE fluct.orders OWNER TO CURRENT_USER;
+ALTER TABLE sales.orders OWNER TO regress_fluct_writer;
+INSERT INTO sales.orders VALUES ('x', 'late', 1, '2026-01-03');
+ALTER TABLE sales.orders OWNER TO regress_etl;
+SET SESSION AUTHORIZATION regress_etl;
 
 -- Written by hand, not kept, made anew.
-UPDATE fluct.industry_spend SET amount = 0 WHERE bucket >= '2026-01-02' AND width = 86400;
+UPDATE sales.industry_spend SET amount = 0 WHERE bucket >= '2026-01-02' AND width = 86400;
 SELECT * FROM fluct.verify_rollup();
 SELECT industry, recent_value FROM fluct.top_fluctuations('2026-01-04', top_n => 1);
 SELECT fluct.rebuild_rollup();
 SELECT * FROM fluct.verify_rollup();
-SELECT valid, reason FROM fluct.rollup_state;
-ALTER TABLE fluct.orders DISABLE TRIGGER orders_rollup_delete;
-DELETE FROM fluct.orders WHERE order_id = 'r';
+SELECT valid, reason FROM sales.rollup_state;
+ALTER TABLE sales.orders DISABLE TRIGGER orders_rollup_delete;
+DELETE FROM sales.orders WHERE order_id = 'r';
 SELECT industry, width, stored_orders, expected_orders FROM fluct.verify_rollup();
 SELECT industry, recent_value FROM fluct.top_fluctuations('2026-01-04', top_n => 1);
-ALTER TABLE fluct.orders ENABLE TRIGGER orders_rollup_delete;
+ALTER TABLE sales.orders ENABLE TRIGGER orders_rollup_delete;
 SELECT fluct.rebuild_rollup();
+RESET SESSION AUTHORIZATION;
 SET session_replication_role = replica;
-INSERT INTO fluct.orders VALUES ('r', 'late', 1, '2026-01-03');
+INSERT INTO sales.orders VALUES ('r', 'late', 1, '2026-01-03');
 RESET session_replication_role;
+SET SESSION AUTHORIZATION regress_etl;
 SELECT count(*) FROM fluct.verify_rollup();
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT fluct.rebuild_rollup();
 ROLLBACK;
 SELECT fluct.rebuild_rollup();
 -- the triggers go with the extension; orders come; the triggers come again
+RESET SESSION AUTHORIZATION;
 DROP EXTENSION fluct CASCADE;
-INSERT INTO fluct.orders VALUES ('y', 'late', 1, '2026-01-03');
+INSERT INTO sales.orders VALUES ('y', 'late', 1, '2026-01-03');
 CREATE EXTENSION fluct;
+SELECT FROM fluct.grant_operator('regress_etl') \g /dev/null
+SET SESSION AUTHORIZATION regress_etl;
 SELECT industry, recent_value FROM fluct.top_fluctuations('2026-01-04', top_n => 1);
 SELECT count(*) FROM fluct.verify_rollup();
 SELECT fluct.create_tables();
@@ -153,23 +160,23 @@ SELECT industry, recent_value FROM fluct.top_fluctuations('2026-01-04', top_n =>
 SELECT fluct.rebuild_rollup();
 SELECT count(*) FROM fluct.verify_rollup();
 DROP VIEW pg_temp.spend;
-DROP TABLE fluct.industry_spend;
-INSERT INTO fluct.orders VALUES ('z', 'late', 1, '2026-01-03');
+DROP TABLE sales.industry_spend;
+INSERT INTO sales.orders VALUES ('z', 'late', 1, '2026-01-03');
 SELECT fluct.create_tables();
 SELECT fluct.rebuild_rollup();
-INSERT INTO fluct.orders VALUES ('z', 'late', 1, '2026-01-03');
+INSERT INTO sales.orders VALUES ('z', 'late', 1, '2026-01-03');
 SELECT count(*) FROM fluct.verify_rollup();
 
 -- With an index of the user's the rows go in by SQL, with the same result.
-CREATE INDEX ON fluct.industry_spend (industry);
-INSERT INTO fluct.orders SELECT 'sql' || i, 'late', i, '2026-01-03 10:00Z'::timestamptz + i * interval '7 minutes' FROM generate_series(1, 100) i;
-UPDATE fluct.orders SET amount = 1 WHERE order_id LIKE 'sql%' AND amount > 50;
-SELECT count(*), (SELECT count(*) FROM fluct.verify_rollup()) AS wrong FROM fluct.industry_spend WHERE industry = 'Silent';
-DROP INDEX fluct.industry_spend_industry_idx;
+CREATE INDEX ON sales.industry_spend (industry);
+INSERT INTO sales.orders SELECT 'sql' || i, 'late', i, '2026-01-03 10:00Z'::timestamptz + i * interval '7 minutes' FROM generate_series(1, 100) i;
+UPDATE sales.orders SET amount = 1 WHERE order_id LIKE 'sql%' AND amount > 50;
+SELECT count(*), (SELECT count(*) FROM fluct.verify_rollup()) AS wrong FROM sales.industry_spend WHERE industry = 'Silent';
+DROP INDEX sales.industry_spend_industry_idx;
 -- and past the executor many rows, with long walks and far jumps between them
-INSERT INTO fluct.orders SELECT 'far' || i, 'late', i, '2026-01-01 00:00Z'::timestamptz + (i * 7919 % 3000) * interval '61 minutes' FROM generate_series(1, 3000) i;
-INSERT INTO fluct.orders SELECT 'near' || i, 'late', i, '2026-01-01 00:00Z'::timestamptz + (i * 104729 % 100000) * interval '10 minutes' FROM generate_series(1, 3000) i;
-DELETE FROM fluct.orders WHERE order_id LIKE 'far%7';
+INSERT INTO sales.orders SELECT 'far' || i, 'late', i, '2026-01-01 00:00Z'::timestamptz + (i * 7919 % 3000) * interval '61 minutes' FROM generate_series(1, 3000) i;
+INSERT INTO sales.orders SELECT 'near' || i, 'late', i, '2026-01-01 00:00Z'::timestamptz + (i * 104729 % 100000) * interval '10 minutes' FROM generate_series(1, 3000) i;
+DELETE FROM sales.orders WHERE order_id LIKE 'far%7';
 SELECT count(*) FROM fluct.verify_rollup();
 
 -- The windows' pieces: whole buckets, and less than a minute of orders at an end.
@@ -188,7 +195,8 @@ SELECT bool_and(s.whole AND s.length = s.b - s.a AND s.raw < interval '2 minutes
                        coalesce(sum(extract(epoch FROM p.past - p.first) / p.width) FILTER (WHERE p.width > 0), 0) AS buckets
                   FROM fluct._pieces(w.a, w.b) p) s;
 
+RESET SESSION AUTHORIZATION;
 SET client_min_messages = error;
 DROP EXTENSION fluct CASCADE;
-DROP SCHEMA fluct CASCADE;
+DROP SCHEMA sales CASCADE;
 DROP ROLE regress_fluct_writer;

@@ -1,10 +1,8 @@
 -- Sample data: the real shape, the same on every server.
 \set SHOW_CONTEXT never
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS fluct CASCADE;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
-SET client_min_messages = notice;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 SET timezone = 'Asia/Tokyo';
 SET datestyle = 'German';
 SET extra_float_digits = -5;
@@ -52,12 +50,12 @@ SELECT count(*) AS same FROM fluct.sample_orders(2000, '2026-01-20 00:00Z', '202
 \o /dev/null
 SELECT fluct.create_tables();
 \o
-INSERT INTO fluct.industries SELECT * FROM fluct.sample_industries();
-INSERT INTO fluct.customers SELECT customer_id, company_name FROM fluct.sample_customers();
-INSERT INTO fluct.customer_industries SELECT customer_id, i FROM fluct.sample_customers(), string_to_table(specialized_industries, ';') i;
-INSERT INTO fluct.orders SELECT j ->> 'order_id', j ->> 'customer_id', (j ->> 'amount')::numeric, (left(j ->> 'timestamp', 26) || 'Z')::timestamptz
+INSERT INTO sales.industries SELECT * FROM fluct.sample_industries();
+INSERT INTO sales.customers SELECT customer_id, company_name FROM fluct.sample_customers();
+INSERT INTO sales.customer_industries SELECT customer_id, i FROM fluct.sample_customers(), string_to_table(specialized_industries, ';') i;
+INSERT INTO sales.orders SELECT j ->> 'order_id', j ->> 'customer_id', (j ->> 'amount')::numeric, (left(j ->> 'timestamp', 26) || 'Z')::timestamptz
   FROM (SELECT t::jsonb AS j FROM fluct.sample_orders(4000, '2026-01-20 00:00Z', '2026-02-20 00:00Z') t) x;
-SELECT rank, industry, change_pct FROM fluct.podium('2026-02-19', time_zone => 'UTC');
+SELECT rank, industry, delta_pct FROM fluct.podium('2026-02-19', time_zone => 'UTC');
 
 SELECT * FROM fluct.sample_orders(0);
 SELECT * FROM fluct.sample_orders(-1);

@@ -1,11 +1,18 @@
 -- Streams declared, changed and refused; nothing here needs a broker.
 \set SHOW_CONTEXT never
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS fluct CASCADE;
-CREATE EXTENSION fluct;
-SET client_min_messages = notice;
+\getenv srcdir PG_ABS_SRCDIR
+\set operator :srcdir '/lib/operator.sql'
+\i :operator
 SELECT fluct.create_tables() IS NOT NULL AS made;
+RESET SESSION AUTHORIZATION;
 CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');
+GRANT USAGE ON FOREIGN SERVER shop TO regress_etl;
+-- nothing that runs by itself belongs to a superuser
+SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders');
+SELECT fluct.create_inbox('files', 'customers', '/nowhere');
+SELECT fluct.schedule_inbox('files', '0 * * * *');
+SELECT fluct.schedule_fluctuations('hourly', '0 * * * *');
+SET SESSION AUTHORIZATION regress_etl;
 
 -- what can't be
 SELECT fluct.create_stream('orders', server => 'market', topic => 'orders');
@@ -53,42 +60,44 @@ SELECT batch_size, on_bad_message, on_data_loss, version FROM fluct.streams WHER
 SELECT fluct.alter_stream('orders', workers => 65);
 SELECT fluct.alter_stream('order', workers => 2);
 SELECT fluct.map_column('orders', 'channel', '$.channel');
-ALTER TABLE fluct.orders ADD COLUMN channel text;
+ALTER TABLE sales.orders ADD COLUMN channel text;
 SELECT fluct.map_column('orders', 'channel', '$.channel', required => true);
-ALTER TABLE fluct.order_lines ADD COLUMN discount numeric;
-SELECT fluct.map_column('orders', 'discount', '@.discount', target => 'fluct.order_lines');
+ALTER TABLE sales.order_lines ADD COLUMN discount numeric;
+SELECT fluct.map_column('orders', 'discount', '@.discount', target => 'sales.order_lines');
 SELECT mapping #> '{columns,channel}' AS channel, mapping #> '{children,0,columns,discount}' AS discount FROM fluct.streams WHERE name = 'orders';
-SELECT fluct.map_column('orders', 'discount', '@.discount', target => 'fluct.customers');
+SELECT fluct.map_column('orders', 'discount', '@.discount', target => 'sales.customers');
 SELECT fluct.unmap_column('orders', 'channel');
 SELECT fluct.unmap_column('orders', 'channel');
-SELECT fluct.unmap_column('orders', 'discount', 'fluct.order_lines');
-ALTER TABLE fluct.orders DROP COLUMN channel;
-ALTER TABLE fluct.order_lines DROP COLUMN discount;
+SELECT fluct.unmap_column('orders', 'discount', 'sales.order_lines');
+ALTER TABLE sales.orders DROP COLUMN channel;
+ALTER TABLE sales.order_lines DROP COLUMN discount;
 
 -- only the owner, its members and superusers
-CREATE ROLE fluct_test_etl;
-CREATE ROLE fluct_test_other;
-SELECT count(*) > 0 AS granted FROM fluct.grant_operator('fluct_test_etl');
-SELECT count(*) > 0 AS granted FROM fluct.grant_operator('fluct_test_other');
-SET ROLE fluct_test_etl;
+RESET SESSION AUTHORIZATION;
+CREATE ROLE regress_fluct_etl LOGIN;
+CREATE ROLE regress_fluct_other LOGIN;
+SELECT count(*) > 0 AS granted FROM fluct.grant_operator('regress_fluct_etl');
+SELECT count(*) > 0 AS granted FROM fluct.grant_operator('regress_fluct_other');
+SET ROLE regress_fluct_etl;
 SELECT fluct.create_stream('etl', server => 'shop', topic => 'orders');
 RESET ROLE;
-GRANT USAGE ON FOREIGN SERVER shop TO fluct_test_etl;
-SET ROLE fluct_test_etl;
+GRANT USAGE ON FOREIGN SERVER shop TO regress_fluct_etl;
+SET ROLE regress_fluct_etl;
 SELECT fluct.create_stream('etl', server => 'shop', topic => 'orders');
 RESET ROLE;
-GRANT INSERT, SELECT ON fluct.orders, fluct.order_lines, fluct.raw_messages TO fluct_test_etl;
-SET ROLE fluct_test_etl;
+GRANT INSERT ON sales.orders, sales.order_lines, sales.raw_messages TO regress_fluct_etl;
+SET ROLE regress_fluct_etl;
 SELECT fluct.create_stream('etl', server => 'shop', topic => 'orders');
 SELECT fluct.alter_stream('orders', workers => 2);
-SET ROLE fluct_test_other;
+SET ROLE regress_fluct_other;
 SELECT fluct.pause_stream('etl');
 SELECT fluct.drop_stream('etl');
 UPDATE fluct.streams SET enabled = true;
 SELECT fluct._pause_stream('etl', NULL);
 RESET ROLE;
 CREATE TABLE theirs (order_id text PRIMARY KEY);
-ALTER TABLE theirs OWNER TO fluct_test_etl;
+ALTER TABLE theirs OWNER TO regress_fluct_etl;
+SET SESSION AUTHORIZATION regress_etl;
 SELECT fluct.create_stream('theirs', 'shop', 'orders', 'theirs');
 
 -- it starts; that there is no broker, it says later
@@ -97,11 +106,12 @@ SELECT fluct.wait_for_stream('orders', '0.1 s');
 SELECT fluct.pause_stream('orders', 'holidays');
 SELECT stream, state, reason FROM fluct.stat_streams ORDER BY 1;
 
+RESET SESSION AUTHORIZATION;
 SELECT fluct.drop_stream(name) FROM fluct.streams;
 SELECT count(*) FROM fluct.streams;
 DROP SERVER shop;
 DROP FUNCTION pg_temp.mapped;
 DROP TABLE events, late, theirs;
 DROP SEQUENCE numbers;
-DROP OWNED BY fluct_test_etl, fluct_test_other;
-DROP ROLE fluct_test_etl, fluct_test_other;
+DROP OWNED BY regress_fluct_etl, regress_fluct_other;
+DROP ROLE regress_fluct_etl, regress_fluct_other;

@@ -1,33 +1,33 @@
--- ask.sql: what Kafka holds for a stream, and what becomes of it.
+-- check.sql: what Kafka holds for a stream, and what becomes of it.
 --
 -- A session can't own a Kafka client: it asks a worker, which see src/inquiry/session.c.
 
-CREATE FUNCTION fluct._ask(stream text, question text, count int, start_at text)
+CREATE OR REPLACE FUNCTION fluct._ask(stream text, question text, count int, start_at text)
 RETURNS TABLE (number int, fields text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_inquire';
 COMMENT ON FUNCTION fluct._ask(text, text, int, text) IS
 'Lets a background worker ask Kafka: check (item, status, detail, hint), preview (the columns of preview_stream), seek (partition, begin and end of Kafka''s log, where start_at begins) or reconcile (the columns of reconcile_stream).';
 
-CREATE FUNCTION fluct.check_stream(name text)
+CREATE OR REPLACE FUNCTION fluct.check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.check_stream(text) IS
 'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Errors: undefined_object, insufficient_privilege, configuration_limit_exceeded without a free background worker.';
 
 -- What is kept without end should be known before it fills the disk.
-CREATE FUNCTION fluct._raw_growth() RETURNS text
+CREATE OR REPLACE FUNCTION fluct._raw_growth() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('the raw copy of all streams grows by about %s a day',
 				  pg_size_pretty(avg(pg_total_relation_size(p.partition))::bigint))
-	FROM fluct._partitions(to_regclass('fluct.raw_messages')) p
+	FROM fluct._partitions(to_regclass('sales.raw_messages')) p
 	WHERE p.until BETWEEN now() - interval '7 days' AND now()
 	HAVING avg(pg_total_relation_size(p.partition)) > 1048576
 $$;
 COMMENT ON FUNCTION fluct._raw_growth() IS
 'How much raw_messages keeps a day, by its partitions of the last whole days; NULL for less than 1 MB.';
 
-CREATE FUNCTION fluct._check_stream(name text)
+CREATE OR REPLACE FUNCTION fluct._check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,13 +78,13 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_stream(text) IS 'check_stream, as the extension''s owner.';
 
-CREATE FUNCTION fluct.preview_stream(name text, n int DEFAULT 5, start_at text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.preview_stream(name text, n int DEFAULT 5, start_at text DEFAULT NULL)
 RETURNS TABLE (partition int, "offset" bigint, target text, rows int, first_row jsonb, error text, path text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.preview_stream(text, int, text) IS
 'What the next n messages (1 to 1000) would become: a row for each message and target, with the number of its rows and the first of them, or the error as "reason: detail" and its path. It reads from the stream''s position on, or from start_at; stores nothing and moves nothing, and does not see what the tables themselves would refuse. Errors: undefined_object, insufficient_privilege, invalid_parameter_value, configuration_limit_exceeded without a free background worker, fdw_unable_to_establish_connection.';
 
-CREATE FUNCTION fluct._preview_stream(name text, n int, start_at text)
+CREATE OR REPLACE FUNCTION fluct._preview_stream(name text, n int, start_at text)
 RETURNS TABLE (partition int, "offset" bigint, target text, rows int, first_row jsonb, error text, path text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

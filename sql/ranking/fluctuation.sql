@@ -1,51 +1,41 @@
 -- fluctuation.sql: the fluctuation of anything, by any GROUP BY.
 
-CREATE TYPE fluct.fluctuation_row AS (
-	recent_value numeric,
-	baseline_avg numeric,
-	delta numeric,
-	delta_pct numeric,
-	recent_orders bigint,
-	baseline_orders bigint
-);
-COMMENT ON TYPE fluct.fluctuation_row IS 'the result of the aggregate fluctuation(), with the columns of top_fluctuations()';
-
-CREATE FUNCTION fluct._fluctuation_accum(internal, numeric, timestamptz, timestamptz, interval, interval)
+CREATE OR REPLACE FUNCTION fluct._fluctuation_accum(internal, numeric, timestamptz, timestamptz, interval, interval)
 RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_fluctuation_accum';
 COMMENT ON FUNCTION fluct._fluctuation_accum(internal, numeric, timestamptz, timestamptz, interval, interval) IS
 'Adds a row to the state of fluctuation().';
 
-CREATE FUNCTION fluct._fluctuation_combine(internal, internal)
+CREATE OR REPLACE FUNCTION fluct._fluctuation_combine(internal, internal)
 RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_fluctuation_combine';
 COMMENT ON FUNCTION fluct._fluctuation_combine(internal, internal) IS
 'Adds up two states of fluctuation() over the same windows.';
 
-CREATE FUNCTION fluct._fluctuation_serialize(internal)
+CREATE OR REPLACE FUNCTION fluct._fluctuation_serialize(internal)
 RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_fluctuation_serialize';
 COMMENT ON FUNCTION fluct._fluctuation_serialize(internal) IS
 'A state of fluctuation() as bytes.';
 
-CREATE FUNCTION fluct._fluctuation_deserialize(bytea, internal)
+CREATE OR REPLACE FUNCTION fluct._fluctuation_deserialize(bytea, internal)
 RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_fluctuation_deserialize';
 COMMENT ON FUNCTION fluct._fluctuation_deserialize(bytea, internal) IS
 'Bytes as a state of fluctuation().';
 
-CREATE FUNCTION fluct._fluctuation_final(internal)
+CREATE OR REPLACE FUNCTION fluct._fluctuation_final(internal)
 RETURNS fluct.fluctuation_row
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_fluctuation_final';
 COMMENT ON FUNCTION fluct._fluctuation_final(internal) IS
 'The result of fluctuation().';
 
-CREATE AGGREGATE fluct.fluctuation(amount numeric, ordered_at timestamptz, as_of timestamptz, recent interval, baseline interval) (
+CREATE OR REPLACE AGGREGATE fluct.fluctuation(amount numeric, ordered_at timestamptz, as_of timestamptz, recent interval, baseline interval) (
 	SFUNC = fluct._fluctuation_accum,
 	STYPE = internal,
 	SSPACE = 256,

@@ -1,6 +1,6 @@
 -- views.sql: how the streams are doing, without asking a broker.
 
-CREATE FUNCTION fluct._live(
+CREATE OR REPLACE FUNCTION fluct._live(
 	OUT stream text, OUT worker int, OUT pid int, OUT state text, OUT reason text,
 	OUT detail text, OUT since timestamptz, OUT data_until timestamptz,
 	OUT lag bigint, OUT rate bigint)
@@ -9,7 +9,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_live';
 COMMENT ON FUNCTION fluct._live() IS
 'The stream workers of this database that run now, from shared memory. lag in messages, rate in messages a second over the last 10 s or more.';
 
-CREATE VIEW fluct.stat_partitions AS
+CREATE OR REPLACE VIEW fluct.stat_partitions AS
 SELECT o.stream, o.topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
 	greatest(o.log_end_offset - o.next_offset, 0) AS lag,
 	o.log_start_offset, o.last_commit
@@ -30,7 +30,7 @@ COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch w
 -- A stream's state: what people asked for comes first, then what a process
 -- that runs says, then what one last said.  On a standby no process runs, and
 -- what one last said was of the primary: it is no state of this server.
-CREATE VIEW fluct._stream_state AS
+CREATE OR REPLACE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
 	CASE WHEN idle.true THEN 'paused'
 		 WHEN failed.state IS NOT NULL THEN 'failed'
@@ -94,7 +94,7 @@ LEFT JOIN LATERAL (
 	ORDER BY st.since DESC LIMIT 1) said ON true;
 COMMENT ON VIEW fluct._stream_state IS 'State of each stream, from what was asked for, what its workers say and what they last said.';
 
-CREATE VIEW fluct.freshness AS
+CREATE OR REPLACE VIEW fluct.freshness AS
 SELECT v.stream, until.data_until,
 	CASE WHEN until.data_until IS NOT NULL
 		THEN greatest(date_trunc('second', clock_timestamp() - until.data_until), '0') END AS behind,
@@ -116,12 +116,12 @@ COMMENT ON COLUMN fluct.freshness.data_until IS 'every message up to this time i
 COMMENT ON COLUMN fluct.freshness.behind IS 'how long ago that is';
 COMMENT ON COLUMN fluct.freshness.state IS 'state of the stream';
 
-CREATE VIEW fluct.stat_streams AS
+CREATE OR REPLACE VIEW fluct.stat_streams AS
 SELECT v.stream, v.state, v.reason,
 	coalesce(v.lag, sums.lag) AS lag, f.behind,
 	v.rate, sums.messages, sums.duplicates, sums.dead_letters,
-	v.since, v.detail, sums.rows, sums.partitions, sums.tombstones, sums.last_commit,
-	errors.last_error, errors.last_error_at, s.owner, s.server, s.topic, s.target, s.workers, v.pids
+	v.since, v.detail, sums.rows, sums.partitions, sums.last_commit,
+	errors.last_error, errors.last_error_at, sums.tombstones, s.owner, s.server, s.topic, s.target, s.workers, v.pids
 FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 JOIN fluct.freshness f ON f.stream = v.stream
@@ -165,7 +165,7 @@ COMMENT ON COLUMN fluct.stat_streams.target IS 'table that the messages fill';
 COMMENT ON COLUMN fluct.stat_streams.workers IS 'worker processes that divide the partitions';
 COMMENT ON COLUMN fluct.stat_streams.pids IS 'process ids of those that run now';
 
-CREATE VIEW fluct.open_dead_letters AS
+CREATE OR REPLACE VIEW fluct.open_dead_letters AS
 SELECT d.id, format('%s[%s]@%s', d.topic, d.partition, d."offset") AS at,
 	d.reason, d.path, d.detail,
 	left(fluct._as_text(d.value), 80) AS message, d.created_at
@@ -183,24 +183,24 @@ COMMENT ON COLUMN fluct.open_dead_letters.message IS 'first 80 characters, bytes
 COMMENT ON COLUMN fluct.open_dead_letters.created_at IS 'time of the refusal';
 
 -- The time up to which the orders are whole; the ranking warns by it.
-CREATE FUNCTION fluct._data_until() RETURNS timestamptz
+CREATE OR REPLACE FUNCTION fluct._data_until() RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT min(f.data_until)
 	FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
-	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('fluct.orders')
+	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('sales.orders')
 $$;
 COMMENT ON FUNCTION fluct._data_until() IS
-'Time up to which all streams into fluct.orders are whole; NULL where there is none or nothing is known.';
+'Time up to which all streams into sales.orders are whole; NULL where there is none or nothing is known.';
 
-CREATE FUNCTION fluct._source_offsets() RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._source_offsets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT jsonb_object_agg(t.stream, jsonb_build_object(t.topic, t.positions))
 	FROM (SELECT o.stream, min(o.topic) AS topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
 		  FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
-		  WHERE to_regclass(s.target) = to_regclass('fluct.orders')
+		  WHERE to_regclass(s.target) = to_regclass('sales.orders')
 		  GROUP BY o.stream) t
 $$;
 COMMENT ON FUNCTION fluct._source_offsets() IS
-'Positions of the streams into fluct.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';
+'Positions of the streams into sales.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';

@@ -14,36 +14,36 @@
 -- Orders and their lines are read once, and joined by hash: a planner that
 -- takes the orders for few would look up the lines of each (seconds, measured).
 
-CREATE FUNCTION fluct._distance(a text, b text) RETURNS int
+CREATE OR REPLACE FUNCTION fluct._distance(a text, b text) RETURNS int
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_distance';
 COMMENT ON FUNCTION fluct._distance(text, text) IS
 'Changes of single characters that make one text of the other (Levenshtein), as PostgreSQL counts them for its hints.';
 
-CREATE FUNCTION fluct._check_industry(industry text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_industry(industry text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	near text;
 BEGIN
-	IF EXISTS (SELECT FROM fluct.industries i WHERE i.industry = _check_industry.industry) THEN
+	IF EXISTS (SELECT FROM sales.industries i WHERE i.industry = _check_industry.industry) THEN
 		RETURN;
 	END IF;
 	SELECT string_agg('"' || n.industry || '"', ', ') INTO near
-	FROM (SELECT i.industry FROM fluct.industries i
+	FROM (SELECT i.industry FROM sales.industries i
 		  ORDER BY fluct._distance(lower(left(i.industry, 200)), lower(left(_check_industry.industry, 200))), i.industry
 		  LIMIT 3) n;
 	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 		MESSAGE = coalesce('unknown industry: "' || industry || '"', 'industry must not be NULL'),
 		HINT = CASE WHEN near IS NULL THEN 'SELECT * FROM fluct.load_industries(''Industries.csv''); loads them.'
-					WHEN industry IS NULL THEN 'SELECT * FROM fluct.industries; lists them.'
-					ELSE format('The nearest are %s; SELECT * FROM fluct.industries; lists all.', near) END;
+					WHEN industry IS NULL THEN 'SELECT * FROM sales.industries; lists them.'
+					ELSE format('The nearest are %s; SELECT * FROM sales.industries; lists all.', near) END;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_industry(text) IS
 'Raises invalid_parameter_value, with the nearest names, unless the industry is listed.';
 
-CREATE FUNCTION fluct._active_windows(w fluct._windows, industry text) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._active_windows(w fluct._windows, industry text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT count(*) FROM fluct._spend(w, true) s WHERE s.industry = _active_windows.industry AND s.starts < w.mid
@@ -51,7 +51,7 @@ $$;
 COMMENT ON FUNCTION fluct._active_windows(fluct._windows, text) IS
 'Windows of the baseline, as long as the recent one, in which the industry has orders.';
 
-CREATE FUNCTION fluct.explain_fluctuation(
+CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	industry text,
 	as_of timestamptz DEFAULT now(),
 	recent interval DEFAULT '24 hours',
@@ -60,7 +60,7 @@ CREATE FUNCTION fluct.explain_fluctuation(
 	time_zone text DEFAULT NULL,
 	top_n int DEFAULT 10)
 RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
-			   share_pct numeric, change text)
+			   share_pct numeric)
 LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $$
 DECLARE
@@ -71,7 +71,7 @@ BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
 	w := fluct._windows_of(as_of, recent, baseline, time_zone);
-	PERFORM fluct._check_options(w, 'absolute', 'both', average, NULL);
+	PERFORM fluct._check_ranking_options(w, 'absolute', 'both', average, NULL);
 	PERFORM fluct._check_industry(industry);
 	PERFORM fluct._tell_incomplete(w);
 	n := w.numerator;
@@ -84,8 +84,8 @@ BEGIN
 	RETURN QUERY EXECUTE $q$
 		WITH mine AS MATERIALIZED (
 			SELECT o.order_id, o.customer_id, o.ordered_at, o.amount, o.ordered_at >= $2 AS is_recent
-			  FROM fluct.orders o
-			  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id AND ci.industry = $4
+			  FROM sales.orders o
+			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id AND ci.industry = $4
 			 WHERE o.ordered_at >= $1 AND o.ordered_at < $3
 		), customers AS (
 			SELECT m.customer_id AS id, sum(m.amount) FILTER (WHERE m.is_recent) AS r,
@@ -94,25 +94,24 @@ BEGIN
 		), products AS (
 			SELECT l.product_id AS id, sum(l.volume * l.price) FILTER (WHERE m.is_recent) AS r,
 				   sum(l.volume * l.price) FILTER (WHERE NOT m.is_recent) AS b
-			  FROM fluct.order_lines l
+			  FROM sales.order_lines l
 			  JOIN mine m ON m.order_id = l.order_id AND m.ordered_at = l.ordered_at
 			 WHERE l.ordered_at >= $1 AND l.ordered_at < $3
 			 GROUP BY l.product_id
 		), both_parts AS (
-			SELECT 'customer' AS part, c.id, c.r IS NOT NULL AS in_recent, c.b IS NOT NULL AS in_baseline,
-				   coalesce(c.r, 0) AS r, coalesce(c.b, 0) AS b
+			SELECT 'customer' AS part, c.id, coalesce(c.r, 0) AS r, coalesce(c.b, 0) AS b
 			  FROM customers c
 			UNION ALL
-			SELECT 'product', p.id, p.r IS NOT NULL, p.b IS NOT NULL, coalesce(p.r, 0), coalesce(p.b, 0)
+			SELECT 'product', p.id, coalesce(p.r, 0), coalesce(p.b, 0)
 			  FROM products p
 		), placed AS (
 			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * $6 - p.b * $5) DESC, p.id COLLATE "C") AS place
 			  FROM both_parts p
 		), rows AS (
-			SELECT p.part, p.place, p.id, p.in_recent, p.in_baseline, p.r, p.b
+			SELECT p.part, p.place, p.id, true AS is_one, p.r, p.b
 			  FROM placed p WHERE p.place <= coalesce($7, p.place)
 			UNION ALL
-			SELECT v.part, v.place, v.id, NULL, NULL,
+			SELECT v.part, v.place, v.id, false,
 				   coalesce(sum(CASE v.id WHEN '(others)' THEN o.r ELSE -o.r END), 0)
 				   + CASE v.id WHEN '(others)' THEN 0 ELSE (SELECT coalesce(sum(c.r), 0) FROM customers c) END,
 				   coalesce(sum(CASE v.id WHEN '(others)' THEN o.b ELSE -o.b END), 0)
@@ -130,19 +129,13 @@ BEGIN
 			WINDOW so_far AS (PARTITION BY r.part ORDER BY r.place)
 		)
 		SELECT s.part, s.id,
-			   CASE WHEN s.in_recent IS NULL THEN NULL
-					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM fluct.customers c WHERE c.customer_id = s.id)
-					ELSE (SELECT p.product_name FROM fluct.products p WHERE p.product_id = s.id) END,
+			   CASE WHEN NOT s.is_one THEN NULL
+					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM sales.customers c WHERE c.customer_id = s.id)
+					ELSE (SELECT p.product_name FROM sales.products p WHERE p.product_id = s.id) END,
 			   s.r,
 			   trim_scale(s.averages - lag(s.averages, 1, 0::numeric) OVER in_order),
 			   trim_scale(s.deltas - lag(s.deltas, 1, 0::numeric) OVER in_order),
-			   trim_scale(round(100 * (s.r * $6 - s.b * $5) * round(1.0, 20) / nullif(s.whole, 0), 20)),
-			   CASE WHEN s.in_recent IS NULL THEN NULL
-					WHEN NOT s.in_baseline THEN 'new'
-					WHEN NOT s.in_recent THEN 'lost'
-					WHEN s.r * $6 > s.b * $5 THEN 'more'
-					WHEN s.r * $6 < s.b * $5 THEN 'less'
-					ELSE 'same' END
+			   trim_scale(round(100 * (s.r * $6 - s.b * $5) * round(1.0, 20) / nullif(s.whole, 0), 20))
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.part, s.place $q$
@@ -150,4 +143,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS
-'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. change: new (nothing in the baseline), lost (nothing recent), more, less, same. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';

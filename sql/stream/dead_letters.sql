@@ -1,7 +1,7 @@
 -- dead_letters.sql: what to do with messages that could not be stored.
 
 -- Bytes as a person reads them: text where they are UTF-8, \xNN elsewhere.
-CREATE FUNCTION fluct._as_text(bytes bytea) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._as_text(bytes bytea) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -21,14 +21,14 @@ $$;
 COMMENT ON FUNCTION fluct._as_text(bytea) IS
 'The first bytes of a message as text; those that are not UTF-8 as \nnn.';
 
-CREATE FUNCTION fluct.discard_dead_letters(ids bigint[], reason text,
+CREATE OR REPLACE FUNCTION fluct.discard_dead_letters(ids bigint[], reason text,
 	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.discard_dead_letters(bigint[], text) IS
 'Closes dead letters without storing them; NULL ids = all open ones of the caller''s streams. They stay in fluct.dead_letters with the reason and who gave it.';
 
-CREATE FUNCTION fluct._discard_dead_letters(ids bigint[], reason text,
+CREATE OR REPLACE FUNCTION fluct._discard_dead_letters(ids bigint[], reason text,
 	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -59,20 +59,20 @@ $$;
 COMMENT ON FUNCTION fluct._discard_dead_letters(bigint[], text) IS
 'discard_dead_letters, as the extension''s owner.';
 
-CREATE FUNCTION fluct._retry(stream text, ids bigint[], value text)
+CREATE OR REPLACE FUNCTION fluct._retry(stream text, ids bigint[], value text)
 RETURNS TABLE (id bigint, outcome text, reason text, sqlstate text, path text, detail text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_retry';
 COMMENT ON FUNCTION fluct._retry(text, bigint[], text) IS
 'Stores open dead letters of a stream as the stream would now, as its owner; says of each: stored, duplicate or refused.';
 
-CREATE FUNCTION fluct.retry_dead_letters(ids bigint[] DEFAULT NULL, stream text DEFAULT NULL, value text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION fluct.retry_dead_letters(ids bigint[] DEFAULT NULL, stream text DEFAULT NULL, value text DEFAULT NULL,
 	OUT id bigint, OUT status text, OUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.retry_dead_letters(bigint[], text, text) IS
 'Stores dead letters again, as the stream would now: NULL ids = all open ones (of the stream, if it is given). value is corrected text in place of the message, for exactly one id; the original is kept. Each is stored once: status retried, or open with the reason of today. Errors: insufficient_privilege, undefined_object.';
 
-CREATE FUNCTION fluct._retry_dead_letters(ids bigint[], stream text, value text,
+CREATE OR REPLACE FUNCTION fluct._retry_dead_letters(ids bigint[], stream text, value text,
 	OUT id bigint, OUT status text, OUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -1,33 +1,33 @@
 -- rollup.sql: spend per industry and bucket, kept, compared, mended and read.
 --
--- fluct.industry_spend is kept by triggers; how it stays exact is told in
+-- sales.industry_spend is kept by triggers; how it stays exact is told in
 -- src/rollup/triggers.c (who excludes whom) and src/rollup/delta.c (slots).
 
 -- ---------------------------------------------------------------------------
 -- The triggers
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._rollup_exclude() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_exclude() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_exclude';
 COMMENT ON FUNCTION fluct._rollup_exclude() IS 'trigger on orders and customer_industries, and on what cascades to it: keeps the other side from being changed until the transaction ends';
 
-CREATE FUNCTION fluct._rollup_orders() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_orders() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_orders';
 COMMENT ON FUNCTION fluct._rollup_orders() IS 'trigger on orders: books what came and went in industry_spend';
 
-CREATE FUNCTION fluct._rollup_industries() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_industries() RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_industries';
 COMMENT ON FUNCTION fluct._rollup_industries() IS 'trigger on customer_industries: books the orders of customers whose industries changed';
 
-CREATE FUNCTION fluct._rollup_guard() RETURNS trigger
+CREATE OR REPLACE FUNCTION fluct._rollup_guard() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'fluct_rollup_guard';
 COMMENT ON FUNCTION fluct._rollup_guard() IS 'trigger on industry_spend: marks the rollup as not valid where something else than the triggers writes it';
 
-CREATE FUNCTION fluct._bucket(at timestamptz, width int) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION fluct._bucket(at timestamptz, width int) RETURNS timestamptz
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fluct_rollup_bucket';
 COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the bucket of that many seconds, in UTC, that contains the time';
@@ -36,7 +36,7 @@ COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the buc
 -- Whether it can be read
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._rollup_obstacle()
+CREATE OR REPLACE FUNCTION fluct._rollup_obstacle()
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -44,26 +44,26 @@ DECLARE
 	bad record;
 BEGIN
 	-- locked in the order in which a TRUNCATE would take them
-	PERFORM 1 FROM fluct.orders LIMIT 0;
-	PERFORM 1 FROM fluct.customer_industries LIMIT 0;
-	SELECT m.trigger_name || ' on fluct.' || m.table_name AS trigger, g.tgname IS NULL AS absent INTO bad
+	PERFORM 1 FROM sales.orders LIMIT 0;
+	PERFORM 1 FROM sales.customer_industries LIMIT 0;
+	SELECT m.trigger_name || ' on sales.' || m.table_name AS trigger, g.tgname IS NULL AS absent INTO bad
 	  FROM fluct._model_triggers() m
-	  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('fluct.' || m.table_name) AND g.tgname = m.trigger_name
+	  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('sales.' || m.table_name) AND g.tgname = m.trigger_name
 	 WHERE m.trigger_name LIKE '%\_rollup\_%' AND (g.tgname IS NULL OR g.tgenabled NOT IN ('O', 'A'))
 	 ORDER BY m.table_name, m.trigger_name LIMIT 1;
 	IF FOUND THEN
 		RETURN format('trigger %s is %s', bad.trigger, CASE WHEN bad.absent THEN 'absent' ELSE 'disabled' END);
 	END IF;
 	-- a restore may have added a row
-	RETURN (SELECT CASE WHEN count(*) = 0 THEN 'fluct.rollup_state is empty'
+	RETURN (SELECT CASE WHEN count(*) = 0 THEN 'sales.rollup_state is empty'
 						WHEN NOT bool_and(s.valid) THEN coalesce(max(s.reason), 'it is marked as not valid') END
-			  FROM fluct.rollup_state s);
+			  FROM sales.rollup_state s);
 END
 $$;
 COMMENT ON FUNCTION fluct._rollup_obstacle() IS 'why the rollup cannot be read; NULL = it can';
 
 -- A rollup that was not kept all the time is not read until it is made anew.
-CREATE FUNCTION fluct._judge_rollup(made text[])
+CREATE OR REPLACE FUNCTION fluct._judge_rollup(made text[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -71,19 +71,19 @@ DECLARE
 	new_parts text[] := ARRAY(SELECT m FROM unnest(made) m
 							   WHERE m LIKE 'trigger %\_rollup\_%' OR m IN ('table industry_spend', 'table rollup_state'));
 BEGIN
-	IF new_parts = '{}' AND EXISTS (SELECT 1 FROM fluct.rollup_state) THEN
+	IF new_parts = '{}' AND EXISTS (SELECT 1 FROM sales.rollup_state) THEN
 		RETURN;
-	ELSIF EXISTS (SELECT 1 FROM fluct.orders) OR EXISTS (SELECT 1 FROM fluct.industry_spend) THEN
-		DELETE FROM fluct.rollup_state;
-		INSERT INTO fluct.rollup_state (valid, reason)
+	ELSIF EXISTS (SELECT 1 FROM sales.orders) OR EXISTS (SELECT 1 FROM sales.industry_spend) THEN
+		DELETE FROM sales.rollup_state;
+		INSERT INTO sales.rollup_state (valid, reason)
 		VALUES (false, 'orders were there before ' || coalesce(new_parts[1], 'its state'));
 		RAISE WARNING 'the rollup is not valid'
 			USING ERRCODE = '01000',
 			      DETAIL = 'Orders were there before what keeps it. The ranking reads them one by one.',
 			      HINT = 'SELECT fluct.rebuild_rollup()';
 	ELSE
-		DELETE FROM fluct.rollup_state;
-		INSERT INTO fluct.rollup_state (valid) VALUES (true);
+		DELETE FROM sales.rollup_state;
+		INSERT INTO sales.rollup_state (valid) VALUES (true);
 	END IF;
 END
 $$;
@@ -94,7 +94,7 @@ COMMENT ON FUNCTION fluct._judge_rollup(text[]) IS
 -- Compared and mended
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._expected_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
+CREATE OR REPLACE FUNCTION fluct._expected_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -102,8 +102,8 @@ BEGIN
 	RETURN QUERY
 		WITH minutes AS (
 			SELECT ci.industry, fluct._bucket(o.ordered_at, 60) AS minute, count(*) AS orders, sum(o.amount) AS amount
-			  FROM fluct.orders o
-			  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id
+			  FROM sales.orders o
+			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id
 			 WHERE isfinite(o.ordered_at) AND o.ordered_at >= coalesce(since, '-infinity')
 			 GROUP BY 1, 2)
 		SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, sum(m.orders)::bigint, sum(m.amount)
@@ -114,7 +114,7 @@ $$;
 COMMENT ON FUNCTION fluct._expected_spend(timestamptz) IS
 'the rows of industry_spend since that time (NULL = all), without slots, computed from the orders';
 
-CREATE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
+CREATE OR REPLACE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
 									OUT stored_amount numeric, OUT expected_amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -133,13 +133,13 @@ BEGIN
 							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(), then SELECT fluct.rebuild_rollup()'
 							  ELSE 'SELECT fluct.rebuild_rollup()' END;
 	END IF;
-	SELECT max(s.horizon) INTO since FROM fluct.rollup_state s;
+	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
 	RETURN QUERY
 		SELECT coalesce(e.industry, s.industry), coalesce(e.width, s.width), coalesce(e.bucket, s.bucket),
 			   coalesce(s.orders, 0), coalesce(e.orders, 0), coalesce(s.amount, 0), coalesce(e.amount, 0)
 		  FROM fluct._expected_spend(since) e
 		  FULL JOIN (SELECT x.width, x.bucket, x.industry, sum(x.orders)::bigint AS orders, sum(x.amount) AS amount
-					   FROM fluct.industry_spend x
+					   FROM sales.industry_spend x
 					  WHERE x.bucket >= coalesce(since, '-infinity')
 					  GROUP BY 1, 2, 3) s
 			ON s.width = e.width AND s.bucket = e.bucket AND s.industry = e.industry
@@ -151,7 +151,7 @@ COMMENT ON FUNCTION fluct.verify_rollup() IS
 'Compares the rollup with the orders, all of them: a row for each industry and bucket (width in seconds) that differs; none = exact. Reads one snapshot and blocks nobody. A WARNING where the rollup is not in use, with the reason. Errors: undefined_table before create_tables().';
 
 -- DELETE rather than TRUNCATE: who reads with an older snapshot still sees it.
-CREATE FUNCTION fluct.rebuild_rollup()
+CREATE OR REPLACE FUNCTION fluct.rebuild_rollup()
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -166,18 +166,18 @@ BEGIN
 			      DETAIL = format('This transaction is %s, so it may not see all orders.', upper(current_setting('transaction_isolation'))),
 			      HINT = 'Call it outside of a transaction.';
 	END IF;
-	LOCK TABLE ONLY fluct.customer_industries IN ACCESS SHARE MODE;
-	LOCK TABLE ONLY fluct.orders IN ACCESS SHARE MODE;
-	LOCK TABLE ONLY fluct.rollup_state IN SHARE ROW EXCLUSIVE MODE;
-	SELECT max(s.horizon) INTO since FROM fluct.rollup_state s;
-	DELETE FROM fluct.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
-	INSERT INTO fluct.industry_spend (width, bucket, industry, slot, orders, amount)
+	LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
+	LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
+	LOCK TABLE ONLY sales.rollup_state IN SHARE ROW EXCLUSIVE MODE;
+	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
+	DELETE FROM sales.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
+	INSERT INTO sales.industry_spend (width, bucket, industry, slot, orders, amount)
 	SELECT e.width, e.bucket, e.industry, 0, e.orders, e.amount
 	  FROM fluct._expected_spend(since) e
 	 ORDER BY 1, 2, 3;
 	GET DIAGNOSTICS n = ROW_COUNT;
-	DELETE FROM fluct.rollup_state;
-	INSERT INTO fluct.rollup_state (valid, horizon) VALUES (true, since);
+	DELETE FROM sales.rollup_state;
+	INSERT INTO sales.rollup_state (valid, horizon) VALUES (true, since);
 	RETURN n;
 END
 $$;
@@ -194,7 +194,7 @@ REVOKE ALL ON FUNCTION fluct.rebuild_rollup() FROM PUBLIC;
 -- bend them: so they are planned once, no table is read from end to end, and
 -- LATERAL keeps every join a loop.
 
-CREATE FUNCTION fluct._pieces(since timestamptz, until timestamptz, OUT width int, OUT first timestamptz, OUT past timestamptz)
+CREATE OR REPLACE FUNCTION fluct._pieces(since timestamptz, until timestamptz, OUT width int, OUT first timestamptz, OUT past timestamptz)
 RETURNS SETOF record
 LANGUAGE plpgsql IMMUTABLE ROWS 8 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -237,7 +237,7 @@ $$;
 COMMENT ON FUNCTION fluct._pieces(timestamptz, timestamptz) IS
 '[since, until) as ranges [first, past) of whole buckets of a width, and of the orders themselves (width 0)';
 
-CREATE FUNCTION fluct._rollup_spend(starts timestamptz[], ends timestamptz[],
+CREATE OR REPLACE FUNCTION fluct._rollup_spend(starts timestamptz[], ends timestamptz[],
 									OUT starts_at timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -250,13 +250,13 @@ BEGIN
 		 CROSS JOIN LATERAL fluct._pieces(w.a, w.b) p
 		 CROSS JOIN LATERAL (
 			SELECT s.industry, sum(s.orders) AS orders, sum(s.amount) AS amount
-			  FROM fluct.industry_spend s
+			  FROM sales.industry_spend s
 			 WHERE s.width = p.width AND s.bucket >= p.first AND s.bucket < p.past
 			 GROUP BY 1
 			 UNION ALL
 			SELECT ci.industry, count(*), sum(o.amount)
-			  FROM fluct.orders o
-			 CROSS JOIN LATERAL (SELECT c.industry FROM fluct.customer_industries c
+			  FROM sales.orders o
+			 CROSS JOIN LATERAL (SELECT c.industry FROM sales.customer_industries c
 								  WHERE c.customer_id = o.customer_id OFFSET 0) ci
 			 WHERE p.width = 0 AND o.ordered_at >= p.first AND o.ordered_at < p.past
 			 GROUP BY 1) x
@@ -271,7 +271,7 @@ COMMENT ON FUNCTION fluct._rollup_spend(timestamptz[], timestamptz[]) IS
 -- show it by their first whole hour, and a silent industry by its days.  Where
 -- both leave it open the window's hours are read, and where these do, too (all
 -- orders lie in the hours that the window cuts), all of it.
-CREATE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows bigint)
+CREATE OR REPLACE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off
@@ -284,18 +284,18 @@ BEGIN
 		), by_first_hour AS MATERIALIZED (
 			SELECT w.n, x.industry
 			  FROM w CROSS JOIN LATERAL (
-				SELECT s.industry FROM fluct.industry_spend s
+				SELECT s.industry FROM sales.industry_spend s
 				 WHERE s.width = 3600 AND s.bucket = w.first_hour AND w.first_hour < w.past_hour
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
 		), after_first_hour AS MATERIALIZED (
-			SELECT w.n, i.industry FROM w CROSS JOIN fluct.industries i
+			SELECT w.n, i.industry FROM w CROSS JOIN sales.industries i
 			EXCEPT SELECT f.n, f.industry FROM by_first_hour f
 		), after_days AS MATERIALIZED (
 			SELECT o.n, o.industry
 			  FROM (SELECT DISTINCT a.n FROM after_first_hour a) d
 			  JOIN w ON w.n = d.n
 			 CROSS JOIN LATERAL (
-				SELECT s.industry FROM fluct.industry_spend s
+				SELECT s.industry FROM sales.industry_spend s
 				 WHERE s.width = 86400 AND s.bucket >= fluct._bucket(w.a, 86400) AND s.bucket < w.b
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
 			  JOIN after_first_hour o ON o.n = d.n AND o.industry = x.industry
@@ -305,7 +305,7 @@ BEGIN
 			  JOIN w ON w.n = d.n
 			 CROSS JOIN LATERAL (
 				SELECT s.industry, coalesce(sum(s.orders) FILTER (WHERE s.bucket >= w.first_hour AND s.bucket < w.past_hour), 0) AS whole
-				  FROM fluct.industry_spend s
+				  FROM sales.industry_spend s
 				 WHERE s.width = 3600 AND s.bucket >= fluct._bucket(w.a, 3600) AND s.bucket < w.b
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
 			  JOIN after_days o ON o.n = d.n AND o.industry = x.industry

@@ -4,33 +4,33 @@
 -- of the same name with an underscore as the extension's owner, and that one
 -- checks what fluct._caller() may do.  See src/pg/caller.c.
 
-CREATE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid)
+CREATE OR REPLACE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid)
 RETURNS text[]
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_check_mapping';
 COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid) IS
 'Compiles a mapping and returns the names of the tables that it fills; an error names the table and column at fault.';
 
-CREATE FUNCTION fluct._derive_mapping(target regclass) RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass) RETURNS jsonb
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_derive_mapping';
 COMMENT ON FUNCTION fluct._derive_mapping(regclass) IS
 'The mapping that takes each column of a table from the top-level field of the same name; a jsonb column "extra" takes the rest.';
 
-CREATE FUNCTION fluct._orders_mapping() RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._orders_mapping() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT jsonb '{
 		"columns": {"order_id": "$.order_id", "customer_id": "$.customer_id",
 					"amount": "$.amount", "ordered_at": "$.timestamp"},
 		"extra": "extra",
-		"children": [{"target": "fluct.order_lines", "rows": "$.order_lines[*]",
+		"children": [{"target": "sales.order_lines", "rows": "$.order_lines[*]",
 			"columns": {"order_id": "$.order_id", "ordered_at": "$.timestamp",
 						"line_number": "#", "product_id": "@.product_id",
 						"volume": "@.volume", "price": "@.price"}}]}'
 $$;
 COMMENT ON FUNCTION fluct._orders_mapping() IS
-'The mapping that a stream into fluct.orders has by default.';
+'The mapping that a stream into sales.orders has by default.';
 
-CREATE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
+CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION fluct._start_of(text, int) IS
 'Where start_at begins in a partition: milliseconds since 1970, -1 for the end, -2 for the beginning, or, where exact, an offset.';
 
 -- A timestamp means the same in every session once its zone is written out.
-CREATE FUNCTION fluct._normal_start(start_at text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._normal_start(start_at text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -76,7 +76,7 @@ $$;
 COMMENT ON FUNCTION fluct._normal_start(text) IS
 'start_at, checked, and a timestamp written in UTC.';
 
-CREATE FUNCTION fluct._check_rights(caller oid, server text, targets text[], on_conflict text, keep_raw boolean)
+CREATE OR REPLACE FUNCTION fluct._check_rights(caller oid, server text, targets text[], on_conflict text, keep_raw boolean)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -101,7 +101,7 @@ BEGIN
 			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
 	END IF;
 	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
-		target := coalesce(targets[i], 'fluct.raw_messages');
+		target := coalesce(targets[i], 'sales.raw_messages');
 		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
 					   WHEN on_conflict = 'update' AND i <= cardinality(targets) THEN '{INSERT,SELECT,DELETE}'
 					   WHEN on_conflict = 'nothing' AND i = 1 THEN '{INSERT,SELECT}'
@@ -124,7 +124,7 @@ COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean) IS
 
 -- ----- create -----
 
-CREATE FUNCTION fluct.create_stream(
+CREATE OR REPLACE FUNCTION fluct.create_stream(
 	name text, server text, topic text,
 	target regclass DEFAULT NULL,
 	mapping jsonb DEFAULT NULL,
@@ -144,9 +144,9 @@ CREATE FUNCTION fluct.create_stream(
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
-'Declares a stream: a Kafka topic consumed into a table (default fluct.orders) exactly once. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
+'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
 
-CREATE FUNCTION fluct._create_stream(
+CREATE OR REPLACE FUNCTION fluct._create_stream(
 	name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
 	start_at text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
@@ -165,6 +165,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
 			MESSAGE = 'a stream needs a name, a server and a topic';
 	END IF;
+	PERFORM fluct._refuse_superuser(caller, 'a stream', 'A stream runs by itself, with the privileges of its owner.');
 	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
 			MESSAGE = format('a stream can''t be named "%s"', name),
@@ -185,14 +186,14 @@ BEGIN
 	IF target IS NULL OR keep_raw THEN
 		PERFORM fluct._require_tables();
 	END IF;
-	target := coalesce(target, to_regclass('fluct.orders'));
-	IF whole IS NULL AND target = to_regclass('fluct.orders') THEN
+	target := coalesce(target, to_regclass('sales.orders'));
+	IF whole IS NULL AND target = to_regclass('sales.orders') THEN
 		whole := fluct._orders_mapping();
 	ELSIF whole IS NULL THEN
 		whole := fluct._derive_mapping(target);
 		RAISE NOTICE 'mapping of stream "%": %', name, whole;
 	END IF;
-	PERFORM fluct._check_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
+	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions);
 	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller), on_conflict, keep_raw);
 	SELECT count(*) AS partitions, min(o.topic) AS topic INTO kept
@@ -221,7 +222,7 @@ $$;
 COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
 'create_stream, as the extension''s owner.';
 
-CREATE FUNCTION fluct._qualified(rel regclass) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._qualified(rel regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('%I.%I', n.nspname, c.relname)
@@ -229,7 +230,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._qualified(regclass) IS 'The name of a relation with its schema, quoted where needed.';
 
-CREATE FUNCTION fluct._check_options(
+CREATE OR REPLACE FUNCTION fluct._check_stream_options(
 	on_conflict text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
 	workers int, partitions int[])
@@ -257,12 +258,12 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_options(text, text, text, int, interval, int, bigint, interval, int, int[]) IS
+COMMENT ON FUNCTION fluct._check_stream_options(text, text, text, int, interval, int, bigint, interval, int, int[]) IS
 'Raises invalid_parameter_value, with the allowed values, for an option that is none; NULL is not checked.';
 
 -- ----- the caller's stream -----
 
-CREATE FUNCTION fluct._own_stream(name text, lock boolean DEFAULT true) RETURNS fluct.streams
+CREATE OR REPLACE FUNCTION fluct._own_stream(name text, lock boolean DEFAULT true) RETURNS fluct.streams
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -294,7 +295,7 @@ COMMENT ON FUNCTION fluct._own_stream(text, boolean) IS
 
 -- ----- alter -----
 
-CREATE FUNCTION fluct.alter_stream(
+CREATE OR REPLACE FUNCTION fluct.alter_stream(
 	name text,
 	server text DEFAULT NULL,
 	mapping jsonb DEFAULT NULL,
@@ -315,7 +316,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
 'Changes a stream; what is not given stays. A running stream takes the change up at its next batch by itself. start_at only before the first start. Errors: as create_stream.';
 
-CREATE FUNCTION fluct._alter_stream(
+CREATE OR REPLACE FUNCTION fluct._alter_stream(
 	name text, server text, mapping jsonb, on_conflict text, start_at text, on_bad_message text,
 	on_data_loss text, max_dead_letters int, error_window interval, batch_size int,
 	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[])
@@ -332,7 +333,7 @@ BEGIN
 			MESSAGE = format('stream "%s" has a position already', name),
 			HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
 	END IF;
-	PERFORM fluct._check_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
+	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions);
 	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
 		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
@@ -361,7 +362,7 @@ $$;
 COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
 'alter_stream, as the extension''s owner.';
 
-CREATE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) RETURNS text[]
+CREATE OR REPLACE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -383,14 +384,14 @@ $$;
 COMMENT ON FUNCTION fluct._place_in_mapping(fluct.streams, regclass) IS
 'The path of a target''s columns in the stream''s mapping.';
 
-CREATE FUNCTION fluct.map_column(stream text, "column" text, path text, format text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION fluct.map_column(stream text, "column" text, path text, format text DEFAULT NULL,
 	required boolean DEFAULT NULL, target regclass DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.map_column(text, text, text, text, boolean, regclass) IS
 'Fills one column more (or from another path) from the next batch on, such as map_column(''orders'', ''channel'', ''$.channel''). format: iso8601, epoch_ms, epoch_s, or text for a number that comes as a string. target: the child table, if the column is of one. Errors: undefined_column, invalid_parameter_value.';
 
-CREATE FUNCTION fluct._map_column(stream text, "column" text, path text, format text, required boolean, target regclass)
+CREATE OR REPLACE FUNCTION fluct._map_column(stream text, "column" text, path text, format text, required boolean, target regclass)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -409,13 +410,13 @@ $$;
 COMMENT ON FUNCTION fluct._map_column(text, text, text, text, boolean, regclass) IS
 'map_column, as the extension''s owner.';
 
-CREATE FUNCTION fluct.unmap_column(stream text, "column" text, target regclass DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.unmap_column(stream text, "column" text, target regclass DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.unmap_column(text, text, regclass) IS
 'Takes a column out of the mapping, so that it can be dropped. Errors: undefined_column where it is not mapped.';
 
-CREATE FUNCTION fluct._unmap_column(stream text, "column" text, target regclass)
+CREATE OR REPLACE FUNCTION fluct._unmap_column(stream text, "column" text, target regclass)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -436,12 +437,12 @@ COMMENT ON FUNCTION fluct._unmap_column(text, text, regclass) IS
 
 -- ----- start and stop -----
 
-CREATE FUNCTION fluct.start_stream(name text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.start_stream(name text) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.start_stream(text) IS
 'Starts a stream, or resumes one that is paused or failed, where it stood. Returns its state. Errors: object_not_in_prerequisite_state with the postgresql.conf lines that are missing.';
 
-CREATE FUNCTION fluct._start_stream(name text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._start_stream(name text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -474,12 +475,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._start_stream(text) IS 'start_stream, as the extension''s owner.';
 
-CREATE FUNCTION fluct.pause_stream(name text, reason text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.pause_stream(name text, reason text DEFAULT NULL) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.pause_stream(text, text) IS
 'Stops a stream after the batch that is being written; start_stream goes on there. Returns its state.';
 
-CREATE FUNCTION fluct._pause_stream(name text, reason text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._pause_stream(name text, reason text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -494,12 +495,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._pause_stream(text, text) IS 'pause_stream, as the extension''s owner.';
 
-CREATE FUNCTION fluct.drop_stream(name text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct.drop_stream(name text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.drop_stream(text) IS
 'Drops a stream. Its targets, raw copy, dead letters and gaps stay, and so do its last offsets: a new stream of that name with start_at NULL goes on there.';
 
-CREATE FUNCTION fluct._drop_stream(name text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._drop_stream(name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -514,27 +515,27 @@ COMMENT ON FUNCTION fluct._drop_stream(text) IS 'drop_stream, as the extension''
 
 -- ----- wait -----
 
-CREATE FUNCTION fluct._sync(stream text, worker int) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._sync(stream text, worker int) RETURNS bigint
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_sync';
 COMMENT ON FUNCTION fluct._sync(text, int) IS
 'Asks a stream worker to note where Kafka''s log ends now; returns a ticket for _sync_done, NULL while it does not run.';
 
-CREATE FUNCTION fluct._sync_done(stream text, worker int, ticket bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._sync_done(stream text, worker int, ticket bigint) RETURNS boolean
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_sync_done';
 COMMENT ON FUNCTION fluct._sync_done(text, int, bigint) IS
 'Whether all that Kafka held when the ticket was drawn is committed; NULL when that worker is gone.';
 
-CREATE FUNCTION fluct._await_progress(ms int) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._await_progress(ms int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_await_progress';
 COMMENT ON FUNCTION fluct._await_progress(int) IS
 'Sleeps until a stream worker has news, at most ms milliseconds.';
 
-CREATE FUNCTION fluct.wait_for_stream(name text, timeout interval DEFAULT '1 minute') RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct.wait_for_stream(name text, timeout interval DEFAULT '1 minute') RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.wait_for_stream(text, interval) IS
 'Waits until all that Kafka held at the call is committed: true; false at the timeout. What an open transaction holds back is not waited for. Errors: object_not_in_prerequisite_state at once if the stream is paused or failed. Call it outside of the transaction that starts the stream.';
 
-CREATE FUNCTION fluct._wait_for_stream(name text, timeout interval) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._wait_for_stream(name text, timeout interval) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

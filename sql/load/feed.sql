@@ -1,34 +1,34 @@
--- feed.sql: customers from a client, by COPY or INSERT into fluct.customer_feed.
+-- feed.sql: customers from a client, by COPY or INSERT into sales.customer_feed.
 --
 -- The view and its triggers are made by create_tables().  The row trigger keeps
 -- the rows (src/load/customer_feed.c); the statement's end applies them as load_customers()
 -- does those of a file, with its defaults and the rights of whoever inserts.
 -- The first row that is refused ends the statement with an error.
 
-CREATE FUNCTION fluct._begin_feed()
+CREATE OR REPLACE FUNCTION fluct._begin_feed()
 RETURNS trigger
 LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_begin_feed';
 COMMENT ON FUNCTION fluct._begin_feed() IS 'trigger on customer_feed: a statement begins';
 
 -- Without SET, which would cost more than the rest; it looks nothing up.
-CREATE FUNCTION fluct._keep_row()
+CREATE OR REPLACE FUNCTION fluct._keep_row()
 RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_keep_row';
 COMMENT ON FUNCTION fluct._keep_row() IS 'trigger on customer_feed: keeps a row';
 
-CREATE FUNCTION fluct._feed_rows()
+CREATE OR REPLACE FUNCTION fluct._feed_rows()
 RETURNS TABLE (line bigint, fields text[])
 LANGUAGE c VOLATILE ROWS 100000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_feed_rows';
 COMMENT ON FUNCTION fluct._feed_rows() IS 'the rows that the statement put into customer_feed, once';
 
-CREATE FUNCTION fluct._apply_feed()
+CREATE OR REPLACE FUNCTION fluct._apply_feed()
 RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct._apply_feed() IS 'trigger on customer_feed: brings customers and their industries to what the statement''s rows say';
 
-CREATE FUNCTION fluct.__apply_feed()
+CREATE OR REPLACE FUNCTION fluct.__apply_feed()
 RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -39,7 +39,7 @@ DECLARE
 BEGIN
 	PERFORM fluct._require_industries(options->>'unknown_industry');
 	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_customers', 0));
-	LOCK TABLE fluct.customers, fluct.customer_industries IN SHARE ROW EXCLUSIVE MODE;
+	LOCK TABLE sales.customers, sales.customer_industries IN SHARE ROW EXCLUSIVE MODE;
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed (line, fields) SELECT f.line, f.fields FROM fluct._feed_rows() f;
 	GET DIAGNOSTICS load.rows = ROW_COUNT;

@@ -3,12 +3,12 @@
 -- They are C, see src/inquiry/run.c and src/replay/reprocess.c, and call the functions here for what needs the
 -- rights of the extension's owner.
 
-CREATE FUNCTION fluct._begin_run(name text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._begin_run(name text) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._begin_run(text) IS
 'The stream''s name, if the caller may run it now. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where it is started.';
 
-CREATE FUNCTION fluct.__begin_run(name text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.__begin_run(name text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -28,14 +28,14 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__begin_run(text) IS '_begin_run, as the extension''s owner.';
 
-CREATE PROCEDURE fluct.run_stream(name text, max_batches int DEFAULT NULL, until_caught_up boolean DEFAULT true)
+CREATE OR REPLACE PROCEDURE fluct.run_stream(name text, max_batches int DEFAULT NULL, until_caught_up boolean DEFAULT true)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_run_stream';
 COMMENT ON PROCEDURE fluct.run_stream(text, int, boolean) IS
 'Runs a stream that is not started while the session waits and watches: a background worker of its own consumes all partitions, exactly as a started stream, and progress comes as notices. Ends after max_batches batches, or when all that Kafka held at its start is committed unless until_caught_up is false, or when it is cancelled; what was committed stays. Needs no preload; fluct.enabled, fluct.database and fluct.max_workers do not matter. A stream restored from elsewhere runs, too, and stays marked as it was. Errors: object_not_in_prerequisite_state (it is started, or it fails: the reason, which stat_streams then shows, too), object_in_use (another session runs it), undefined_object, insufficient_privilege, active_sql_transaction, configuration_limit_exceeded.';
 
 -- ----- the raw copy again -----
 
-CREATE FUNCTION fluct._reprocess(stream text, since timestamptz, until timestamptz,
+CREATE OR REPLACE FUNCTION fluct._reprocess(stream text, since timestamptz, until timestamptz,
 	after_topic text, after_partition int, after_offset bigint, force boolean)
 RETURNS TABLE (ingested_at timestamptz, topic text, partition int, "offset" bigint, outcome text, rows bigint,
 	letter bigint, reason text, sqlstate text, path text, detail text)
@@ -43,13 +43,13 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess';
 COMMENT ON FUNCTION fluct._reprocess(text, timestamptz, timestamptz, text, int, bigint, boolean) IS
 'Stores the next raw messages of a stream again, as its owner; says of each: stored, duplicate, refused or skipped, and which dead letter it was.';
 
-CREATE FUNCTION fluct._reprocess_chunk(name text, since timestamptz, until timestamptz, force boolean, progress jsonb)
+CREATE OR REPLACE FUNCTION fluct._reprocess_chunk(name text, since timestamptz, until timestamptz, force boolean, progress jsonb)
 RETURNS jsonb
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._reprocess_chunk(text, timestamptz, timestamptz, boolean, jsonb) IS
 'One chunk of reprocess_stream: takes what the last one returned, NULL at first; returns NULL at the end.';
 
-CREATE FUNCTION fluct._begin_reprocess(s fluct.streams, since timestamptz, until timestamptz) RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._begin_reprocess(s fluct.streams, since timestamptz, until timestamptz) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -65,7 +65,7 @@ $$;
 COMMENT ON FUNCTION fluct._begin_reprocess(fluct.streams, timestamptz, timestamptz) IS
 'The progress of a reprocess_stream that has done nothing yet: counts, the place in time, and the window in which the next chunk is looked for.';
 
-CREATE FUNCTION fluct._store_chunk(s fluct.streams, place jsonb, window_end timestamptz, force boolean, OUT counts jsonb, OUT last jsonb)
+CREATE OR REPLACE FUNCTION fluct._store_chunk(s fluct.streams, place jsonb, window_end timestamptz, force boolean, OUT counts jsonb, OUT last jsonb)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH done AS MATERIALIZED (
@@ -93,7 +93,7 @@ $$;
 COMMENT ON FUNCTION fluct._store_chunk(fluct.streams, jsonb, timestamptz, boolean) IS
 'Stores the raw messages after a place, up to window_end, and closes the dead letters that are stored now; returns what became of them, and the last one''s place, NULL where there was none.';
 
-CREATE FUNCTION fluct._check_refused(s fluct.streams, progress jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_refused(s fluct.streams, progress jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -113,7 +113,7 @@ COMMENT ON FUNCTION fluct._check_refused(fluct.streams, jsonb) IS
 
 -- A window of time holds a few chunks: it grows while there is little in it,
 -- and shrinks where there is much.  See src/replay/reprocess.c.
-CREATE FUNCTION fluct._next_window(progress jsonb, window_end timestamptz, last jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._next_window(progress jsonb, window_end timestamptz, last jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -136,7 +136,7 @@ $$;
 COMMENT ON FUNCTION fluct._next_window(jsonb, timestamptz, jsonb) IS
 'The progress after a chunk of which `last` was the last message: where the next one is looked for.';
 
-CREATE FUNCTION fluct.__reprocess_chunk(name text, since timestamptz, until timestamptz, force boolean, progress jsonb)
+CREATE OR REPLACE FUNCTION fluct.__reprocess_chunk(name text, since timestamptz, until timestamptz, force boolean, progress jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -168,7 +168,7 @@ $$;
 COMMENT ON FUNCTION fluct.__reprocess_chunk(text, timestamptz, timestamptz, boolean, jsonb) IS
 '_reprocess_chunk, as the extension''s owner.';
 
-CREATE FUNCTION fluct._counts_of(s fluct.streams, progress jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._counts_of(s fluct.streams, progress jsonb) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT format('stream "%s" again: %s messages, %s rows, %s duplicates, %s refused, %s skipped',
@@ -177,7 +177,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._counts_of(fluct.streams, jsonb) IS 'The progress of reprocess_stream as a line for people.';
 
-CREATE PROCEDURE fluct.reprocess_stream(name text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, force boolean DEFAULT false)
+CREATE OR REPLACE PROCEDURE fluct.reprocess_stream(name text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, force boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess_stream';
 COMMENT ON PROCEDURE fluct.reprocess_stream(text, timestamptz, timestamptz, boolean) IS
-'Stores the messages of fluct.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 1000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. Errors: object_not_in_prerequisite_state (no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';
+'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 1000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. Errors: object_not_in_prerequisite_state (no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';

@@ -1,4 +1,4 @@
--- bookkeeping.sql: what the extension itself remembers about streams.
+-- streams.sql: what the extension itself remembers about streams.
 --
 -- These tables are members of the extension, and their rows go into a dump.
 -- Columns are only ever added, with defaults, so that old dumps restore.
@@ -59,7 +59,7 @@ COMMENT ON COLUMN fluct.streams.batch_size IS 'most messages in one transaction'
 COMMENT ON COLUMN fluct.streams.batch_bytes IS 'most bytes of messages in one transaction';
 COMMENT ON COLUMN fluct.streams.batch_interval IS 'longest wait of a message for its batch to fill';
 COMMENT ON COLUMN fluct.streams.workers IS 'worker processes that divide the partitions';
-COMMENT ON COLUMN fluct.streams.keep_raw IS 'whether each message is also kept as it came in fluct.raw_messages';
+COMMENT ON COLUMN fluct.streams.keep_raw IS 'whether each message is also kept as it came in sales.raw_messages';
 COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume; NULL = all, new ones too';
 COMMENT ON COLUMN fluct.streams.enabled IS 'whether it is to run';
 COMMENT ON COLUMN fluct.streams.pause_reason IS 'the words given to pause_stream';

@@ -11,7 +11,7 @@
 -- Industries and products
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._store_industries(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store_industries(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -25,12 +25,12 @@ BEGIN
 	CREATE TEMPORARY TABLE _fluct_industries ON COMMIT DROP AS
 	SELECT DISTINCT btrim(f.fields[1], E' \t\r\n') AS industry FROM pg_temp._fluct_feed f;
 	GET DIAGNOSTICS different = ROW_COUNT;
-	DELETE FROM pg_temp._fluct_industries n USING fluct.industries i WHERE i.industry = n.industry;
+	DELETE FROM pg_temp._fluct_industries n USING sales.industries i WHERE i.industry = n.industry;
 	GET DIAGNOSTICS load.unchanged = ROW_COUNT;
 	load.inserted := different - load.unchanged;
 	load.duplicates := load.rows - jsonb_array_length(rejects) - different;
 	IF load.inserted > 0 THEN
-		INSERT INTO fluct.industries (industry) SELECT n.industry FROM pg_temp._fluct_industries n ORDER BY 1
+		INSERT INTO sales.industries (industry) SELECT n.industry FROM pg_temp._fluct_industries n ORDER BY 1
 		ON CONFLICT DO NOTHING;
 	END IF;
 	DROP TABLE pg_temp._fluct_feed, pg_temp._fluct_industries;
@@ -39,7 +39,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._store_industries(fluct.files, bytea, jsonb, boolean) IS 'what _store does with industries';
 
-CREATE FUNCTION fluct._store_products(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store_products(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,18 +59,18 @@ BEGIN
 	SELECT n.*, p.product_id IS NULL AS is_new, (p.product_name, p.price) IS DISTINCT FROM (n.product_name, n.price) AS differs
 	  FROM (SELECT DISTINCT ON (f.fields[1] COLLATE "C") f.fields[1] AS product_id, f.fields[2] AS product_name, f.fields[3]::numeric AS price
 			  FROM pg_temp._fluct_feed f ORDER BY f.fields[1] COLLATE "C", f.line DESC) n
-	  LEFT JOIN fluct.products p ON p.product_id = n.product_id;
+	  LEFT JOIN sales.products p ON p.product_id = n.product_id;
 	SELECT count(*), count(*) FILTER (WHERE n.is_new), count(*) FILTER (WHERE NOT n.is_new AND n.differs)
 	  INTO different, load.inserted, load.updated FROM pg_temp._fluct_products n;
 	load.unchanged := different - load.inserted - load.updated;
 	load.duplicates := load.rows - jsonb_array_length(rejects) - different;
 	IF load.updated > 0 THEN
-		UPDATE fluct.products p SET product_name = n.product_name, price = n.price
+		UPDATE sales.products p SET product_name = n.product_name, price = n.price
 		  FROM pg_temp._fluct_products n
 		 WHERE p.product_id = n.product_id AND n.differs AND NOT n.is_new;
 	END IF;
 	IF load.inserted > 0 THEN
-		INSERT INTO fluct.products (product_id, product_name, price)
+		INSERT INTO sales.products (product_id, product_name, price)
 		SELECT n.product_id, n.product_name, n.price FROM pg_temp._fluct_products n WHERE n.is_new
 		ON CONFLICT (product_id) DO UPDATE SET product_name = excluded.product_name, price = excluded.price;
 	END IF;
@@ -85,7 +85,7 @@ COMMENT ON FUNCTION fluct._store_products(fluct.files, bytea, jsonb, boolean) IS
 -- ---------------------------------------------------------------------------
 
 -- The industries that the feed's rows name, each once a row.
-CREATE FUNCTION fluct._split_industries()
+CREATE OR REPLACE FUNCTION fluct._split_industries()
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,9 +103,9 @@ END
 $$;
 COMMENT ON FUNCTION fluct._split_industries() IS 'makes the temporary table _fluct_links from _fluct_feed';
 
--- What becomes of names that fluct.industries does not hold: they are counted,
+-- What becomes of names that sales.industries does not hold: they are counted,
 -- and told with the lines on which they come first.
-CREATE FUNCTION fluct._handle_unknown(load fluct.files, unknown_industry text)
+CREATE OR REPLACE FUNCTION fluct._handle_unknown(load fluct.files, unknown_industry text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,15 +114,15 @@ DECLARE
 BEGIN
 	IF unknown_industry = 'reject' THEN
 		UPDATE pg_temp._fluct_feed f
-		   SET reason = 'unknown_industry', detail = format('industry "%s" is not in fluct.industries', left(u.industry, 80))
+		   SET reason = 'unknown_industry', detail = format('industry "%s" is not in sales.industries', left(u.industry, 80))
 		  FROM (SELECT l.line, min(l.industry) AS industry FROM pg_temp._fluct_links l
-				 WHERE NOT EXISTS (SELECT 1 FROM fluct.industries i WHERE i.industry = l.industry)
+				 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry)
 				 GROUP BY l.line) u
 		 WHERE u.line = f.line;
 	ELSIF unknown_industry = 'add' THEN
-		INSERT INTO fluct.industries (industry)
+		INSERT INTO sales.industries (industry)
 		SELECT DISTINCT l.industry FROM pg_temp._fluct_links l
-		EXCEPT SELECT i.industry FROM fluct.industries i ORDER BY 1
+		EXCEPT SELECT i.industry FROM sales.industries i ORDER BY 1
 		ON CONFLICT DO NOTHING;
 	END IF;
 	SELECT count(*),
@@ -132,13 +132,13 @@ BEGIN
 	  INTO load.unknown_industries, load.unknown_names, told
 	  FROM (SELECT l.industry, min(l.line) AS line, row_number() OVER (ORDER BY min(l.line), l.industry) AS place
 			  FROM pg_temp._fluct_links l
-			 WHERE NOT EXISTS (SELECT 1 FROM fluct.industries i WHERE i.industry = l.industry)
+			 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry)
 			 GROUP BY l.industry) u;
 	IF load.unknown_industries > 0 AND unknown_industry = 'report' THEN
 		RAISE NOTICE '%: unknown industries, left out: %', fluct._told_name(load),
 			told || CASE WHEN load.unknown_industries > 5 THEN format(' and %s more', load.unknown_industries - 5) ELSE '' END;
 		DELETE FROM pg_temp._fluct_links l
-		 WHERE NOT EXISTS (SELECT 1 FROM fluct.industries i WHERE i.industry = l.industry);
+		 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry);
 	END IF;
 	RETURN load;
 END
@@ -146,7 +146,7 @@ $$;
 COMMENT ON FUNCTION fluct._handle_unknown(fluct.files, text) IS 'deals with unknown names in _fluct_links, and counts them';
 
 -- What the feed says, beside what the tables say.
-CREATE FUNCTION fluct._compare_customers(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._compare_customers(load fluct.files)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -160,7 +160,7 @@ BEGIN
 		   c.customer_id IS NOT NULL AND c.company_name IS DISTINCT FROM n.company_name AS is_renamed
 	  FROM (SELECT DISTINCT ON (f.fields[1] COLLATE "C") f.line, f.fields[1] AS customer_id, f.fields[2] AS company_name
 			  FROM pg_temp._fluct_feed f ORDER BY f.fields[1] COLLATE "C", f.line DESC) n
-	  LEFT JOIN fluct.customers c ON c.customer_id = n.customer_id;
+	  LEFT JOIN sales.customers c ON c.customer_id = n.customer_id;
 	GET DIAGNOSTICS different = ROW_COUNT;
 	ANALYZE pg_temp._fluct_customers;
 	SELECT count(*) - different INTO load.duplicates FROM pg_temp._fluct_feed;
@@ -170,7 +170,7 @@ BEGIN
 	CREATE TEMPORARY TABLE _fluct_link_changes ON COMMIT DROP AS
 	SELECT coalesce(n.customer_id, o.customer_id) AS customer_id, coalesce(n.industry, o.industry) AS industry, o.customer_id IS NULL AS is_new
 	  FROM pg_temp._fluct_links n
-	  FULL JOIN (SELECT ci.customer_id, ci.industry FROM fluct.customer_industries ci JOIN pg_temp._fluct_customers c USING (customer_id)) o
+	  FULL JOIN (SELECT ci.customer_id, ci.industry FROM sales.customer_industries ci JOIN pg_temp._fluct_customers c USING (customer_id)) o
 		ON o.customer_id = n.customer_id AND o.industry = n.industry
 	 WHERE n.customer_id IS NULL OR o.customer_id IS NULL;
 	ANALYZE pg_temp._fluct_link_changes;
@@ -192,7 +192,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._compare_customers(fluct.files) IS 'makes _fluct_customers and _fluct_link_changes, what differs, and counts it';
 
-CREATE FUNCTION fluct._add_links()
+CREATE OR REPLACE FUNCTION fluct._add_links()
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -200,7 +200,7 @@ DECLARE
 	portion CONSTANT int := 8192;
 BEGIN
 	FOR page IN 0 .. pg_relation_size('pg_temp._fluct_link_changes') / 8192 BY portion LOOP
-		INSERT INTO fluct.customer_industries (customer_id, industry)
+		INSERT INTO sales.customer_industries (customer_id, industry)
 		SELECT l.customer_id, l.industry FROM pg_temp._fluct_link_changes l
 		 WHERE l.is_new AND l.ctid >= format('(%s,0)', page)::tid AND l.ctid < format('(%s,0)', page + portion)::tid;
 	END LOOP;
@@ -208,21 +208,21 @@ END
 $$;
 COMMENT ON FUNCTION fluct._add_links() IS 'inserts the new rows of _fluct_link_changes, in portions';
 
-CREATE FUNCTION fluct._apply_customers(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._apply_customers(load fluct.files)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF load.inserted > 0 THEN
-		INSERT INTO fluct.customers (customer_id, company_name)
+		INSERT INTO sales.customers (customer_id, company_name)
 		SELECT c.customer_id, c.company_name FROM pg_temp._fluct_customers c WHERE c.is_new;
 	END IF;
 	IF EXISTS (SELECT 1 FROM pg_temp._fluct_customers c WHERE c.is_renamed) THEN
-		UPDATE fluct.customers t SET company_name = c.company_name
+		UPDATE sales.customers t SET company_name = c.company_name
 		  FROM pg_temp._fluct_customers c WHERE c.is_renamed AND t.customer_id = c.customer_id;
 	END IF;
 	IF load.links_removed > 0 THEN
-		DELETE FROM fluct.customer_industries t USING pg_temp._fluct_link_changes l
+		DELETE FROM sales.customer_industries t USING pg_temp._fluct_link_changes l
 		 WHERE NOT l.is_new AND t.customer_id = l.customer_id AND t.industry = l.industry;
 	END IF;
 	IF load.links_added > 0 THEN
@@ -233,7 +233,7 @@ $$;
 COMMENT ON FUNCTION fluct._apply_customers(fluct.files) IS 'changes the customers and their industries that differ';
 
 -- Their links go first, in one statement.
-CREATE FUNCTION fluct._remove_absent(load fluct.files, max_delete_fraction numeric)
+CREATE OR REPLACE FUNCTION fluct._remove_absent(load fluct.files, max_delete_fraction numeric)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -242,7 +242,7 @@ DECLARE
 	absent bigint;
 BEGIN
 	SELECT count(*), count(*) FILTER (WHERE n.customer_id IS NULL) INTO known, absent
-	  FROM fluct.customers c LEFT JOIN pg_temp._fluct_customers n USING (customer_id);
+	  FROM sales.customers c LEFT JOIN pg_temp._fluct_customers n USING (customer_id);
 	IF absent > (known - load.inserted) * max_delete_fraction THEN
 		PERFORM fluct._refuse_file(load, NULL, 'too_many_deletes',
 								   format('%s of %s customers are not in the file, expected at most %s %%', absent, known - load.inserted,
@@ -250,9 +250,9 @@ BEGIN
 								   'Raise max_delete_fraction if the file is whole.');
 	END IF;
 	IF absent > 0 THEN
-		DELETE FROM fluct.customer_industries ci
+		DELETE FROM sales.customer_industries ci
 		 WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers n WHERE n.customer_id = ci.customer_id);
-		DELETE FROM fluct.customers c
+		DELETE FROM sales.customers c
 		 WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers n WHERE n.customer_id = c.customer_id);
 	END IF;
 	RETURN absent;
@@ -260,13 +260,13 @@ END
 $$;
 COMMENT ON FUNCTION fluct._remove_absent(fluct.files, numeric) IS 'deletes the customers that a snapshot does not hold; returns how many';
 
-CREATE FUNCTION fluct._require_industries(unknown_industry text)
+CREATE OR REPLACE FUNCTION fluct._require_industries(unknown_industry text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF unknown_industry <> 'add' AND NOT EXISTS (SELECT 1 FROM fluct.industries) THEN
-		RAISE EXCEPTION 'fluct.industries is empty, so no customer could have an industry'
+	IF unknown_industry <> 'add' AND NOT EXISTS (SELECT 1 FROM sales.industries) THEN
+		RAISE EXCEPTION 'sales.industries is empty, so no customer could have an industry'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			      HINT = 'Load them first: SELECT * FROM fluct.load_industries(path); or use unknown_industry => ''add''.';
 	END IF;
@@ -275,7 +275,7 @@ $$;
 COMMENT ON FUNCTION fluct._require_industries(text) IS 'raises object_not_in_prerequisite_state where no customer could have an industry';
 
 -- From _fluct_feed on.
-CREATE FUNCTION fluct._store_customer_feed(load fluct.files, options jsonb)
+CREATE OR REPLACE FUNCTION fluct._store_customer_feed(load fluct.files, options jsonb)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -297,14 +297,14 @@ END
 $$;
 COMMENT ON FUNCTION fluct._store_customer_feed(fluct.files, jsonb) IS 'brings the customers to what _fluct_feed says';
 
-CREATE FUNCTION fluct._store_customers(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store_customers(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM fluct._require_industries(options->>'unknown_industry');
 	-- nobody else changes what is compared below; reading goes on
-	LOCK TABLE fluct.customers, fluct.customer_industries IN SHARE ROW EXCLUSIVE MODE;
+	LOCK TABLE sales.customers, sales.customer_industries IN SHARE ROW EXCLUSIVE MODE;
 	load.rows := fluct._read_feed(load, path, '{customer_id,company_name,specialized_industries}', strict_end);
 	IF load.rows = 0 AND options->>'mode' = 'snapshot' THEN
 		PERFORM fluct._refuse_file(load, 1, 'empty_file', 'a header without rows; as a snapshot it would delete every customer');
@@ -318,19 +318,19 @@ COMMENT ON FUNCTION fluct._store_customers(fluct.files, bytea, jsonb, boolean) I
 -- Orders: lines of JSON, through the decoder and the sink of the streams
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
+CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_lines_span';
 COMMENT ON FUNCTION fluct._lines_span(bytea, bytea, text) IS
 'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is no acceptable message, by number and reason.';
 
-CREATE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
+CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_load_lines';
 COMMENT ON FUNCTION fluct._load_lines(bytea, bytea, text, jsonb) IS
 'Stores a file''s JSON lines through a mapping; a line whose key is there already is ignored. Errors: the first line that can''t be stored, by number and reason.';
 
-CREATE FUNCTION fluct._store_orders(load fluct.files, path bytea)
+CREATE OR REPLACE FUNCTION fluct._store_orders(load fluct.files, path bytea)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -342,7 +342,7 @@ BEGIN
 	SELECT * INTO span FROM fluct._lines_span(path, load.sha256, '$.timestamp');
 	PERFORM fluct.ensure_partitions(span.since, span.until);
 	PERFORM fluct._progress('orders', 'reading');
-	SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'fluct.orders', fluct._orders_mapping());
+	SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'sales.orders', fluct._orders_mapping());
 	load.rows := stored.lines;
 	load.inserted := stored.inserted;
 	load.unchanged := stored.lines - stored.inserted;
@@ -352,7 +352,7 @@ $$;
 COMMENT ON FUNCTION fluct._store_orders(fluct.files, bytea) IS 'what _store does with orders';
 
 -- work_mem bounds what the sorts of a large file take.
-CREATE FUNCTION fluct.__store(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct.__store(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $$
@@ -370,13 +370,13 @@ COMMENT ON FUNCTION fluct.__store(fluct.files, bytea, jsonb, boolean) IS '_store
 -- By hand
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean) IS
-'Loads a CSV file of the server with the column industry into fluct.industries; blanks around a name are dropped. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
+'Loads a CSV file of the server with the column industry into sales.industries; blanks around a name are dropped. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
 
-CREATE FUNCTION fluct._load_industries(path text, on_bad_row text, max_rejects bigint, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_industries(path text, on_bad_row text, max_rejects bigint, force boolean)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -384,13 +384,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean) IS 'load_industries, as the extension''s owner';
 
-CREATE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean) IS
-'Loads a CSV file of the server with the columns product_id, product_name, price into fluct.products; the last of several rows of one product wins. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
+'Loads a CSV file of the server with the columns product_id, product_name, price into sales.products; the last of several rows of one product wins. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
 
-CREATE FUNCTION fluct._load_products(path text, on_bad_row text, max_rejects bigint, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_products(path text, on_bad_row text, max_rejects bigint, force boolean)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -398,15 +398,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_products(text, text, bigint, boolean) IS 'load_products, as the extension''s owner';
 
-CREATE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
+CREATE OR REPLACE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
 									 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
 									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) IS
-'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into fluct.customers and fluct.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted, unless more than max_delete_fraction of them). unknown_industry report (left out and told), add or reject. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
+'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into sales.customers and sales.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted, unless more than max_delete_fraction of them). unknown_industry report (left out and told), add or reject. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
 
-CREATE FUNCTION fluct._load_customers(path text, mode text, unknown_industry text,
+CREATE OR REPLACE FUNCTION fluct._load_customers(path text, mode text, unknown_industry text,
 									  on_bad_row text, max_rejects bigint,
 									  max_delete_fraction numeric, force boolean)
 RETURNS fluct.load_result
@@ -417,13 +417,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_customers(text, text, text, text, bigint, numeric, boolean) IS 'load_customers, as the extension''s owner';
 
-CREATE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_orders(text, boolean) IS
 'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that is there already, or stands in the file twice, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
 
-CREATE FUNCTION fluct._load_orders(path text, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_orders(path text, force boolean)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$

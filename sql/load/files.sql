@@ -13,122 +13,23 @@
 -- it was costs no update.
 
 -- ---------------------------------------------------------------------------
--- Bookkeeping
--- ---------------------------------------------------------------------------
-
-CREATE TABLE fluct.files (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders')),
-	file text NOT NULL,
-	bytes bigint,
-	sha256 bytea,
-	options jsonb NOT NULL DEFAULT '{}',
-	status text NOT NULL CHECK (status IN ('loaded', 'duplicate', 'refused', 'skipped')),
-	reason text,
-	line bigint,
-	detail text,
-	rows bigint NOT NULL DEFAULT 0,
-	inserted bigint NOT NULL DEFAULT 0,
-	updated bigint NOT NULL DEFAULT 0,
-	unchanged bigint NOT NULL DEFAULT 0,
-	removed bigint NOT NULL DEFAULT 0,
-	duplicates bigint NOT NULL DEFAULT 0,
-	links bigint NOT NULL DEFAULT 0,
-	links_added bigint NOT NULL DEFAULT 0,
-	links_removed bigint NOT NULL DEFAULT 0,
-	rejected bigint NOT NULL DEFAULT 0,
-	unknown_industries bigint NOT NULL DEFAULT 0,
-	seconds numeric,
-	loaded_by text NOT NULL,
-	loaded_at timestamptz NOT NULL DEFAULT now(),
-	unknown_names text[] NOT NULL DEFAULT '{}',
-	modified_at timestamptz,
-	inode bigint,
-	inbox text,
-	moved_to text
-);
-CREATE INDEX ON fluct.files (sha256);
-CREATE INDEX ON fluct.files (inbox, inode);
-COMMENT ON TABLE fluct.files IS 'Each file that was loaded, or found to be loaded already, or refused or skipped in an inbox, with what became of its rows.';
-COMMENT ON COLUMN fluct.files.id IS 'number of the load';
-COMMENT ON COLUMN fluct.files.kind IS 'industries, products, customers or orders';
-COMMENT ON COLUMN fluct.files.file IS 'path on the server; bytes that are no printable text as \xNN, a backslash doubled';
-COMMENT ON COLUMN fluct.files.bytes IS 'size of the file';
-COMMENT ON COLUMN fluct.files.sha256 IS 'SHA-256 of the content, which is the file''s identity';
-COMMENT ON COLUMN fluct.files.options IS 'the options that decide what the content becomes';
-COMMENT ON COLUMN fluct.files.status IS 'loaded, duplicate (the same content was loaded before with the same options), refused, or skipped (by skip_file)';
-COMMENT ON COLUMN fluct.files.reason IS 'why it was refused';
-COMMENT ON COLUMN fluct.files.line IS 'the physical line that refused it, from 1';
-COMMENT ON COLUMN fluct.files.detail IS 'what was found there';
-COMMENT ON COLUMN fluct.files.rows IS 'rows read, without the header';
-COMMENT ON COLUMN fluct.files.inserted IS 'keys that were new';
-COMMENT ON COLUMN fluct.files.updated IS 'keys whose row, or whose industries, changed';
-COMMENT ON COLUMN fluct.files.unchanged IS 'keys that were as in the file';
-COMMENT ON COLUMN fluct.files.removed IS 'customers deleted because a snapshot does not hold them';
-COMMENT ON COLUMN fluct.files.duplicates IS 'rows that a later row of the same key replaced';
-COMMENT ON COLUMN fluct.files.links IS 'industries of the file''s customers, each once a customer';
-COMMENT ON COLUMN fluct.files.links_added IS 'of these, new ones';
-COMMENT ON COLUMN fluct.files.links_removed IS 'industries that the file''s customers no longer have';
-COMMENT ON COLUMN fluct.files.rejected IS 'rows left out; they are in fluct.file_rejects';
-COMMENT ON COLUMN fluct.files.unknown_industries IS 'different names of industries that fluct.industries does not hold';
-COMMENT ON COLUMN fluct.files.seconds IS 'how long it took';
-COMMENT ON COLUMN fluct.files.loaded_by IS 'the role that called';
-COMMENT ON COLUMN fluct.files.loaded_at IS 'when it began';
-COMMENT ON COLUMN fluct.files.unknown_names IS 'the first 20 of these, in the order in which they come';
-COMMENT ON COLUMN fluct.files.modified_at IS 'the file''s time';
-COMMENT ON COLUMN fluct.files.inode IS 'the file''s number in its file system; with size and time it tells whether a file is that one';
-COMMENT ON COLUMN fluct.files.inbox IS 'the inbox it lay in; NULL = loaded by hand';
-COMMENT ON COLUMN fluct.files.moved_to IS 'where a scan moved it, from the inbox''s directory; NULL = not moved, or not yet, or by skip_file() or reload_file()';
-
-CREATE TABLE fluct.file_rejects (
-	file_id bigint NOT NULL REFERENCES fluct.files ON DELETE CASCADE,
-	line bigint NOT NULL,
-	reason text NOT NULL,
-	detail text,
-	fields text[],
-	PRIMARY KEY (file_id, line)
-);
-COMMENT ON TABLE fluct.file_rejects IS 'The rows that a load with on_bad_row => ''reject_row'' left out.';
-COMMENT ON COLUMN fluct.file_rejects.file_id IS 'the load, in fluct.files';
-COMMENT ON COLUMN fluct.file_rejects.line IS 'physical line of the file, from 1';
-COMMENT ON COLUMN fluct.file_rejects.reason IS 'a word of the fixed list';
-COMMENT ON COLUMN fluct.file_rejects.detail IS 'what was found, and what was expected';
-COMMENT ON COLUMN fluct.file_rejects.fields IS 'the row''s fields in the order of the loader''s columns; NULL where it could not be split';
-
-SELECT pg_catalog.pg_extension_config_dump('fluct.files', '');
-SELECT pg_catalog.pg_extension_config_dump('fluct.files_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('fluct.file_rejects', '');
-
-CREATE TYPE fluct.load_result AS (
-	file text, status text, rows bigint, inserted bigint, updated bigint,
-	unchanged bigint, links bigint, rejected bigint, unknown_industries bigint,
-	seconds numeric, removed bigint, duplicates bigint, links_added bigint,
-	links_removed bigint, unknown_names text[], id bigint
-);
-COMMENT ON TYPE fluct.load_result IS 'What became of a file and its rows, as the load_ functions return it; the columns are those of fluct.files.';
-
--- What a loader gives back: the counts, and the rows left out.
-CREATE TYPE fluct._stored AS (load fluct.files, rejects jsonb);
-COMMENT ON TYPE fluct._stored IS 'a load with its counts, and its rejects as rows of fluct.file_rejects';
-
--- ---------------------------------------------------------------------------
 -- Reading
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._show_path(path bytea)
+CREATE OR REPLACE FUNCTION fluct._show_path(path bytea)
 RETURNS text
 LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_show_path';
 COMMENT ON FUNCTION fluct._show_path(bytea) IS 'a path as it is shown: bytes that are no printable text as \xNN, a backslash doubled';
 
-CREATE FUNCTION fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean)
 RETURNS TABLE (line bigint, fields text[], reason text, detail text, fatal boolean)
 LANGUAGE c VOLATILE ROWS 100000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_read_csv';
 COMMENT ON FUNCTION fluct._read_csv(bytea, bytea, text[], boolean) IS
 'The named columns of each row of a CSV file with its physical line; bad rows with their reason. The content must be sha256 (NULL = any). strict_end refuses a last line without line end.';
 
-CREATE FUNCTION fluct._file_sqlstate(reason text)
+CREATE OR REPLACE FUNCTION fluct._file_sqlstate(reason text)
 RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -146,7 +47,7 @@ SELECT CASE reason
 $$;
 COMMENT ON FUNCTION fluct._file_sqlstate(text) IS 'the SQLSTATE of a reason that refuses a file';
 
-CREATE FUNCTION fluct._file_name(path text)
+CREATE OR REPLACE FUNCTION fluct._file_name(path text)
 RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -154,7 +55,7 @@ SELECT regexp_replace(regexp_replace(path, '^.*/', ''), '[\u0001-\u001f\u007f-\u
 $$;
 COMMENT ON FUNCTION fluct._file_name(text) IS 'the name without folders, as messages show it';
 
-CREATE FUNCTION fluct._told_name(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._told_name(load fluct.files)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -162,13 +63,13 @@ SELECT CASE WHEN load.bytes IS NULL THEN load.file ELSE format('file "%s"', fluc
 $$;
 COMMENT ON FUNCTION fluct._told_name(fluct.files) IS 'what messages call it: a file, or customer_feed';
 
-CREATE FUNCTION fluct._line_word(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._line_word(load fluct.files)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT CASE WHEN load.bytes IS NULL THEN 'row' ELSE 'line' END $$;
 COMMENT ON FUNCTION fluct._line_word(fluct.files) IS 'what is counted in it';
 
-CREATE FUNCTION fluct._refuse_file(load fluct.files, line bigint, reason text, detail text, hint text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct._refuse_file(load fluct.files, line bigint, reason text, detail text, hint text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -189,20 +90,20 @@ COMMENT ON FUNCTION fluct._refuse_file(fluct.files, bigint, text, text, text) IS
 -- Progress
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._progress(kind text, phase text)
+CREATE OR REPLACE FUNCTION fluct._progress(kind text, phase text)
 RETURNS void
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_progress';
 COMMENT ON FUNCTION fluct._progress(text, text) IS 'tells stat_files that this session''s load comes to that phase; NULL = it has ended';
 
-CREATE FUNCTION fluct._loads(OUT pid int, OUT role oid, OUT kind text, OUT phase text, OUT file text, OUT started timestamptz,
+CREATE OR REPLACE FUNCTION fluct._loads(OUT pid int, OUT role oid, OUT kind text, OUT phase text, OUT file text, OUT started timestamptz,
 							 OUT phase_started timestamptz, OUT bytes_total bigint, OUT bytes_done bigint, OUT rows bigint)
 RETURNS SETOF record
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_loads';
 COMMENT ON FUNCTION fluct._loads() IS 'the loads of files that run now in this database, from shared memory; none without the preload';
 
-CREATE VIEW fluct.stat_files AS
+CREATE OR REPLACE VIEW fluct.stat_files AS
 SELECT l.pid, l.kind, l.file, l.phase, l.bytes_total, l.bytes_done,
 	   round(least(l.bytes_done::numeric / nullif(l.bytes_total, 0), 1), 3) AS share,
 	   l.rows, round(l.rows / nullif(s.seconds, 0)) AS rate, l.started,
@@ -229,7 +130,7 @@ COMMENT ON COLUMN fluct.stat_files.role IS 'whose load it is';
 -- Options
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._check_option(name text, value text, allowed text[])
+CREATE OR REPLACE FUNCTION fluct._check_option(name text, value text, allowed text[])
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -244,7 +145,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_option(text, text, text[]) IS 'raises invalid_parameter_value unless value is one of those allowed';
 
-CREATE FUNCTION fluct._check_customer_options(mode text, unknown_industry text, on_bad_row text, max_delete_fraction numeric)
+CREATE OR REPLACE FUNCTION fluct._check_customer_options(mode text, unknown_industry text, on_bad_row text, max_delete_fraction numeric)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -266,7 +167,7 @@ COMMENT ON FUNCTION fluct._check_customer_options(text, text, text, numeric) IS 
 
 -- Those that decide what a content becomes are part of a load's identity, the
 -- limits are not.
-CREATE FUNCTION fluct._load_options(kind text, given jsonb)
+CREATE OR REPLACE FUNCTION fluct._load_options(kind text, given jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -299,33 +200,33 @@ COMMENT ON FUNCTION fluct._load_options(text, jsonb) IS 'the options of a load o
 -- A load
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
+CREATE OR REPLACE FUNCTION fluct._identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._identify(bytea) IS
 'The file''s size, time, number and content, with the rights of the caller. Errors: not_found, unreadable, outside_root, not_regular_file.';
 
-CREATE FUNCTION fluct.__identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
+CREATE OR REPLACE FUNCTION fluct.__identify(path bytea, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint, OUT sha256 bytea)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_file_identity';
 COMMENT ON FUNCTION fluct.__identify(bytea) IS '_identify, as the caller';
 
-CREATE FUNCTION fluct._is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
+CREATE OR REPLACE FUNCTION fluct._is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
 RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._is_same(bytea, bigint, timestamptz, bigint) IS 'Whether that path leads to that file, unchanged; with the rights of the caller.';
 
-CREATE FUNCTION fluct.__is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
+CREATE OR REPLACE FUNCTION fluct.__is_same(path bytea, bytes bigint, modified_at timestamptz, inode bigint)
 RETURNS boolean
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_file_is_same';
 COMMENT ON FUNCTION fluct.__is_same(bytea, bigint, timestamptz, bigint) IS '_is_same, as the caller';
 
-CREATE FUNCTION fluct._store(load fluct.files, path bytea, options jsonb, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._store(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._store(fluct.files, bytea, jsonb, boolean) IS 'reads the file and brings the users'' tables to what it says, with the rights of the caller';
 
-CREATE FUNCTION fluct._is_loaded(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._is_loaded(load fluct.files)
 RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -339,7 +240,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS 'whether this content was loaded with these options, with nothing left to report';
 
-CREATE FUNCTION fluct._new_load(kind text, path bytea, options jsonb)
+CREATE OR REPLACE FUNCTION fluct._new_load(kind text, path bytea, options jsonb)
 RETURNS fluct.files
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -351,7 +252,7 @@ SELECT jsonb_populate_record(NULL::fluct.files, jsonb_build_object(
 $$;
 COMMENT ON FUNCTION fluct._new_load(text, bytea, jsonb) IS 'a load that has not begun: a row of fluct.files with nothing counted';
 
-CREATE FUNCTION fluct._record_load(load fluct.files, rejects jsonb)
+CREATE OR REPLACE FUNCTION fluct._record_load(load fluct.files, rejects jsonb)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -368,7 +269,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._record_load(fluct.files, jsonb) IS 'writes the row of fluct.files and those of fluct.file_rejects';
 
-CREATE FUNCTION fluct._load(kind text, path bytea, options jsonb, force boolean, strict_end boolean, inbox text)
+CREATE OR REPLACE FUNCTION fluct._load(kind text, path bytea, options jsonb, force boolean, strict_end boolean, inbox text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -405,7 +306,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._load(text, bytea, jsonb, boolean, boolean, text) IS 'loads one file for the caller, as the extension''s owner';
 
-CREATE FUNCTION fluct._load_result(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._load_result(load fluct.files)
 RETURNS fluct.load_result
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -414,7 +315,7 @@ SELECT load.file, load.status, load.rows, load.inserted, load.updated, load.unch
 $$;
 COMMENT ON FUNCTION fluct._load_result(fluct.files) IS 'a load as the load_ functions return it';
 
-CREATE FUNCTION fluct._tell_load(load fluct.files)
+CREATE OR REPLACE FUNCTION fluct._tell_load(load fluct.files)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -429,7 +330,7 @@ SELECT CASE load.status WHEN 'loaded' THEN
 $$;
 COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for people';
 
-CREATE FUNCTION fluct._load_file(kind text, path text, options jsonb, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_file(kind text, path text, options jsonb, force boolean)
 RETURNS fluct.load_result
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -446,7 +347,7 @@ COMMENT ON FUNCTION fluct._load_file(text, text, jsonb, boolean) IS 'what the lo
 -- The steps that the CSV loaders share, with the rights of the caller
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._read_feed(load fluct.files, path bytea, columns text[], strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._read_feed(load fluct.files, path bytea, columns text[], strict_end boolean)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -465,7 +366,7 @@ $$;
 COMMENT ON FUNCTION fluct._read_feed(fluct.files, bytea, text[], boolean) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
 
 -- A key must fit into an index, together with an industry's name.
-CREATE FUNCTION fluct._check_feed_keys(name text)
+CREATE OR REPLACE FUNCTION fluct._check_feed_keys(name text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -483,7 +384,7 @@ COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_fe
 
 -- Refuses the file for its first bad row, or takes the bad rows out of the
 -- feed and returns them.
-CREATE FUNCTION fluct._judge_feed(load fluct.files, max_rejects bigint)
+CREATE OR REPLACE FUNCTION fluct._judge_feed(load fluct.files, max_rejects bigint)
 RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

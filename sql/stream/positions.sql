@@ -7,7 +7,7 @@
 -- the totals in stat_streams go on over all of them.
 
 -- An epoch whose gaps are kept is not used a second time.
-CREATE FUNCTION fluct._next_epoch(stream text, partition int) RETURNS int
+CREATE OR REPLACE FUNCTION fluct._next_epoch(stream text, partition int) RETURNS int
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT coalesce(max(g.epoch), 0) + 1 FROM fluct.gaps g
@@ -16,7 +16,7 @@ $$;
 COMMENT ON FUNCTION fluct._next_epoch(text, int) IS
 'The epoch of a position that is made.';
 
-CREATE FUNCTION fluct._account(stream text)
+CREATE OR REPLACE FUNCTION fluct._account(stream text)
 RETURNS TABLE (partition int, epoch int, from_offset bigint, to_offset bigint, stored bigint, duplicates bigint,
 	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -40,14 +40,14 @@ $$;
 COMMENT ON FUNCTION fluct._account(text) IS
 'What became of the offsets of each partition''s present epoch, as the tables say.';
 
-CREATE FUNCTION fluct.reconcile_stream(name text)
+CREATE OR REPLACE FUNCTION fluct.reconcile_stream(name text)
 RETURNS TABLE (partition int, from_offset bigint, to_offset bigint, offsets bigint, stored bigint, duplicates bigint,
 	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, unexplained bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.reconcile_stream(text) IS
 'Accounts for every offset of each partition''s present epoch [from_offset, to_offset): messages stored, duplicates, dead letters, tombstones, offsets at which Kafka delivered nothing (skipped), gaps. It reads the skipped offsets in Kafka again; what is delivered there, or missing in the sum, is unexplained, and must be 0. The stream may run meanwhile. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where the topic was made anew, fdw_unable_to_establish_connection, configuration_limit_exceeded without a free background worker.';
 
-CREATE FUNCTION fluct._reconcile_stream(name text)
+CREATE OR REPLACE FUNCTION fluct._reconcile_stream(name text)
 RETURNS TABLE (partition int, from_offset bigint, to_offset bigint, offsets bigint, stored bigint, duplicates bigint,
 	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, unexplained bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -66,7 +66,7 @@ COMMENT ON FUNCTION fluct._reconcile_stream(text) IS 'reconcile_stream, as the e
 
 -- ----- seek -----
 
-CREATE FUNCTION fluct._require_rest(stream text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._require_rest(stream text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -98,7 +98,7 @@ COMMENT ON FUNCTION fluct._require_rest(text) IS
 'Raises object_not_in_prerequisite_state unless the stream is paused or failed and none of its workers is left after 5 seconds.';
 
 -- Which partitions start_at and partition mean, of a topic that has n.
-CREATE FUNCTION fluct._chosen_partitions(s fluct.streams, start_at text, partition int, n int) RETURNS int[]
+CREATE OR REPLACE FUNCTION fluct._chosen_partitions(s fluct.streams, start_at text, partition int, n int) RETURNS int[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -132,7 +132,7 @@ $$;
 COMMENT ON FUNCTION fluct._chosen_partitions(fluct.streams, text, int, int) IS
 'The partitions that a call of seek_stream moves. Errors: invalid_parameter_value for one that is not there.';
 
-CREATE FUNCTION fluct._move_position(s fluct.streams, partition int, goes_to bigint, anew boolean,
+CREATE OR REPLACE FUNCTION fluct._move_position(s fluct.streams, partition int, goes_to bigint, anew boolean,
 	log_start bigint, log_end bigint)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -165,14 +165,14 @@ $$;
 COMMENT ON FUNCTION fluct._move_position(fluct.streams, int, bigint, boolean, bigint, bigint) IS
 'Moves a position that the caller has locked, or makes it: with a gap behind it where it goes forward, in a new epoch where it goes back or the topic is another one (anew).';
 
-CREATE FUNCTION fluct.seek_stream(name text, start_at text, partition int DEFAULT NULL, dry_run boolean DEFAULT false,
+CREATE OR REPLACE FUNCTION fluct.seek_stream(name text, start_at text, partition int DEFAULT NULL, dry_run boolean DEFAULT false,
 	force boolean DEFAULT false)
 RETURNS TABLE (partition int, old_offset bigint, new_offset bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.seek_stream(text, text, int, boolean, boolean) IS
 'Moves a stream that is paused or failed to where start_at says (earliest, latest, a timestamp, a negative interval, or {"partition": offset}, which moves only those); partition: only this one. dry_run only shows it. Going forward leaves a row in gaps; going back reads messages again, needs force, and begins a new epoch for reconcile_stream. old_offset is NULL where there was no position, new_offset where the topic has that partition no more. Errors: object_not_in_prerequisite_state, invalid_parameter_value for what Kafka''s log does not hold, undefined_object, insufficient_privilege, fdw_unable_to_establish_connection.';
 
-CREATE FUNCTION fluct._seek_stream(name text, start_at text, only_partition int, dry_run boolean, force boolean)
+CREATE OR REPLACE FUNCTION fluct._seek_stream(name text, start_at text, only_partition int, dry_run boolean, force boolean)
 RETURNS TABLE (moved int, old_offset bigint, new_offset bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -239,7 +239,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._seek_stream(text, text, int, boolean, boolean) IS 'seek_stream, as the extension''s owner.';
 
-CREATE FUNCTION fluct._check_targets(chosen int[], begins bigint[], ends bigint[], targets bigint[]) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_targets(chosen int[], begins bigint[], ends bigint[], targets bigint[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -256,7 +256,7 @@ $$;
 COMMENT ON FUNCTION fluct._check_targets(int[], bigint[], bigint[], bigint[]) IS
 'Raises invalid_parameter_value for a new position outside of Kafka''s log; the arrays are by partition.';
 
-CREATE FUNCTION fluct._warn_of_going_back(s fluct.streams, start_at text, partition int, back int[], dry_run boolean) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._warn_of_going_back(s fluct.streams, start_at text, partition int, back int[], dry_run boolean) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -1,21 +1,6 @@
--- connection.sql: servers and user mappings hold the connections to Kafka.
+-- kafka.sql: the wrapper whose servers and user mappings hold the connections to Kafka.
 
-CREATE FUNCTION fluct._caller() RETURNS oid
-LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_caller';
-COMMENT ON FUNCTION fluct._caller() IS
-'The role that called the public function whose underscored sibling is running; NULL outside of one.';
-
-CREATE FUNCTION fluct._announce_change() RETURNS void
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_announce_change';
-COMMENT ON FUNCTION fluct._announce_change() IS
-'Wakes the launcher and all stream workers once this transaction has committed.';
-
-CREATE FUNCTION fluct._preloaded() RETURNS boolean
-LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_preloaded';
-COMMENT ON FUNCTION fluct._preloaded() IS
-'Whether fluct is in shared_preload_libraries, so that streams can run.';
-
-CREATE FUNCTION fluct.kafka_options_validator(options text[], catalog oid)
+CREATE OR REPLACE FUNCTION fluct.kafka_options_validator(options text[], catalog oid)
 RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_options_validator';
 COMMENT ON FUNCTION fluct.kafka_options_validator(text[], oid) IS
@@ -28,7 +13,7 @@ COMMENT ON FOREIGN DATA WRAPPER fluct_kafka IS
 
 -- A server that a stream needs stays.  Streams are rows, which pg_depend does
 -- not know, hence an event trigger.
-CREATE FUNCTION fluct._keep_servers_of_streams() RETURNS event_trigger
+CREATE OR REPLACE FUNCTION fluct._keep_servers_of_streams() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -6,68 +6,45 @@
 -- Files are loaded as the inbox's owner: its rights count at each scan, and
 -- whoever may scan (the owner's members, superusers) lends it none.
 
-CREATE TABLE fluct.inboxes (
-	name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
-	owner text NOT NULL,
-	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders')),
-	directory text NOT NULL UNIQUE,
-	settle interval NOT NULL DEFAULT '10 seconds' CHECK (settle >= '0'),
-	options jsonb NOT NULL DEFAULT '{}',
-	schedule text,
-	last_scan timestamptz,
-	created_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-SELECT pg_catalog.pg_extension_config_dump('fluct.inboxes', '');
-COMMENT ON TABLE fluct.inboxes IS 'The folders whose files are loaded by scan_inbox(). Written by create_inbox, alter_inbox, drop_inbox and schedule_inbox only.';
-COMMENT ON COLUMN fluct.inboxes.name IS 'name of the inbox: letters, digits, _ . -, at most 63';
-COMMENT ON COLUMN fluct.inboxes.owner IS 'role (by name) that loads its files; it, its members and superusers may scan and change it';
-COMMENT ON COLUMN fluct.inboxes.kind IS 'what its files hold: industries, products, customers or orders';
-COMMENT ON COLUMN fluct.inboxes.directory IS 'the folder on the server; loaded files go to done/ in it, refused ones to refused/';
-COMMENT ON COLUMN fluct.inboxes.settle IS 'a file is left alone until it has not changed for so long';
-COMMENT ON COLUMN fluct.inboxes.options IS 'the loader''s options';
-COMMENT ON COLUMN fluct.inboxes.schedule IS 'when it is scanned, as pg_cron writes it; NULL = only by hand';
-COMMENT ON COLUMN fluct.inboxes.last_scan IS 'when a scan last came to its end';
-COMMENT ON COLUMN fluct.inboxes.created_at IS 'time of create_inbox';
-
 -- ---------------------------------------------------------------------------
 -- Folders, with the rights of the caller
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._open_inbox(directory text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._open_inbox(directory text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._open_inbox(text) IS 'sees to it that the caller may use that folder, and makes done/ and refused/ in it';
-CREATE FUNCTION fluct.__open_inbox(directory text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct.__open_inbox(directory text) RETURNS void
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_open_inbox';
 COMMENT ON FUNCTION fluct.__open_inbox(text) IS '_open_inbox, as the caller';
 
-CREATE FUNCTION fluct._list_folder(directory text, sub text, only_name text)
+CREATE OR REPLACE FUNCTION fluct._list_folder(directory text, sub text, only_name text)
 RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._list_folder(text, text, text) IS 'what lies in that folder of an inbox, but for folders and hidden files; only_name: that one only';
-CREATE FUNCTION fluct.__list_folder(directory text, sub text, only_name text)
+CREATE OR REPLACE FUNCTION fluct.__list_folder(directory text, sub text, only_name text)
 RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_list_folder';
 COMMENT ON FUNCTION fluct.__list_folder(text, text, text) IS '_list_folder, as the caller';
 
-CREATE FUNCTION fluct._move_file(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._move_file(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._move_file(text, text, text, text, bigint) IS 'moves the file of that number from one folder of an inbox to another; returns its name there, NULL if it is gone';
-CREATE FUNCTION fluct.__move_file(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.__move_file(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS text
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_move_file';
 COMMENT ON FUNCTION fluct.__move_file(text, text, text, text, bigint) IS '_move_file, as the caller';
 
-CREATE FUNCTION fluct._move_at_commit(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._move_at_commit(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._move_at_commit(text, text, text, text, bigint) IS 'does the same once this transaction has committed';
-CREATE FUNCTION fluct.__move_at_commit(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS void
+CREATE OR REPLACE FUNCTION fluct.__move_at_commit(directory text, from_sub text, name text, to_sub text, inode bigint) RETURNS void
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_move_at_commit';
 COMMENT ON FUNCTION fluct.__move_at_commit(text, text, text, text, bigint) IS '_move_at_commit, as the caller';
 
-CREATE FUNCTION fluct._inbox_path(directory text, sub text, name text) RETURNS bytea
+CREATE OR REPLACE FUNCTION fluct._inbox_path(directory text, sub text, name text) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_inbox_path';
 COMMENT ON FUNCTION fluct._inbox_path(text, text, text) IS 'the bytes of the path of a file whose name is given as it is shown';
 
-CREATE FUNCTION fluct._in_transaction_block() RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._in_transaction_block() RETURNS boolean
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_in_transaction_block';
 COMMENT ON FUNCTION fluct._in_transaction_block() IS 'whether the user began a transaction, which nobody else may commit';
 
@@ -76,28 +53,28 @@ COMMENT ON FUNCTION fluct._in_transaction_block() IS 'whether the user began a t
 -- ---------------------------------------------------------------------------
 -- The first argument is the role that becomes the caller.
 
-CREATE FUNCTION fluct._open_inbox_as(role text, directory text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._open_inbox_as(role text, directory text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
 COMMENT ON FUNCTION fluct._open_inbox_as(text, text) IS '_open_inbox with the rights of a role';
-CREATE FUNCTION fluct.__open_inbox_as(role text, directory text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct.__open_inbox_as(role text, directory text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$ BEGIN PERFORM fluct._open_inbox(directory); END $$;
 COMMENT ON FUNCTION fluct.__open_inbox_as(text, text) IS '_open_inbox_as, as the extension''s owner';
 
-CREATE FUNCTION fluct._list_as(role text, directory text, sub text, only_name text)
+CREATE OR REPLACE FUNCTION fluct._list_as(role text, directory text, sub text, only_name text)
 RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
 COMMENT ON FUNCTION fluct._list_as(text, text, text, text) IS '_list_folder with the rights of a role';
-CREATE FUNCTION fluct.__list_as(role text, directory text, sub text, only_name text)
+CREATE OR REPLACE FUNCTION fluct.__list_as(role text, directory text, sub text, only_name text)
 RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$ BEGIN RETURN QUERY SELECT * FROM fluct._list_folder(directory, sub, only_name); END $$;
 COMMENT ON FUNCTION fluct.__list_as(text, text, text, text) IS '_list_as, as the extension''s owner';
 
-CREATE FUNCTION fluct._move_as(role text, directory text, from_sub text, name text, to_sub text, inode bigint, at_commit boolean) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._move_as(role text, directory text, from_sub text, name text, to_sub text, inode bigint, at_commit boolean) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
 COMMENT ON FUNCTION fluct._move_as(text, text, text, text, text, bigint, boolean) IS '_move_file or _move_at_commit with the rights of a role';
-CREATE FUNCTION fluct.__move_as(role text, directory text, from_sub text, name text, to_sub text, inode bigint, at_commit boolean) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.__move_as(role text, directory text, from_sub text, name text, to_sub text, inode bigint, at_commit boolean) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -111,18 +88,18 @@ $$;
 COMMENT ON FUNCTION fluct.__move_as(text, text, text, text, text, bigint, boolean) IS '_move_as, as the extension''s owner';
 
 -- What the role's deferred constraints and triggers do, they do as the role.
-CREATE FUNCTION fluct._settle_constraints() RETURNS void
+CREATE OR REPLACE FUNCTION fluct._settle_constraints() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._settle_constraints() IS 'checks deferred constraints now, with the rights of the caller';
-CREATE FUNCTION fluct.__settle_constraints() RETURNS void
+CREATE OR REPLACE FUNCTION fluct.__settle_constraints() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; END $$;
 COMMENT ON FUNCTION fluct.__settle_constraints() IS '_settle_constraints, as the caller';
 
-CREATE FUNCTION fluct._load_as(role text, kind text, path bytea, options jsonb, force boolean, inbox text) RETURNS fluct.files
+CREATE OR REPLACE FUNCTION fluct._load_as(role text, kind text, path bytea, options jsonb, force boolean, inbox text) RETURNS fluct.files
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
 COMMENT ON FUNCTION fluct._load_as(text, text, bytea, jsonb, boolean, text) IS 'loads a file of an inbox with the rights of a role';
-CREATE FUNCTION fluct.__load_as(role text, kind text, path bytea, options jsonb, force boolean, inbox text) RETURNS fluct.files
+CREATE OR REPLACE FUNCTION fluct.__load_as(role text, kind text, path bytea, options jsonb, force boolean, inbox text) RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -144,7 +121,7 @@ COMMENT ON FUNCTION fluct.__load_as(text, text, bytea, jsonb, boolean, text) IS 
 -- Inboxes
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._own_inbox(name text)
+CREATE OR REPLACE FUNCTION fluct._own_inbox(name text)
 RETURNS fluct.inboxes
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -167,7 +144,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._own_inbox(text) IS 'the inbox, if the caller may use it; raises undefined_object, insufficient_privilege';
 
-CREATE FUNCTION fluct._given_options(on_bad_row text, max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric)
+CREATE OR REPLACE FUNCTION fluct._given_options(on_bad_row text, max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,7 +155,7 @@ COMMENT ON FUNCTION fluct._given_options(text, bigint, text, text, numeric) IS '
 
 -- The same folder by another name is the same, and one inbox within another
 -- would load what the other has done.
-CREATE FUNCTION fluct._save_inbox(i fluct.inboxes)
+CREATE OR REPLACE FUNCTION fluct._save_inbox(i fluct.inboxes)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -203,7 +180,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._save_inbox(fluct.inboxes) IS 'writes an inbox''s row, if its owner may use the folder';
 
-CREATE FUNCTION fluct.create_inbox(name text, kind text, directory text, settle interval DEFAULT '10 seconds', on_bad_row text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory text, settle interval DEFAULT '10 seconds', on_bad_row text DEFAULT NULL,
 								   max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								   max_delete_fraction numeric DEFAULT NULL)
 RETURNS text
@@ -211,7 +188,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric) IS
 'Makes a folder of the server an inbox: scan_inbox() loads each file in it once and moves it to done/ or refused/ there. kind is industries, products, customers or orders; the further options are those of load_KIND(), NULL = its default. A file is left alone until its size and time have been still for settle. The folder must lie below fluct.inbox_root, or the caller have pg_read_server_files and pg_write_server_files; links and ".." in its path are refused. The caller owns it.';
 
-CREATE FUNCTION fluct._create_inbox(name text, kind text, directory text, settle interval, on_bad_row text,
+CREATE OR REPLACE FUNCTION fluct._create_inbox(name text, kind text, directory text, settle interval, on_bad_row text,
 									max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -219,6 +196,7 @@ AS $$
 DECLARE
 	i fluct.inboxes;
 BEGIN
+	PERFORM fluct._refuse_superuser(fluct._caller(), 'an inbox', 'Its files are loaded with the privileges of its owner.');
 	PERFORM fluct._check_option('kind', kind, '{industries,products,customers,orders}');
 	IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION 'an inbox can''t be called %', coalesce('"' || name || '"', 'NULL')
@@ -240,7 +218,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._create_inbox(text, text, text, interval, text, bigint, text, text, numeric) IS 'create_inbox, as the extension''s owner';
 
-CREATE FUNCTION fluct.alter_inbox(name text, directory text DEFAULT NULL, settle interval DEFAULT NULL, on_bad_row text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION fluct.alter_inbox(name text, directory text DEFAULT NULL, settle interval DEFAULT NULL, on_bad_row text DEFAULT NULL,
 								  max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								  max_delete_fraction numeric DEFAULT NULL)
 RETURNS void
@@ -248,7 +226,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.alter_inbox(text, text, interval, text, bigint, text, text, numeric) IS
 'Changes an inbox; what is not given stays. Files are not moved to another directory, and those done stay done.';
 
-CREATE FUNCTION fluct._alter_inbox(name text, directory text, settle interval, on_bad_row text,
+CREATE OR REPLACE FUNCTION fluct._alter_inbox(name text, directory text, settle interval, on_bad_row text,
 								   max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -264,7 +242,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._alter_inbox(text, text, interval, text, bigint, text, text, numeric) IS 'alter_inbox, as the extension''s owner';
 
-CREATE FUNCTION fluct._drop_inbox(name text)
+CREATE OR REPLACE FUNCTION fluct._drop_inbox(name text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -287,7 +265,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._drop_inbox(text) IS 'drop_inbox, as the extension''s owner';
 
-CREATE FUNCTION fluct.drop_inbox(name text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct.drop_inbox(name text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.drop_inbox(text) IS 'Forgets an inbox. Its folder, the files in it and what was loaded stay, and so does fluct.files.';
 
@@ -295,10 +273,10 @@ COMMENT ON FUNCTION fluct.drop_inbox(text) IS 'Forgets an inbox. Its folder, the
 -- On a schedule
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._set_schedule(inbox text, schedule text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._set_schedule(inbox text, schedule text) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._set_schedule(text, text) IS 'notes an inbox''s schedule; returns the one before';
-CREATE FUNCTION fluct.__set_schedule(inbox text, schedule text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.__set_schedule(inbox text, schedule text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -310,12 +288,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__set_schedule(text, text) IS '_set_schedule, as the extension''s owner';
 
-CREATE FUNCTION fluct.schedule_inbox(name text, schedule text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.schedule_inbox(name text, schedule text) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct.schedule_inbox(text, text) IS
 'Has pg_cron scan an inbox, as the calling role: five fields as crontab has them, in pg_cron''s zone, or "30 seconds" where pg_cron is 1.5 or later. Again for the same inbox it changes the schedule. Errors: invalid_parameter_value, insufficient_privilege, object_not_in_prerequisite_state without pg_cron.';
 
-CREATE FUNCTION fluct._schedule_inbox(name text, schedule text)
+CREATE OR REPLACE FUNCTION fluct._schedule_inbox(name text, schedule text)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -324,6 +302,7 @@ DECLARE
 	job text := 'fluct inbox: ' || name;
 	command text := format('CALL fluct.scan_inbox(%L)', name);
 BEGIN
+	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'a schedule', 'It runs by itself, with the privileges of the caller.');
 	IF schedule IS NULL OR schedule !~* '^\s*[1-5]?[0-9]\s+seconds?\s*$' THEN
 		PERFORM fluct._parse_schedule(schedule);
 	END IF;
@@ -340,11 +319,11 @@ END
 $$;
 COMMENT ON FUNCTION fluct._schedule_inbox(text, text) IS 'schedule_inbox; errors without the list of functions';
 
-CREATE FUNCTION fluct.unschedule_inbox(name text) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct.unschedule_inbox(name text) RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct.unschedule_inbox(text) IS 'Ends an inbox''s schedule. Returns false where it had none. Errors: undefined_object, insufficient_privilege.';
 
-CREATE FUNCTION fluct._unschedule_inbox(name text)
+CREATE OR REPLACE FUNCTION fluct._unschedule_inbox(name text)
 RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

@@ -11,25 +11,25 @@
 -- Scanning
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._inbox_lock(i fluct.inboxes)
+CREATE OR REPLACE FUNCTION fluct._inbox_lock(i fluct.inboxes)
 RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT pg_try_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0)) $$;
 COMMENT ON FUNCTION fluct._inbox_lock(fluct.inboxes) IS 'takes the lock of an inbox until the end of the transaction; false if another one has it';
 
 -- A time in the future says nothing: such a file counts as still.
-CREATE FUNCTION fluct._is_settled(i fluct.inboxes, modified_at timestamptz)
+CREATE OR REPLACE FUNCTION fluct._is_settled(i fluct.inboxes, modified_at timestamptz)
 RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT modified_at NOT BETWEEN clock_timestamp() - i.settle AND clock_timestamp() + interval '1 day' OR i.settle = '0' $$;
 COMMENT ON FUNCTION fluct._is_settled(fluct.inboxes, timestamptz) IS 'whether a file of that time is not written any more';
 
-CREATE FUNCTION fluct._inbox_work(inbox text)
+CREATE OR REPLACE FUNCTION fluct._inbox_work(inbox text)
 RETURNS TABLE (folder text, file text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._inbox_work(text) IS 'the files of a scan: those that lie in the inbox, oldest first, and those in done/ of which nothing is recorded';
 
-CREATE FUNCTION fluct.__inbox_work(inbox text)
+CREATE OR REPLACE FUNCTION fluct.__inbox_work(inbox text)
 RETURNS TABLE (folder text, file text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -54,14 +54,14 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__inbox_work(text) IS '_inbox_work, as the extension''s owner';
 
-CREATE FUNCTION fluct._is_of_data(state text) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._is_of_data(state text) RETURNS boolean
 LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'fluct_is_of_data';
 COMMENT ON FUNCTION fluct._is_of_data(text) IS
 'Whether an error of this SQLSTATE is the fault of the data, as a stream''s errors are judged (src/pg/sqlstate.c).';
 
 -- Whether an error is about the content of the file, or about its not being a
 -- file: then it will be the same the next time.
-CREATE FUNCTION fluct._error_reason(state text, message text, OUT reason text, OUT line bigint)
+CREATE OR REPLACE FUNCTION fluct._error_reason(state text, message text, OUT reason text, OUT line bigint)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -77,7 +77,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._error_reason(text, text) IS 'the reason for which an error refuses a file, and its line; NULL = the file is not at fault, and is tried again';
 
-CREATE FUNCTION fluct._refusal(i fluct.inboxes, path bytea, f record, state text, message text, detail text)
+CREATE OR REPLACE FUNCTION fluct._refusal(i fluct.inboxes, path bytea, f record, state text, message text, detail text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -97,12 +97,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._refusal(fluct.inboxes, bytea, record, text, text, text) IS 'records that a file of an inbox is refused';
 
-CREATE FUNCTION fluct._scan_file(inbox text, folder text, file text, OUT result text, OUT id bigint)
+CREATE OR REPLACE FUNCTION fluct._scan_file(inbox text, folder text, file text, OUT result text, OUT id bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._scan_file(text, text, text) IS
 'Loads or refuses one file of an inbox; id is its row in fluct.files. result: loaded, duplicate, refused, known (recorded before, and not moved yet), growing, left (not the file''s fault), gone, busy (another scan is at work).';
 
-CREATE FUNCTION fluct.__scan_file(inbox text, folder text, file text, OUT result text, OUT id bigint)
+CREATE OR REPLACE FUNCTION fluct.__scan_file(inbox text, folder text, file text, OUT result text, OUT id bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -152,12 +152,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__scan_file(text, text, text) IS '_scan_file, as the extension''s owner';
 
-CREATE FUNCTION fluct._finish_file(inbox text, folder text, file text, id bigint)
+CREATE OR REPLACE FUNCTION fluct._finish_file(inbox text, folder text, file text, id bigint)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._finish_file(text, text, text, bigint) IS 'moves a file whose load is committed, and tells what became of it';
 
-CREATE FUNCTION fluct.__finish_file(inbox text, folder text, file text, id bigint)
+CREATE OR REPLACE FUNCTION fluct.__finish_file(inbox text, folder text, file text, id bigint)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,12 +192,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__finish_file(text, text, text, bigint) IS '_finish_file, as the extension''s owner';
 
-CREATE FUNCTION fluct._end_scan(inbox text, results text[])
+CREATE OR REPLACE FUNCTION fluct._end_scan(inbox text, results text[])
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._end_scan(text, text[]) IS 'tells what a scan did';
 
-CREATE FUNCTION fluct.__end_scan(inbox text, results text[])
+CREATE OR REPLACE FUNCTION fluct.__end_scan(inbox text, results text[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -219,7 +219,7 @@ $$;
 COMMENT ON FUNCTION fluct.__end_scan(text, text[]) IS '_end_scan, as the extension''s owner';
 
 -- It commits, so it can't have SET; it looks up nothing that is not qualified.
-CREATE PROCEDURE fluct.scan_inbox(name text)
+CREATE OR REPLACE PROCEDURE fluct.scan_inbox(name text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -247,7 +247,7 @@ COMMENT ON PROCEDURE fluct.scan_inbox(text) IS
 -- One file by hand
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION fluct._find_file(i fluct.inboxes, file text, folders text[], OUT folder text, OUT name text, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint)
+CREATE OR REPLACE FUNCTION fluct._find_file(i fluct.inboxes, file text, folders text[], OUT folder text, OUT name text, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -274,12 +274,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._find_file(fluct.inboxes, text, text[]) IS 'where a file of an inbox lies; raises undefined_file';
 
-CREATE FUNCTION fluct.reload_file(inbox text, file text) RETURNS fluct.load_result
+CREATE OR REPLACE FUNCTION fluct.reload_file(inbox text, file text) RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.reload_file(text, text) IS
 'Loads a file of an inbox once more, whatever was recorded of it: one in refused/, in done/ or still in the inbox, looked for in this order unless its name begins with the folder (done/x.csv). Names are those of fluct.files.moved_to. Once loaded it goes to done/, at the commit. Errors: undefined_file; and as load_KIND().';
 
-CREATE FUNCTION fluct._reload_file(inbox text, file text) RETURNS fluct.load_result
+CREATE OR REPLACE FUNCTION fluct._reload_file(inbox text, file text) RETURNS fluct.load_result
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -298,12 +298,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._reload_file(text, text) IS 'reload_file, as the extension''s owner';
 
-CREATE FUNCTION fluct.skip_file(inbox text, file text, reason text DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct.skip_file(inbox text, file text, reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.skip_file(text, text, text) IS
 'Takes a file that lies in an inbox away without loading it: it is recorded as skipped, and goes to refused/ at the commit. Returns its id in fluct.files. Errors: undefined_file.';
 
-CREATE FUNCTION fluct._skip_file(inbox text, file text, reason text) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._skip_file(inbox text, file text, reason text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

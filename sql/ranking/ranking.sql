@@ -15,21 +15,7 @@
 -- The windows
 -- ---------------------------------------------------------------------------
 
-CREATE TYPE fluct._windows AS (
-	since timestamptz,
-	mid timestamptz,
-	until timestamptz,
-	numerator bigint,
-	denominator bigint,
-	width interval,
-	origin timestamptz,
-	edges timestamptz[],
-	agg_date date
-);
-COMMENT ON TYPE fluct._windows IS
-'the baseline [since, mid) and the recent window [mid, until); numerator / denominator = recent / baseline in lowest terms; the windows as long as the recent one, back from mid: by width from origin where rolling, by edges where calendar days';
-
-CREATE FUNCTION fluct._microseconds(name text, value interval)
+CREATE OR REPLACE FUNCTION fluct._microseconds(name text, value interval)
 RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -54,7 +40,7 @@ $$;
 COMMENT ON FUNCTION fluct._microseconds(text, interval) IS
 'the length of a window, a day being 24 hours; raises invalid_parameter_value, naming the option, unless it is positive and without months';
 
-CREATE FUNCTION fluct._whole_days(name text, value interval)
+CREATE OR REPLACE FUNCTION fluct._whole_days(name text, value interval)
 RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -74,7 +60,7 @@ $$;
 COMMENT ON FUNCTION fluct._whole_days(text, interval) IS
 'the length of a window in calendar days; raises invalid_parameter_value, naming the option, where it is none';
 
-CREATE FUNCTION fluct._check_zone(name text, zone text)
+CREATE OR REPLACE FUNCTION fluct._check_zone(name text, zone text)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -91,7 +77,7 @@ COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_v
 
 -- Interval arithmetic is done in UTC: "30 days" across a change of the clocks
 -- is otherwise 719 or 721 hours.
-CREATE FUNCTION fluct._rolling_windows(as_of timestamptz, recent interval, baseline interval)
+CREATE OR REPLACE FUNCTION fluct._rolling_windows(as_of timestamptz, recent interval, baseline interval)
 RETURNS fluct._windows
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -116,7 +102,7 @@ COMMENT ON FUNCTION fluct._rolling_windows(timestamptz, interval, interval) IS
 
 -- A calendar day begins where its midnight is in the zone, so it may have 23
 -- or 25 hours.
-CREATE FUNCTION fluct._calendar_windows(as_of timestamptz, recent interval, baseline interval, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._calendar_windows(as_of timestamptz, recent interval, baseline interval, time_zone text)
 RETURNS fluct._windows
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -144,7 +130,7 @@ $$;
 COMMENT ON FUNCTION fluct._calendar_windows(timestamptz, interval, interval, text) IS
 'the windows of whole calendar days of the zone, before its last midnight <= as_of';
 
-CREATE FUNCTION fluct._windows_of(as_of timestamptz, recent interval, baseline interval, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._windows_of(as_of timestamptz, recent interval, baseline interval, time_zone text)
 RETURNS fluct._windows
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -174,20 +160,20 @@ COMMENT ON FUNCTION fluct._windows_of(timestamptz, interval, interval, text) IS
 -- How far the data reaches
 -- ---------------------------------------------------------------------------
 
--- fluct._data_until() and fluct._source_offsets() are in views.sql.
+-- fluct._data_until() and fluct._source_offsets() are in stream/views.sql.
 
-CREATE FUNCTION fluct._horizon()
+CREATE OR REPLACE FUNCTION fluct._horizon()
 RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT max(s.horizon) FROM fluct.rollup_state s);
+	RETURN (SELECT max(s.horizon) FROM sales.rollup_state s);
 END
 $$;
 COMMENT ON FUNCTION fluct._horizon() IS
 'orders before this time were deleted by apply_retention(); NULL = none were';
 
-CREATE FUNCTION fluct._incomplete_reason(w fluct._windows)
+CREATE OR REPLACE FUNCTION fluct._incomplete_reason(w fluct._windows)
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
@@ -215,15 +201,15 @@ COMMENT ON FUNCTION fluct._incomplete_reason(fluct._windows) IS
 -- From the orders themselves, where the rollup cannot be read or the windows
 -- are too many for it: one pass over [since, until) by the index on ordered_at;
 -- EXECUTE plans with the times at hand.
-CREATE FUNCTION fluct._orders_spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
+CREATE OR REPLACE FUNCTION fluct._orders_spend(w fluct._windows, OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY EXECUTE format($q$
 		SELECT ci.industry, %s, count(*), sum(o.amount)
-		  FROM fluct.orders o
-		  JOIN fluct.customer_industries ci ON ci.customer_id = o.customer_id
+		  FROM sales.orders o
+		  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id
 		 WHERE o.ordered_at >= $1 AND o.ordered_at < $2
 		 GROUP BY 1, 2 $q$,
 		CASE WHEN w.edges IS NULL THEN 'date_bin($3, o.ordered_at, $4)'
@@ -234,7 +220,7 @@ $$;
 COMMENT ON FUNCTION fluct._orders_spend(fluct._windows) IS
 'orders and their sum per industry and window, from the orders; a window is named by its start, the recent one''s is mid; windows without orders have no row';
 
-CREATE FUNCTION fluct._baseline_windows(w fluct._windows, OUT starts timestamptz[], OUT ends timestamptz[])
+CREATE OR REPLACE FUNCTION fluct._baseline_windows(w fluct._windows, OUT starts timestamptz[], OUT ends timestamptz[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -253,7 +239,7 @@ COMMENT ON FUNCTION fluct._baseline_windows(fluct._windows) IS
 -- What a ranking rests on.  Each window by itself only where the ranking wants
 -- it: else the baseline is one row, which says how many of its windows have
 -- orders.
-CREATE FUNCTION fluct._spend(w fluct._windows, per_window boolean,
+CREATE OR REPLACE FUNCTION fluct._spend(w fluct._windows, per_window boolean,
 							 OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric, OUT windows bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -286,20 +272,7 @@ COMMENT ON FUNCTION fluct._spend(fluct._windows, boolean) IS
 -- The ranking
 -- ---------------------------------------------------------------------------
 
-CREATE TYPE fluct._fluctuation AS (
-	rank int,
-	industry text,
-	recent_value numeric,
-	baseline_avg numeric,
-	delta numeric,
-	delta_pct numeric,
-	recent_orders bigint,
-	baseline_orders bigint,
-	active_days int
-);
-COMMENT ON TYPE fluct._fluctuation IS 'an industry in a ranking; rank is NULL where direction or min_baseline leave it out';
-
-CREATE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
+CREATE OR REPLACE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -315,7 +288,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_word(text, text, text[]) IS 'raises invalid_parameter_value unless the option has one of the allowed values, the first being the default';
 
-CREATE FUNCTION fluct._check_options(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+CREATE OR REPLACE FUNCTION fluct._check_ranking_options(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -338,10 +311,10 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_options(fluct._windows, text, text, text, numeric) IS
+COMMENT ON FUNCTION fluct._check_ranking_options(fluct._windows, text, text, text, numeric) IS
 'raises invalid_parameter_value, naming the allowed values, where an option has none of them';
 
-CREATE FUNCTION fluct._check_top_n(top_n int)
+CREATE OR REPLACE FUNCTION fluct._check_top_n(top_n int)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -361,13 +334,13 @@ COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value w
 -- x²·N² ÷ (d²·deviation).  Scores are rounded to 60 decimals, finer than any two
 -- different quotients of such sums lie apart: unrounded, equal ones would
 -- differ where their amounts were sent with different numbers of decimals.
-CREATE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
 RETURNS fluct._fluctuation[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM fluct._require_tables();
-	PERFORM fluct._check_options(w, measure, direction, average, min_baseline);
+	PERFORM fluct._check_ranking_options(w, measure, direction, average, min_baseline);
 	RETURN ARRAY(
 		WITH sums AS (
 			SELECT i.industry,
@@ -377,7 +350,7 @@ BEGIN
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts = w.mid), 0) AS recent_orders,
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts < w.mid), 0) AS baseline_orders,
 				   coalesce(sum(s.windows) FILTER (WHERE s.starts < w.mid), 0) AS active_days
-			  FROM fluct.industries i
+			  FROM sales.industries i
 			  LEFT JOIN fluct._spend(w, measure = 'zscore' OR average = 'active') s ON s.industry = i.industry
 			 GROUP BY i.industry
 		), quotients AS (
@@ -393,7 +366,7 @@ BEGIN
 			SELECT q.*,
 				   round(CASE measure
 				   WHEN 'absolute' THEN abs(q.x) * round(1.0, 60) / q.d
-				   WHEN 'relative' THEN abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
+				   WHEN 'relative' THEN 100 * abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
 				   ELSE q.x * q.x * q.windows * q.windows * round(1.0, 60)
 						/ nullif(q.d * q.d * (q.windows * q.squares - q.b * q.b), 0)
 				   END, 60) AS score,
@@ -406,6 +379,7 @@ BEGIN
 				trim_scale(round(s.b * s.n * round(1.0, 20) / s.d, 20)),
 				trim_scale(round(s.x * round(1.0, 20) / s.d, 20)),
 				trim_scale(round(100 * s.x * round(1.0, 20) / nullif(s.b * s.n, 0), 20)),
+				trim_scale(round(CASE measure WHEN 'zscore' THEN sqrt(s.score) ELSE s.score END, 20)),
 				s.recent_orders, s.baseline_orders, s.active_days)::fluct._fluctuation
 		  FROM scored s
 		 ORDER BY 1);
@@ -415,7 +389,7 @@ COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric) IS
 'every listed industry with its sums, averages and rank, ordered by rank';
 
 -- A consumer that stands still must not look like a market crash.
-CREATE FUNCTION fluct._tell_incomplete(w fluct._windows)
+CREATE OR REPLACE FUNCTION fluct._tell_incomplete(w fluct._windows)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -438,7 +412,7 @@ $$;
 COMMENT ON FUNCTION fluct._tell_incomplete(fluct._windows) IS
 'one WARNING where the windows reach past what the streams have stored, or back to what apply_retention() has deleted';
 
-CREATE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
+CREATE OR REPLACE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -453,11 +427,11 @@ BEGIN
 	IF counted > 0 THEN
 		RETURN;
 	END IF;
-	SELECT max(o.ordered_at) INTO newest FROM fluct.orders o;
+	SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
 	SELECT sum(abs(o.amount)), sum(abs(o.amount)) FILTER (WHERE NOT EXISTS (
-			SELECT 1 FROM fluct.customer_industries ci WHERE ci.customer_id = o.customer_id))
+			SELECT 1 FROM sales.customer_industries ci WHERE ci.customer_id = o.customer_id))
 	  INTO spend, lost
-	  FROM fluct.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
+	  FROM sales.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
 	RAISE NOTICE 'no order counts between % and %', w.mid, w.until
 		USING DETAIL = concat_ws(' ',
 				CASE WHEN newest IS NULL THEN 'There are no orders at all.'
@@ -465,15 +439,15 @@ BEGIN
 				CASE WHEN ranking = '{}' THEN 'No industries are listed.' END,
 				round(100 * coalesce(lost, 0) / nullif(spend, 0), 1)
 				|| ' % of the spend since ' || w.since || ' has no industry.'),
-		      HINT = CASE WHEN ranking = '{}' THEN 'Load fluct.industries and the customers first.'
-		                  WHEN lost > 0 THEN 'SELECT * FROM fluct.unattributed_spend'
+		      HINT = CASE WHEN ranking = '{}' THEN 'Load sales.industries and the customers first.'
+		                  WHEN lost > 0 THEN 'SELECT * FROM sales.unattributed_spend'
 		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
 END
 $$;
 COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[]) IS
 'one WARNING where the windows reach past what the streams have stored, one NOTICE where no order counts in the recent window';
 
-CREATE FUNCTION fluct.top_fluctuations(
+CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	as_of timestamptz DEFAULT now(),
 	recent interval DEFAULT '24 hours',
 	baseline interval DEFAULT '30 days',
@@ -484,56 +458,46 @@ CREATE FUNCTION fluct.top_fluctuations(
 	time_zone text DEFAULT NULL,
 	min_baseline numeric DEFAULT NULL)
 RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
-			   recent_orders bigint, baseline_orders bigint, active_days int)
+			   score numeric, recent_orders bigint, baseline_orders bigint, active_days int, complete boolean)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, recent, baseline, time_zone);
 	ranking fluct._fluctuation[];
+	whole boolean;
 BEGIN
 	PERFORM fluct._check_top_n(top_n);
 	ranking := fluct._rank(w, measure, direction, average, min_baseline);
 	PERFORM fluct._tell(w, ranking);
+	whole := fluct._incomplete_reason(w) IS NULL;
 	RETURN QUERY
-		SELECT * FROM unnest(ranking) r
+		SELECT r.*, whole FROM unnest(ranking) r
 		 WHERE r.rank <= coalesce(top_n, r.rank)
 		 ORDER BY r.rank, r.industry COLLATE "C";
 END
 $$;
 COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
 'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
-measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. active_days: windows of the baseline, as long as the recent one, with orders.
+measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
 Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
 
 -- ---------------------------------------------------------------------------
--- For people
+-- For reading
 -- ---------------------------------------------------------------------------
 
-CREATE TYPE fluct.podium_row AS (
-	rank int,
-	industry text,
-	recent numeric,
-	average numeric,
-	change numeric,
-	change_pct numeric,
-	orders bigint,
-	complete boolean
-);
-COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, change_pct to 1';
-
-CREATE FUNCTION fluct._podium(ranking fluct._fluctuation[], top_n int, complete boolean)
+CREATE OR REPLACE FUNCTION fluct._podium(ranking fluct._fluctuation[], top_n int, complete boolean)
 RETURNS SETOF fluct.podium_row
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT r.rank, r.industry, round(r.recent_value, 2), round(r.baseline_avg, 2),
        round(r.delta, 2), round(r.delta_pct, 1), r.recent_orders, complete
   FROM unnest(ranking) r
- WHERE r.rank <= coalesce(top_n, r.rank)
+ WHERE r.rank <= coalesce(top_n, r.rank) AND r.score > 0
  ORDER BY r.rank, r.industry COLLATE "C"
 $$;
-COMMENT ON FUNCTION fluct._podium(fluct._fluctuation[], int, boolean) IS 'a ranking''s first ranks, rounded for people';
+COMMENT ON FUNCTION fluct._podium(fluct._fluctuation[], int, boolean) IS 'the first ranks of a ranking with a score above 0, rounded for reading';
 
-CREATE FUNCTION fluct.podium(
+CREATE OR REPLACE FUNCTION fluct.podium(
 	day date DEFAULT NULL,
 	recent interval DEFAULT '24 hours',
 	baseline interval DEFAULT '30 days',
@@ -564,4 +528,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS
-'The industries that fluctuated most, for people: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, change_pct to 1; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';
+'The industries that fluctuated most, for reading: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, delta_pct to 1; an industry without a score, or with 0, is left out; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';

@@ -1,0 +1,92 @@
+-- lines.sql: the lines follow their orders.
+--
+-- order_lines has no index on order_id, so the orders' times lead to the lines:
+-- a few times one by one through BRIN, many by their range.  EXECUTE plans with
+-- the values at hand and so prunes partitions.  The triggers work with the
+-- rights of whoever changes the orders.
+
+CREATE OR REPLACE FUNCTION fluct._time_condition(times timestamptz[])
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN cardinality(times) <= 50 THEN 'l.ordered_at = ANY ($1)'
+            ELSE 'l.ordered_at BETWEEN $1[1] AND $1[cardinality($1)]' END
+$$;
+COMMENT ON FUNCTION fluct._time_condition(timestamptz[]) IS 'the condition on order_lines l that finds lines of these times (ascending, given as $1)';
+
+CREATE OR REPLACE FUNCTION fluct._orders_delete_lines()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	times timestamptz[];
+BEGIN
+	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
+	IF times <> '{}' THEN
+		EXECUTE 'DELETE FROM sales.order_lines l USING old_orders o
+				  WHERE l.order_id = o.order_id AND l.ordered_at = o.ordered_at
+				    AND ' || fluct._time_condition(times) USING times;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._orders_delete_lines() IS 'trigger on orders: deletes the lines of deleted orders';
+
+-- Which old row became which new one is known by their place: both transition
+-- tables get each updated row at the same time, and are read in that order.
+CREATE OR REPLACE FUNCTION fluct._orders_move_lines()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	times timestamptz[];
+BEGIN
+	IF NOT EXISTS (SELECT order_id, ordered_at FROM old_orders
+				   EXCEPT SELECT order_id, ordered_at FROM new_orders) THEN
+		RETURN NULL;
+	END IF;
+	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
+	EXECUTE 'UPDATE sales.order_lines l
+				SET order_id = n.order_id, ordered_at = n.ordered_at
+			   FROM (SELECT row_number() OVER () AS place, order_id, ordered_at FROM old_orders) o
+			   JOIN (SELECT row_number() OVER () AS place, order_id, ordered_at FROM new_orders) n
+				 ON n.place = o.place
+				AND (n.order_id, n.ordered_at) IS DISTINCT FROM (o.order_id, o.ordered_at)
+			  WHERE l.order_id = o.order_id AND l.ordered_at = o.ordered_at
+				AND ' || fluct._time_condition(times) USING times;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._orders_move_lines() IS 'trigger on orders: carries the lines to a changed order_id or ordered_at';
+
+-- TRUNCATE orders, order_lines has emptied the lines already, and a second
+-- TRUNCATE of a table in use would fail.
+CREATE OR REPLACE FUNCTION fluct._orders_truncate_lines()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT 1 FROM sales.order_lines) THEN
+		TRUNCATE sales.order_lines;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._orders_truncate_lines() IS 'trigger on orders: truncates order_lines too';
+
+CREATE OR REPLACE FUNCTION fluct.lines_of(order_id text)
+RETURNS SETOF fluct.order_line
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._require_tables();
+	RETURN QUERY EXECUTE
+		'SELECT order_id, line_number, product_id, volume, price, ordered_at
+		   FROM sales.order_lines
+		  WHERE order_id = $1 AND ordered_at = $2
+		  ORDER BY line_number'
+		USING $1, (SELECT o.ordered_at FROM sales.orders o WHERE o.order_id = $1);
+END
+$$;
+COMMENT ON FUNCTION fluct.lines_of(text) IS
+'The lines of one order by line_number, found through the order''s ordered_at (one partition, BRIN). No rows for an unknown order. Errors: undefined_table before create_tables().';

@@ -1,0 +1,24 @@
+-- inboxes.sql: the folders whose files are each loaded once.
+
+CREATE TABLE fluct.inboxes (
+	name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
+	owner text NOT NULL,
+	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders')),
+	directory text NOT NULL UNIQUE,
+	settle interval NOT NULL DEFAULT '10 seconds' CHECK (settle >= '0'),
+	options jsonb NOT NULL DEFAULT '{}',
+	schedule text,
+	last_scan timestamptz,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+SELECT pg_catalog.pg_extension_config_dump('fluct.inboxes', '');
+COMMENT ON TABLE fluct.inboxes IS 'The folders whose files are loaded by scan_inbox(). Written by create_inbox, alter_inbox, drop_inbox and schedule_inbox only.';
+COMMENT ON COLUMN fluct.inboxes.name IS 'name of the inbox: letters, digits, _ . -, at most 63';
+COMMENT ON COLUMN fluct.inboxes.owner IS 'role (by name) that loads its files; it, its members and superusers may scan and change it';
+COMMENT ON COLUMN fluct.inboxes.kind IS 'what its files hold: industries, products, customers or orders';
+COMMENT ON COLUMN fluct.inboxes.directory IS 'the folder on the server; loaded files go to done/ in it, refused ones to refused/';
+COMMENT ON COLUMN fluct.inboxes.settle IS 'a file is left alone until it has not changed for so long';
+COMMENT ON COLUMN fluct.inboxes.options IS 'the loader''s options';
+COMMENT ON COLUMN fluct.inboxes.schedule IS 'when it is scanned, as pg_cron writes it; NULL = only by hand';
+COMMENT ON COLUMN fluct.inboxes.last_scan IS 'when a scan last came to its end';
+COMMENT ON COLUMN fluct.inboxes.created_at IS 'time of create_inbox';
