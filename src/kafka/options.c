@@ -278,7 +278,7 @@ refuse_literal_secret(const char *name)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"%s\" must not hold the secret itself", name),
 			 errdetail("pg_dump prints user mappings, and log_statement or an audit extension may have written this statement to the server's log."),
-			 errhint("Change the secret, and write file:NAME, with the secret in that file in the folder of the role below fluct.secrets_dir.")));
+			 errhint("Change the secret, and give CREATE USER MAPPING file:NAME, with the secret in that file in the folder of the role below fluct.secrets_dir.")));
 }
 
 static void
@@ -406,8 +406,8 @@ read_secret(const Option *option, const char *file, const char *role)
 	if (len < 0)
 	{
 		const char *why = errno == EINVAL ? "It is not a regular file." :
-			errno == ELOOP ? "It is a symbolic link." :
-			psprintf("%s.", strerror(errno));
+		errno == ELOOP ? "It is a symbolic link." :
+		psprintf("%s.", strerror(errno));
 
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
@@ -435,7 +435,7 @@ fluct_options_value(const DefElem *def)
 	const Option *option = find(def->defname);
 	char	   *value = strVal(def->arg);
 	char	   *word = option != NULL && option->kind == KIND_WORD ?
-		find_word(option->words, value) : NULL;
+	find_word(option->words, value) : NULL;
 
 	return word ? word : value;
 }
@@ -458,7 +458,7 @@ add_setting(FluctSettings *settings, const DefElem *def, const char *role)
 		value = read_secret(option, file, role);
 	settings->settings[settings->count++] = (FluctSetting)
 	{
-		.name = option->setting, .value = value, .wipe = has_content
+		.name = option->setting,.value = value,.wipe = has_content
 	};
 	if (option->kind == KIND_PEM)
 		check_pem(def->defname, value);

@@ -60,6 +60,7 @@ detach(int code, Datum arg)
 	if (fluct_shared->launcher == MyProc)
 		fluct_shared->launcher = NULL;
 	LWLockRelease(fluct_shared->lock);
+	fluct_shmem_say_missing(0);
 }
 
 static void
@@ -259,6 +260,7 @@ start_wanted(void)
 	ListCell   *lc;
 	long		sleep = LOOK_INTERVAL;
 	int			running = reap();
+	int			missing = 0;
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
@@ -271,6 +273,7 @@ start_wanted(void)
 
 		if (is_running(one))
 			continue;
+		missing++;
 		if (one->wait > 0)
 		{
 			sleep = Min(sleep, one->wait);
@@ -278,7 +281,9 @@ start_wanted(void)
 		}
 		start(one, running, list_length(wanted));
 		running++;
+		missing -= is_running(one);
 	}
+	fluct_shmem_say_missing(missing);
 	return sleep;
 }
 
