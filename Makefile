@@ -122,7 +122,20 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	privileges.sql)
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-EXTRA_CLEAN = $(EXTENSION)--*.sql test/build
+EXTRA_CLEAN = $(EXTENSION)--*.sql $(EXTENSION)-*.zip compile_commands.json test/build
+
+# `make installcheck`, against a running server (test/README.md has the settings
+# that it needs).  Where the drivers look for what differs from 15 to 16; in a
+# folder that has it all, and nothing else, they agree.  Both use one database,
+# that of fluct.database; a launcher that is connected to it would keep the
+# first from dropping it.
+CHECK_DIR = test/build/check
+CHECK_OPTS = --inputdir=$(CHECK_DIR) --outputdir=$(CHECK_DIR)
+REGRESS = $(sort $(basename $(notdir $(wildcard $(here)/test/sql/*.sql))))
+REGRESS_OPTS = $(CHECK_OPTS)
+ISOLATION = $(sort $(basename $(notdir $(wildcard $(here)/test/specs/*.spec))))
+ISOLATION_OPTS = $(CHECK_OPTS) --use-existing
+REGRESS_PREP = prepare-check
 
 PG_CPPFLAGS = -I$(here)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -138,6 +151,8 @@ all install:
 	@echo "no $(PG_CONFIG) here: install PostgreSQL's server headers (test/setup does, on Debian)" >&2; exit 1
 endif
 
+ISOLATION_TESTDB = $(CONTRIB_TESTDB)
+
 # PGXS knows neither dependencies on headers nor folders of object files.  The
 # folders are no targets themselves, since VPATH would find those of the source.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*/*.h) | object-folders
@@ -145,6 +160,13 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard $(here)/src/*/*.h) | object-folders
 .PHONY: object-folders
 object-folders:
 	@mkdir -p $(sort $(dir $(OBJS)))
+
+.PHONY: prepare-check
+prepare-check:
+	@mkdir -p $(CHECK_DIR)
+	@ln -sfn $(abspath $(addprefix $(here)/, test/sql test/specs test/data expected)) $(CHECK_DIR)
+	@'$(bindir)/psql' -Xq -d postgres -c 'SET client_min_messages = warning' \
+		-c 'DROP DATABASE IF EXISTS "$(CONTRIB_TESTDB)" WITH (FORCE)'
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) $(here)/fluct.control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
@@ -169,6 +191,11 @@ unit-programs: $(UNIT_TESTS)
 unit: unit-programs
 	prove --exec '' $(UNIT_TESTS)
 
+# for test/run
+.PHONY: unit-names
+unit-names:
+	@echo $(notdir $(UNIT_TESTS))
+
 fuzz: test/build/json_fuzz
 	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
 	FUZZ_ITERATIONS=$(FUZZ_ITERATIONS) FUZZ_SEED=$(FUZZ_SEED) \
@@ -180,6 +207,13 @@ unit-bench: test/build/bench_json
 test/build/test_%: test/unit/test_%.c $(UNIT_DEPS)
 	@mkdir -p test/build
 	$(CC) $(UNIT_CFLAGS) $(SANITIZE) $< $(UNIT_SRCS) -lm -o $@
+
+# the scanner's work counted; the test itself is not
+test/build/test_json_work: test/unit/test_json_work.c test/unit/work.h $(UNIT_DEPS)
+	@mkdir -p test/build
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -c $< -o $@.o
+	$(CC) $(UNIT_CFLAGS) $(SANITIZE) -fsanitize-coverage=trace-pc \
+		-include test/unit/work.h $(UNIT_SRCS) $@.o -lm -o $@
 
 # the scanner without SSE2, as other machines run it
 test/build/test_json_portable: test/unit/test_json.c $(UNIT_DEPS)
@@ -195,7 +229,8 @@ test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 	$(CC) $(UNIT_CFLAGS) -O2 $< $(UNIT_SRCS) -lm -o $@
 
 # The decoder beside PostgreSQL's own parser, inside a server: a module with
-# object files of its own choice, so that it needs no extension there.
+# those of our files that it needs, so that it needs no extension there.  They
+# are compiled again, for their work to be counted.
 FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
 FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
@@ -203,10 +238,17 @@ FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
 
 fuzz-module: $(FUZZ_MODULE)
 
-$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_DEPS) $(wildcard test/fuzz/*.h)
+FUZZ_OBJS = $(patsubst src/%, test/build/counted/%, $(FUZZ_DEPS))
+
+test/build/counted/%.o: src/%.c $(wildcard src/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -fsanitize-coverage=trace-pc \
+		-c $< -o $@
+
+$(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_OBJS) $(wildcard test/fuzz/*.h)
 	@mkdir -p test/build
 	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared -Wl,-Bsymbolic \
-		$(FUZZ_SRCS) $(FUZZ_DEPS) -o $@
+		$(FUZZ_SRCS) $(FUZZ_OBJS) -o $@
 
 # tests
 KAFKACTL = test/build/kafkactl
@@ -224,6 +266,16 @@ lint:
 
 indent:
 	@test/lint --indent
+
+# For clangd; from what make would do, so that nothing else is needed.
+.PHONY: compile_commands
+compile_commands:
+	@$(MAKE) -nB --no-print-directory $(OBJS) | $(here)/test/compile_commands >compile_commands.json
+
+# The archive for PGXN: what is committed, without what .gitattributes excludes.
+.PHONY: dist
+dist:
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
 
 # Fetches Kafka, so that what comes next needs no network.
 kafka: $(KAFKACTL)
@@ -267,8 +319,11 @@ help:
 #:                  SQL; writes nothing but what it prints
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
+#: make installcheck     the tests of pg_regress against a running server (test/README.md)
 #: make unit             the pure C files under the sanitizers
 #: make fuzz             a million random messages (FUZZ_ITERATIONS, FUZZ_SEED): against a slow
 #:                       reading of the grammar, and against PostgreSQL's parser and input functions
 #: make lint, indent     the house rules; the C files in the core's style
+#: make compile_commands   compile_commands.json, for clangd
+#: make dist             fluct-VERSION.zip of what is committed, for PGXN
 #: make kafka            fetches Kafka, so that what comes next needs no network

@@ -48,7 +48,7 @@ BEGIN
 		RAISE EXCEPTION '% must be % or more', name, low
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('It is %s.', coalesce(value::text, 'NULL')),
-			      HINT = 'Leave it away for the default.';
+			      HINT = 'Omit it to use the default.';
 	END IF;
 END
 $$;
@@ -155,7 +155,7 @@ BEGIN
 		RAISE EXCEPTION 'first must be a time before last'
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('first is %s, last is %s.', coalesce(first::text, 'NULL'), coalesce(last::text, 'NULL')),
-			      HINT = 'Leave both away for the last 31 days.';
+			      HINT = 'Omit both for the last 31 days.';
 	END IF;
 	step := greatest((extract(epoch FROM last - first) * 1000000)::bigint / greatest(n, 1), 1);
 	customer_ids := ARRAY(SELECT c.customer_id FROM fluct.sample_customers(customers, seed) c);

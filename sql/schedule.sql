@@ -182,8 +182,11 @@ CREATE OR REPLACE FUNCTION fluct._cron_settings(OUT cron_database text, OUT prel
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	cron_database := current_setting('cron.database_name', true);
 	preloaded := current_setting('shared_preload_libraries');
+	-- a line in postgresql.conf makes the setting, with or without pg_cron
+	IF 'pg_cron' = ANY (regexp_split_to_array(preloaded, '[[:space:],"]+')) THEN
+		cron_database := current_setting('cron.database_name', true);
+	END IF;
 EXCEPTION WHEN insufficient_privilege THEN
 	NULL;
 END
@@ -220,7 +223,7 @@ BEGIN
 			      DETAIL = 'The server has preloaded it for this database.',
 			      HINT = 'CREATE EXTENSION pg_cron';
 	ELSIF s.cron_database IS NULL THEN
-		RAISE EXCEPTION 'pg_cron is not there'
+		RAISE EXCEPTION 'pg_cron is not available'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			      DETAIL = 'Schedules need it; all else works without.',
 			      HINT = format(E'Install it (on Debian postgresql-%s-cron), write into postgresql.conf\n'
@@ -233,4 +236,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._cron_database() IS
-'the database that pg_cron runs in; raises object_not_in_prerequisite_state where it is not there or not created, insufficient_privilege where the caller may not use it';
+'the database that pg_cron runs in; raises object_not_in_prerequisite_state where it is not preloaded or not created, insufficient_privilege where the caller cannot use it';

@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION fluct._show_path(path bytea)
 RETURNS text
 LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_show_path';
-COMMENT ON FUNCTION fluct._show_path(bytea) IS 'a path as it is shown: bytes that are no printable text as \xNN, a backslash doubled';
+COMMENT ON FUNCTION fluct._show_path(bytea) IS 'a path as it is shown: bytes that are not printable text as \xNN, a backslash doubled';
 
 CREATE OR REPLACE FUNCTION fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean)
 RETURNS TABLE (line bigint, fields text[], reason text, detail text, fatal boolean)
@@ -94,7 +94,7 @@ CREATE OR REPLACE FUNCTION fluct._progress(kind text, phase text)
 RETURNS void
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_progress';
-COMMENT ON FUNCTION fluct._progress(text, text) IS 'tells stat_files that this session''s load comes to that phase; NULL = it has ended';
+COMMENT ON FUNCTION fluct._progress(text, text) IS 'shows in stat_files that this session''s load comes to that phase; NULL = it has ended';
 
 CREATE OR REPLACE FUNCTION fluct._loads(OUT pid int, OUT role oid, OUT kind text, OUT phase text, OUT file text, OUT started timestamptz,
 							 OUT phase_started timestamptz, OUT bytes_total bigint, OUT bytes_done bigint, OUT rows bigint)
@@ -322,13 +322,13 @@ AS $$
 SELECT CASE load.status WHEN 'loaded' THEN
 	   concat_ws(', ', CASE load.rows WHEN 1 THEN '1 row' ELSE load.rows || ' rows' END, load.inserted || ' inserted', nullif(load.updated, 0) || ' updated',
 				 nullif(load.unchanged, 0) || ' unchanged', nullif(load.removed, 0) || ' removed', nullif(load.duplicates, 0) || ' replaced by a later row',
-				 nullif(load.links_added, 0) || ' industries added', nullif(load.links_removed, 0) || ' industries taken away',
+				 nullif(load.links_added, 0) || ' links added', nullif(load.links_removed, 0) || ' links removed',
 				 nullif(load.unknown_industries, 0) || ' unknown industries', nullif(load.rejected, 0) || ' rejected')
-	   WHEN 'duplicate' THEN 'its content is loaded already'
+	   WHEN 'duplicate' THEN 'its content is already loaded'
 	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || fluct._printable(load.detail), '')
 	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, fluct._printable(load.detail)) END
 $$;
-COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for people';
+COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for reading';
 
 CREATE OR REPLACE FUNCTION fluct._load_file(kind text, path text, options jsonb, force boolean)
 RETURNS fluct.load_result
@@ -380,7 +380,7 @@ BEGIN
 	   AND (octet_length(f.fields[1]) > 1300 OR coalesce(btrim(f.fields[1], E' \t\r\n'), '') = '');
 END
 $$;
-COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is no key';
+COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is not a valid key';
 
 -- Refuses the file for its first bad row, or takes the bad rows out of the
 -- feed and returns them.
@@ -405,7 +405,7 @@ BEGIN
 		 WHERE f.reason IS NOT NULL ORDER BY f.line LIMIT 1;
 		PERFORM fluct._refuse_file(load, bad.line, bad.reason,
 								   format('%s; %s bad rows, at most %s may be rejected', bad.detail, n, max_rejects),
-								   'Raise max_rejects, or mend the file.');
+								   'Raise max_rejects, or correct the file.');
 	END IF;
 	WITH taken AS (DELETE FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL RETURNING *)
 	SELECT coalesce(jsonb_agg(jsonb_build_object('line', line, 'reason', reason, 'detail', detail, 'fields',

@@ -107,7 +107,7 @@ DECLARE
 	loader oid := (SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname = 'load_' || kind);
 BEGIN
 	IF NOT has_function_privilege(role, loader, 'EXECUTE') THEN
-		RAISE EXCEPTION 'role "%" may not load %', role, kind
+		RAISE EXCEPTION 'role "%" cannot load %', role, kind
 			USING ERRCODE = 'insufficient_privilege', HINT = format('SELECT fluct.grant_operator(%L)', role);
 	END IF;
 	load := fluct._load(kind, path, options, force, true, inbox);
@@ -199,10 +199,10 @@ BEGIN
 	PERFORM fluct._refuse_superuser(fluct._caller(), 'an inbox', 'Its files are loaded with the privileges of its owner.');
 	PERFORM fluct._check_option('kind', kind, '{industries,products,customers,orders}');
 	IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
-		RAISE EXCEPTION 'an inbox can''t be called %', coalesce('"' || name || '"', 'NULL')
+		RAISE EXCEPTION 'invalid inbox name: %', coalesce('"' || name || '"', 'NULL')
 			USING ERRCODE = 'invalid_name', HINT = 'Letters, digits, "_", "." and "-", at most 63.';
 	ELSIF EXISTS (SELECT 1 FROM fluct.inboxes b WHERE b.name = _create_inbox.name) THEN
-		RAISE EXCEPTION 'inbox "%" exists already', name
+		RAISE EXCEPTION 'inbox "%" already exists', name
 			USING ERRCODE = 'duplicate_object', HINT = 'Change it by fluct.alter_inbox().';
 	END IF;
 	i.name := name;
@@ -213,7 +213,7 @@ BEGIN
 	i.options := fluct._load_options(kind, fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction));
 	i.created_at := clock_timestamp();
 	PERFORM fluct._save_inbox(i);
-	RETURN format('inbox "%s" is there: CALL fluct.scan_inbox(%L) loads what lies in it', name, name);
+	RETURN format('inbox "%s" created: CALL fluct.scan_inbox(%L) loads what lies in it', name, name);
 END
 $$;
 COMMENT ON FUNCTION fluct._create_inbox(text, text, text, interval, text, bigint, text, text, numeric) IS 'create_inbox, as the extension''s owner';
@@ -312,7 +312,7 @@ BEGIN
 		EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, schedule, command;
 	ELSE
 		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
-			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L)', job, schedule, command, current_database());
+			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);', job, schedule, command, current_database(), current_user);
 	END IF;
 	RETURN format('inbox "%s" is scanned at "%s" (%s)', name, schedule, fluct._cron_zone());
 END

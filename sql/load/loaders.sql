@@ -322,13 +322,13 @@ CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field tex
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_lines_span';
 COMMENT ON FUNCTION fluct._lines_span(bytea, bytea, text) IS
-'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is no acceptable message, by number and reason.';
+'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is not an acceptable message, by number and reason.';
 
 CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_load_lines';
 COMMENT ON FUNCTION fluct._load_lines(bytea, bytea, text, jsonb) IS
-'Stores a file''s JSON lines through a mapping; a line whose key is there already is ignored. Errors: the first line that can''t be stored, by number and reason.';
+'Stores a file''s JSON lines through a mapping; a line whose key already exists is ignored. Errors: the first line that cannot be stored, by number and reason.';
 
 CREATE OR REPLACE FUNCTION fluct._store_orders(load fluct.files, path bytea)
 RETURNS fluct._stored
@@ -421,7 +421,7 @@ CREATE OR REPLACE FUNCTION fluct.load_orders(path text, force boolean DEFAULT fa
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_orders(text, boolean) IS
-'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that is there already, or stands in the file twice, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
+'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that already exists, or is duplicated in the file, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
 
 CREATE OR REPLACE FUNCTION fluct._load_orders(path text, force boolean)
 RETURNS fluct.load_result

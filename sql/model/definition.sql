@@ -20,7 +20,7 @@ VALUES
 ('customer_industries', NULL,
  'Which customer works in which industries, many to many. A customer without a row here counts in no ranking.'),
 ('orders', NULL,
- 'The orders, one row each. An order may come before its customer, so customer_id is no foreign key. DELETE, TRUNCATE, and an UPDATE of order_id or ordered_at carry the rows of order_lines along.'),
+ 'The orders, one row each. An order may come before its customer, so customer_id is not a foreign key. DELETE, TRUNCATE, and an UPDATE of order_id or ordered_at carry the rows of order_lines along.'),
 ('order_lines', 'RANGE (ordered_at)',
  'The lines of the orders, about 50 each; partitioned by month of ordered_at (UTC). It has no btree index: fluct.lines_of(order_id) finds the lines of one order.'),
 ('raw_messages', 'RANGE (ingested_at)',
@@ -28,7 +28,7 @@ VALUES
 ('fluctuations', NULL,
  'What fluct.record_fluctuations() stored: one row for each report, time and industry, with the options it was computed with. The podium is rank <= 3 and score > 0.'),
 ('industry_spend', NULL,
- 'The rollup: orders and their sum per industry and bucket of a minute, an hour and a day (UTC), kept by triggers on orders and customer_industries in the transaction that changes those. Add up the slots. Not to be written by hand; fluct.verify_rollup() compares, fluct.rebuild_rollup() mends.'),
+ 'The rollup: orders and their sum per industry and bucket of a minute, an hour and a day (UTC), kept by triggers on orders and customer_industries in the transaction that changes those. Add up the slots. Not to be written by hand; fluct.verify_rollup() compares, fluct.rebuild_rollup() repairs.'),
 ('rollup_state', NULL,
  'Whether the rollup can be read; its lock keeps changes of orders and of customers'' industries apart.')
 $$;

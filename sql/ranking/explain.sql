@@ -37,7 +37,7 @@ BEGIN
 		MESSAGE = coalesce('unknown industry: "' || industry || '"', 'industry must not be NULL'),
 		HINT = CASE WHEN near IS NULL THEN 'SELECT * FROM fluct.load_industries(''Industries.csv''); loads them.'
 					WHEN industry IS NULL THEN 'SELECT * FROM sales.industries; lists them.'
-					ELSE format('The nearest are %s; SELECT * FROM sales.industries; lists all.', near) END;
+					ELSE format('Did you mean %s? SELECT * FROM sales.industries; lists all.', near) END;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_industry(text) IS

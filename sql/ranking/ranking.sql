@@ -26,13 +26,13 @@ BEGIN
 		RAISE EXCEPTION '% must not be in months or years', name
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('It is %s, and months differ in length.', value),
-			      HINT = format('Allowed are days, hours, minutes, seconds: %s => ''%s''.', name, sample);
+			      HINT = format('Days, hours, minutes and seconds are allowed: %s => ''%s''.', name, sample);
 	END IF;
 	IF value IS NULL OR value <= '0' OR NOT isfinite(value) THEN
 		RAISE EXCEPTION '% must be a positive interval', name
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('It is %s.', coalesce(value::text, 'NULL')),
-			      HINT = format('Allowed is any length above 0 in days, hours, minutes, seconds: %s => ''%s''.', name, sample);
+			      HINT = format('Any length above 0 in days, hours, minutes and seconds is allowed: %s => ''%s''.', name, sample);
 	END IF;
 	RETURN extract(epoch FROM value) * 1000000;
 END
@@ -52,7 +52,7 @@ BEGIN
 		RAISE EXCEPTION '% must be whole days where time_zone is given', name
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('It is %s.', value),
-			      HINT = 'Allowed are 1 day, 2 days and so on; without time_zone any length.';
+			      HINT = 'Use 1 day, 2 days and so on; without time_zone any length is allowed.';
 	END IF;
 	RETURN us / day;
 END
@@ -69,7 +69,7 @@ BEGIN
 EXCEPTION WHEN invalid_parameter_value THEN
 	RAISE EXCEPTION 'unknown %: "%"', name, zone
 		USING ERRCODE = 'invalid_parameter_value',
-		      DETAIL = 'Allowed is NULL, or a name such as Europe/Berlin or UTC.',
+		      DETAIL = 'NULL, or a name such as Europe/Berlin or UTC, is allowed.',
 		      HINT = 'SELECT name FROM pg_timezone_names';
 END
 $$;
@@ -141,7 +141,7 @@ BEGIN
 		RAISE EXCEPTION 'as_of must be a time'
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('It is %s.', coalesce(as_of::text, 'NULL')),
-			      HINT = 'Leave it away for now().';
+			      HINT = 'Omit it to use now().';
 	END IF;
 	IF time_zone IS NULL THEN
 		w := fluct._rolling_windows(as_of, recent, baseline);
@@ -397,12 +397,12 @@ DECLARE
 	data_until timestamptz := fluct._data_until();
 BEGIN
 	IF data_until < w.until THEN
-		RAISE WARNING 'the windows reach past the stored data: it is whole up to %', data_until
+		RAISE WARNING 'the ranking may be incomplete: orders are stored only up to %', data_until
 			USING ERRCODE = '01000',
 			      DETAIL = format('The recent window ends at %s.', w.until),
 			      HINT = 'SELECT * FROM fluct.freshness';
 	ELSIF w.since < fluct._horizon() THEN
-		RAISE WARNING 'the windows reach back to orders that were deleted: they are whole from % on', fluct._horizon()
+		RAISE WARNING 'the ranking may be incomplete: orders before % were deleted', fluct._horizon()
 			USING ERRCODE = '01000',
 			      DETAIL = format('The baseline begins at %s.', w.since),
 			      HINT = 'CALL fluct.apply_retention(...) with a longer time for orders keeps them.';

@@ -68,7 +68,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._save_report(fluct.reports) IS
-'writes a report''s row; raises insufficient_privilege where it belongs to a role that the caller is no member of';
+'writes a report''s row; raises insufficient_privilege where it belongs to a role that the caller is not a member of';
 
 -- NULL means "as the report has it", so that a known report needs its name only.
 CREATE OR REPLACE FUNCTION fluct._report(report text, recent interval, baseline interval, measure text, direction text, average text,
@@ -108,7 +108,7 @@ BEGIN
 		RAISE EXCEPTION 'report "%" has other options', report
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('Its %s.', others),
-			      HINT = 'Leave the options away, give another report name, or change them by schedule_fluctuations().';
+			      HINT = 'Omit the options, give another report name, or change them by schedule_fluctuations().';
 	END IF;
 	RETURN r;
 END
@@ -205,8 +205,8 @@ BEGIN
 		EXECUTE format('SELECT cron.schedule(%L, %L, %L)', fluct._job_name(r.report), r.schedule, command);
 	ELSE
 		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
-			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L)',
-								fluct._job_name(r.report), r.schedule, command, current_database());
+			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);',
+								fluct._job_name(r.report), r.schedule, command, current_database(), current_user);
 	END IF;
 END
 $$;

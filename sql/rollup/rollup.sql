@@ -163,7 +163,7 @@ BEGIN
 	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
 		RAISE EXCEPTION 'rebuild_rollup() needs READ COMMITTED'
 			USING ERRCODE = 'invalid_transaction_state',
-			      DETAIL = format('This transaction is %s, so it may not see all orders.', upper(current_setting('transaction_isolation'))),
+			      DETAIL = format('This transaction is %s, so it may miss some orders.', upper(current_setting('transaction_isolation'))),
 			      HINT = 'Call it outside of a transaction.';
 	END IF;
 	LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
@@ -182,7 +182,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.rebuild_rollup() IS
-'Makes the rollup anew from the orders, in one slot, and returns its rows; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
+'Rebuilds the rollup from the orders, in one slot, and returns its rows; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
 REVOKE ALL ON FUNCTION fluct.rebuild_rollup() FROM PUBLIC;
 
 -- ---------------------------------------------------------------------------

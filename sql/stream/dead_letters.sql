@@ -95,7 +95,7 @@ BEGIN
 			id := r.id;
 			status := CASE r.outcome WHEN 'refused' THEN 'open' ELSE 'retried' END;
 			reason := r.reason;
-			detail := CASE r.outcome WHEN 'duplicate' THEN 'its key was there already'
+			detail := CASE r.outcome WHEN 'duplicate' THEN 'its key already existed'
 				WHEN 'refused' THEN concat_ws(': ', nullif(r.path, ''), r.detail) END;
 			RETURN NEXT;
 		END LOOP;

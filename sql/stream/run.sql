@@ -101,7 +101,7 @@ DECLARE
 BEGIN
 	IF opened > s.max_dead_letters OR (opened >= 100 AND progress -> 'opened' = progress -> 'messages') THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('%s of %s messages were refused that are no dead letters yet', opened, progress ->> 'messages'),
+			MESSAGE = format('%s of %s messages were refused that are not dead letters yet', opened, progress ->> 'messages'),
 			DETAIL = (SELECT format('The last one: %s at %s, %s.', d.reason, coalesce(d.path, '$'), d.detail)
 					  FROM fluct.dead_letters d WHERE d.stream = s.name ORDER BY d.id DESC LIMIT 1),
 			HINT = 'The chunk is rolled back, those before it are kept. Is the mapping right for messages of that time?';
@@ -175,7 +175,7 @@ AS $$
 		(s).name, progress ->> 'messages', progress ->> 'rows', progress ->> 'duplicates',
 		progress ->> 'refused', progress ->> 'skipped')
 $$;
-COMMENT ON FUNCTION fluct._counts_of(fluct.streams, jsonb) IS 'The progress of reprocess_stream as a line for people.';
+COMMENT ON FUNCTION fluct._counts_of(fluct.streams, jsonb) IS 'The progress of reprocess_stream as a line for reading.';
 
 CREATE OR REPLACE PROCEDURE fluct.reprocess_stream(name text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, force boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess_stream';

@@ -54,7 +54,7 @@ BEGIN
 EXCEPTION WHEN data_exception THEN
 	RAISE EXCEPTION USING
 		ERRCODE = 'invalid_parameter_value',
-		MESSAGE = format('start_at can''t be "%s"', start_at),
+		MESSAGE = format('invalid start_at: "%s"', start_at),
 		HINT = 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}''.';
 END
 $$;
@@ -91,13 +91,13 @@ BEGIN
 				   WHERE s.srvname = server AND w.fdwname = 'fluct_kafka') THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
-			MESSAGE = format('there is no server "%s" of the wrapper fluct_kafka', server),
+			MESSAGE = format('server "%s" of the wrapper fluct_kafka does not exist', server),
 			HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092'');', server);
 	END IF;
 	IF NOT has_server_privilege(caller, server, 'USAGE') THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
-			MESSAGE = format('role "%s" may not use server "%s"', role, server),
+			MESSAGE = format('role "%s" cannot use server "%s"', role, server),
 			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
 	END IF;
 	PERFORM fluct._check_server_owner(server, caller);
@@ -112,7 +112,7 @@ BEGIN
 						 ELSE has_any_column_privilege(caller, target, need) END) THEN
 				RAISE EXCEPTION USING
 					ERRCODE = 'insufficient_privilege',
-					MESSAGE = format('role "%s" has no right to %s on %s', role, need, target),
+					MESSAGE = format('role "%s" lacks %s on %s', role, need, target),
 					DETAIL = 'A stream writes with the rights of the role that creates it.',
 					HINT = format('GRANT %s ON %s TO %I;', array_to_string(needed, ', '), target, role);
 			END IF;
@@ -169,7 +169,7 @@ BEGIN
 	PERFORM fluct._refuse_superuser(caller, 'a stream', 'A stream runs by itself, with the privileges of its owner.');
 	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
-			MESSAGE = format('a stream can''t be named "%s"', name),
+			MESSAGE = format('invalid stream name: "%s"', name),
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
 	END IF;
 	IF topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
@@ -208,7 +208,7 @@ BEGIN
 		DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
 		DELETE FROM fluct.skipped_offsets k WHERE k.stream = name;
 	ELSIF kept.partitions > 0 THEN
-		RAISE NOTICE 'stream "%" goes on where the dropped stream of that name stood', name
+		RAISE NOTICE 'stream "%" continues where the dropped stream of that name left off', name
 			USING HINT = 'Give start_at to begin elsewhere.';
 	END IF;
 	INSERT INTO fluct.streams (name, owner, server, topic, target, mapping, on_conflict, start_at,
@@ -247,17 +247,17 @@ DECLARE
 	wrong text;
 BEGIN
 	wrong := CASE
-		WHEN on_conflict NOT IN ('nothing', 'error', 'update') THEN 'on_conflict is nothing, error or update'
-		WHEN on_bad_message NOT IN ('dead_letter', 'fail') THEN 'on_bad_message is dead_letter or fail'
-		WHEN on_data_loss NOT IN ('fail', 'skip') THEN 'on_data_loss is fail or skip'
-		WHEN max_dead_letters < 0 THEN 'max_dead_letters is at least 0'
-		WHEN error_window <= '0' THEN 'error_window is longer than 0'
-		WHEN batch_size NOT BETWEEN 1 AND 100000 THEN 'batch_size is from 1 to 100000 messages'
-		WHEN batch_bytes NOT BETWEEN 1024 AND 268435456 THEN 'batch_bytes is from 1024 to 268435456 bytes'
-		WHEN batch_interval NOT BETWEEN '0' AND '1 minute' THEN 'batch_interval is from 0 to 1 minute'
-		WHEN workers NOT BETWEEN 1 AND 64 THEN 'workers is from 1 to 64'
+		WHEN on_conflict NOT IN ('nothing', 'error', 'update') THEN 'on_conflict must be nothing, error or update'
+		WHEN on_bad_message NOT IN ('dead_letter', 'fail') THEN 'on_bad_message must be dead_letter or fail'
+		WHEN on_data_loss NOT IN ('fail', 'skip') THEN 'on_data_loss must be fail or skip'
+		WHEN max_dead_letters < 0 THEN 'max_dead_letters must be at least 0'
+		WHEN error_window <= '0' THEN 'error_window must be longer than 0'
+		WHEN batch_size NOT BETWEEN 1 AND 100000 THEN 'batch_size must be from 1 to 100000 messages'
+		WHEN batch_bytes NOT BETWEEN 1024 AND 268435456 THEN 'batch_bytes must be from 1024 to 268435456 bytes'
+		WHEN batch_interval NOT BETWEEN '0' AND '1 minute' THEN 'batch_interval must be from 0 to 1 minute'
+		WHEN workers NOT BETWEEN 1 AND 64 THEN 'workers must be from 1 to 64'
 		WHEN partitions = '{}' OR 0 > ANY (partitions) OR array_position(partitions, NULL) IS NOT NULL
-			THEN 'partitions is a list of numbers from 0, or NULL for all'
+			THEN 'partitions must be a list of numbers from 0, or NULL for all'
 	END;
 	IF wrong IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong;
@@ -282,8 +282,8 @@ BEGIN
 	SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('there is no stream "%s"', name),
-			HINT = coalesce('There are: ' || (SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM fluct.streams s),
+			MESSAGE = format('stream "%s" does not exist', name),
+			HINT = coalesce('Existing ones: ' || (SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM fluct.streams s),
 							'SELECT fluct.create_stream(...) makes one.');
 	END IF;
 	IF (SELECT rolsuper FROM pg_roles WHERE oid = caller) THEN
@@ -382,7 +382,7 @@ BEGIN
 	WHERE to_regclass(c.value ->> 'target') = target;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('%s is no target of stream "%s"', target, stream.name);
+			MESSAGE = format('%s is not a target of stream "%s"', target, stream.name);
 	END IF;
 	RETURN ARRAY['children', child::text, 'columns'];
 END
@@ -556,7 +556,7 @@ BEGIN
 		WHERE v.stream = _wait_for_stream.name;
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-				MESSAGE = format('there is no stream "%s"', name);
+				MESSAGE = format('stream "%s" does not exist', name);
 		END IF;
 		IF s.state IN ('paused', 'failed') THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -149,7 +149,7 @@ COMMENT ON COLUMN fluct.stat_streams.lag IS 'messages in Kafka that are not comm
 COMMENT ON COLUMN fluct.stat_streams.behind IS 'age of the time up to which the data is whole';
 COMMENT ON COLUMN fluct.stat_streams.rate IS 'messages committed a second, over the last 10 s or more';
 COMMENT ON COLUMN fluct.stat_streams.messages IS 'messages committed';
-COMMENT ON COLUMN fluct.stat_streams.duplicates IS 'messages whose key was there already';
+COMMENT ON COLUMN fluct.stat_streams.duplicates IS 'messages whose key already existed';
 COMMENT ON COLUMN fluct.stat_streams.dead_letters IS 'messages that went to dead_letters, closed ones too';
 COMMENT ON COLUMN fluct.stat_streams.since IS 'since when it is in this state';
 COMMENT ON COLUMN fluct.stat_streams.detail IS 'the fact behind the reason';

@@ -49,7 +49,7 @@ COMMENT ON COLUMN fluct.streams.server IS 'foreign server of the wrapper fluct_k
 COMMENT ON COLUMN fluct.streams.topic IS 'Kafka topic';
 COMMENT ON COLUMN fluct.streams.target IS 'qualified name of the table that the messages fill';
 COMMENT ON COLUMN fluct.streams.mapping IS 'which field of a message becomes which column';
-COMMENT ON COLUMN fluct.streams.on_conflict IS 'a row whose key is there already: nothing (counted as duplicate, its children too), error (dead letter), update';
+COMMENT ON COLUMN fluct.streams.on_conflict IS 'a row whose key already exists: nothing (counted as duplicate, its children too), error (dead letter), update';
 COMMENT ON COLUMN fluct.streams.start_at IS 'where the first start begins: earliest, latest, a timestamp, a negative interval, or {"partition": offset}; NULL = earliest, or where a dropped stream of this name stood';
 COMMENT ON COLUMN fluct.streams.on_bad_message IS 'a message that can never be stored: dead_letter (kept in dead_letters) or fail (the stream stops)';
 COMMENT ON COLUMN fluct.streams.on_data_loss IS 'stored offset below the start of Kafka''s log: fail, or skip (the gap is a row in gaps)';
@@ -136,7 +136,7 @@ COMMENT ON COLUMN fluct.stream_offsets.log_start_offset IS 'first offset that Ka
 COMMENT ON COLUMN fluct.stream_offsets.log_end_offset IS 'offset that the next message will get, when last seen';
 COMMENT ON COLUMN fluct.stream_offsets.messages IS 'messages committed';
 COMMENT ON COLUMN fluct.stream_offsets.rows IS 'rows stored in the targets, children too';
-COMMENT ON COLUMN fluct.stream_offsets.duplicates IS 'messages whose key was there already';
+COMMENT ON COLUMN fluct.stream_offsets.duplicates IS 'messages whose key already existed';
 COMMENT ON COLUMN fluct.stream_offsets.dead_letters IS 'messages that went to dead_letters';
 COMMENT ON COLUMN fluct.stream_offsets.tombstones IS 'messages without a value, skipped';
 COMMENT ON COLUMN fluct.stream_offsets.last_message_time IS 'Kafka''s time of the newest message committed';

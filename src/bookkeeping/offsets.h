@@ -57,13 +57,15 @@ extern FluctPosition *fluct_offsets_read(const char *stream, int *count,
 extern int64 fluct_offsets_start_of(const char *start_at, int partition,
 									bool *exact);
 
-/* Until the end of the transaction nobody else initialises the stream. */
+/*
+ * Keeps others from initializing the stream until the end of the transaction.
+ */
 extern void fluct_offsets_lock(const char *stream);
 
 /*
- * Locks what a batch may write besides its targets, before them, as DROP
- * EXTENSION does, and in its order (newest table first): so neither is the
- * victim of a deadlock.
+ * Locks what a batch may write besides its targets.  This comes before the
+ * targets, and newest table first, since that is the order of DROP EXTENSION:
+ * so neither is the victim of a deadlock.
  */
 extern void fluct_offsets_lock_bookkeeping(void);
 
@@ -78,26 +80,26 @@ extern void fluct_offsets_add(const char *stream, const char *topic,
 extern bool fluct_offsets_advance(const char *stream,
 								  const FluctPosition *positions, int count);
 
-/* The positions whose cluster was not known yet are of this one. */
+/* Sets the cluster of the positions that have none yet. */
 extern void fluct_offsets_note_cluster(const char *stream,
 									   const char *cluster);
 
-/* Keeps the ends of Kafka's log as last seen. */
+/* Stores the ends of Kafka's log as last seen. */
 extern void fluct_offsets_note_log(const char *stream,
 								   const FluctPosition *positions, int count);
 
 /*
  * Makes the message the witness of the position, by which a later start
- * recognises the topic.  A message that was cut cannot be one.
+ * recognizes the topic.  A truncated message cannot be one.
  */
 extern void fluct_offsets_bear_witness(FluctPosition *position,
 									   const FluctMessage *message);
 
-/* Whether it is another message at the offset of the witness. */
+/* Whether this is a different message at the offset of the witness. */
 extern bool fluct_offsets_contradicts(const FluctMessage *message,
 									  const FluctPosition *position);
 
-/* Offsets [from, to) that the stream went past, and why. */
+/* Records that the stream skipped the offsets [from, to), and why. */
 extern void fluct_offsets_add_gap(const char *stream, const char *topic,
 								  int partition, int64 from, int64 to,
 								  const char *reason);

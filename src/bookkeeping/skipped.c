@@ -4,16 +4,17 @@
  *	  The offsets at which Kafka delivered nothing: fluct.skipped_offsets.
  *
  * Offsets are not a count: markers of transactions, aborted messages and what
- * compaction took away have offsets, and are never delivered.  Each jump is
+ * compaction removed have offsets, and are never delivered.  Each jump is
  * kept, so that reconcile_stream can look there again: what Kafka delivers
  * there then was missed.
  *
- * How many rows.  A transactional producer leaves a marker, so a jump, in
+ * How many rows.  A transactional producer leaves a marker, hence a jump, in
  * every transaction, perhaps hundreds a second.  So a row holds a multirange,
  * which is also what merges neighbours: the jumps of a batch are added to the
- * partition's last row, and a new row is begun when that has grown to 2 KB,
- * beyond which it would be toasted, and written as a whole for each batch.
- * That is about a hundred jumps a row.  A batch without jumps costs nothing.
+ * partition's last row, and a new row is begun when that one has grown to 2
+ * KB, beyond which it would be toasted and rewritten as a whole for each
+ * batch.  That is about a hundred jumps a row.  A batch without jumps costs
+ * nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +44,7 @@ fluct_skipped_note(FluctPosition *position, int64 from, int64 to,
 	position->nskipped++;
 }
 
-/* As an int8multirange is written. */
+/* In the text form of int8multirange. */
 static char *
 write_intervals(const FluctInterval *intervals, int count)
 {

@@ -13,13 +13,13 @@
 #include "postgres.h"
 
 /*
- * Counts a failure before the attempt, and says when the next may be.  A start
- * of the server starts the count again.
+ * Counts a failure before the attempt, and sets when the next may be made.  A
+ * start of the server resets the count.
  */
 extern void fluct_states_count_start(const char *stream, int worker,
 									 int starts);
 
-/* Takes it back. */
+/* Resets the count. */
 extern void fluct_states_count_success(const char *stream, int worker);
 
 /* Replaces the worker's state; last_error too when error is not NULL. */

@@ -40,7 +40,7 @@ read_partitions(MemoryContext context, FluctStream *stream, int column)
 		stream->partitions[i] = DatumGetInt32(elements[i]);
 }
 
-/* A stream belongs to the cluster and database in which it was started. */
+/* A stream runs only in the cluster and database in which it was started. */
 static void
 add_place(FluctQuery *query)
 {

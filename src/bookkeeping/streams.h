@@ -41,7 +41,7 @@ typedef struct FluctStream
 	bool		here;			/* last started in this database */
 	int			starts;
 	int			version;
-	TimestampTz created_at;		/* another one: another stream of this name */
+	TimestampTz created_at;		/* another time: another stream of this name */
 } FluctStream;
 
 /* One worker that should run. */
@@ -64,8 +64,8 @@ extern FluctStream *fluct_streams_find(const char *name,
 extern List *fluct_streams_wanted(MemoryContext context);
 
 /*
- * Until the end of the process nobody else runs the stream for a session;
- * false when somebody does.
+ * Makes this the only process that runs the stream for a session, until it
+ * ends; false if another one does.
  */
 extern bool fluct_streams_try_run(const char *stream);
 

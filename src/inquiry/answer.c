@@ -59,7 +59,7 @@ fluct_answer_throw_trouble(const FluctStream *stream)
 			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 			 errmsg("cannot read topic \"%s\": %s", stream->topic,
 					known ? trouble->reason : "broker_unreachable"),
-			 errdetail("%s", known ? trouble->detail : "Nothing arrives."),
+			 errdetail("%s", known ? trouble->detail : "No message has arrived."),
 			 errhint("SELECT * FROM fluct.check_stream('%s');",
 					 stream->name)));
 }

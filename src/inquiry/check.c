@@ -79,36 +79,36 @@ hint_for(const FluctTopic *topic, const char *reason)
 	const FluctStream *stream = topic->stream;
 
 	if (strcmp(reason, "dns_failure") == 0)
-		return psprintf("Look at bootstrap_servers of server \"%s\", and at the resolver of this machine.",
+		return psprintf("Check bootstrap_servers of server \"%s\", and name resolution on this machine.",
 						stream->server);
 	if (strcmp(reason, "tls_failure") == 0)
-		return psprintf("Look at ssl_ca_pem and security_protocol of server \"%s\", and at the certificates.",
+		return psprintf("Check ssl_ca_pem and security_protocol of server \"%s\", and the certificates.",
 						stream->server);
 	if (strcmp(reason, "authentication_failed") == 0 && fluct_kafka_has_old_scram())
-		return "Use a newer librdkafka, or PLAIN over TLS; with Kafka 3, look at user and password.";
+		return "Use a newer librdkafka, or PLAIN over TLS; with Kafka 3, check user and password.";
 	if (strcmp(reason, "authentication_failed") == 0)
-		return psprintf("Look at sasl_username and sasl_password in the user mapping of role \"%s\" for server \"%s\", and at sasl_mechanism of the server.",
+		return psprintf("Check sasl_username and sasl_password in the user mapping of role \"%s\" for server \"%s\", and sasl_mechanism of the server.",
 						stream->owner, stream->server);
 	if (strcmp(reason, "authorization_failed") == 0)
 		return psprintf("Allow READ on topic \"%s\" and on group \"%s\".",
 						stream->topic, topic->client.group);
 	if (strcmp(reason, "unknown_topic") == 0)
-		return "A stream makes no topic: create it in Kafka, or drop the stream.";
-	return psprintf("Look at bootstrap_servers and security_protocol of server \"%s\"; does a broker run there, and does a firewall let this machine through?",
+		return "fluct does not create topics: create it in Kafka, or drop the stream.";
+	return psprintf("Check bootstrap_servers and security_protocol of server \"%s\", that a broker is running there, and that no firewall is between.",
 					stream->server);
 }
 
-/* What to do where the positions are those of another topic. */
+/* What to do if the positions are those of another topic. */
 static const char *
 hint_to_seek(const FluctTopic *topic)
 {
 	const char *stream = topic->stream->name;
 
-	return psprintf("If the topic was made anew: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
+	return psprintf("If the topic was recreated: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
 					stream, stream);
 }
 
-/* The cluster in which the stream stands, if it is not the one that answers. */
+/* The cluster of the stream's positions, if it is not the one that answers. */
 static const char *
 other_cluster(const FluctTopic *topic, const char *here)
 {
@@ -134,7 +134,7 @@ check_cluster(const FluctTopic *topic)
 	if (there == NULL)
 		return true;
 	put_item(TOPIC, "fail",
-			 psprintf("cluster_changed: server \"%s\" leads to cluster %s, and the stream stands in cluster %s",
+			 psprintf("cluster_changed: server \"%s\" leads to cluster %s, but the stream's position is in cluster %s",
 					  topic->stream->server, here, there),
 			 hint_to_seek(topic));
 	skip_from(TOPIC + 1);
@@ -152,7 +152,7 @@ put_good(const FluctTopic *topic, CheckItem item)
 	if (item == DNS)
 		put_item(item, "ok", client->brokers, NULL);
 	else if (item == BROKER)
-		put_item(item, "ok", psprintf("asked with librdkafka %s",
+		put_item(item, "ok", psprintf("queried with librdkafka %s",
 									  fluct_kafka_version_name()), NULL);
 	else if (item == TLS)
 		put_item(item, strstr(protocol, "ssl") ? "ok" : "skipped", protocol,
@@ -218,13 +218,13 @@ check_partitions(const FluctTopic *topic, int gone)
 		if (stream->partitions[i] >= topic->npartitions)
 		{
 			put_item(PARTITIONS, "fail",
-					 psprintf("the stream is to consume partition %d, and the topic has %d",
+					 psprintf("the stream consumes partition %d, but the topic has %d",
 							  stream->partitions[i], topic->npartitions), NULL);
 			return false;
 		}
 	if (gone >= 0)
 		put_item(PARTITIONS, "fail",
-				 psprintf("topic_changed: the stream stands in partition %d, and the topic has %d",
+				 psprintf("topic_changed: the stream has a position in partition %d, but the topic has %d",
 						  gone, topic->npartitions),
 				 hint_to_seek(topic));
 	else if (stream->workers > share)
@@ -239,7 +239,7 @@ check_partitions(const FluctTopic *topic, int gone)
 	return gone < 0;
 }
 
-/* Since when Kafka holds messages, in words. */
+/* How old Kafka's oldest message is, in words. */
 static const char *
 describe_retention(const FluctTopic *topic)
 {
@@ -252,8 +252,8 @@ describe_retention(const FluctTopic *topic)
 			topic->begin[i].offset;
 	oldest = fluct_topic_oldest(topic, from, OLDEST_TIME, &all);
 	if (oldest < 0)
-		return "nothing that is wanted is gone";
-	return psprintf("Kafka holds messages since %s%s",
+		return "nothing that is needed has been deleted";
+	return psprintf("oldest message in Kafka: %s%s",
 					timestamptz_to_str(time_t_to_timestamptz(oldest / 1000)),
 					all ? "" : " or earlier");
 }
@@ -268,7 +268,7 @@ check_retention(const FluctTopic *topic)
 		if (topic->next[i] > topic->end[i].offset && !topic->is_new)
 		{
 			put_item(RETENTION, "fail",
-					 psprintf("topic_changed: partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
+					 psprintf("topic_changed: partition %d: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,
 							  i, topic->next[i], topic->end[i].offset),
 					 hint_to_seek(topic));
 			return;
@@ -279,11 +279,11 @@ check_retention(const FluctTopic *topic)
 	if (lost > 0)
 	{
 		put_item(RETENTION, topic->stream->skip_data_loss ? "warn" : "fail",
-				 psprintf("data_loss: Kafka has deleted " INT64_FORMAT " offsets that were not read yet",
+				 psprintf("data_loss: Kafka has deleted " INT64_FORMAT " offsets that had not been read yet",
 						  lost),
 				 topic->stream->skip_data_loss ?
-				 "The stream goes past them, and leaves a row in fluct.gaps." :
-				 psprintf("SELECT fluct.alter_stream('%s', on_data_loss => 'skip'); goes past them.",
+				 "The stream skips them and records a row in fluct.gaps." :
+				 psprintf("SELECT fluct.alter_stream('%s', on_data_loss => 'skip'); skips them.",
 						  topic->stream->name));
 		return;
 	}
@@ -326,7 +326,7 @@ fluct_check_answer(FluctTopic *topic)
 	put_good(topic, TOPIC);
 	if (!fluct_topic_log(topic) || !fluct_topic_positions(topic, NULL, &gone))
 	{
-		put_trouble(topic, PARTITIONS, "The bootstrap servers answer, and a partition's leader does not: look at advertised.listeners of the brokers.");
+		put_trouble(topic, PARTITIONS, "The bootstrap servers answer, but a partition's leader does not: check advertised.listeners of the brokers.");
 		return;
 	}
 	if (!check_partitions(topic, gone))

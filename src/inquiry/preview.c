@@ -126,7 +126,7 @@ preview_message(const FluctTopic *topic, FluctMapping *mapping,
 	psprintf(INT64_FORMAT, message->offset)};
 
 	if (message->value == NULL)
-		fields[5] = "tombstone: it has no value, and is only counted";
+		fields[5] = "tombstone: it has no value and is only counted";
 	else if (!fluct_decode_message(mapping, rows, 0, message,
 								   topic->stream->topic, &refusal))
 	{
@@ -176,7 +176,10 @@ by_place(const void *a, const void *b)
 	return one->offset < other->offset ? -1 : one->offset > other->offset;
 }
 
-/* Column defaults are the table owner's code: it gets the owner's rights. */
+/*
+ * Column defaults are code of the table's owner: it runs with the rights of
+ * the stream's owner.
+ */
 static void
 decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
 {

@@ -3,15 +3,15 @@
  * reconcile.c
  *	  reconcile_stream: whether every offset is accounted for.
  *
- * The account of each partition comes from one snapshot, which is let go
- * before Kafka is asked: reading may take minutes, and a snapshot that is
- * held keeps vacuum from its work.  So the stream may run meanwhile.
+ * The account of each partition comes from one snapshot, which is released
+ * before Kafka is asked: reading may take minutes, and a snapshot that is held
+ * keeps vacuum from its work.  So the stream may run meanwhile.
  *
  * Then the intervals at which Kafka delivered nothing are read once more.
- * Only there: to an interval that lies far ahead the client is assigned anew,
- * and what lies between near ones is read and thrown away, which is cheaper.
- * Where Kafka's log begins later by now, nothing can be delivered any more,
- * and a notice says so.
+ * Only there: for an interval far ahead the client is assigned again, and what
+ * lies between near ones is read and discarded, which is cheaper.  Where
+ * Kafka's log begins later by now, nothing can be delivered any longer, and a
+ * notice says so.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +35,7 @@
 #define LIFE_INTERVAL	1000	/* ms between signs of life */
 #define AT_ONCE			64		/* messages */
 
-/* One partition of the stream, in its present epoch. */
+/* One partition of the stream, in its current epoch. */
 typedef struct Account
 {
 	int32		partition;
@@ -137,7 +137,7 @@ say_alive(void)
 	fluct_answer_put_life();
 }
 
-/* Where Kafka's log begins now: it may have lost more meanwhile. */
+/* Where Kafka's log begins now: it may have deleted more meanwhile. */
 static int64
 log_begin(FluctTopic *topic, int32 partition)
 {
@@ -146,7 +146,9 @@ log_begin(FluctTopic *topic, int32 partition)
 	return topic->begin[partition].offset;
 }
 
-/* Nothing has come: why not, and for how long already. */
+/*
+ * Nothing has arrived: waits, unless it is clear why, or has been so for long.
+ */
 static void
 await_more(const FluctTopic *topic, TimestampTz heard)
 {
@@ -157,7 +159,7 @@ await_more(const FluctTopic *topic, TimestampTz heard)
 	fluct_kafka_drain_socket();
 }
 
-/* How many of these messages lie in an interval; *at goes on past them. */
+/* How many of these messages lie in an interval; *at moves past them. */
 static int64
 count_within(const FluctMessage *messages, int got, const FluctInterval *intervals,
 			 int n, int *here, int64 *at)
@@ -217,7 +219,9 @@ read_through(FluctTopic *topic, int32 partition,
 	return found;
 }
 
-/* The intervals that Kafka still holds; the others are told of. */
+/*
+ * The number of intervals that Kafka no longer holds; a notice reports them.
+ */
 static int
 drop_lost(const FluctTopic *topic, const Account *account)
 {
@@ -231,7 +235,7 @@ drop_lost(const FluctTopic *topic, const Account *account)
 	if (lost < account->nskipped)
 		account->skipped[lost].from = Max(account->skipped[lost].from, begin);
 	ereport(NOTICE,
-			(errmsg("partition %d: Kafka has deleted its log up to offset " INT64_FORMAT ", so what was skipped before that can't be read again",
+			(errmsg("partition %d: Kafka has deleted its log up to offset " INT64_FORMAT ", so what was skipped before that cannot be read again",
 					account->partition, begin)));
 	return lost;
 }
@@ -258,7 +262,7 @@ read_again(FluctTopic *topic, const Account *account)
 
 /* ----- the answer ----- */
 
-/* A log that is shorter than what was read is of another topic. */
+/* A log that is shorter than what was read is that of another topic. */
 static void
 check_topic(FluctTopic *topic, const Account *accounts, int count)
 {
@@ -275,7 +279,7 @@ check_topic(FluctTopic *topic, const Account *accounts, int count)
 			accounts[i].to > topic->end[accounts[i].partition].offset)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("topic \"%s\" was made anew: topic_changed",
+					 errmsg("topic \"%s\" was recreated: topic_changed",
 							topic->stream->topic),
 					 errdetail("Partition %d was read up to offset " INT64_FORMAT ", which Kafka's log does not have.",
 							   accounts[i].partition, accounts[i].to),

@@ -68,7 +68,8 @@ fluct_run_stream(PG_FUNCTION_ARGS)
 	if (inquiry.watch.max_batches < (PG_ARGISNULL(1) ? 0 : 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("max_batches is at least 1, or NULL for no limit")));
+				 errmsg("max_batches must be at least 1"),
+				 errhint("NULL means no limit.")));
 	fluct_query_add(&query, TEXTOID, PG_GETARG_DATUM(0), false);
 	fluct_query_run(&query, "SELECT fluct._begin_run($1)");
 	strlcpy(inquiry.stream,

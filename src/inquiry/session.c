@@ -7,7 +7,7 @@
  * a session's end.  So the session starts a dynamic worker, which needs no
  * preload, and reads its messages from a queue in dynamic shared memory.
  * Errors and notices of the worker come over the same queue, and are thrown
- * here as they were there.
+ * again here.
  *
  * Nobody starves others.  Workers come out of max_worker_processes, which the
  * streams need, too.
@@ -24,8 +24,7 @@
  *	 not ended yet counts, and one that is registered and has not begun does not.
  *
  * The wait can be cancelled.  However it ends, the worker is told to end; and
- * a worker whose session is gone ends by itself, since the session's exit
- * tells it, too.
+ * a worker whose session has ended is told by the session's exit.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,9 +4,10 @@
  *	  What Kafka says about the topic of an inquiry.
  *
  * Time.  Brokers that are silent are asked again for a few seconds only, so
- * that everything together stays below ten.  A reason that more asking can't
- * mend (a name, a password) is believed sooner; not at once, because of
- * several brokers one may be wrong, and a topic just made is not everywhere.
+ * that everything together stays below ten.  A reason that asking again cannot
+ * remove (a name, a password) is believed sooner; not at once, because one of
+ * several brokers may be wrong, and a topic just created is not known
+ * everywhere.
  *
  *-------------------------------------------------------------------------
  */

@@ -17,8 +17,8 @@
 
 /*
  * What the inquiry is about, and what is known of it.  The worker fills the
- * first three, whoever opens the client the fourth, and the calls below the
- * rest, in their memory context.
+ * first three, fluct_client_open the fourth, and the calls below the rest, in
+ * their memory context.
  */
 typedef struct FluctTopic
 {

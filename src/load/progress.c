@@ -26,7 +26,7 @@
 #include "load/progress.h"
 #include "process/shmem.h"
 
-/* More loads at once are done, but not shown. */
+/* Further loads at the same time work, but are not shown. */
 #define MAX_LOADS		32
 #define WORD_LEN		16
 #define FILE_LEN		128

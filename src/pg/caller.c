@@ -5,9 +5,9 @@
  *
  * Bookkeeping tables are written by functions only, and a function must know
  * who called it: the owner of a stream is its creator.  A SECURITY DEFINER
- * function can't know that.  So a public function that writes bookkeeping is
- * one of these, which calls the function of the same name with an underscore
- * before it and the same arguments, which nobody else may call:
+ * function cannot know that.  So a public function that writes bookkeeping is
+ * one of these, which calls the function of the same name and arguments with
+ * an underscore before the name, which nobody else may call:
  *
  * - fluct_call_as_owner remembers the caller and becomes the extension's
  *	 owner; the sibling asks fluct._caller() and checks as the caller.
@@ -19,8 +19,8 @@
  *	 role's triggers set (set_config) does not stay in the session.
  * - fluct_call_as_is changes nobody's rights.
  *
- * An error that our own functions raise says all in its message, detail and
- * hint; the list of the functions it came through is taken away.
+ * An error that our own functions raise is complete with its message, detail
+ * and hint; the list of the functions it came through is removed.
  *
  *-------------------------------------------------------------------------
  */
@@ -142,7 +142,7 @@ call_sibling(FunctionCallInfo fcinfo, Sibling *sibling, Oid user, Oid for_whom)
 
 /*
  * All of these functions write, or need a process that only a primary starts:
- * check_stream would wait in vain for its worker.
+ * check_stream, for example, would wait for its worker in vain.
  */
 static void
 refuse_in_recovery(Oid function)
@@ -164,7 +164,7 @@ fluct_call_as_owner(PG_FUNCTION_ARGS)
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("a stream can't be changed within a security-restricted operation")));
+				 errmsg("cannot change a stream within a security-restricted operation")));
 	return call_sibling(fcinfo, sibling, sibling->owner, GetUserId());
 }
 

@@ -16,7 +16,7 @@
 
 #include "pg/guc.h"
 
-/* The most worker processes that shared memory has room for. */
+/* The number of worker processes that shared memory has room for. */
 #define MAX_WORKERS			64
 
 char	   *fluct_database = NULL;
@@ -43,13 +43,13 @@ fluct_guc_init(void)
 				  "Database whose streams run.",
 				  "Empty: none.", &fluct_database, PGC_SIGHUP);
 	DefineCustomIntVariable("fluct.max_workers",
-							"Most stream workers that run at once.",
+							"Maximum number of stream workers that run at once.",
 							"Each takes one of max_worker_processes.",
 							&fluct_max_workers, 4, 0, MAX_WORKERS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("fluct.enabled",
 							 "Whether streams run at all.",
-							 "Off: every stream worker leaves.",
+							 "Off: every stream worker exits.",
 							 &fluct_enabled, true, PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
 	define_string("fluct.inbox_root",
@@ -64,14 +64,14 @@ fluct_guc_init(void)
 				  "Comma-separated host:port that servers may name.",
 				  "Empty: any.", &fluct_allowed_brokers, PGC_SIGHUP);
 	DefineCustomIntVariable("fluct.max_message_bytes",
-							"Longest message that is stored.",
+							"Maximum length of a message that is stored.",
 							"A longer one becomes a dead letter, too_large.",
 							&fluct_max_message_bytes, 16 * 1024 * 1024,
 							1024, 512 * 1024 * 1024, PGC_SIGHUP,
 							GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomBoolVariable("fluct.allow_literal_secrets",
 							 "Whether user mappings may hold secrets.",
-							 "They show in dumps and in the log.",
+							 "They appear in dumps and in the log.",
 							 &fluct_allow_literal_secrets, false, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fluct");

@@ -3,9 +3,9 @@
  * rights.c
  *	  The one way to work with another role's rights.
  *
- * Both halves are always taken together.  The restricted operation refuses
- * SET ROLE and whatever else would change the user, but not SET and
- * set_config(); the nest level takes those back.
+ * Both halves are always taken together.  The restricted operation refuses SET
+ * ROLE and whatever else would change the user, but not SET and set_config();
+ * the nest level reverts those.
  *
  * An ERROR leaves both as they are until somebody ends the transaction or
  * subtransaction in which it happened: AbortTransaction and

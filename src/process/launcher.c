@@ -5,14 +5,14 @@
  *
  * It looks at fluct.streams, starts what should run and does not, and sleeps
  * until something changes: a stream, a setting, the end of a worker.  It
- * counts each start before it makes it, in a table, since after a crash
- * nobody can; the count goes back with the first committed batch.
+ * counts each start before it makes it, in a table, since after a crash nobody
+ * can; the first committed batch resets the count.
  *
- * A background worker can't look whether a database exists except by
- * connecting to it, which ends the process when it does not.  So a launcher
- * that dies while connecting leaves a note in shared memory; the next one
- * connects to no database, waits until pg_database has it, and leaves for its
- * successor to connect.
+ * A background worker can find out whether a database exists only by
+ * connecting to it, which ends the process if it does not.  So a launcher that
+ * dies while connecting leaves a note in shared memory; the next one connects
+ * to no database, waits until pg_database has it, and exits so that its
+ * successor connects.
  *
  *-------------------------------------------------------------------------
  */
@@ -92,7 +92,7 @@ database_exists(void)
 	return found;
 }
 
-/* Leaves when the setting names another database than the one served. */
+/* Exits if the setting names another database than the one served. */
 static void
 check_database(void)
 {
@@ -218,7 +218,7 @@ start(const FluctWanted *wanted, int running, int needed)
 	if (running >= fluct_max_workers)
 	{
 		note_no_slot(wanted,
-					 psprintf("fluct.max_workers is %d, and %d workers are wanted",
+					 psprintf("fluct.max_workers is %d, but %d workers are needed",
 							  fluct_max_workers, needed));
 		return;
 	}
@@ -227,13 +227,13 @@ start(const FluctWanted *wanted, int running, int needed)
 	fluct_worker_commit();
 	if (!launch(wanted))
 		note_no_slot(wanted,
-					 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them besides those of others",
+					 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them in addition to those of others",
 							  max_worker_processes, needed + 1));
 }
 
 /*
- * The watchdog over workers that are stuck within one call, such as a batch
- * whose trigger sleeps: they can't say so themselves.
+ * The watchdog over workers that are stuck in one call, such as a batch whose
+ * trigger sleeps: they cannot report it themselves.
  */
 static void
 find_stuck(void)
@@ -246,13 +246,13 @@ find_stuck(void)
 			fluct_shmem_say_stuck(slot, STUCK_AFTER) &&
 			fluct_shmem_may_log(slot))
 			ereport(LOG,
-					(errmsg("stream \"%s\" is running: stalled",
+					(errmsg("stream \"%s\" is stalled",
 							slot->stream),
 					 errdetail_internal("%s", slot->detail)));
 	}
 }
 
-/* Starts what should run and does not; the ms until one may start. */
+/* Starts what should run and does not; returns the ms until the next may. */
 static long
 start_wanted(void)
 {
@@ -372,9 +372,9 @@ fluct_launcher_register(void)
 	BackgroundWorker worker = {0};
 
 	/*
-	 * pg_upgrade drops and makes the new cluster's databases, and copies the
-	 * old one's files after it has read its catalog: nobody may be connected
-	 * to the one, or write to the other.
+	 * pg_upgrade drops and creates databases of the new cluster, and copies
+	 * the files of the old one after it has read its catalog: nobody may be
+	 * connected to the former, or write to the latter.
 	 */
 	if (IsBinaryUpgrade)
 		return;

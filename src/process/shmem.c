@@ -4,11 +4,11 @@
  *	  Live state of the workers in shared memory, and how to wake them.
  *
  * What must survive is in tables; here is only what a running process says
- * of itself, and the latches.  After a crash all of it begins empty.
+ * about itself, and the latches.  After a crash all of it starts empty.
  *
  * A slot belongs to the launcher from reserve to free; the worker in between
- * only fills it.  So a worker that dies without a word leaves its slot, and
- * the launcher, which learns of the death, frees it.
+ * only fills it.  If a worker dies, its slot remains, and the launcher, which
+ * is notified of its end, frees it.
  *
  *-------------------------------------------------------------------------
  */
@@ -145,7 +145,8 @@ wake(FluctSlot *slot)
 }
 
 /*
- * After the commit, and not before: whoever is woken must see the change.
+ * After the commit, and not before: a process that wakes up must see the
+ * change.
  */
 static void
 after_transaction(XactEvent event, void *arg)
@@ -335,7 +336,9 @@ fluct_shmem_note_alive(FluctSlot *slot)
 	pg_atomic_write_u64(&slot->alive_at, (uint64) GetCurrentTimestamp());
 }
 
-/* The detail names what the process waits for, since it can't say it. */
+/*
+ * The detail names what the process waits for, since it cannot do so itself.
+ */
 bool
 fluct_shmem_say_stuck(FluctSlot *slot, long ms)
 {
@@ -356,16 +359,16 @@ fluct_shmem_say_stuck(FluctSlot *slot, long ms)
 		strlcpy(slot->state, "running", FLUCT_STATE_LEN);
 		strlcpy(slot->reason, "stalled", FLUCT_STATE_LEN);
 		snprintf(slot->detail, FLUCT_LIVE_DETAIL_LEN,
-				 "pid %d has given no sign of life since %s; it %s%s",
+				 "pid %d has given no sign of life since %s; it is %s%s",
 				 (int) slot->pid, timestamptz_to_str(alive_at),
-				 event ? "waits for " : "computes", event ? event : "");
+				 event ? "waiting for " : "computing", event ? event : "");
 		slot->since = GetCurrentTimestamp();
 	}
 	LWLockRelease(fluct_shared->lock);
 	return stuck;
 }
 
-/* A stream's lines are those of all its workers, gone ones too. */
+/* A stream's lines are those of all its workers, including former ones. */
 bool
 fluct_shmem_may_log(FluctSlot *slot)
 {

@@ -24,8 +24,8 @@
 /*
  * One stream worker.  The launcher fills the first group before it registers
  * the process, and frees the slot when the process is gone; the worker alone
- * writes the second, all under the lock; only that it is stalled is said by
- * the launcher, of a worker that can't.  The atomics need no lock.
+ * writes the second, all under the lock; except that the launcher marks a
+ * worker as stalled when it cannot do so itself.  The atomics need no lock.
  */
 typedef struct FluctSlot
 {
@@ -42,16 +42,20 @@ typedef struct FluctSlot
 	TimestampTz since;
 	TimestampTz data_until;		/* Kafka's time of the newest commit */
 
-	/* the lines of this worker's states in the log; its successor's as well */
+	/* when this worker, or its predecessor in the slot, logged a state */
 	TimestampTz logged_at[FLUCT_LINES_PER_MINUTE];
 
 	pg_atomic_uint64 alive_at;	/* a TimestampTz: its last sign of life */
 	pg_atomic_uint64 lag;		/* messages in Kafka that are not committed */
 	pg_atomic_uint64 rate;		/* messages committed in the last 10 s */
 	pg_atomic_uint64 sync_wanted;	/* last ticket drawn by wait_for_stream */
-	pg_atomic_uint64 sync_done; /* last ticket that is fulfilled */
+	pg_atomic_uint64 sync_done; /* last ticket that was served */
 } FluctSlot;
 
+/*
+ * The lock is for the launcher's latch and the slots.  Only launchers, of
+ * which one runs at a time, touch `connecting`; the rest needs no lock.
+ */
 typedef struct FluctShared
 {
 	LWLock	   *lock;
@@ -67,9 +71,9 @@ typedef struct FluctShared
 extern FluctShared *fluct_shared;
 
 /*
- * Shared memory of that size, and a lock, both of that name: for a module's
- * call in _PG_init.  In each process `attach` is told where they are; where
- * they were not found yet, the memory is zeroed and for it to initialize.
+ * Requests shared memory of that size and a lock, both of that name; to be
+ * called from _PG_init.  `attach` is called in each process with both; unless
+ * the memory was found, it is zeroed, and `attach` initializes it.
  */
 typedef void (*FluctShmemAttach) (void *memory, LWLock *lock, bool found);
 extern void fluct_shmem_register(const char *name, Size size,
@@ -78,8 +82,8 @@ extern void fluct_shmem_register(const char *name, Size size,
 extern void fluct_shmem_init(void);
 
 /*
- * A FluctShared of this process alone takes the place of the shared one; its
- * first slot is reserved for the stream, with all its partitions.
+ * Replaces the shared FluctShared by one of this process's own, whose first
+ * slot is reserved for the stream, with all its partitions.
  */
 extern FluctSlot *fluct_shmem_privately(const char *stream);
 
@@ -95,12 +99,12 @@ extern void fluct_shmem_attach(FluctSlot *slot);
 extern void fluct_shmem_set_state(FluctSlot *slot, const char *state,
 								  const char *reason, const char *detail);
 
-/* The worker gives a sign of life. */
+/* A sign of life of the worker's. */
 extern void fluct_shmem_note_alive(FluctSlot *slot);
 
 /*
- * Says of a worker that runs and has given no sign of life for so many ms
- * that it is stalled; true when that is new.
+ * Marks a worker that is running, but has given no sign of life for that many
+ * ms, as stalled; true if it was not marked before.
  */
 extern bool fluct_shmem_say_stuck(FluctSlot *slot, long ms);
 
@@ -111,7 +115,7 @@ extern bool fluct_shmem_say_stuck(FluctSlot *slot, long ms);
 extern void fluct_shmem_say_missing(int count);
 extern int	fluct_shmem_missing(void);
 
-/* Whether the stream may have a line in the log now; counts it if so. */
+/* Whether the stream may write a line to the log now; counts it if so. */
 extern bool fluct_shmem_may_log(FluctSlot *slot);
 
 #endif							/* FLUCT_PROCESS_SHMEM_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * status.c
- *	  What the running workers say of themselves, for views and waiting calls.
+ *	  What the running workers report, for views and for calls that wait.
  *
  *-------------------------------------------------------------------------
  */
@@ -111,7 +111,7 @@ fluct_sync(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) ticket);
 }
 
-/* _sync_done(stream, worker, ticket): NULL when that worker is gone. */
+/* _sync_done(stream, worker, ticket): NULL if that worker no longer runs. */
 Datum
 fluct_sync_done(PG_FUNCTION_ARGS)
 {
@@ -137,7 +137,9 @@ fluct_sync_done(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(done);
 }
 
-/* _await_progress(ms int): until some worker says something, or ms. */
+/*
+ * _await_progress(ms int): waits for a worker to report something, at most ms.
+ */
 Datum
 fluct_await_progress(PG_FUNCTION_ARGS)
 {

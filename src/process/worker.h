@@ -16,7 +16,7 @@
 /* Signal handlers in, signals unblocked: the first call of a main function. */
 extern void fluct_worker_unblock(void);
 
-/* Settings that a role or a database must not bend. */
+/* Fixes settings that a role or a database must not change. */
 extern void fluct_worker_pin_settings(void);
 
 /*
@@ -29,8 +29,8 @@ extern void fluct_worker_commit(void);
 extern long fluct_worker_ms_since(TimestampTz then);
 
 /*
- * In a PG_CATCH: the error to the log, its transactions ended, and back to
- * the memory context.  For work that must not be in the way of other work.
+ * In a PG_CATCH: logs the error, ends its transactions, and switches to the
+ * memory context.  For work whose failure must not stop other work.
  */
 extern void fluct_worker_report_error(MemoryContext context);
 

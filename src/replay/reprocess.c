@@ -3,9 +3,9 @@
  * reprocess.c
  *	  Raw messages through the sink again.
  *
- * A chunk of sales.raw_messages is stored as the stream would store it now,
- * in the current transaction.  The raw copy belongs to users, so it is read as
- * the stream's owner, in a restricted operation: it may be a view by now.
+ * A chunk of sales.raw_messages is stored as the stream would store it now, in
+ * the current transaction.  The raw copy belongs to users and may by now be a
+ * view, so it is read with the rights of the stream's owner.
  *
  * Order.  Messages come in the order in which they were ingested; of one
  * batch, which has one ingested_at, by topic, partition and offset.  The last
@@ -15,7 +15,7 @@
  * time that the caller adapts: BRIN then reads the pages of that window, and
  * the planner leaves out the partitions beside it.
  *
- * People's decisions hold.  A message that somebody corrected is stored as
+ * People's decisions stand.  A message that somebody corrected is stored as
  * corrected, one that somebody discarded is not stored.
  *
  *-------------------------------------------------------------------------
@@ -190,8 +190,8 @@ check_key(const FluctStream *stream)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s has no unique key whose columns are all mapped",
 						stream->target),
-				 errdetail("What is there already would be there twice."),
-				 errhint("TRUNCATE %s; if all of it is to come again, and give force => true.",
+				 errdetail("Rows that are stored already would be duplicated."),
+				 errhint("To store all of it again: TRUNCATE %s; and pass force => true.",
 						 stream->target)));
 }
 
@@ -269,11 +269,10 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
  *				  "offset" bigint, outcome text, rows bigint, letter bigint,
  *				  reason text, sqlstate text, path text, detail text)
  *
- * The next chunk of [since, until), since NULL = from the first on; after that
- * message of `since` unless
- * after_topic is NULL.  outcome is stored, duplicate, refused (a dead letter
- * now) or skipped (a tombstone, or discarded); letter is the dead letter that
- * there was.
+ * Stores the next chunk of [since, until), since NULL = from the first on;
+ * unless after_topic is NULL, the chunk begins after that message of `since`.
+ * outcome is stored, duplicate, refused (a dead letter now) or skipped (a
+ * tombstone, or discarded); letter is its existing dead letter.
  */
 Datum
 fluct_reprocess(PG_FUNCTION_ARGS)
@@ -291,9 +290,10 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
 	owner = get_role_oid(stream->owner, false);
-	stream->keep_raw = false;	/* that is where they come from */
+	stream->keep_raw = false;	/* the messages come from there */
 	if (strcmp(stream->on_conflict, "error") == 0)
-		stream->on_conflict = "nothing";	/* what is there is no fault now */
+		stream->on_conflict = "nothing";	/* a row that exists is not an
+											 * error here */
 	if (!PG_GETARG_BOOL(6))
 		check_key(stream);
 	read_messages(&chunk, query_raw(fcinfo, stream, owner), stream, context);
@@ -312,8 +312,8 @@ fluct_reprocess(PG_FUNCTION_ARGS)
  * fluct.reprocess_stream(name text, since timestamptz, until timestamptz,
  *						  force boolean)
  *
- * One transaction a chunk.  What has been done is a jsonb that each chunk
- * takes and gives back; NULL at the end.
+ * One transaction a chunk.  The progress is a jsonb that each chunk takes and
+ * returns; NULL at the end.
  */
 Datum
 fluct_reprocess_stream(PG_FUNCTION_ARGS)

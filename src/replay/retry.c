@@ -4,9 +4,9 @@
  *	  Dead letters through the sink again.
  *
  * A dead letter is stored as the stream would store its message now, with its
- * present mapping and as its owner, in the transaction that closes it.  The
- * row is locked open and closed in one transaction, so it is stored once,
- * whoever else retries it.
+ * current mapping and as its owner, in the transaction that closes it.  The
+ * open row is locked and closed in one transaction, so it is stored once, even
+ * if others retry it at the same time.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,8 +55,8 @@ put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
  * RETURNS TABLE (id bigint, outcome text, reason text, sqlstate text,
  *				  path text, detail text)
  *
- * outcome is stored, duplicate (its key is there already) or refused.  value,
- * unless NULL, takes the place of each message's own.
+ * outcome is stored, duplicate (its key exists already) or refused. value,
+ * unless NULL, replaces each message's own.
  */
 Datum
 fluct_retry(PG_FUNCTION_ARGS)

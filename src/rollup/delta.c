@@ -69,12 +69,12 @@ typedef struct Link
 	int			sign;
 } Link;
 
-struct FluctBooking
+struct FluctDelta
 {
 	MemoryContext chunk;		/* reset by each flush */
 	Oid			rollup;
 	int			slot;
-	TimestampTz horizon;		/* orders before it are not booked any more */
+	TimestampTz horizon;		/* orders before it are left out */
 	int			norders;
 	Order	   *orders;
 	int			nlinks;
@@ -84,13 +84,13 @@ struct FluctBooking
 static bool writing = false;
 
 bool
-fluct_booking_is_writing(void)
+fluct_delta_is_writing(void)
 {
 	return writing;
 }
 
 int64
-fluct_booking_bucket(int64 at, int width)
+fluct_delta_bucket(int64 at, int width)
 {
 	int64		us = width * USECS_PER_SEC;
 	int64		past = at % us;
@@ -176,7 +176,7 @@ run(SPIPlanPtr plan, Datum *args)
 }
 
 void
-fluct_booking_run(void **plan, const char *sql)
+fluct_delta_run(void **plan, const char *sql)
 {
 	if (*plan == NULL)
 		*plan = keep_plan(sql, 0, NULL, 0);
@@ -189,25 +189,25 @@ read_horizon(void)
 	static void *plan = NULL;
 	bool		isnull;
 
-	fluct_booking_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
-					  " FROM sales.rollup_state");
+	fluct_delta_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
+					" FROM sales.rollup_state");
 	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 											 SPI_tuptable->tupdesc, 1,
 											 &isnull));
 }
 
 void
-fluct_booking_clear(void)
+fluct_delta_clear(void)
 {
 	static void *all = NULL;
 	static void *unfrozen = NULL;
 
 	if (TIMESTAMP_IS_NOBEGIN(read_horizon()))
-		fluct_booking_run(&all, "TRUNCATE sales.industry_spend");
+		fluct_delta_run(&all, "TRUNCATE sales.industry_spend");
 	else
-		fluct_booking_run(&unfrozen, "DELETE FROM sales.industry_spend"
-						  " WHERE bucket >= (SELECT max(horizon)"
-						  "  FROM sales.rollup_state)");
+		fluct_delta_run(&unfrozen, "DELETE FROM sales.industry_spend"
+						" WHERE bucket >= (SELECT max(horizon)"
+						"  FROM sales.rollup_state)");
 }
 
 static Datum
@@ -264,18 +264,18 @@ claim_slot(Oid rollup)
 			 errmsg("too many transactions write orders at once")));
 }
 
-FluctBooking *
-fluct_booking_begin(Oid rollup)
+FluctDelta *
+fluct_delta_begin(Oid rollup)
 {
-	FluctBooking *booking = palloc0(sizeof(FluctBooking));
+	FluctDelta *delta = palloc0(sizeof(FluctDelta));
 
-	booking->rollup = rollup;
-	booking->slot = claim_slot(rollup);
-	booking->horizon = read_horizon();
-	booking->chunk = AllocSetContextCreate(CurrentMemoryContext,
-										   "fluct booking",
-										   ALLOCSET_DEFAULT_SIZES);
-	return booking;
+	delta->rollup = rollup;
+	delta->slot = claim_slot(rollup);
+	delta->horizon = read_horizon();
+	delta->chunk = AllocSetContextCreate(CurrentMemoryContext,
+										 "fluct delta",
+										 ALLOCSET_DEFAULT_SIZES);
+	return delta;
 }
 
 static text *
@@ -338,7 +338,7 @@ widen(FluctSpend *to, const FluctSpend *rows, int n, int width)
 	{
 		to[i] = rows[i];
 		to[i].width = width;
-		to[i].bucket = fluct_booking_bucket(rows[i].bucket, width);
+		to[i].bucket = fluct_delta_bucket(rows[i].bucket, width);
 	}
 	return merge(to, n);
 }
@@ -359,7 +359,7 @@ drop_zeros(FluctSpend *rows, int n)
 }
 
 static void
-write_spend(const FluctBooking *booking, const FluctSpend *rows, int n)
+write_spend(const FluctDelta *delta, const FluctSpend *rows, int n)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
@@ -369,7 +369,7 @@ write_spend(const FluctBooking *booking, const FluctSpend *rows, int n)
 	Datum		args[6];
 	Datum	   *values;
 
-	if (fluct_buckets_add(booking->rollup, booking->slot, rows, n))
+	if (fluct_buckets_add(delta->rollup, delta->slot, rows, n))
 		return;
 	values = palloc(sizeof(Datum) * 5 * (n + 1));
 	for (int i = 0; i < n; i++)
@@ -382,7 +382,7 @@ write_spend(const FluctBooking *booking, const FluctSpend *rows, int n)
 	}
 	for (int c = 0; c < 5; c++)
 		args[c] = make_array(values + c * n, n, elements[c]);
-	args[5] = Int16GetDatum(booking->slot);
+	args[5] = Int16GetDatum(delta->slot);
 	if (plan == NULL)
 		plan = keep_plan(add_sql, 6, types, 0);
 	run(plan, args);
@@ -449,15 +449,15 @@ spread_orders(const Order *orders, int norders, int *n)
 }
 
 static void
-flush_orders(FluctBooking *booking)
+flush_orders(FluctDelta *delta)
 {
 	FluctSpend *rows;
 	int			minutes,
 				hours,
 				days;
 
-	qsort(booking->orders, booking->norders, sizeof(Order), compare_orders);
-	rows = spread_orders(booking->orders, booking->norders, &minutes);
+	qsort(delta->orders, delta->norders, sizeof(Order), compare_orders);
+	rows = spread_orders(delta->orders, delta->norders, &minutes);
 	minutes = drop_zeros(rows, merge(rows, minutes));
 	if (minutes == 0)
 		return;
@@ -466,7 +466,7 @@ flush_orders(FluctBooking *booking)
 					   widen(rows + minutes, rows, minutes, HOUR));
 	days = drop_zeros(rows + minutes + hours,
 					  widen(rows + minutes + hours, rows + minutes, hours, DAY));
-	write_spend(booking, rows, minutes + hours + days);
+	write_spend(delta, rows, minutes + hours + days);
 }
 
 /* ----- industries ----- */
@@ -503,13 +503,13 @@ net_links(Link *links, int n)
 }
 
 static void
-flush_links(FluctBooking *booking)
+flush_links(FluctDelta *delta)
 {
 	static SPIPlanPtr few = NULL;
 	static SPIPlanPtr many = NULL;
 	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT2OID,
 	TIMESTAMPTZOID};
-	int			n = net_links(booking->links, booking->nlinks);
+	int			n = net_links(delta->links, delta->nlinks);
 	Datum	   *values = palloc(sizeof(Datum) * 3 * (n + 1));
 	Datum		args[5];
 
@@ -517,15 +517,15 @@ flush_links(FluctBooking *booking)
 		return;
 	for (int i = 0; i < n; i++)
 	{
-		values[i] = PointerGetDatum(booking->links[i].customer);
-		values[n + i] = PointerGetDatum(booking->links[i].industry);
-		values[2 * n + i] = Int32GetDatum(booking->links[i].sign);
+		values[i] = PointerGetDatum(delta->links[i].customer);
+		values[n + i] = PointerGetDatum(delta->links[i].industry);
+		values[2 * n + i] = Int32GetDatum(delta->links[i].sign);
 	}
 	args[0] = make_array(values, n, TEXTOID);
 	args[1] = make_array(values + n, n, TEXTOID);
 	args[2] = make_array(values + 2 * n, n, INT4OID);
-	args[3] = Int16GetDatum(booking->slot);
-	args[4] = TimestampTzGetDatum(booking->horizon);
+	args[3] = Int16GetDatum(delta->slot);
+	args[4] = TimestampTzGetDatum(delta->horizon);
 	if (few == NULL)
 		few = keep_plan(rebook_sql, 5, types, 0);
 	if (many == NULL)
@@ -536,67 +536,67 @@ flush_links(FluctBooking *booking)
 /* ----- collecting ----- */
 
 static void
-flush(FluctBooking *booking)
+flush(FluctDelta *delta)
 {
-	MemoryContext old = MemoryContextSwitchTo(booking->chunk);
+	MemoryContext old = MemoryContextSwitchTo(delta->chunk);
 
 	CHECK_FOR_INTERRUPTS();
-	if (booking->norders > 0)
-		flush_orders(booking);
-	if (booking->nlinks > 0)
-		flush_links(booking);
+	if (delta->norders > 0)
+		flush_orders(delta);
+	if (delta->nlinks > 0)
+		flush_links(delta);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(booking->chunk);
-	booking->norders = booking->nlinks = 0;
-	booking->orders = NULL;
-	booking->links = NULL;
+	MemoryContextReset(delta->chunk);
+	delta->norders = delta->nlinks = 0;
+	delta->orders = NULL;
+	delta->links = NULL;
 }
 
 void
-fluct_booking_order(FluctBooking *booking, Datum customer, Datum at,
-					Datum amount, int sign)
+fluct_delta_order(FluctDelta *delta, Datum customer, Datum at,
+				  Datum amount, int sign)
 {
 	MemoryContext old;
 	Order	   *order;
 
-	if (DatumGetTimestampTz(at) < booking->horizon)
+	if (DatumGetTimestampTz(at) < delta->horizon)
 		return;
-	old = MemoryContextSwitchTo(booking->chunk);
-	if (booking->orders == NULL)
-		booking->orders = palloc(sizeof(Order) * CHUNK);
-	order = &booking->orders[booking->norders++];
+	old = MemoryContextSwitchTo(delta->chunk);
+	if (delta->orders == NULL)
+		delta->orders = palloc(sizeof(Order) * CHUNK);
+	order = &delta->orders[delta->norders++];
 	order->customer = copy_text(customer);
-	order->minute = fluct_booking_bucket(DatumGetTimestampTz(at), MINUTE);
+	order->minute = fluct_delta_bucket(DatumGetTimestampTz(at), MINUTE);
 	order->sign = sign;
 	order->amount = sign > 0 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(amount)) :
 		DirectFunctionCall1(numeric_uminus, amount);
 	MemoryContextSwitchTo(old);
-	if (booking->norders == CHUNK)
-		flush(booking);
+	if (delta->norders == CHUNK)
+		flush(delta);
 }
 
 void
-fluct_booking_industry(FluctBooking *booking, Datum customer, Datum industry,
-					   int sign)
+fluct_delta_industry(FluctDelta *delta, Datum customer, Datum industry,
+					 int sign)
 {
-	MemoryContext old = MemoryContextSwitchTo(booking->chunk);
+	MemoryContext old = MemoryContextSwitchTo(delta->chunk);
 	Link	   *link;
 
-	if (booking->links == NULL)
-		booking->links = palloc(sizeof(Link) * CHUNK);
-	link = &booking->links[booking->nlinks++];
+	if (delta->links == NULL)
+		delta->links = palloc(sizeof(Link) * CHUNK);
+	link = &delta->links[delta->nlinks++];
 	link->customer = copy_text(customer);
 	link->industry = copy_text(industry);
 	link->sign = sign;
 	MemoryContextSwitchTo(old);
-	if (booking->nlinks == CHUNK)
-		flush(booking);
+	if (delta->nlinks == CHUNK)
+		flush(delta);
 }
 
 void
-fluct_booking_end(FluctBooking *booking)
+fluct_delta_end(FluctDelta *delta)
 {
-	flush(booking);
-	MemoryContextDelete(booking->chunk);
-	pfree(booking);
+	flush(delta);
+	MemoryContextDelete(delta->chunk);
+	pfree(delta);
 }

@@ -12,37 +12,37 @@
 
 #include "postgres.h"
 
-typedef struct FluctBooking FluctBooking;
+typedef struct FluctDelta FluctDelta;
 
 /* For the rollup of that OID; lives in the current memory context. */
-extern FluctBooking *fluct_booking_begin(Oid rollup);
+extern FluctDelta *fluct_delta_begin(Oid rollup);
 
 /*
  * An order that came (sign 1) or went (-1), for each present industry of its
  * customer.  customer is text, at timestamptz, amount numeric; they are
- * copied.  Orders and industries don't mix within one booking, and nothing is
- * booked of orders before the horizon.
+ * copied.  Orders and industries do not mix within one delta, and orders before
+ * the horizon are left out.
  */
-extern void fluct_booking_order(FluctBooking *booking, Datum customer,
-								Datum at, Datum amount, int sign);
+extern void fluct_delta_order(FluctDelta *delta, Datum customer,
+							  Datum at, Datum amount, int sign);
 
 /* An industry that a customer gained or lost, for all orders of theirs. */
-extern void fluct_booking_industry(FluctBooking *booking, Datum customer,
-								   Datum industry, int sign);
+extern void fluct_delta_industry(FluctDelta *delta, Datum customer,
+								 Datum industry, int sign);
 
 /* Writes what is not written yet. */
-extern void fluct_booking_end(FluctBooking *booking);
+extern void fluct_delta_end(FluctDelta *delta);
 
 /* Empties the rollup, but for what lies before the horizon. */
-extern void fluct_booking_clear(void);
+extern void fluct_delta_clear(void);
 
-/* Whether the statement that is running is one of the booking's own. */
-extern bool fluct_booking_is_writing(void);
+/* Whether the running statement is one that writes a delta. */
+extern bool fluct_delta_is_writing(void);
 
 /* A statement without parameters, planned once in the life of the process. */
-extern void fluct_booking_run(void **plan, const char *sql);
+extern void fluct_delta_run(void **plan, const char *sql);
 
 /* The beginning of the bucket of that many seconds, in UTC. */
-extern int64 fluct_booking_bucket(int64 at, int width);
+extern int64 fluct_delta_bucket(int64 at, int width);
 
 #endif							/* FLUCT_ROLLUP_DELTA_H */

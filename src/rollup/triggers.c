@@ -388,15 +388,15 @@ book_rows(Rows *went, Rows *came, void (*book) (void *, const Rows *, int),
 typedef struct Book
 {
 	Oid			spend;
-	FluctBooking *booking;		/* begun with the first row */
+	FluctDelta *delta;			/* begun with the first row */
 } Book;
 
-static FluctBooking *
+static FluctDelta *
 begun(Book *book)
 {
-	if (book->booking == NULL)
-		book->booking = fluct_booking_begin(book->spend);
-	return book->booking;
+	if (book->delta == NULL)
+		book->delta = fluct_delta_begin(book->spend);
+	return book->delta;
 }
 
 /* An order at infinity is in no window. */
@@ -404,14 +404,14 @@ static void
 book_order(void *arg, const Rows *rows, int sign)
 {
 	if (!TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(rows->values[1])))
-		fluct_booking_order(begun(arg), rows->values[0], rows->values[1],
-							rows->values[2], sign);
+		fluct_delta_order(begun(arg), rows->values[0], rows->values[1],
+						  rows->values[2], sign);
 }
 
 static void
 book_industry(void *arg, const Rows *rows, int sign)
 {
-	fluct_booking_industry(begun(arg), rows->values[0], rows->values[1], sign);
+	fluct_delta_industry(begun(arg), rows->values[0], rows->values[1], sign);
 }
 
 static void
@@ -425,7 +425,7 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	FluctRights before = become_owner(&rollup);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		fluct_booking_clear();
+		fluct_delta_clear();
 	else
 	{
 		Rows		went = open_rows(data, data->tg_oldtable, ncolumns, names,
@@ -434,8 +434,8 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 									 types);
 
 		book_rows(&went, &came, book, &arg);
-		if (arg.booking)
-			fluct_booking_end(arg.booking);
+		if (arg.delta)
+			fluct_delta_end(arg.delta);
 		close_rows(&went);
 		close_rows(&came);
 		end_statement(side);
@@ -477,14 +477,14 @@ fluct_rollup_guard(PG_FUNCTION_ARGS)
 	Rollup		rollup;
 	FluctRights before;
 
-	if (fluct_booking_is_writing())
+	if (fluct_delta_is_writing())
 		return PointerGetDatum(NULL);
 	rollup = find_rollup(fcinfo);
 	before = become_owner(&rollup);
-	fluct_booking_run(&plan,
-					  "UPDATE sales.rollup_state SET valid = false,"
-					  " reason = 'sales.industry_spend was written by hand or by a restore'"
-					  " WHERE valid");
+	fluct_delta_run(&plan,
+					"UPDATE sales.rollup_state SET valid = false,"
+					" reason = 'sales.industry_spend was written by hand or by a restore'"
+					" WHERE valid");
 	become_self(before);
 	return PointerGetDatum(NULL);
 }
@@ -502,5 +502,5 @@ fluct_rollup_bucket(PG_FUNCTION_ARGS)
 				 errmsg("width must be positive")));
 	if (TIMESTAMP_NOT_FINITE(at))
 		PG_RETURN_TIMESTAMPTZ(at);
-	PG_RETURN_TIMESTAMPTZ(fluct_booking_bucket(at, width));
+	PG_RETURN_TIMESTAMPTZ(fluct_delta_bucket(at, width));
 }

@@ -3,10 +3,10 @@
  * insert.c
  *	  Encoded rows into a table, by COPY's machinery or by INSERT.
  *
- * COPY's machinery (copy.c) is the fast way, but it knows no conflict rule
- * and no row security, and goes past what another extension's planner does
- * with a table.  So it is used only where the plan of the equivalent INSERT is
- * a bare ModifyTable on a table without row security; everything else is an
+ * COPY's machinery (copy.c) is the fast way, but it knows no conflict rule and
+ * no row security, and bypasses what another extension's planner does with a
+ * table.  So it is used only where the plan of the equivalent INSERT is a bare
+ * ModifyTable on a table without row security; everything else is an
  * INSERT ... SELECT FROM unnest.
  *
  *-------------------------------------------------------------------------
@@ -127,9 +127,9 @@ prepare_insert(const FluctTarget *target, bool update)
 }
 
 /*
- * The child's rows of parents that are there already: found through the
- * columns that parent and child take from the same path, so that an index or
- * a partition key on any of them serves.
+ * The child's rows of parents that exist already: found through the columns
+ * that parent and child take from the same path, so that an index or a
+ * partition key on any of them serves.
  */
 static SPIPlanPtr
 prepare_clear(const FluctTarget *parent, const FluctTarget *child)
@@ -167,7 +167,7 @@ prepare_clear(const FluctTarget *parent, const FluctTarget *child)
 	if (shared < parent->nkeys)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("on_conflict update can't replace the rows of %s",
+				 errmsg("on_conflict update cannot replace the rows of %s",
 						child->name),
 				 errdetail("The key of %s is not mapped to its columns.",
 						   parent->name)));
@@ -371,8 +371,8 @@ same_key(const FluctTarget *target, const Arrays *arrays, int r,
 /*
  * Which rows went in.  RETURNING gives their keys in the order of the input,
  * and of several input rows with one key the first goes in: so each returned
- * key belongs to the next input row that has it, and all rows between were
- * there already.
+ * key belongs to the next input row that has it, and all rows between existed
+ * already.
  */
 uint64
 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,

@@ -15,7 +15,7 @@
 #include "mapping/decode.h"
 #include "mapping/mapping.h"
 
-/* The statements of one target, made once for a mapping. */
+/* The statements of one target, prepared once for a mapping. */
 typedef struct FluctStatements
 {
 	SPIPlanPtr	insert;			/* NULL where COPY stores the rows */
@@ -37,7 +37,7 @@ extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 
 /*
  * INSERT … ON CONFLICT of the parent's rows of the messages that are
- * FLUCT_STORED; those that were there already become FLUCT_DUPLICATE.
+ * FLUCT_STORED; those whose key exists already become FLUCT_DUPLICATE.
  */
 extern uint64 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 								const FluctRows *rows, FluctMessage *messages,

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * raw.c
- *	  The raw copy: each message as it came.
+ *	  The raw copy: each message as it arrived.
  *
- * The values are most of the bytes, and go to COPY from where they lie.
+ * The values are most of the bytes, and go to COPY without being copied first.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@ put_bytes(StringInfo out, const char *data, size_t len)
 		appendBinaryStringInfo(out, data, len);
 }
 
-/* A row up to its value, of which only the length. */
+/* A row up to its value, of which it has only the length. */
 static void
 put_head(const char *stream, const char *topic,
 		 const FluctMessage *message, StringInfo out)
@@ -97,7 +97,7 @@ fluct_raw_store(Oid relid, const char *stream, const char *topic,
 		pieces[n].data = messages[i].value;
 		pieces[n++].len = messages[i].value_len;
 	}
-	/* the heads have moved while they grew; now they stay */
+	/* the heads moved while they grew; now their place is final */
 	for (int i = 0, at = 0; i < n; i += 2)
 	{
 		pieces[i].data = heads.data + at;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * raw.h
- *	  The raw copy: each message as it came.
+ *	  The raw copy: each message as it arrived.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@
 
 /*
  * Stores the messages in a table with the columns of sales.raw_messages, all
- * but those that are too large to keep whole.
+ * except those that are too large to keep whole.
  */
 extern void fluct_raw_store(Oid relid, const char *stream, const char *topic,
 							const FluctMessage *messages, int count);

@@ -17,7 +17,7 @@
  * bookkeeping is written with the worker's own rights, after that.
  *
  * Halving.  The messages of a batch are written in one go.  When the tables
- * refuse that for the data's sake, each half is tried in a subtransaction of
+ * refuse that because of the data, each half is tried in a subtransaction of
  * its own, and so on down to the guilty message, which becomes a dead letter;
  * all the others are stored in the same commit.
  *
@@ -87,7 +87,7 @@ struct FluctSink
 /* The sink whose relations are watched: the last one that was opened. */
 static FluctSink *watching = NULL;
 
-/* While one is opened, what it will consist of is not known yet. */
+/* While one is being opened, its relations are not known yet. */
 static bool changed_meanwhile = false;
 
 static void
@@ -123,8 +123,8 @@ prepare_targets(FluctSink *sink)
 }
 
 /*
- * Also when an ERROR ends the sink with its memory context, whose children,
- * the mapping among them, are gone by then.
+ * Also called when an ERROR ends the sink with its memory context, whose
+ * children, the mapping among them, are deleted by then.
  */
 static void
 end_sink(void *arg)
@@ -279,7 +279,7 @@ bury(FluctMessage *message, FluctReason reason, const ErrorData *error)
 
 /*
  * write_range in a subtransaction; NULL, or the error that the data is to
- * blame for.  Any other error goes on.
+ * blame for.  Any other error is thrown again.
  */
 static ErrorData *
 try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
@@ -349,7 +349,7 @@ throw_refusal(const FluctMessage *message)
 			(errcode(MAKE_SQLSTATE(refusal->sqlstate[0], refusal->sqlstate[1],
 								   refusal->sqlstate[2], refusal->sqlstate[3],
 								   refusal->sqlstate[4])),
-			 errmsg("message can't be stored: %s%s%s",
+			 errmsg("message cannot be stored: %s%s%s",
 					fluct_reason_name(refusal->reason),
 					refusal->path[0] ? " at " : "", refusal->path),
 			 errdetail("%s", refusal->detail)));

@@ -17,7 +17,7 @@
 
 typedef struct FluctSink FluctSink;
 
-/* What a batch came to. */
+/* The outcome of a batch. */
 typedef enum FluctVerdict
 {
 	FLUCT_COMMITTED,
@@ -38,12 +38,12 @@ extern void fluct_sink_close(FluctSink *sink);
 /* Whether a table of the mapping may have changed since it was compiled. */
 extern bool fluct_sink_stale(const FluctSink *sink);
 
-/* A superuser's stream may write only to tables of superusers (42501). */
+/* Fails unless a superuser's stream writes to superusers' tables (42501). */
 extern void fluct_sink_check_owner(const FluctSink *sink);
 
 /*
- * Stores the messages in the current transaction, as the owner, and says in
- * each what became of it: a message that can't be decoded, or that the tables
+ * Stores the messages in the current transaction, as the owner, and sets the
+ * outcome of each: a message that cannot be decoded, or that the tables
  * refuse, is FLUCT_DEAD with the refusal, which holds until the next call.
  */
 extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,

@@ -71,7 +71,10 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	}
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
-		/* the wait was in the lock's queue, and is best spent there again */
+		/*
+		 * the wait was in the lock's queue, and the next one is best spent
+		 * there too
+		 */
 		fluct_state_set("running", reason, detail);
 		fluct_state_check();
 		return;

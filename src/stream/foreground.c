@@ -73,7 +73,7 @@ take_turn(const char *stream)
 }
 
 /*
- * An error that nothing else has caught ends the session's call as well.
+ * An error that nothing else has caught also ends the session's call.
  */
 void
 fluct_foreground_run(const char *stream, const FluctWatch *watch)

@@ -3,21 +3,21 @@
  * position.c
  *	  Where a stream worker stands in each of its partitions.
  *
- * A position is made once, as a number, and committed before the first
- * message is read; from then on only the transaction of a batch moves it.
- * At every start it is compared with the cluster that answers, and with what
- * Kafka still holds: a position below
- * the log's start means lost messages, one beyond its end another topic.  And
- * reading begins with the message that was committed last, the witness: if
- * Kafka now has another one at its offset, the topic was deleted and made
- * again, and if it has none there (compaction), that says nothing.
+ * A position is created once, as a number, and committed before the first
+ * message is read; from then on only the transaction of a batch moves it.  At
+ * every start it is compared with the cluster that answers, and with what
+ * Kafka still holds: a position below the log's start means lost messages, one
+ * beyond its end another topic.  And reading begins with the message that was
+ * committed last, the witness: if Kafka now has another one at its offset, the
+ * topic was deleted and recreated, and if it has none there (compaction), that
+ * proves nothing.
  *
  * Offsets are not a count: markers of transactions have offsets, and no
  * message.  So at the end of a partition the position goes to the end that
- * Kafka reports, not to the last message and one.  Each such jump is noted
- * where it is read, stored by the transaction that moves the offset
- * (skipped.c), and forgotten when that has committed: a batch that is tried
- * again takes the same jumps along.
+ * Kafka reports, not to the offset after the last message.  Each such jump is
+ * noted where it is read, stored by the transaction that moves the offset
+ * (skipped.c), and forgotten when that has committed: a batch that is retried
+ * stores the same jumps.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,17 +42,17 @@
 #define LOG_INTERVAL		10000	/* ms between notes of Kafka's log */
 #define RATE_WINDOW			10000	/* ms */
 
-/* All that this process knows of where it stands. */
+/* What this process knows about its positions. */
 typedef struct Place
 {
-	MemoryContext context;		/* of the next two, and what hangs on them */
+	MemoryContext context;		/* of what follows, and what it points to */
 	FluctPosition *positions;	/* of this worker's partitions */
 	int			npositions;
 	int			topic_partitions;
 	TimestampTz last_note;		/* of Kafka's log in the table */
 	TimestampTz rate_since;
 	int64		rate_count;		/* messages committed since */
-	uint64		sync_ticket;	/* being fulfilled; 0 = none */
+	uint64		sync_ticket;	/* being served; 0 = none */
 	int64	   *sync_target;	/* by place in positions */
 } Place;
 
@@ -76,7 +76,9 @@ is_mine(int partition)
 	return place % fluct_stream->workers == fluct_slot->worker;
 }
 
-/* Says why the brokers gave no answer, and waits before the next question. */
+/*
+ * Reports why the brokers gave no answer, and waits before the next question.
+ */
 static bool
 wait_out_trouble(TimestampTz begin)
 {
@@ -103,9 +105,9 @@ resolve_start(const FluctOffset *beginnings, const FluctOffset *ends)
 }
 
 /*
- * Positions for partitions that have none: of a stream that never ran, where
- * start_at says; of a partition that was added since, its beginning.  They
- * are committed before the first message is read.
+ * Creates positions for partitions that have none: for a stream that never
+ * ran, where start_at says; for a partition that was added since, at its
+ * beginning.  They are committed before the first message is read.
  */
 static void
 make_positions(const int64 *starts, const FluctOffset *beginnings)
@@ -141,7 +143,7 @@ read_positions(void)
 	all = fluct_offsets_read(fluct_stream->name, &count, context);
 	fluct_worker_commit();
 
-	/* those of the client before; who waits is asked for again */
+	/* the previous client's; pending waiters are served again */
 	if (place.context)
 		MemoryContextDelete(place.context);
 	place.context = context;
@@ -155,14 +157,14 @@ read_positions(void)
 										   (place.npositions + 1));
 }
 
-/* The stream has read something else than what is there now. */
+/* The stream has read something other than what is there now. */
 static void
 fail_changed(const char *reason, const char *detail)
 {
 	const char *stream = fluct_stream->name;
 
 	fluct_state_fail(reason,
-					 psprintf("%s. If that is right: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
+					 psprintf("%s. If that is intended: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
 							  detail, stream, stream));
 }
 
@@ -177,7 +179,7 @@ check_cluster(void)
 
 		if (there && strcmp(here, there) != 0)
 			fail_changed("cluster_changed",
-						 psprintf("server \"%s\" leads to cluster %s, and the stream stands in cluster %s",
+						 psprintf("server \"%s\" leads to cluster %s, but the stream's position is in cluster %s",
 								  fluct_stream->server, here, there));
 	}
 }
@@ -191,7 +193,10 @@ gone_partition(void)
 	return -1;
 }
 
-/* A partition that is gone is believed as an end is: after three readings. */
+/*
+ * That a partition no longer exists is believed, like an end, after three
+ * readings.
+ */
 static void
 check_partitions(void)
 {
@@ -202,22 +207,24 @@ check_partitions(void)
 	}
 	if (gone_partition() >= 0)
 		fail_changed("topic_changed",
-					 psprintf("partition %d is gone from topic \"%s\"",
+					 psprintf("partition %d no longer exists in topic \"%s\"",
 							  gone_partition(), fluct_stream->topic));
 }
 
-/* Kafka deleted what was not read yet: a gap, if the stream allows one. */
+/*
+ * Kafka deleted what had not been read yet: a gap, if the stream allows one.
+ */
 static void
 skip_lost(FluctPosition *position, int64 beginning)
 {
 	char	   *detail;
 
-	detail = psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log begins at " INT64_FORMAT,
+	detail = psprintf("partition %d: offset " INT64_FORMAT " is next, but Kafka's log begins at " INT64_FORMAT,
 					  position->partition, position->next_offset, beginning);
 	if (!fluct_stream->skip_data_loss)
 		fluct_state_fail("data_loss", detail);
 	ereport(LOG,
-			(errmsg("stream \"%s\" goes past lost messages",
+			(errmsg("stream \"%s\" skips lost messages",
 					fluct_stream->name), errdetail_internal("%s", detail)));
 	position->read_offset = beginning;
 	fluct_worker_begin();
@@ -230,7 +237,7 @@ skip_lost(FluctPosition *position, int64 beginning)
 	position->next_offset = beginning;
 }
 
-/* Believes an end below a position only when it stays there. */
+/* Believes an end below a position only if it stays there. */
 static void
 confirm_ends(FluctOffset *ends)
 {
@@ -254,7 +261,7 @@ check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
 			skip_lost(p, beginnings[p->partition].offset);
 		if (p->next_offset > ends[p->partition].offset)
 			fail_changed("topic_changed",
-						 psprintf("partition %d: offset " INT64_FORMAT " is wanted, and Kafka's log ends at " INT64_FORMAT,
+						 psprintf("partition %d: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,
 								  p->partition, p->next_offset,
 								  ends[p->partition].offset));
 		p->log_start = beginnings[p->partition].offset;
@@ -341,7 +348,11 @@ fluct_position_note_log(void)
 	fluct_worker_begin();
 	fluct_offsets_note_log(fluct_stream->name, place.positions,
 						   place.npositions);
-	/* who lives that long has not failed, even with nothing to commit */
+
+	/*
+	 * a worker that runs this long has not failed, even with nothing to
+	 * commit
+	 */
 	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
 }
@@ -361,7 +372,10 @@ fluct_position_ask_ends(void)
 	return ends;
 }
 
-/* wait_for_stream: asks where the log ends now, and says when it is reached. */
+/*
+ * wait_for_stream: asks where the log ends now, and reports when it is
+ * reached.
+ */
 void
 fluct_position_serve_waiters(void)
 {
@@ -409,7 +423,7 @@ fluct_position_partitions(void)
 	return place.topic_partitions;
 }
 
-/* The next message is at this offset: what lies before it is not delivered. */
+/* The next message is at this offset: those before it are not delivered. */
 static void
 read_up_to(FluctPosition *position, int64 offset)
 {
@@ -436,7 +450,7 @@ fluct_position_read(const FluctMessage *message)
 	}
 	if (fluct_offsets_contradicts(message, p))
 		fail_changed("topic_changed",
-					 psprintf("partition %d: another message is at offset " INT64_FORMAT " than the one that was committed",
+					 psprintf("partition %d: the message at offset " INT64_FORMAT " is not the one that was committed",
 							  p->partition, message->offset));
 	return false;
 }
@@ -451,7 +465,7 @@ fluct_position_plan(FluctPosition *touched)
 	{
 		FluctPosition *p = &place.positions[i];
 
-		/* control records at the end have offsets, and are no messages */
+		/* control records at the end have offsets, but are not messages */
 		read_up_to(p, fluct_kafka_end_reached(p->partition));
 		p->log_end = Max(p->log_end, p->read_offset);
 		p->time_ms = -1;

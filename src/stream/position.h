@@ -14,7 +14,7 @@
 #include "kafka/consumer.h"
 
 /*
- * Finds the positions, makes those that are missing, compares them with
+ * Finds the positions, creates those that are missing, compares them with
  * Kafka's log and assigns them to the client.  Waits for silent brokers.
  */
 extern void fluct_position_take(void);
@@ -25,8 +25,8 @@ extern int	fluct_position_count(void);
 extern int	fluct_position_partitions(void);
 
 /*
- * Whether the message belongs into the batch.  One that is committed already
- * does not: it is a witness, and fails the stream if it is another one now.
+ * Whether the message belongs in the batch.  One that is committed already
+ * does not: it is a witness, and fails the stream if it has changed.
  */
 extern bool fluct_position_read(const FluctMessage *message);
 
@@ -36,10 +36,13 @@ extern bool fluct_position_read(const FluctMessage *message);
  */
 extern int	fluct_position_plan(FluctPosition *touched);
 
-/* They have moved: keeps that, and mirrors it to Kafka's group offsets. */
+/*
+ * Takes over the positions that have moved, and mirrors them to Kafka's group
+ * offsets.
+ */
 extern void fluct_position_settle(const FluctPosition *touched, int n);
 
-/* Whether a partition's end has been reached behind markers only. */
+/* Whether only markers lie between a position and its partition's end. */
 extern bool fluct_position_behind_markers(void);
 
 /* Lag and rate to shared memory; the log's ends to the table now and then. */
@@ -52,7 +55,9 @@ extern void fluct_position_note_log(void);
  */
 extern FluctOffset *fluct_position_ask_ends(void);
 
-/* wait_for_stream: notes where the log ends, and says when it is reached. */
+/*
+ * wait_for_stream: notes where the log ends, and reports when it is reached.
+ */
 extern void fluct_position_serve_waiters(void);
 
 #endif							/* FLUCT_STREAM_POSITION_H */

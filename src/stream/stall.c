@@ -1,27 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * stall.c
- *	  Whether a stream that runs makes progress.
+ *	  Whether a running stream makes progress.
  *
- * A client that delivers nothing says nothing either; so now and then Kafka
+ * A client that delivers nothing reports nothing either; so now and then Kafka
  * is asked where each partition's readable log ends, which is its last stable
- * offset.  The high watermark comes with each fetch for nothing: when it is
- * beyond a position that stands still, the question comes at once.
+ * offset.  The high watermark comes free with each fetch: when it is beyond a
+ * position that does not move, Kafka is asked at once.
  *
- * Three answers.  The readable log ends where we stand, and the high watermark
- * too: all is read.  The watermark is further: a producer's open transaction
- * holds the rest back, and we say so when two questions find the same.  The
- * readable log goes on (or Kafka does not say), or ends before: the client
- * should deliver, or notice, and after a minute of that the stream is stalled.
- * Clients do fall deaf, such as when a topic is deleted and made again within
- * a moment: their fetches come to nothing, and show an old end for ever.  The
- * next client begins with a look at the topic.
+ * Three answers.  The readable log ends at our position, and so does the high
+ * watermark: all is read.  The watermark is further: a producer's open
+ * transaction holds the rest back, and we report that when two questions find
+ * the same.  The readable log goes on (or Kafka does not say), or ends before:
+ * the client should deliver, or notice, and after a minute of that the stream
+ * is stalled.  Clients do go deaf, for example when a topic is deleted and
+ * recreated within a moment: their fetches return nothing, and show an old end
+ * for ever.  The next client begins by looking at the topic.
  *
- * What is no stall.  A partition may wait for its turn while the client brings
- * full responses of others.  So silence counts only if less than a response
- * has come since the last question, or if more has come than all partitions
- * could need to have had their turns.  And it counts only from question to
- * question, both asked with an empty queue: never the time of a slow batch.
+ * What is not a stall.  A partition may wait for its turn while the client
+ * brings full responses of others.  So silence counts only if less than a
+ * response has arrived since the last question, or if more has arrived than
+ * all partitions could need for each to have had its turn.  And it counts only
+ * from question to question, both asked with an empty queue: never the time of
+ * a slow batch.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,7 +41,7 @@
 #define STALLED_AFTER		60000	/* ms */
 #define MOST_EXPANSION		16	/* of compressed responses */
 
-/* What is known of a partition that stands still. */
+/* What is known about a partition whose position does not move. */
 typedef struct Still
 {
 	int64		at;				/* where it stands */
@@ -51,7 +52,7 @@ typedef struct Still
 	bool		open;			/* and at the one before */
 	TimestampTz held_since;
 	bool		stalled;
-	long		silent;			/* ms without a message that was to come */
+	long		silent;			/* ms without a message that was due */
 	uint64		received;		/* in all, when it moved last */
 } Still;
 
@@ -89,7 +90,7 @@ forget(Still *still, int64 at)
 	still->received = progress.received;
 }
 
-/* Whether the log goes on behind a position that stands still for a while. */
+/* Whether the log goes on beyond a position that has not moved for a while. */
 static bool
 note_movement(void)
 {
@@ -117,7 +118,10 @@ note_movement(void)
 	return doubt;
 }
 
-/* As fluct_position_ask_ends; whether brokers answer is for others to say. */
+/*
+ * Like fluct_position_ask_ends, but leaves it to others to report that brokers
+ * are silent.
+ */
 static FluctOffset *
 ask_ends(void)
 {
@@ -129,7 +133,7 @@ ask_ends(void)
 	return ends;
 }
 
-/* Whether the client had room and time to deliver of this partition. */
+/* Whether the client had room and time to deliver from this partition. */
 static bool
 had_its_turn(const Still *still)
 {
@@ -138,7 +142,7 @@ had_its_turn(const Still *still)
 		(uint64) progress.count * FLUCT_KAFKA_RESPONSE_BYTES * MOST_EXPANSION;
 }
 
-/* An answer: whether it makes the client one to be replaced. */
+/* Takes an answer; returns whether the client is to be replaced. */
 static bool
 judge(Still *still, int64 readable_end, int64 log_end, long elapsed)
 {
@@ -178,7 +182,7 @@ find_reason(void)
 		{
 			reason = "stalled";
 			snprintf(progress.detail, sizeof(progress.detail),
-					 "partition %d: nothing comes from offset " INT64_FORMAT " on since %s, though Kafka's log ends elsewhere; the client is replaced once a minute",
+					 "partition %d: nothing has arrived from offset " INT64_FORMAT " on since %s, although Kafka's log ends elsewhere; the client is replaced once a minute",
 					 positions[i].partition, still->at,
 					 timestamptz_to_str(still->since));
 			break;
@@ -187,7 +191,7 @@ find_reason(void)
 			continue;
 		reason = "open_transaction";
 		snprintf(progress.detail, sizeof(progress.detail),
-				 "partition %d: a producer's transaction is open at offset " INT64_FORMAT " since %s, and holds back " INT64_FORMAT " offsets",
+				 "partition %d: a producer's transaction has been open at offset " INT64_FORMAT " since %s and holds back " INT64_FORMAT " offsets",
 				 positions[i].partition, still->at,
 				 timestamptz_to_str(still->held_since),
 				 positions[i].log_end - still->at);
@@ -195,7 +199,7 @@ find_reason(void)
 	progress.reason = reason;
 }
 
-/* Without a reason, before and now, there is nothing to say. */
+/* Without a reason, before and now, there is nothing to report. */
 static void
 say_reason(void)
 {
@@ -220,7 +224,7 @@ fluct_stall_look(void)
 	if (elapsed < (doubt ? DOUBT_INTERVAL : LOOK_INTERVAL))
 	{
 		if (progress.reason)
-			say_reason();		/* what has moved ends it */
+			say_reason();		/* a position that has moved ends it */
 		return false;
 	}
 	ends = ask_ends();

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stall.h
- *	  Whether a stream that runs makes progress.
+ *	  Whether a running stream makes progress.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,17 +10,17 @@
 
 #include "postgres.h"
 
-/* So many bytes of messages have come. */
+/* Counts the bytes of messages that have arrived. */
 extern void fluct_stall_note_received(size_t bytes);
 
 /*
- * Compares where the worker stands with where Kafka's log ends, when that is
- * due; for a moment in which nothing is there to be taken.  True when the
- * client should be replaced: it delivers nothing, though Kafka holds more.
+ * Compares the worker's positions with the ends of Kafka's log, if that is
+ * due; for a moment in which no message is waiting.  True if the client should
+ * be replaced: it delivers nothing, although Kafka holds more.
  */
 extern bool fluct_stall_look(void);
 
-/* The state `running`, with the reason that was found, if any. */
+/* Sets the state `running`, with the reason that was found, if any. */
 extern void fluct_stall_say(void);
 
 #endif							/* FLUCT_STREAM_STALL_H */

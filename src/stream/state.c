@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *	  How a stream worker is: what it says of itself, and when it leaves.
+ *	  The state of a stream worker: what it reports, and when it exits.
  *
- * A state goes to shared memory at once, and to the table and the log when
- * its reason is a new one: an outage is a few lines, however long it lasts,
- * and at most two a minute.
+ * A state goes to shared memory at once, and to the table and the log if its
+ * reason is a new one: an outage is a few lines, however long it lasts, and at
+ * most two a minute.
  *
- * Restart is the reconfiguration: whoever waits here looks whether the stream
- * is still what the worker was started for, and leaves if it is not.
+ * Restart is the reconfiguration: a worker that waits here checks whether the
+ * stream still matches what it was started for, and exits if not.
  *
- * A worker that runs for a session (run_stream) says all that to the session,
- * too.  There may be no shared memory that tells it of changes, so it looks
- * at the stream's row each time; and where others leave to their successors, it
- * tells the session, which starts one.
+ * A worker that runs for a session (run_stream) also reports all that to the
+ * session.  There may be no shared memory that tells it about changes, so it
+ * reads the stream's row each time; and where others leave the work to a
+ * successor, it tells the session, which starts one.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +41,7 @@ static char last_reason[FLUCT_STATE_LEN];	/* as stored in the table */
 
 /* ----- states ----- */
 
-/* A word to the table; it must not be in the way when it can't be written. */
+/* Stores the state. Best effort: a failure must not stop the stream. */
 static void
 store_state(const char *state, const char *reason, const char *detail,
 			const char *error)
@@ -68,8 +68,8 @@ store_state(const char *state, const char *reason, const char *detail,
 }
 
 /*
- * A line in the log for a new reason, unless the stream had its lines of this
- * minute: in an outage reasons alternate, and workers come and go.
+ * Logs a new reason, unless the stream has used up its lines of this minute:
+ * in an outage reasons alternate, and workers come and go.
  */
 static void
 log_state(const char *state, const char *reason, const char *detail)
@@ -85,7 +85,7 @@ log_state(const char *state, const char *reason, const char *detail)
 			(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
 					reason),
 			 detail ? errdetail_internal("%s", detail) : 0,
-			 unlogged ? errhint("%d states before it were not logged.",
+			 unlogged ? errhint("%d earlier states were not logged.",
 								unlogged) : 0,
 			 errhidecontext(true)));
 	unlogged = 0;
@@ -103,8 +103,8 @@ report_activity(const char *state, const char *reason)
 }
 
 /*
- * Says how it is: to the processes at once, to the table and the log when the
- * reason is a new one.
+ * Reports the state: to other processes at once, to the table and the log if
+ * the reason is a new one.
  */
 void
 fluct_state_set(const char *state, const char *reason, const char *detail)
@@ -125,7 +125,7 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		log_state(state, reason, detail);
 }
 
-/* The end of the stream until somebody starts it again. */
+/* Ends the stream until somebody starts it again. */
 void
 fluct_state_fail(const char *reason, const char *detail)
 {
@@ -138,14 +138,14 @@ fluct_state_fail(const char *reason, const char *detail)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
 				 detail ? errdetail_internal("%s", detail) : 0,
-				 errhint("What was committed stays. When the cause is gone: CALL fluct.run_stream('%s');",
+				 errhint("What was committed is kept. Once the cause is fixed: CALL fluct.run_stream('%s');",
 						 fluct_stream->name)));
 	}
 	ereport(LOG,
 			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
 			 detail ? errdetail_internal("%s", detail) : 0,
 			 errhidecontext(true),
-			 errhint("When the cause is gone: SELECT fluct.start_stream('%s');",
+			 errhint("Once the cause is fixed: SELECT fluct.start_stream('%s');",
 					 fluct_stream->name)));
 
 	proc_exit(0);
@@ -163,7 +163,7 @@ leave_if_started(const FluctStream *stream)
 	ereport(FATAL,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("stream \"%s\" is started", stream->name),
-			 errdetail("Its own worker goes on with it."),
+			 errdetail("It has a worker of its own."),
 			 errhint("SELECT fluct.pause_stream('%s'); stops that one.",
 					 stream->name)));
 }
@@ -179,7 +179,9 @@ read_stream(MemoryContext context)
 	return stream;
 }
 
-/* For a session, all partitions are one worker's, wherever it last ran. */
+/*
+ * For a session, one worker has all partitions, wherever the stream last ran.
+ */
 static void
 begin_watched(void)
 {
@@ -188,7 +190,7 @@ begin_watched(void)
 		fluct_watch_speak();
 		ereport(FATAL,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("stream \"%s\" is gone", fluct_slot->stream)));
+				 errmsg("stream \"%s\" no longer exists", fluct_slot->stream)));
 	}
 	fluct_stream->workers = 1;
 	leave_if_started(fluct_stream);
@@ -225,7 +227,7 @@ may_have_changed(void)
 	uint64		changes = pg_atomic_read_u64(&fluct_shared->changes);
 
 	if (fluct_watch)
-		return true;			/* nobody tells it */
+		return true;			/* no one notifies it */
 	if (changes == changes_seen)
 		return false;
 	changes_seen = changes;
@@ -242,15 +244,15 @@ fluct_state_leave_to_another(void)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another worker has moved the offsets of stream \"%s\"",
 						fluct_stream->name),
-				 errdetail("What this one had not committed is the other's.")));
+				 errdetail("The other one continues with what this one had not committed.")));
 	}
 	ereport(LOG,
-			(errmsg("stream \"%s\": another worker has moved the offsets, so this one leaves",
+			(errmsg("stream \"%s\": another worker has moved the offsets, so this one exits",
 					fluct_stream->name)));
 	proc_exit(0);
 }
 
-/* Leaves when the stream is no more what this worker was started for. */
+/* Exits if the stream no longer matches what this worker was started for. */
 void
 fluct_state_check(void)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.h
- *	  How a stream worker is: what it says of itself, and when it leaves.
+ *	  The state of a stream worker: what it reports, and when it exits.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,30 +17,33 @@
 extern FluctSlot *fluct_slot;
 extern FluctStream *fluct_stream;
 
-/* Reads the stream of the slot; leaves when it should not run. */
+/* Reads the stream of the slot; exits if it should not run. */
 extern void fluct_state_begin(FluctSlot *slot);
 
-/* reason is one word or NULL, detail the fact behind it or NULL. */
+/* reason is one word or NULL, detail the facts or NULL. */
 extern void fluct_state_set(const char *state, const char *reason,
 							const char *detail);
 
-/* The end of the stream until somebody starts it again. */
+/* Ends the stream until somebody starts it again. */
 extern void fluct_state_fail(const char *reason,
 							 const char *detail)
 			__attribute__((noreturn));
 
-/* Leaves to the next worker what this one can't do; that is no failure. */
+/*
+ * Exits so that the next worker does what this one cannot; this is not a
+ * failure.
+ */
 extern void fluct_state_make_way(void)
 			__attribute__((noreturn));
 
-/* Leaves to another worker, which has moved the offsets, what is its own. */
+/* Exits because another worker has moved the offsets, and continues. */
 extern void fluct_state_leave_to_another(void)
 			__attribute__((noreturn));
 
-/* Leaves when the stream is no more what this worker was started for. */
+/* Exits if the stream no longer matches what this worker was started for. */
 extern void fluct_state_check(void);
 
-/* Sleeps at most that long, then checks. */
+/* Sleeps for at most that long, then calls fluct_state_check. */
 extern void fluct_state_nap(long ms);
 
 #endif							/* FLUCT_STREAM_STATE_H */

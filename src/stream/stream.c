@@ -7,17 +7,17 @@
  * the positions, assign, and then batch after batch until somebody stops it.
  *
  * Restart is the recovery and the reconfiguration.  A worker that finds its
- * stream changed leaves, and the launcher starts a fresh one; so no batch
- * mixes two mappings, and there is one path into every state.
+ * stream changed exits, and the launcher starts a new one; so no batch mixes
+ * two mappings, and there is one path into every state.
  *
  * One wait.  The worker sleeps on its latch (a change, a reload, a stop) and
  * on the client's pipe (something arrived) together.  It sleeps only when the
  * client's queue has been polled empty, since only then does the pipe speak.
  *
- * A topic that was deleted and made again while a worker reads it would go on
- * with other messages.  So when a connection was lost, or a broker did not
- * know a partition, what was gathered since is dropped, and a new client begins
- * as at a start: it waits for the brokers, and compares.
+ * If a topic is deleted and recreated while a worker reads it, the client
+ * would go on with other messages.  So when a connection was lost, or a broker
+ * did not know a partition, what was gathered since is dropped, and a new
+ * client begins as at a start: it waits for the brokers, and compares.
  *
  * For a session (run_stream) the same worker does the same work (foreground.c).
  *
@@ -62,7 +62,10 @@
 
 #define KEPT_MEMORY			(32 * 1024 * 1024)
 
-/* A batch that waits longer for a lock says so, looks around, waits again. */
+/*
+ * A batch that waits longer for a lock reports it, checks the stream, and
+ * waits again.
+ */
 #define LOCK_TIMEOUT		"5s"
 
 /* The batch that this process gathers, and what it goes through. */
@@ -80,7 +83,7 @@ typedef struct Worker
 	TimestampTz last_word;		/* of the brokers */
 	TimestampTz last_probe;		/* when they were asked */
 	TimestampTz client_since;
-	int			replaced;		/* clients of which nothing has come yet */
+	int			replaced;		/* clients that have delivered nothing yet */
 } Worker;
 
 static Worker self;
@@ -102,7 +105,10 @@ open_sink(void)
 
 /* ----- batches ----- */
 
-/* More dead letters in the window than the stream allows fail it. */
+/*
+ * Fails the stream if there are more dead letters in the window than it
+ * allows.
+ */
 static void
 check_dead_letters(void)
 {
@@ -176,7 +182,11 @@ commit_batch(void)
 	if (n > 0)
 	{
 		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
-		/* what was fetched before a trouble does not end it: probe() does */
+
+		/*
+		 * messages that were fetched before do not end a trouble: probe()
+		 * does
+		 */
 		if (fluct_kafka_trouble()->reason[0] == '\0')
 			fluct_stall_say();
 		self.committed = true;
@@ -188,7 +198,7 @@ commit_batch(void)
 	forget_batch();
 }
 
-/* Takes what has arrived; true when the client's queue was found empty. */
+/* Takes what has arrived; true if the client's queue was found empty. */
 static bool
 gather(void)
 {
@@ -236,8 +246,8 @@ open_client(void)
 }
 
 /*
- * For a moment without a batch: positions are read again.  The state stays as
- * it is until something comes of the new client.
+ * Only without a batch, since positions are read again.  The state stays as it
+ * is until the new client has delivered something.
  */
 static void
 replace_client(void)
@@ -247,7 +257,9 @@ replace_client(void)
 	open_client();
 }
 
-/* What has come since the doubt may be of another topic of that name. */
+/*
+ * Messages that have arrived since may belong to another topic of that name.
+ */
 static void
 drop_doubtful(void)
 {
@@ -258,8 +270,8 @@ drop_doubtful(void)
 }
 
 /*
- * Messages were refused, which the client says once only: whether they still
- * are, the next client shows.
+ * The broker refused to deliver, which the client reports only once: the next
+ * client shows whether it still does.
  */
 static bool
 was_refused(const FluctTrouble *trouble)
@@ -269,8 +281,8 @@ was_refused(const FluctTrouble *trouble)
 
 /*
  * Asks for the topic's partitions now and then, which shows whether a broker
- * answers and whether there are more of them.  While there is trouble it asks
- * also when messages arrive: they may have been fetched before.
+ * answers and whether partitions were added.  While there is trouble it also
+ * asks when messages arrive: they may have been fetched before.
  */
 static void
 probe(void)
@@ -319,7 +331,8 @@ probe(void)
 	if (trouble->reason[0] != '\0')
 		fluct_kafka_clear_trouble();
 	if (self.replaced == 0)
-		fluct_stall_say();		/* else whether that helped is not known yet */
+		fluct_stall_say();		/* else it is not known yet whether that
+								 * helped */
 }
 
 /* Milliseconds until there is something to do without anything arriving. */
@@ -335,7 +348,7 @@ time_to_sleep(void)
 	return Max(wait, 0);
 }
 
-/* Of a run for a session: what it asked for is the ticket 1 (foreground.c). */
+/* In a run for a session: what it asked for is ticket 1 (foreground.c). */
 static void
 report_or_finish(void)
 {
@@ -417,19 +430,22 @@ start(FluctSlot *slot)
 	fluct_state_set("running", NULL, NULL);
 }
 
-/* Whoever watches can try again, and need not wait for what may never pass. */
+/* A session can try again, and need not wait for what may never pass. */
 static void
 give_up_start(void)
 {
 	fluct_watch_speak();
 	ereport(FATAL,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("stream \"%s\" can't run now: %s", fluct_slot->stream,
+			 errmsg("stream \"%s\" cannot run now: %s", fluct_slot->stream,
 					fluct_slot->reason),
 			 errdetail_internal("%s", fluct_slot->detail)));
 }
 
-/* A start that an ERROR ended is tried again as the launcher counts, or fails. */
+/*
+ * A start that ended in an ERROR is retried when the launcher allows, or fails
+ * the stream.
+ */
 static void
 start_or_fail(FluctSlot *slot)
 {
@@ -452,8 +468,8 @@ start_or_fail(FluctSlot *slot)
 }
 
 /*
- * The memory of a batch comes back with the next one.  Giving it to the kernel
- * in between costs page faults (5 % of its time, measured).
+ * The next batch needs the memory of this one again.  Returning it to the
+ * kernel in between costs page faults (5 % of a batch's time, measured).
  */
 static void
 keep_memory(void)

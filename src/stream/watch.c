@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * watch.c
- *	  A stream that runs for a session, and what the session hears of it.
+ *	  What a stream that runs for a session reports to it.
  *
  *-------------------------------------------------------------------------
  */

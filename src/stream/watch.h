@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * watch.h
- *	  A stream that runs for a session, and what the session hears of it.
+ *	  What a stream that runs for a session reports to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #include "bookkeeping/offsets.h"
 
-/* What run_stream asks for, and what came of it so far. */
+/* What run_stream asks for, and the result so far. */
 typedef struct FluctWatch
 {
 	int64		max_batches;	/* 0 = no limit */
@@ -35,10 +35,10 @@ typedef struct FluctWatch
 extern FluctWatch *fluct_watch;
 
 /*
- * A process that works for a session writes to its own log, as any worker,
- * and says to the session only what is meant for it: what is reported between
- * these two.  What ends the run is a FATAL, which nothing here catches; the
- * session throws it as an ERROR.
+ * A process that works for a session writes to the server's log, like any
+ * worker, and sends the session only what is meant for it: what is reported
+ * between these two calls.  What ends the run is a FATAL, which nothing here
+ * catches; the session throws it as an ERROR.
  */
 extern void fluct_watch_speak(void);
 extern void fluct_watch_hush(void);

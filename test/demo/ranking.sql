@@ -17,9 +17,9 @@ WITH spend AS (
 		   coalesce(sum(o.amount) FILTER (WHERE o.ordered_at >= now() - interval '24 hours'), 0) AS recent,
 		   coalesce(sum(o.amount) FILTER (WHERE o.ordered_at < now() - interval '24 hours'), 0) AS baseline,
 		   count(o.order_id) FILTER (WHERE o.ordered_at >= now() - interval '24 hours') AS orders
-	  FROM fluct.industries i
-	  LEFT JOIN fluct.customer_industries ci ON ci.industry = i.industry
-	  LEFT JOIN fluct.orders o
+	  FROM sales.industries i
+	  LEFT JOIN sales.customer_industries ci ON ci.industry = i.industry
+	  LEFT JOIN sales.orders o
 		ON o.customer_id = ci.customer_id
 	   AND o.ordered_at >= now() - interval '24 hours' - interval '30 days'
 	   AND o.ordered_at < now()
@@ -27,16 +27,17 @@ WITH spend AS (
 )
 SELECT (rank() OVER (ORDER BY abs(recent - baseline / 30) DESC))::int AS rank,
 	   industry,
-	   round(recent, 2) AS recent,
-	   round(baseline / 30, 2) AS average,
-	   round(recent - baseline / 30, 2) AS change,
-	   round(100 * (recent - baseline / 30) / nullif(baseline / 30, 0), 1) AS change_pct,
-	   orders
-  FROM spend;
+	   round(recent, 2) AS recent_value,
+	   round(baseline / 30, 2) AS baseline_avg,
+	   round(recent - baseline / 30, 2) AS delta,
+	   round(100 * (recent - baseline / 30) / nullif(baseline / 30, 0), 1) AS delta_pct,
+	   orders AS recent_orders
+  FROM spend
+ WHERE recent <> baseline / 30;
 
 CREATE TEMPORARY VIEW differences AS
 WITH answer AS (
-	SELECT rank, industry, recent, average, change, change_pct, orders
+	SELECT rank, industry, recent_value, baseline_avg, delta, delta_pct, recent_orders
 	  FROM fluct.podium(top_n => NULL)
 )
 (SELECT 'fluct' AS by, a.* FROM (TABLE answer EXCEPT ALL TABLE plain) a)

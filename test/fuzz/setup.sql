@@ -6,7 +6,7 @@ CREATE FUNCTION fuzz(iterations bigint, seed bigint, first bigint,
 RETURNS text LANGUAGE c STRICT AS :'module', 'fuzz';
 
 CREATE FUNCTION decode_one(message bytea, target regclass, mapping jsonb,
-	OUT verdict text, OUT stored text, OUT ms float8, OUT kilobytes bigint)
+	OUT verdict text, OUT stored text, OUT work bigint, OUT kilobytes bigint)
 LANGUAGE c STRICT AS :'module', 'decode_one';
 
 CREATE FUNCTION kafka_time(ms bigint) RETURNS timestamptz

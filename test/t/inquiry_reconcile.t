@@ -33,11 +33,11 @@ $kafka->create_topic('bank', 1);
 $kafka->produce('bank', [ @orders[ 0 .. 9 ] ], transaction => 'commit');
 $kafka->produce('bank', [ @orders[ 10 .. 19 ] ], transaction => 'abort');
 $kafka->produce('bank', [ @orders[ 20 .. 29 ] ], transaction => 'commit');
-sql("SELECT fluct.create_stream('bank', 'shop', 'bank', start => true)");
+etl("SELECT fluct.create_stream('bank', 'shop', 'bank', start => true)");
 ok(caught_up($node, 'bank'), 'a transactional topic is read to its end');
 ok(poll($node, "SELECT lag FROM fluct.stat_streams WHERE stream = 'bank'", '0'),
 	'without lag');
-is(sql('SELECT count(*) FROM fluct.orders'), 20, 'nothing that was aborted appears');
+is(sql('SELECT count(*) FROM sales.orders'), 20, 'nothing that was aborted appears');
 is(account('bank'), '0|0|33|20|0|0|0|13|0|0',
 	'markers and what was aborted are skipped');
 $kafka->produce('bank', [ $orders[$_] ], transaction => $_ % 2 ? 'commit' : 'abort')
@@ -51,7 +51,7 @@ is(sql("SELECT count(*) FROM fluct.skipped_offsets"), 1, 'in one row');
 
 # an account that is wrong is seen to be
 sql("SELECT fluct.pause_stream('bank')");
-sql("BEGIN; CREATE TABLE kept AS SELECT * FROM fluct.skipped_offsets;
+etl("BEGIN; CREATE TABLE kept AS SELECT * FROM fluct.skipped_offsets;
 	 UPDATE fluct.skipped_offsets SET intervals = intervals + '{[2,5)}', from_offset = 2 WHERE stream = 'bank'; COMMIT");
 is(account('bank'), '0|0|41|22|0|0|0|22|0|6',
 	'a forged interval: three messages are delivered there, and the sum is off by three');
@@ -68,29 +68,29 @@ $node->psql('postgres', "SELECT sum(unexplained) FROM fluct.reconcile_stream('ba
 is($out, 0, 'an interval that Kafka has deleted is no mistake');
 like($err, qr/NOTICE:  partition 0: Kafka has deleted its log up to offset 15/, 'and is told of');
 sql("SELECT fluct.drop_stream('bank')");
-sql("SELECT fluct.create_stream('bank', 'shop', 'bank', start => true)");
+etl("SELECT fluct.create_stream('bank', 'shop', 'bank', start => true)");
 ok(caught_up($node, 'bank'), 'a stream that goes on after drop');
 is(account('bank'), '0|0|41|22|0|0|0|19|0|0', 'keeps its account');
 sql("SELECT fluct.drop_stream('bank')");
-sql("SELECT fluct.create_stream('bank', 'shop', 'bank', start_at => 'earliest', start => true)");
+etl("SELECT fluct.create_stream('bank', 'shop', 'bank', start_at => 'earliest', start => true)");
 ok(caught_up($node, 'bank'), 'one that begins elsewhere');
 is(account('bank'), '0|15|41|0|12|0|0|14|0|0', 'begins anew');
 sql("SELECT fluct.drop_stream('bank')");
 
 # all at once: two workers, four partitions, everything that can happen
-sql("TRUNCATE fluct.orders, fluct.order_lines");
+sql("TRUNCATE sales.orders, sales.order_lines");
 $kafka->create_topic('mix', 4);
 $kafka->produce('mix', [ @orders[ 100 .. 199 ] ], transaction => 'commit');
 $kafka->produce('mix', [ @orders[ 100 .. 119 ], ('no order') x 12 ]);
 $kafka->produce('mix', [ map { "key$_" } 1 .. 9 ], keyed => 1);
 $kafka->produce('mix', [ @orders[ 200 .. 299 ] ], transaction => 'abort');
-sql("SELECT fluct.create_stream('mix', 'shop', 'mix', workers => 2, batch_size => 7,
+etl("SELECT fluct.create_stream('mix', 'shop', 'mix', workers => 2, batch_size => 7,
 		on_data_loss => 'skip', start => true)");
 ok(caught_up($node, 'mix'), 'two workers, four partitions');
 is(sums('mix'), '249|100|20|12|9|108|0|0', 'all of it is explained');
 $kafka->add_partitions('mix', 6);
 $kafka->produce('mix', [ @orders[ 300 .. 309 ] ], partition => 5);
-ok( poll($node, "SELECT count(*) = 10 FROM fluct.raw_messages WHERE stream = 'mix' AND partition = 5"),
+ok( poll($node, "SELECT count(*) = 10 FROM sales.raw_messages WHERE stream = 'mix' AND partition = 5"),
 	'partitions that were added');
 is( sql("SELECT from_offset, to_offset, stored, unexplained FROM fluct.reconcile_stream('mix')
 		 WHERE partition >= 4 ORDER BY partition"),
@@ -124,7 +124,7 @@ for (1 .. 200)
 	select(undef, undef, undef, 0.3);
 }
 is($left, 0, 'the topic is compacted');
-sql("SELECT fluct.create_stream('state', 'shop', 'state', start => true)");
+etl("SELECT fluct.create_stream('state', 'shop', 'state', start => true)");
 ok(caught_up($node, 'state'), 'a compacted topic is read');
 is( sql("SELECT from_offset, skipped >= 30, stored >= 11, unexplained
 		 FROM fluct.reconcile_stream('state')"),
@@ -137,7 +137,7 @@ $kafka->produce('far', [ $orders[0] ], transaction => 'commit');
 $kafka->produce('far', [ ('{}') x 25000 ]);
 $kafka->produce('far', [ $orders[1] ], transaction => 'abort');
 $kafka->produce('far', [ ('{}') x 3 ]);
-sql("CREATE TABLE far_away (a int);
+etl("CREATE TABLE far_away (a int);
 	 SELECT fluct.create_stream('far', 'shop', 'far', 'far_away', '{\"columns\": {\"a\": \"\$.a\"}}',
 		keep_raw => false, on_conflict => 'error', start => true)");
 ok(caught_up($node, 'far'), 'a longer topic');
@@ -161,10 +161,10 @@ foreach my $case ([ 'fewer', 10 ], [ 'more', 200 ])
 {
 	my ($name, $count) = @$case;
 
-	sql("TRUNCATE fluct.orders, fluct.order_lines");
+	sql("TRUNCATE sales.orders, sales.order_lines");
 	$kafka->create_topic($name, 1);
 	$kafka->produce($name, [ @orders[ 0 .. 99 ] ]);
-	sql("SELECT fluct.create_stream('$name', 'shop', '$name', start => true)");
+	etl("SELECT fluct.create_stream('$name', 'shop', '$name', start => true)");
 	ok(caught_up($node, $name), "$name: the first topic is read");
 	$kafka->delete_topic($name);
 	for (1 .. 100)
@@ -175,22 +175,22 @@ foreach my $case ([ 'fewer', 10 ], [ 'more', 200 ])
 	$kafka->produce($name, [ @orders[ 300 .. 299 + $count ] ]);
 	ok(await_state($node, $name, 'failed/topic_changed'),
 		"$name: made again while it is read, it is another one");
-	is(sql("SELECT count(*) FROM fluct.orders"), 100, "$name: of which nothing is stored");
+	is(sql("SELECT count(*) FROM sales.orders"), 100, "$name: of which nothing is stored");
 	sql("SELECT fluct.drop_stream('$name')");
 }
 
 # gone for longer
-sql("TRUNCATE fluct.orders, fluct.order_lines");
+sql("TRUNCATE sales.orders, sales.order_lines");
 $kafka->create_topic('gone', 1);
 $kafka->produce('gone', [ @orders[ 0 .. 9 ] ]);
-sql("SELECT fluct.create_stream('gone', 'shop', 'gone', start => true)");
+etl("SELECT fluct.create_stream('gone', 'shop', 'gone', start => true)");
 ok(caught_up($node, 'gone'), 'a topic is read');
 $kafka->delete_topic('gone');
 ok(await_state($node, 'gone', 'backing_off/unknown_topic'), 'it is deleted');
 $kafka->create_topic('gone', 1);
 $kafka->produce('gone', [ @orders[ 10 .. 39 ] ]);
 ok(await_state($node, 'gone', 'failed/topic_changed'), 'another one comes');
-is(sql("SELECT count(*) FROM fluct.orders"), 10, 'and is not mixed with it');
+is(sql("SELECT count(*) FROM sales.orders"), 10, 'and is not mixed with it');
 sql("SELECT fluct.drop_stream('gone')");
 
 # another cluster behind the same server
@@ -199,7 +199,7 @@ $kafka->create_topic('moved', 2);
 $kafka->produce('moved', [ @orders[ 0 .. 19 ] ]);
 $other->create_topic('moved', 3);
 $other->produce('moved', [ @orders[ 100 .. 159 ] ]);
-sql("SELECT fluct.create_stream('moved', 'shop', 'moved', start => true)");
+etl("SELECT fluct.create_stream('moved', 'shop', 'moved', start => true)");
 ok(caught_up($node, 'moved'), 'a stream of one cluster');
 is(sql("SELECT count(DISTINCT cluster_id) FROM fluct.stream_offsets WHERE stream = 'moved'"),
 	1, 'which is kept');
@@ -210,7 +210,7 @@ sql("ALTER SERVER shop OPTIONS (SET bootstrap_servers '$bootstrap')");
 sql("SELECT fluct.start_stream('moved')");
 ok(await_state($node, 'moved', 'failed/cluster_changed'), 'the server leads to another');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'moved'"),
-	qr/leads to cluster \S+, and the stream stands in cluster \Q$cluster\E.*seek_stream/,
+	qr/leads to cluster \S+, but the stream's position is in cluster \Q$cluster\E.*seek_stream/,
 	'both are named');
 is(sql("SELECT item, substr(detail, 1, 16) FROM fluct.check_stream('moved') WHERE status = 'fail'"),
 	'topic|cluster_changed:', 'check_stream says so, too');

@@ -83,12 +83,12 @@ sub make_numbers
 $kafka->create_topic('orders', 2);
 $kafka->produce('orders', [ orders(500, seed => 5, lines => 4) ]);
 $kafka->produce('orders', ['{"order_id": "cut']);
-sql("SELECT fluct.create_stream('orders', 'shop', 'orders', workers => 2)");
+etl("SELECT fluct.create_stream('orders', 'shop', 'orders', workers => 2)");
 my ($ok, $said) = shown("CALL fluct.run_stream('orders')");
 ok($ok, 'run_stream without a preload') or diag($said);
 like($said, qr/^.*NOTICE:  stream "orders" has caught up: 501 messages, \d+ rows, 0 duplicates, 1 dead letters; lag 0$/m,
 	'says what it did');
-is(sql('SELECT count(*), count(DISTINCT order_id) FROM fluct.orders'),
+is(sql('SELECT count(*), count(DISTINCT order_id) FROM sales.orders'),
 	'500|500', 'one worker does the partitions of two');
 is(sql('SELECT state, messages, dead_letters FROM fluct.stat_streams'),
 	'paused|501|1', 'the stream is paused, as before');
@@ -100,9 +100,9 @@ fails_like($node, "BEGIN; CALL fluct.run_stream('orders')",
 	qr/ERROR:  25001: run_stream cannot run inside a transaction block/,
 	'not in a transaction block');
 fails_like($node, "CALL fluct.run_stream('nosuch')",
-	qr/ERROR:  42704: there is no stream "nosuch"/, 'an unknown stream');
+	qr/ERROR:  42704: stream "nosuch" does not exist/, 'an unknown stream');
 fails_like($node, "CALL fluct.run_stream('orders', 0)",
-	qr/ERROR:  22023: max_batches is at least 1/, 'no batches');
+	qr/ERROR:  22023: max_batches must be at least 1/, 'no batches');
 sql("CREATE ROLE other; SELECT fluct.grant_operator('other')");
 fails_like($node, "SET ROLE other; CALL fluct.run_stream('orders')",
 	qr/ERROR:  42501: stream "orders" belongs to role/, "another's stream");
@@ -206,7 +206,7 @@ is(sql('SELECT count(*), sum(n) FROM few WHERE n IS NOT NULL'), '1|52',
 
 make_numbers('killed', ', batch_size => 50');
 $kafka->produce('killed', [ numbers(1 .. 1000) ]);
-sql(q{CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+etl(q{CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';
 	CREATE TRIGGER linger AFTER INSERT ON killed
 		FOR EACH STATEMENT EXECUTE FUNCTION linger();
@@ -259,7 +259,7 @@ is(sql('SELECT count(*), count(DISTINCT n) FROM killed'), '1010|1010',
 # and its offsets; there it is stopped while another worker commits the same.
 make_numbers('held');
 $kafka->produce('held', [ numbers(1 .. 20) ]);
-sql(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+etl(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
 		SET lock_timeout = 0 AS $$
 		BEGIN
 			IF (SELECT backend_type = 'fluct run' FROM pg_stat_activity
@@ -294,18 +294,18 @@ is(sql("SELECT messages, rows FROM fluct.stat_streams WHERE stream = 'held'"),
 
 # ----- reprocess_stream -----
 
-sql('CREATE TABLE truth AS SELECT * FROM fluct.orders;
-	 CREATE TABLE true_lines AS SELECT * FROM fluct.order_lines');
+etl('CREATE TABLE truth AS SELECT * FROM sales.orders;
+	 CREATE TABLE true_lines AS SELECT * FROM sales.order_lines');
 my $lines = sql('SELECT count(*) FROM true_lines');
 
 sub same
 {
 	my ($name) = @_;
 
-	is(sql('SELECT (SELECT count(*) FROM (TABLE truth EXCEPT ALL TABLE fluct.orders) a)
-			+ (SELECT count(*) FROM (TABLE fluct.orders EXCEPT ALL TABLE truth) b)
-			+ (SELECT count(*) FROM (TABLE true_lines EXCEPT ALL TABLE fluct.order_lines) c)
-			+ (SELECT count(*) FROM (TABLE fluct.order_lines EXCEPT ALL TABLE true_lines) d)'),
+	is(sql('SELECT (SELECT count(*) FROM (TABLE truth EXCEPT ALL TABLE sales.orders) a)
+			+ (SELECT count(*) FROM (TABLE sales.orders EXCEPT ALL TABLE truth) b)
+			+ (SELECT count(*) FROM (TABLE true_lines EXCEPT ALL TABLE sales.order_lines) c)
+			+ (SELECT count(*) FROM (TABLE sales.order_lines EXCEPT ALL TABLE true_lines) d)'),
 		0, $name);
 	return;
 }
@@ -315,17 +315,17 @@ like($said, qr/stream "orders" again: 501 messages, 0 rows, 500 duplicates, 1 re
 	'what is there already is a duplicate') or diag($said);
 same('and nothing has changed');
 is(sql('SELECT count(*) FROM fluct.dead_letters'), 1, 'no second dead letter');
-is(sql('SELECT count(*) FROM fluct.raw_messages'), 501, 'no second raw copy');
-sql('TRUNCATE fluct.orders');
-is(sql('SELECT count(*) FROM fluct.order_lines'), 0, 'all orders are gone');
+is(sql('SELECT count(*) FROM sales.raw_messages'), 501, 'no second raw copy');
+sql('TRUNCATE sales.orders');
+is(sql('SELECT count(*) FROM sales.order_lines'), 0, 'all orders are gone');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
 same('TRUNCATE and reprocess: every column as it was') or diag($said);
 
 # since and until; all of one batch have the same ingested_at
-sql("TRUNCATE fluct.orders;
-	 UPDATE fluct.raw_messages SET ingested_at = '2026-01-01 00:00:00+00'::timestamptz
+sql("TRUNCATE sales.orders;
+	 UPDATE sales.raw_messages SET ingested_at = '2026-01-01 00:00:00+00'::timestamptz
 		+ (\"offset\" % 2) * interval '1 hour' + partition * interval '1 day'");
-my $count = sql(q{SELECT count(*) FROM fluct.raw_messages
+my $count = sql(q{SELECT count(*) FROM sales.raw_messages
 	WHERE ingested_at = '2026-01-01 01:00:00+00'});
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders',
 	'2026-01-01 01:00:00+00', '2026-01-02 00:00:00+00')");
@@ -335,44 +335,44 @@ fails_like($node, "CALL fluct.reprocess_stream('orders', '2026-01-02', '2026-01-
 	qr/ERROR:  22023: since must be before until/, 'an empty span');
 
 # chunks: more messages than one has, with equal times; killed in the middle
-sql("TRUNCATE fluct.orders;
-	 INSERT INTO fluct.raw_messages (stream, topic, partition, \"offset\", value, ingested_at)
+etl("TRUNCATE sales.orders;
+	 INSERT INTO sales.raw_messages (stream, topic, partition, \"offset\", value, ingested_at)
 	 SELECT 'orders', 'orders', 7, n, convert_to(format('{\"order_id\": \"bulk%s\", \"customer_id\": \"c\",
 		\"amount\": 1, \"timestamp\": \"2026-01-01T00:00:00Z\", \"order_lines\": []}', n), 'UTF8'),
 		'2026-01-05'::timestamptz + n / 3000 * interval '1 s'
 	 FROM generate_series(1, 7000) n;
-	 CREATE TRIGGER linger AFTER INSERT ON fluct.orders
+	 CREATE TRIGGER linger AFTER INSERT ON sales.orders
 		FOR EACH STATEMENT EXECUTE FUNCTION linger()");
 $session = begin("CALL fluct.reprocess_stream('orders')");
-ok(poll_until($node, 'SELECT count(*) FROM fluct.orders',
+ok(poll_until($node, 'SELECT count(*) FROM sales.orders',
 	sub { $_[0] >= 2000 }), 'chunks are committed one by one');
 sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 	 WHERE query LIKE 'CALL fluct.reprocess%'");
 end($session);
-$count = sql('SELECT count(*) FROM fluct.orders');
+$count = sql('SELECT count(*) FROM sales.orders');
 note("$count orders when it was killed");
 cmp_ok($count, '<', 7500, 'killed in the middle');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
 like($said, qr/again: 7501 messages, \d+ rows, $count duplicates, 1 refused/,
 	'called again, it ends right');
-is(sql('SELECT count(*), count(DISTINCT order_id) FROM fluct.orders'),
+is(sql('SELECT count(*), count(DISTINCT order_id) FROM sales.orders'),
 	'7500|7500', 'each once');
-sql("DELETE FROM fluct.orders WHERE order_id LIKE 'bulk%';
-	 DELETE FROM fluct.raw_messages WHERE partition = 7;
-	 DROP TRIGGER linger ON fluct.orders");
+sql("DELETE FROM sales.orders WHERE order_id LIKE 'bulk%';
+	 DELETE FROM sales.raw_messages WHERE partition = 7;
+	 DROP TRIGGER linger ON sales.orders");
 same('and the others as they were');
 
 # a new column is filled by update
-sql(q{ALTER TABLE fluct.orders ADD COLUMN sent_amount numeric;
+sql(q{ALTER TABLE sales.orders ADD COLUMN sent_amount numeric;
 	SELECT fluct.map_column('orders', 'sent_amount', '$.amount');
 	SELECT fluct.alter_stream('orders', on_conflict => 'update')});
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
-is(sql('SELECT count(*) FROM fluct.orders WHERE sent_amount = amount'), 500,
+is(sql('SELECT count(*) FROM sales.orders WHERE sent_amount = amount'), 500,
 	'a new column is filled') or diag($said);
-is(sql('SELECT count(*) FROM fluct.order_lines'), $lines, 'lines are replaced');
+is(sql('SELECT count(*) FROM sales.order_lines'), $lines, 'lines are replaced');
 sql(q{SELECT fluct.alter_stream('orders', on_conflict => 'nothing');
 	SELECT fluct.unmap_column('orders', 'sent_amount');
-	ALTER TABLE fluct.orders DROP COLUMN sent_amount});
+	ALTER TABLE sales.orders DROP COLUMN sent_amount});
 same('and away again');
 
 # dead letters
@@ -383,19 +383,19 @@ is(sql('SELECT reason, status FROM fluct.open_dead_letters JOIN fluct.dead_lette
 my $corrected = an_order('corrected');
 sql("SELECT * FROM fluct.retry_dead_letters((SELECT array_agg(id) FROM fluct.open_dead_letters),
 	value => '$corrected')");
-sql('TRUNCATE fluct.orders');
+sql('TRUNCATE sales.orders');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
 like($said, qr/, 0 refused, 0 skipped/, 'a corrected message');
-is(sql("SELECT count(*) FROM fluct.orders WHERE order_id = 'corrected'"), 1,
+is(sql("SELECT count(*) FROM sales.orders WHERE order_id = 'corrected'"), 1,
 	'is stored as corrected');
 sql("UPDATE fluct.dead_letters SET status = 'open', retried_value = NULL;
-	 DELETE FROM fluct.orders WHERE order_id = 'corrected'");
+	 DELETE FROM sales.orders WHERE order_id = 'corrected'");
 sql("SELECT * FROM fluct.discard_dead_letters((SELECT array_agg(id) FROM fluct.dead_letters), 'no use')");
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
 like($said, qr/, 0 refused, 1 skipped/, 'a discarded message is skipped');
 
 # without a key
-sql(qq{CREATE TABLE loose (amount numeric CHECK (amount > 1000));
+etl(qq{CREATE TABLE loose (amount numeric CHECK (amount > 1000));
 	SELECT fluct.create_stream('loose', 'shop', 'orders', 'loose',
 		'{"columns": {"amount": "\$.amount"}}')});
 ($ok, $said) = shown("CALL fluct.run_stream('loose')");
@@ -412,7 +412,7 @@ cmp_ok($letters, '>', 1, 'of which there are some');
 sql('TRUNCATE loose; ALTER TABLE loose DROP CONSTRAINT loose_amount_check');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('loose', force => true)");
 is(sql('SELECT count(*), sum(amount) FROM loose'),
-	sql('SELECT count(*), sum(amount) FROM fluct.orders'),
+	sql('SELECT count(*), sum(amount) FROM sales.orders'),
 	'without the constraint all of them are stored');
 is(sql("SELECT string_agg(status || ' ' || reason, ',' ORDER BY status)
 		FROM (SELECT DISTINCT status, reason FROM fluct.dead_letters WHERE stream = 'loose') d"),

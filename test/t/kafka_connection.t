@@ -36,10 +36,7 @@ sub restart_stream
 
 $kafka->create_topic('orders', 2);
 $kafka->produce('orders', [ orders(50, seed => 1) ]);
-sql("CREATE ROLE etl LOGIN; SELECT fluct.grant_operator('etl');
-	 GRANT INSERT, SELECT ON fluct.orders, fluct.order_lines, fluct.raw_messages TO etl");
-sql("SET ROLE etl;
-	 CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '$sasl',
+etl("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '$sasl',
 		security_protocol 'sasl_ssl', sasl_mechanism 'PLAIN', ssl_ca_pem 'file:ca.pem');
 	 CREATE USER MAPPING FOR etl SERVER safe
 		OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw');
@@ -60,7 +57,7 @@ ok(await_state($node, 'orders', 'backing_off/authentication_failed'),
 put_secret('etl', 'kafka.pw', "$password\n");
 restart_stream();
 ok(caught_up($node, 'orders'), 'the right one, from its file');
-is(sql('SELECT count(*) FROM fluct.orders'), 50, 'all is there');
+is(sql('SELECT count(*) FROM sales.orders'), 50, 'all is there');
 
 system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes',
 	'-subj', '/CN=other', '-keyout', "$secrets/key.pem", '-out',
@@ -69,7 +66,7 @@ restart_stream();
 ok(await_state($node, 'orders', 'backing_off/tls_failure'),
 	'a certificate of another authority');
 
-sql("SET ROLE etl; ALTER SERVER safe OPTIONS (SET security_protocol 'plaintext')");
+etl("ALTER SERVER safe OPTIONS (SET security_protocol 'plaintext')");
 restart_stream();
 ok(await_state($node, 'orders', 'backing_off/broker_unreachable'),
 	'plain text where TLS is spoken');

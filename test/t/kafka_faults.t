@@ -53,7 +53,7 @@ sub make_server
 {
 	my ($name, $brokers, $options) = @_;
 
-	sql("CREATE SERVER $name FOREIGN DATA WRAPPER fluct_kafka
+	etl("CREATE SERVER $name FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$brokers'" . ($options // '') . ')');
 	return;
 }
@@ -119,15 +119,12 @@ chomp($sasl);
 make_path("$secrets/etl");
 write_lines("$secrets/etl/ca.pem", slurp_file($kafka->dir . '/ca.pem'));
 write_lines("$secrets/etl/kafka.pw", slurp_file($kafka->dir . '/password'));
-sql("CREATE ROLE etl; SELECT fluct.grant_operator('etl');
-	GRANT CREATE ON SCHEMA public TO etl");
 
 sub login_server
 {
 	my ($name, $brokers, $mechanism) = @_;
 
-	sql("SET ROLE etl;
-		CREATE SERVER $name FOREIGN DATA WRAPPER fluct_kafka OPTIONS (
+	etl("CREATE SERVER $name FOREIGN DATA WRAPPER fluct_kafka OPTIONS (
 			bootstrap_servers '$brokers', security_protocol 'sasl_ssl',
 			sasl_mechanism '$mechanism', ssl_ca_pem 'file:ca.pem');
 		CREATE USER MAPPING FOR etl SERVER $name
@@ -139,7 +136,7 @@ sub stream_of_etl
 {
 	my ($name, $server, $topic) = @_;
 
-	sql("SET ROLE etl; CREATE TABLE $name (n int);
+	etl("CREATE TABLE $name (n int);
 		SELECT fluct.create_stream('$name', '$server', '$topic', '$name',
 			'$columns', keep_raw => false, start => true)");
 	return;

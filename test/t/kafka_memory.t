@@ -30,14 +30,14 @@ $kafka->produce('wide', \@messages, times => 200);
 note(sprintf('%.0f MB produced in %.1f s', $bytes / 1048576, time() - $begin));
 cmp_ok($bytes, '>', 200 * 5e6, 'a lag of 5 MB in each partition');
 
-sql('CREATE TABLE wide (order_id text, amount numeric)');
+etl('CREATE TABLE wide (order_id text, amount numeric)');
 foreach my $keep_raw ('false', 'true')
 {
 	my $stream = "keep_raw_$keep_raw";
 	my $peak = 0;
 
 	$begin = time();
-	sql("SELECT fluct.create_stream('$stream', 'shop', 'wide', 'wide',
+	etl("SELECT fluct.create_stream('$stream', 'shop', 'wide', 'wide',
 		'{\"columns\": {\"order_id\": \"\$.order_id\", \"amount\": \"\$.amount\"}}',
 		keep_raw => $keep_raw, start => true)");
 	my $pid = worker_pid($node);

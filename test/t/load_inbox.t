@@ -8,7 +8,7 @@ use Socket;
 use Test::More;
 
 my $root = PostgreSQL::Test::Utils::tempdir();
-my $node = fluct_node('inbox', 'fluct.inbox_root' => $root);
+my $node = fluct_node('inbox', operator => 1, 'fluct.inbox_root' => $root);
 my $header = "customer_id,company_name,specialized_industries\n";
 
 # CALL scan_inbox: what it says.
@@ -32,24 +32,24 @@ sub last_file
 	return sql("SELECT concat_ws('|', status, reason, line, moved_to) FROM fluct.files ORDER BY id DESC LIMIT 1");
 }
 
-sql("SELECT fluct.create_tables(); INSERT INTO fluct.industries VALUES ('Food'), ('Pharma')");
+etl("INSERT INTO sales.industries VALUES ('Food'), ('Pharma')");
 mkdir("$root/$_") foreach qw(in other);
 my $in = "$root/in";
 
 # ----- making one -----
 
-fails_like($node, "SELECT fluct.create_inbox('a', 'customer', '$in')", qr/22023: invalid value for kind: 'customer'/, 'unknown kind');
-fails_like($node, "SELECT fluct.create_inbox('a b', 'customers', '$in')", qr/42602: an inbox can't be called "a b"/, 'bad name');
-fails_like($node, "SELECT fluct.create_inbox('a', 'orders', '$in', mode => 'snapshot')", qr/22023: a file of orders has no option mode/, 'an option of another kind');
-fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/none')", qr/58P01: directory ".*none" cannot be used/, 'no such folder');
-fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other/../in')", qr/has "\.\." in it/, '..');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customer', '$in')", qr/22023: invalid value for kind: 'customer'/, 'unknown kind', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a b', 'customers', '$in')", qr/42602: invalid inbox name: "a b"/, 'bad name', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a', 'orders', '$in', mode => 'snapshot')", qr/22023: a file of orders has no option mode/, 'an option of another kind', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/none')", qr/58P01: directory ".*none" cannot be used/, 'no such folder', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other/../in')", qr/has "\.\." in it/, '..', as => 'etl');
 symlink($in, "$root/link");
-fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/link')", qr/"link" is a symbolic link/, 'a link');
-is(sql("SELECT fluct.create_inbox('a', 'customers', '$in//', settle => '0')"),
-	q{inbox "a" is there: CALL fluct.scan_inbox('a') loads what lies in it}, 'created');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/link')", qr/"link" is a symbolic link/, 'a link', as => 'etl');
+is(etl("SELECT fluct.create_inbox('a', 'customers', '$in//', settle => '0')"),
+	q{inbox "a" created: CALL fluct.scan_inbox('a') loads what lies in it}, 'created');
 is(sql("SELECT directory = '$in', settle, options->>'mode' FROM fluct.inboxes"), 't|00:00:00|upsert', 'with what it is');
-fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other')", qr/42710: inbox "a" exists already/, 'a second of that name');
-fails_like($node, "SELECT fluct.create_inbox('b', 'products', '$in/done')", qr/42710: directory .* is that of inbox "a", or one holds the other/, 'a folder of another');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other')", qr/42710: inbox "a" already exists/, 'a second of that name', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('b', 'products', '$in/done')", qr/42710: directory .* is that of inbox "a", or one holds the other/, 'a folder of another', as => 'etl');
 fails_like($node, "CALL fluct.scan_inbox('b')", qr/42704: inbox "b" does not exist/, 'unknown inbox');
 fails_like($node, "BEGIN; CALL fluct.scan_inbox('a')", qr/25001: scan_inbox\(\) commits after each file, and you began a transaction/, 'within a transaction');
 like(scan('a'), qr/inbox "a": no new file/, 'nothing there');
@@ -63,29 +63,29 @@ write_file("$in/4.csv", $header . "c1,One,Food;Pharma\nc2,Two,\n");
 write_file("$in/.hidden", 'x');
 utime(1e9 + $_, 1e9 + $_, "$in/$_.csv") foreach 1 .. 4;
 my $said = scan('a');
-like($said, qr/NOTICE:  file "1\.csv": 2 rows, 2 inserted, 2 industries added\n/, 'loaded: says what');
+like($said, qr/NOTICE:  file "1\.csv": 2 rows, 2 inserted, 2 links added\n/, 'loaded: says what');
 like($said, qr/WARNING:  file "2\.csv": refused at line 3: missing_column: Found 2 columns, expected 3\.\n/, 'refused: says why');
 like($said, qr/unknown industries, left out: "Toys" \(line 2\)/, 'unknown industries by name');
-like($said, qr/NOTICE:  file "4\.csv": its content is loaded already\n/, 'the same content under another name');
+like($said, qr/NOTICE:  file "4\.csv": its content is already loaded\n/, 'the same content under another name');
 like($said, qr/inbox "a": 2 loaded, 1 loaded before, 1 refused\n*\z/, 'and the sum');
 is(listing($in), '', 'the inbox is empty');
 is(listing("$in/done"), '1.csv 3.csv 4.csv', 'done');
 is(listing("$in/refused"), '2.csv', 'refused');
-is(sql('SELECT string_agg(customer_id, $$ $$ ORDER BY 1) FROM fluct.customers'), 'c1 c2 c5', 'the good ones are there, of the bad one nothing');
-is(sql("SELECT status, reason, line, moved_to, loaded_by FROM fluct.files WHERE file LIKE '%2.csv'"), 'refused|missing_column|3|refused/2.csv|postgres', 'recorded');
+is(sql('SELECT string_agg(customer_id, $$ $$ ORDER BY 1) FROM sales.customers'), 'c1 c2 c5', 'the good ones are there, of the bad one nothing');
+is(sql("SELECT status, reason, line, moved_to, loaded_by FROM fluct.files WHERE file LIKE '%2.csv'"), 'refused|missing_column|3|refused/2.csv|etl', 'recorded');
 is(sql("SELECT last_scan IS NOT NULL FROM fluct.inboxes"), 't', 'last_scan');
 like(scan('a'), qr/inbox "a": no new file/, 'again: nothing');
 
 # The same name with other content; a name that is taken gets a number.
 write_file("$in/1.csv", $header . "c1,Uno,Food\n");
-like(scan('a'), qr/file "1\.csv": 1 row, 0 inserted, 1 updated, 1 industries taken away/, 'same name, other content: loaded');
+like(scan('a'), qr/file "1\.csv": 1 row, 0 inserted, 1 updated, 1 links removed/, 'same name, other content: loaded');
 is(listing("$in/done"), '1.csv 1.csv.2 3.csv 4.csv', 'nothing is overwritten');
 is(sql("SELECT moved_to FROM fluct.files ORDER BY id DESC LIMIT 1"), 'done/1.csv.2', 'and where it is, is known');
 
 # Content with something left to report is loaded again, once more is known.
-sql("INSERT INTO fluct.industries VALUES ('Toys')");
+sql("INSERT INTO sales.industries VALUES ('Toys')");
 rename("$in/done/3.csv", "$in/3.csv");
-like(scan('a'), qr/file "3\.csv": 1 row, 0 inserted, 1 updated, 1 industries added/, 'put back after the industry came: loaded');
+like(scan('a'), qr/file "3\.csv": 1 row, 0 inserted, 1 updated, 1 links added/, 'put back after the industry came: loaded');
 
 # ----- still being written -----
 
@@ -127,7 +127,7 @@ chmod(0600, "$in/refused/secret.csv");
 my @names = ("new\nline.csv", "quo'te\".csv", "\x1b[31mred.csv", "\xff\xfe.csv", "back\\slash.csv", "\xc3\xa9.csv", '%s%n.csv', ('n' x 255), "-rf", "\xe2\x80\xaeevil.csv");
 write_file("$in/$names[$_]", $header . "name$_,x,\n") foreach 0 .. $#names;
 $said = scan('a');
-is(sql("SELECT count(*) FROM fluct.customers WHERE customer_id LIKE 'name%'"), scalar(@names), 'odd names: all loaded');
+is(sql("SELECT count(*) FROM sales.customers WHERE customer_id LIKE 'name%'"), scalar(@names), 'odd names: all loaded');
 is(listing("$in"), '', 'and moved');
 is(scalar(grep { -f "$in/done/$_" } @names), scalar(@names), 'under their names');
 unlike($said, qr/\x1b|\xff|\xe2\x80\xae|new\n/, 'shown without what a terminal obeys');
@@ -140,7 +140,7 @@ is(sql(q{SELECT status FROM fluct.reload_file('a', 'done/\xff\xfe.csv')}), 'load
 
 # ----- reload and skip -----
 
-sql("DELETE FROM fluct.customers WHERE customer_id = 'c1'");
+sql("DELETE FROM sales.customers WHERE customer_id = 'c1'");
 is(sql("SELECT status, inserted FROM fluct.reload_file('a', 'done/4.csv')"), 'loaded|1', 'reload_file: from done/, whatever is recorded');
 fails_like($node, "SELECT fluct.reload_file('a', '2.csv')", qr/22P04: file "2\.csv" is refused at line 3: missing_column\n(?!.*CONTEXT.*PL)/, 'reload_file: refused again');
 write_file("$in/refused/2.csv", $header . "c3,Three,Food\nc4,Four,\n");
@@ -157,14 +157,14 @@ is(listing($in), 'skip.csv', 'rolled back: it stays');
 sql("SELECT fluct.skip_file('a', 'skip.csv', 'not ours')");
 is(last_file(), 'skipped', 'skipped');
 ok(-f "$in/refused/skip.csv", 'moved at the commit');
-is(sql("SELECT count(*) FROM fluct.customers WHERE customer_id = 'skipped'"), '0', 'not loaded');
+is(sql("SELECT count(*) FROM sales.customers WHERE customer_id = 'skipped'"), '0', 'not loaded');
 
 # ----- what is not the file's fault -----
 
 write_file("$in/lock.csv", $header . "locked,x,\n");
 my ($psql_in, $psql_out, $timer) = ('', '', IPC::Run::timeout(60));
 my $holder = IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('postgres'), '-f', '-' ], '<', \$psql_in, '>', \$psql_out, '2>&1', $timer);
-$psql_in = "BEGIN; LOCK TABLE fluct.customers; SELECT 'held';\n";
+$psql_in = "BEGIN; LOCK TABLE sales.customers; SELECT 'held';\n";
 $holder->pump until $psql_out =~ /held/;
 my ($out, $err);
 $node->psql('postgres', "SET lock_timeout = '100 ms'; CALL fluct.scan_inbox('a')", stderr => \$err);
@@ -176,7 +176,7 @@ is(listing($in), 'lock.csv', 'and the file stays');
 # two scans at once
 my ($scan_out, $scan_err) = ('', '');
 my $first = IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('postgres'), '-c', "CALL fluct.scan_inbox('a')" ], '<', \undef, '>', \$scan_out, '2>', \$scan_err, IPC::Run::timeout(60));
-ok(poll($node, q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'fluct.customers'::regclass)}), 'a scan waits for the lock');
+ok(poll($node, q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'sales.customers'::regclass)}), 'a scan waits for the lock');
 like(scan('a'), qr/inbox "a": another scan is at work/, 'a second one ends at once');
 $psql_in = "COMMIT;\n\\q\n";
 $holder->finish;
@@ -185,12 +185,12 @@ like($scan_err, qr/1 loaded/, 'the first one goes on');
 is(sql("SELECT count(*) FROM fluct.files WHERE file LIKE '%lock.csv'"), '1', 'one load');
 
 # a user's own rules refuse a file; a missing table is nobody's fault
-sql("ALTER TABLE fluct.customers ADD CONSTRAINT short CHECK (length(company_name) < 10)");
+sql("ALTER TABLE sales.customers ADD CONSTRAINT short CHECK (length(company_name) < 10)");
 write_file("$in/rule.csv", $header . "long,a very long name,\n");
 like(scan('a'), qr/file "rule\.csv": refused: constraint: .*violates check constraint "short"/, 'a constraint refuses it');
-sql("ALTER TABLE fluct.customers DROP CONSTRAINT short");
-sql(q{CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'we are closed'; END $$;
-	CREATE TRIGGER no BEFORE INSERT ON fluct.customers FOR EACH ROW EXECUTE FUNCTION no()});
+sql("ALTER TABLE sales.customers DROP CONSTRAINT short");
+etl(q{CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'we are closed'; END $$;
+	CREATE TRIGGER no BEFORE INSERT ON sales.customers FOR EACH ROW EXECUTE FUNCTION no()});
 write_file("$in/rule2.csv", $header . "long2,x,\n");
 like(scan('a'), qr/file "rule2\.csv": refused: trigger: we are closed/, 'a trigger refuses it');
 sql('DROP FUNCTION no CASCADE');
@@ -200,7 +200,7 @@ sql('DROP FUNCTION no CASCADE');
 write_file("$in/stuck.csv", $header . "stuck,x,\n");
 chmod(0555, "$in/done");
 like(scan('a'), qr/file "stuck\.csv" stays where it is/, 'done/ not writable: says so');
-is(sql("SELECT count(*) FROM fluct.customers WHERE customer_id = 'stuck'"), '1', 'it is loaded');
+is(sql("SELECT count(*) FROM sales.customers WHERE customer_id = 'stuck'"), '1', 'it is loaded');
 scan('a');
 is(sql("SELECT count(*) FROM fluct.files WHERE file LIKE '%stuck.csv'"), '1', 'and is not loaded or recorded again');
 chmod(0755, "$in/done");
@@ -209,7 +209,7 @@ ok(-f "$in/done/stuck.csv", 'to done/');
 
 # a file that was moved by hand, or of which nothing is recorded: as after a
 # restore to a moment before its load
-sql("DELETE FROM fluct.files WHERE file LIKE '%stuck.csv'; DELETE FROM fluct.customers WHERE customer_id = 'stuck'");
+sql("DELETE FROM fluct.files WHERE file LIKE '%stuck.csv'; DELETE FROM sales.customers WHERE customer_id = 'stuck'");
 like(scan('a'), qr/file "stuck\.csv": 1 row, 1 inserted/, 'in done/, and nothing recorded: loaded again');
 like(scan('a'), qr/no new file/, 'once');
 rename("$in/done", "$root/done");
@@ -224,7 +224,7 @@ rename("$in.gone", $in);
 # ----- rights -----
 
 sql("CREATE ROLE clerk LOGIN; CREATE ROLE other LOGIN; SELECT fluct.grant_operator('clerk'); SELECT fluct.grant_operator('other');
-	GRANT ALL ON fluct.customers, fluct.customer_industries, fluct.industries TO clerk");
+	GRANT ALL ON sales.customers, sales.customer_industries, sales.industries TO clerk");
 my @clerk = (as => 'clerk');
 my @other = (as => 'other');
 mkdir("$root/clerk");
@@ -239,10 +239,10 @@ fails_like($node, $_, qr/42501: permission denied/, "not for an operator: $_", @
 write_file("$root/clerk/x.csv", $header . "by clerk,x,\n");
 like(scan('c'), qr/1 loaded/, 'a superuser scans it');
 is(last_file() . sql(' SELECT loaded_by FROM fluct.files ORDER BY id DESC LIMIT 1'), 'loaded|done/x.csvclerk', 'as its owner');
-sql('REVOKE INSERT ON fluct.customers FROM clerk');
+sql('REVOKE INSERT ON sales.customers FROM clerk');
 write_file("$root/clerk/y.csv", $header . "by clerk too,x,\n");
 like(scan('c'), qr/left for the next scan: permission denied for table customers/, 'whose rights count');
-sql('GRANT INSERT ON fluct.customers TO clerk');
+sql('GRANT INSERT ON sales.customers TO clerk');
 $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root/other'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', "$root/other"), 'the root is elsewhere now');
@@ -256,10 +256,10 @@ ok(poll($node, 'SHOW fluct.inbox_root', $root), 'and back');
 SKIP:
 {
 	skip('pg_cron is not installed', 6) unless sql("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'");
-	fails_like($node, "SELECT fluct.schedule_inbox('c', '* * * * *')", qr/pg_cron is not created.*CREATE EXTENSION pg_cron/s, 'without pg_cron: says so');
+	fails_like($node, "SELECT fluct.schedule_inbox('c', '* * * * *')", qr/pg_cron is not created.*CREATE EXTENSION pg_cron/s, 'without pg_cron: says so', @clerk);
 	sql('CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO clerk');
 	is(sql("SELECT fluct.schedule_inbox('c', '* * * * *')", @clerk), 'inbox "c" is scanned at "* * * * *" (GMT)', 'scheduled');
-	ok(poll($node, "SELECT count(*) FROM fluct.customers WHERE customer_id = 'by clerk too'", '1'), 'a job loads what lies there');
+	ok(poll($node, "SELECT count(*) FROM sales.customers WHERE customer_id = 'by clerk too'", '1'), 'a job loads what lies there');
 	fails_like($node, "SELECT fluct.drop_inbox('c')", qr/55006: inbox "c" is scheduled/, 'drop_inbox: ends the schedule first', @clerk);
 	is(sql("SELECT fluct.unschedule_inbox('c'), fluct.unschedule_inbox('c')", @clerk), 't|f', 'unscheduled');
 	is(sql('SELECT count(*) FROM cron.job'), '0', 'no job is left');

@@ -45,7 +45,7 @@ foreach my $i (0 .. $#cases)
 		timestamp => 1700000000000 + $i);
 }
 is(($kafka->describe('orders'))[0][2], 28, 'Kafka has them');
-sql("SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
+etl("SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
 ok(caught_up($node, 'orders'), 'all went through');
 
 # ----- what became of each -----
@@ -59,7 +59,7 @@ foreach my $i (0 .. $#cases)
 		extract(epoch FROM message_time) * 1000";
 	my $as_sent = join('|', hex_of("key $i"), $hex, 1700000000000 + $i);
 
-	is(sql("SELECT $kept FROM fluct.raw_messages WHERE \"offset\" = $i")
+	is(sql("SELECT $kept FROM sales.raw_messages WHERE \"offset\" = $i")
 		  =~ s/\.0*$//r,
 		$as_sent, "$case->{name}: the raw copy");
 	if ($case->{expect} eq 'dead_letter')
@@ -84,7 +84,7 @@ foreach my $i (0 .. $#cases)
 	{
 		my ($id) = $case->{value} =~ /"order_id": "([^"]+)"/;
 
-		is(sql("SELECT count(*) FROM fluct.orders JOIN fluct.order_lines
+		is(sql("SELECT count(*) FROM sales.orders JOIN sales.order_lines
 					USING (order_id, ordered_at)
 				WHERE order_id = '$id'"),
 			1, "$case->{name}: loaded");
@@ -96,34 +96,34 @@ foreach my $i (0 .. $#cases)
 	}
 }
 is(sql('SELECT messages, duplicates, dead_letters, tombstones,
-			(SELECT count(*) FROM fluct.orders),
+			(SELECT count(*) FROM sales.orders),
 			(SELECT count(*) FROM fluct.dead_letters)
 		FROM fluct.stat_streams'),
 	join('|', 28, @seen{qw(duplicate dead_letter tombstone loaded dead_letter)}),
 	'all are accounted for');
 is(sql("SELECT string_agg(amount::text, ' ' ORDER BY order_id)
-		FROM fluct.orders WHERE order_id ~ '^000000(01|16)'"),
+		FROM sales.orders WHERE order_id ~ '^000000(01|16)'"),
 	'189921.66000000006 0', 'a value is stored as sent, -0 as 0');
 is(sql("SELECT string_agg(ordered_at::text, ' ' ORDER BY order_id)
-		FROM fluct.orders WHERE order_id ~ '^000000(20|21)'"),
+		FROM sales.orders WHERE order_id ~ '^000000(20|21)'"),
 	'2022-10-28 14:31:13.542504+00 2024-01-15 10:00:00.123457+00',
 	'no offset is UTC, nanoseconds are rounded');
-is(sql("SELECT extra FROM fluct.orders WHERE order_id ~ '^00000002'"),
+is(sql("SELECT extra FROM sales.orders WHERE order_id ~ '^00000002'"),
 	'{"zzz": 1}', 'an unknown field is kept');
 
 # ----- headers -----
 
-is(sql('SELECT headers FROM fluct.raw_messages WHERE "offset" = 0'),
+is(sql('SELECT headers FROM sales.raw_messages WHERE "offset" = 0'),
 	'[{"key": "bytes", "value_base64": "//4="}, {"key": "case", "value": "0"}, '
 	  . "{\"key\": \"text\", \"value\": \"\\\"quoted\\\" \\\\ \xc3\xbc\"}]",
 	'headers, base64 where they are no text');
 is(sql('SELECT r.headers = d.headers AND jsonb_array_length(d.headers) = 3
-		FROM fluct.raw_messages r JOIN fluct.dead_letters d USING ("offset")
+		FROM sales.raw_messages r JOIN fluct.dead_letters d USING ("offset")
 		WHERE "offset" = 5'),
 	't', "a dead letter's, too");
 is(sql(q{SELECT count(DISTINCT h), count(*) FILTER
 			(WHERE h ->> 'value' = 'value ' || substr(h ->> 'key', 2))
-		 FROM fluct.raw_messages, jsonb_array_elements(headers) h
+		 FROM sales.raw_messages, jsonb_array_elements(headers) h
 		 WHERE "offset" = 27}),
 	'500|500', '500 headers');
 is(sql("SELECT count(*) FROM fluct.open_dead_letters
@@ -156,18 +156,18 @@ is(fate(an_order('long', x => '"' . ('x' x 200_000) . '"')), 'loaded',
 	'a long field');
 is(fate(an_order('larger', x => '"' . ('x' x 300_000) . '"')), 'too_large $',
 	'above fluct.max_message_bytes');
-is(sql("SELECT length(value), (SELECT count(*) FROM fluct.raw_messages r
+is(sql("SELECT length(value), (SELECT count(*) FROM sales.raw_messages r
 			WHERE r.\"offset\" = d.\"offset\")
 		FROM fluct.dead_letters d WHERE reason = 'too_large'"),
 	'65536|0', 'its beginning is kept');
 is(fate(an_order('refund', amount => '-12.5')), 'loaded', 'a refund');
-is(sql("SELECT amount FROM fluct.orders WHERE order_id = 'refund'"), '-12.5',
+is(sql("SELECT amount FROM sales.orders WHERE order_id = 'refund'"), '-12.5',
 	'with its negative amount');
 is(fate(an_order('zero', amount => '-0.00')), 'loaded', '-0');
-is(sql("SELECT amount FROM fluct.orders WHERE order_id = 'zero'"), '0.00',
+is(sql("SELECT amount FROM sales.orders WHERE order_id = 'zero'"), '0.00',
 	'is 0');
 is(fate(an_order('empty', order_lines => '[]')), 'loaded', 'no lines');
-is(sql("SELECT count(*) FROM fluct.order_lines WHERE order_id = 'empty'"), 0,
+is(sql("SELECT count(*) FROM sales.order_lines WHERE order_id = 'empty'"), 0,
 	'is an order without lines');
 is(fate(an_order(join('', map { chr(97 + int(rand(26))) } 1 .. 20_000))),
 	'too_long', 'a key too long for its index');
@@ -175,7 +175,7 @@ is(fate(an_order('values', x => '[' . ('1,' x 100_000) . '1]')), 'too_long $',
 	'more than 100,000 values for a jsonb column');
 is(fate(an_order('escaped', timestamp => '"2026-01-01T12:00:00\u002B02:00"')),
 	'loaded', 'an escaped timestamp');
-is(sql("SELECT ordered_at FROM fluct.orders WHERE order_id = 'escaped'"),
+is(sql("SELECT ordered_at FROM sales.orders WHERE order_id = 'escaped'"),
 	'2026-01-01 10:00:00+00', 'is the time that it means');
 is(fate(an_order('none', order_lines => undef)),
 	'missing_field $.order_lines', 'no array of lines');
@@ -185,7 +185,7 @@ is(fate(an_order('text', order_lines => '"x"')), 'wrong_type $.order_lines',
 	'lines of another type');
 is(fate(an_order('leap', timestamp => '"2016-12-31T23:59:60Z"')), 'loaded',
 	'a leap second');
-is(sql("SELECT ordered_at FROM fluct.orders WHERE order_id = 'leap'"),
+is(sql("SELECT ordered_at FROM sales.orders WHERE order_id = 'leap'"),
 	'2017-01-01 00:00:00+00', 'is the next minute');
 is(fate(an_order('integral',
 		order_lines => '[{"product_id": "p", "volume": 3.0, "price": 1}]')),
@@ -202,10 +202,10 @@ is(sql('SELECT state FROM fluct.stat_streams'), 'running',
 # ----- how much may be refused -----
 
 my $columns = '{"columns": {"n": "$.n"}}';
-sql('CREATE TABLE n (n int NOT NULL)');
+etl('CREATE TABLE n (n int NOT NULL)');
 $kafka->create_topic('n');
 $kafka->produce('n', [ map { qq({"n": $_}) } 1 .. 5, '"x"', 7 .. 10 ]);
-sql("SELECT fluct.create_stream('strict', 'shop', 'n', 'n', '$columns',
+etl("SELECT fluct.create_stream('strict', 'shop', 'n', 'n', '$columns',
 		on_bad_message => 'fail', batch_size => 1, start => true)");
 ok(await_state($node, 'strict', 'failed'), 'on_bad_message fail');
 is(sql("SELECT count(*), max(n) FROM n"), '5|5', 'stops before the message');
@@ -218,7 +218,7 @@ is(sql("SELECT count(*), max(n) FROM n"), '9|10', 'with all but that one');
 
 $kafka->create_topic('budget');
 $kafka->produce('budget', [ map { '{"n": ' . ($_ % 2 ? $_ : '"x"') . '}' } 1 .. 20 ]);
-sql("TRUNCATE n;
+etl("TRUNCATE n;
 	SELECT fluct.create_stream('budget', 'shop', 'budget', 'n', '$columns',
 		max_dead_letters => 3, batch_size => 1, start => true)");
 ok(await_state($node, 'budget', 'failed/too_many_dead_letters'),
@@ -234,7 +234,7 @@ is(sql("SELECT count(*), (SELECT count(*) FROM fluct.dead_letters
 
 $kafka->create_topic('misfit');
 $kafka->produce('misfit', [ map { qq({"m": $_}) } 1 .. 200 ]);
-sql("SELECT fluct.create_stream('misfit', 'shop', 'misfit', 'n', '$columns',
+etl("SELECT fluct.create_stream('misfit', 'shop', 'misfit', 'n', '$columns',
 		start => true)");
 ok(await_state($node, 'misfit', 'failed/nothing_fits'),
 	'a first batch in which nothing fits');

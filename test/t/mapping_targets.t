@@ -16,7 +16,7 @@ my $json = JSON::PP->new->canonical;
 sub fill
 {
 	my ($name, $messages, %option) = @_;
-	my $role = delete $option{role} // 'postgres';
+	my $role = delete $option{role} // 'etl';
 	my $partition = delete $option{in} // 0;
 	my %produce = %{ delete $option{produce} // {} };
 
@@ -27,9 +27,9 @@ sub fill
 
 	$kafka->create_topic($name, 2);
 	$kafka->produce($name, $messages, partition => $partition, %produce);
-	sql("SET ROLE $role; SET client_min_messages = warning;
+	sql("SET client_min_messages = warning;
 		SELECT fluct.create_stream('$name', 'shop', '$name', start => true,
-			keep_raw => false $options)");
+			keep_raw => false $options)", as => $role);
 	caught_up($node, $name) or diag(sql("SELECT concat_ws(' ', state, reason,
 		detail) FROM fluct.stat_streams WHERE stream = '$name'"));
 	return;
@@ -52,12 +52,12 @@ sub refused
 	$mapping = ref($mapping) ? "'" . $json->encode($mapping) . "'" : 'NULL';
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	return fails_like($node, "SELECT fluct.create_stream('refused', 'shop',
-		'refused', '$target', $mapping, keep_raw => false)", $like, $name);
+		'refused', '$target', $mapping, keep_raw => false)", $like, $name, as => 'etl');
 }
 
 # ----- types -----
 
-sql(q{
+etl(q{
 	CREATE DOMAIN positive AS int CHECK (value > 0);
 	CREATE TYPE mood AS ENUM ('sad', 'ok');
 	CREATE TABLE types (u uuid, i2 smallint, i4 int, i8 bigint,
@@ -125,7 +125,7 @@ is(dead('others'),
 
 # ----- required, default, NULL -----
 
-sql(q{CREATE TABLE defaults (n int, a int DEFAULT 1, b int NOT NULL,
+etl(q{CREATE TABLE defaults (n int, a int DEFAULT 1, b int NOT NULL,
 	c text NOT NULL DEFAULT 'column', d text, e int[] DEFAULT '{1,2}',
 	f timestamptz DEFAULT '2000-01-01Z')});
 fill('defaults', [
@@ -147,7 +147,7 @@ is(dead('defaults'),
 
 # ----- Kafka's own fields -----
 
-sql(q{CREATE TABLE kafka (o bigint, p int, t timestamptz, tn bigint, k text,
+etl(q{CREATE TABLE kafka (o bigint, p int, t timestamptz, tn bigint, k text,
 	kb bytea, topic text, h jsonb, v text)});
 fill('kafka', [ "key\t{\"v\": \"a\"}", "\t{\"v\": \"b\"}" ], in => 1,
 	produce => { keyed => 1, headers => { h => 'x' },
@@ -164,7 +164,7 @@ is(sql('SELECT * FROM kafka ORDER BY o'), join("\n", map {
 
 # ----- conflicts -----
 
-sql('CREATE TABLE conflict (id text PRIMARY KEY, n int)');
+etl('CREATE TABLE conflict (id text PRIMARY KEY, n int)');
 my %conflict = (mapping => { columns => { id => '$.id', n => '$.n' } },
 	target => "'conflict'");
 my @pairs = map { qq({"id": "$_->[0]", "n": $_->[1]}) }
@@ -190,24 +190,24 @@ is(dead('erring'), '2 constraint, 4 constraint',
 fill('orders', [
 	an_order('a', order_lines => '[' . join(', ', map {
 		qq({"product_id": "p$_", "volume": $_, "price": 1}) } 1 .. 5) . ']'),
-	an_order('b') ], target => "'fluct.orders'", on_conflict => "'update'");
+	an_order('b') ], target => "'sales.orders'", on_conflict => "'update'");
 $kafka->produce('orders', [ an_order('a', amount => 7,
 	timestamp => '"2026-02-02T00:00:00Z"') ], partition => 0);
 ok(caught_up($node, 'orders'), 'an order comes again');
 is(sql("SELECT o.order_id, o.amount, o.ordered_at = l.ordered_at, l.line_number,
 			l.product_id
-		FROM fluct.orders o JOIN fluct.order_lines l USING (order_id)
+		FROM sales.orders o JOIN sales.order_lines l USING (order_id)
 		ORDER BY 1, 4"),
 	"a|7|t|1|p1\nb|10.5|t|1|p1", 'on_conflict update replaces its lines');
-sql('CREATE TABLE keyless (n int)');
+etl('CREATE TABLE keyless (n int)');
 fails_like($node, "SELECT fluct.create_stream('refused', 'shop', 'r',
 		'keyless', on_conflict => 'update', keep_raw => false)",
 	qr/ERROR:  22023: on_conflict update needs a unique key, and public\.keyless has none/,
-	'update without a key');
+	'update without a key', as => 'etl');
 
 # ----- kinds of relations -----
 
-sql(q{
+etl(q{
 	CREATE TABLE parted (n int, t text) PARTITION BY RANGE (n);
 	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
 	CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (10) TO (20);
@@ -251,12 +251,9 @@ is(sql('SELECT string_agg(n || \' \' || twice || \' \' || id, \', \' ORDER BY id
 		FROM generated'),
 	'1 2 1, 11 22 2, 21 42 3, 2 4 4', 'generated columns');
 
-my ($out, $err);
-sql('CREATE TABLE derived (n int, "when" timestamptz, extra jsonb)');
-$node->psql('postgres', "SELECT fluct.create_stream('derived', 'shop', 'parted',
-		'derived', keep_raw => false, start => true)",
-	stdout => \$out, stderr => \$err);
-like($err,
+etl('CREATE TABLE derived (n int, "when" timestamptz, extra jsonb)');
+like(said("SELECT fluct.create_stream('derived', 'shop', 'parted',
+		'derived', keep_raw => false, start => true)", as => 'etl'),
 	qr/NOTICE:  mapping of stream "derived": \{"extra": "extra", "columns": \{"n": "\$\.n", "when": "\$\.when"\}\}/,
 	'a derived mapping is shown');
 $kafka->produce('parted',
@@ -267,14 +264,14 @@ is(sql('SELECT * FROM derived WHERE extra IS NOT NULL'),
 
 # Row security, for a role that it binds.
 sql(q{
-	CREATE ROLE etl;
-	SELECT fluct.grant_operator('etl');
-	GRANT USAGE ON FOREIGN SERVER shop TO etl;
+	CREATE ROLE clerk LOGIN;
+	SELECT fluct.grant_operator('clerk');
+	GRANT USAGE ON FOREIGN SERVER shop TO clerk;
 	CREATE TABLE secured (n int);
-	GRANT INSERT, SELECT ON secured TO etl;
+	GRANT INSERT, SELECT ON secured TO clerk;
 	ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
-	CREATE POLICY small ON secured FOR INSERT TO etl WITH CHECK (n < 20)});
-fill('secured', [ '{"n": 1}', '{"n": 2}' ], role => 'etl');
+	CREATE POLICY small ON secured FOR INSERT TO clerk WITH CHECK (n < 20)});
+fill('secured', [ '{"n": 1}', '{"n": 2}' ], role => 'clerk');
 is(sql('SELECT count(*) FROM secured'), 2, 'a table with row security');
 $kafka->produce('secured', ['{"n": 20}'], partition => 0);
 ok(await_state($node, 'secured', 'failed/privilege_lost'),
@@ -283,7 +280,7 @@ is(sql('SELECT count(*) FROM secured'), 2, 'and nothing is stored');
 
 # ----- refused -----
 
-sql(q{
+etl(q{
 	CREATE FOREIGN TABLE far (n int) SERVER shop;
 	CREATE TABLE half_far (n int) PARTITION BY LIST (n);
 	CREATE FOREIGN TABLE far_part PARTITION OF half_far FOR VALUES IN (1)
@@ -331,7 +328,7 @@ refused('derived', { columns => {} }, qr/ERROR:  22023: .*has no "columns"/,
 
 # ----- who is to blame -----
 
-sql(q{
+etl(q{
 	CREATE TABLE checked (n int, CONSTRAINT n_odd CHECK (n % 97 <> 0));
 	CREATE TABLE raising (n int);
 	CREATE FUNCTION raising() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -361,7 +358,7 @@ is(sql("SELECT DISTINCT sqlstate, detail FROM fluct.dead_letters
 	'P0001|no multiple of 97', 'with its words');
 
 # of a trigger's errors, those that time heals are nobody's fault
-sql(q{
+etl(q{
 	CREATE TABLE moody (n int);
 	CREATE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
@@ -422,7 +419,7 @@ fill('ranges_1', [ '{"n": 3}', '{"n": 30}' ]);
 is(dead('ranges_1'), '1 constraint', "a partition's own bounds");
 
 # constraints that could be deferred, and are not
-sql(q{
+etl(q{
 	CREATE TABLE soon (n int PRIMARY KEY,
 		m int CONSTRAINT m_once UNIQUE DEFERRABLE INITIALLY IMMEDIATE);
 	CREATE TABLE soon_child (n int, p int CONSTRAINT known REFERENCES soon (n)
@@ -441,7 +438,7 @@ is(sql("SELECT (SELECT string_agg(n::text, ' ' ORDER BY n) FROM soon),
 	'1 5|1 5', 'and only the guilty messages are refused, whole');
 
 # several guilty ones among updates: the last one of a key that fits stays
-sql(q{
+etl(q{
 	CREATE TABLE latest (id int PRIMARY KEY, v int CHECK (v > 0));
 	CREATE TABLE latest_child (id int, line int, v int CHECK (v < 100));
 	INSERT INTO latest VALUES (1, 1), (2, 1);
@@ -462,15 +459,15 @@ is(sql("SELECT string_agg(id || '=' || v, ' ' ORDER BY id, line)
 		FROM latest_child"),
 	'1=1 1=2 2=77 3=5', 'with the lines of that message');
 
-sql('ALTER TABLE fluct.order_lines ADD CONSTRAINT small CHECK (volume < 1000)');
+sql('ALTER TABLE sales.order_lines ADD CONSTRAINT small CHECK (volume < 1000)');
 my $good = '{"product_id": "p1", "volume": 2, "price": 1}';
 $kafka->produce('orders', [ an_order('c'), an_order('d',
 	order_lines => "[$good, " . ($good =~ s/2/1000/r) . ", $good]"),
 	an_order('e') ], partition => 0);
 ok(caught_up($node, 'orders'), 'an order with a line that is refused');
-is(sql("SELECT string_agg(order_id, ' ' ORDER BY order_id) FROM fluct.orders"),
+is(sql("SELECT string_agg(order_id, ' ' ORDER BY order_id) FROM sales.orders"),
 	'a b c e', 'is refused whole');
-is(sql("SELECT count(*) FROM fluct.order_lines WHERE order_id = 'd'"), 0,
+is(sql("SELECT count(*) FROM sales.order_lines WHERE order_id = 'd'"), 0,
 	'with its other lines');
 is(dead('orders'), '4 constraint', 'once');
 is(sql("SELECT string_agg(stream, ' ') FROM fluct.stat_streams

@@ -24,15 +24,15 @@ sub restore_sql
 }
 
 sql($node, q{
-	CREATE ROLE etl;
-	ALTER TABLE fluct.orders ADD COLUMN channel text;
-	CREATE INDEX orders_by_channel ON fluct.orders (channel);
+	CREATE ROLE clerk LOGIN;
+	ALTER TABLE sales.orders ADD COLUMN channel text;
+	CREATE INDEX orders_by_channel ON sales.orders (channel);
 	CREATE TABLE mine (id text);
-	ALTER TABLE mine OWNER TO etl;
-	GRANT USAGE ON FOREIGN SERVER shop TO etl;
-	SELECT fluct.grant_operator('etl');
-	SET ROLE etl;
-	SELECT fluct.create_stream('of_etl', 'shop', 'orders', 'mine',
+	ALTER TABLE mine OWNER TO clerk;
+	GRANT USAGE ON FOREIGN SERVER shop TO clerk;
+	SELECT fluct.grant_operator('clerk');
+	SET ROLE clerk;
+	SELECT fluct.create_stream('of_clerk', 'shop', 'orders', 'mine',
 		'{"columns": {"id": "$.order_id"}}', keep_raw => false)});
 my $load = Fluct::Load->new($node, $kafka,
 	fields => { channel => '"web"' });
@@ -55,7 +55,7 @@ $node->command_ok([ 'pg_dump', '-d', $node->connstr('postgres'),
 
 my $states = q{
 	SELECT DISTINCT state, reason FROM fluct.stat_streams
-	WHERE stream <> 'of_etl'};
+	WHERE stream <> 'of_clerk'};
 
 sub check_restored
 {
@@ -73,7 +73,7 @@ sub check_restored
 	is(sql($on, "SELECT mapping -> 'columns' -> 'channel' FROM fluct.streams
 			WHERE name = 'orders'", db => $database),
 		'"$.channel"', "$where: the mapping of their column");
-	is(sql($on, "SELECT bool_and(channel = 'web') FROM fluct.orders", db => $database),
+	is(sql($on, "SELECT bool_and(channel = 'web') FROM sales.orders", db => $database),
 		't', "$where: and the column");
 	is(sql($on, "SELECT max(id) <= (SELECT last_value FROM fluct.dead_letters_id_seq)
 			FROM fluct.dead_letters", db => $database),
@@ -97,9 +97,9 @@ sub check_goes_on
 
 my $other = fluct_node('other', extension => 0);
 
-sql($other, 'CREATE ROLE etl');
+sql($other, 'CREATE ROLE etl LOGIN; CREATE ROLE clerk LOGIN');
 restore_sql($other, 'postgres', "$dump.sql", 'restored elsewhere');
-sql($other, 'DROP OWNED BY etl; DROP ROLE etl');
+sql($other, 'DROP OWNED BY clerk; DROP ROLE clerk');
 check_restored($other, 'postgres', 'another cluster');
 $other->restart;
 is(sql($other, $states), 'paused|restored_elsewhere',
@@ -130,11 +130,11 @@ ok(caught_up($node, $_), "$_ caught up") foreach ('orders', 'arrivals');
 check_whole($node, $kafka, 'where it was dumped');
 check_goes_on($other, 'postgres', 'another cluster');
 
-is(sql($other, "SELECT fluct.start_stream('of_etl')"), 'starting',
+is(sql($other, "SELECT fluct.start_stream('of_clerk')"), 'starting',
 	'a stream of nobody may be started');
-ok(await_state($other, 'of_etl', 'failed/privilege_lost'), 'but fails');
-like(sql($other, "SELECT detail FROM fluct.stat_streams WHERE stream = 'of_etl'"),
-	qr/role "etl", the owner of stream "of_etl", does not exist/, 'since its owner is not there');
+ok(await_state($other, 'of_clerk', 'failed/privilege_lost'), 'but fails');
+like(sql($other, "SELECT detail FROM fluct.stat_streams WHERE stream = 'of_clerk'"),
+	qr/role "clerk", the owner of stream "of_clerk", does not exist/, 'since its owner is not there');
 
 sql($node, "ALTER SYSTEM SET fluct.database = 'copy'");
 sql($node, 'SELECT pg_reload_conf()');
@@ -159,7 +159,7 @@ check_restored($node, 'copy', 'the same name');
 check_goes_on($node, 'copy', 'the same name');
 
 my $truth = "SELECT count(*), sum(amount), md5(string_agg(order_id, ' '
-		ORDER BY order_id)) FROM fluct.orders";
+		ORDER BY order_id)) FROM sales.orders";
 is(sql($other, $truth), sql($node, $truth), 'another cluster: the same orders');
 is(sql($node, $truth, db => 'copy'), sql($node, $truth), 'another database: the same orders');
 

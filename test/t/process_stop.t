@@ -35,7 +35,7 @@ my $lines = '[' . join(', ',
 	('{"product_id": "p1", "volume": 2, "price": 5.25}') x 20) . ']';
 $kafka->produce('orders',
 	[ map { an_order($_, order_lines => $lines) } 1 .. 40_000 ]);
-sql("SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
+etl("SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
 poll($node, 'SELECT sum(messages) > 0 FROM fluct.stream_offsets');
 stops_fast('at full speed');
 ok(caught_up($node, 'orders'), 'it goes on');
@@ -46,7 +46,7 @@ stops_fast('while idle');
 ok(await_state($node, 'orders', 'running'), 'it runs again');
 
 # The lock outlives the server.
-sql("BEGIN; LOCK TABLE fluct.orders; PREPARE TRANSACTION 'hold'");
+sql("BEGIN; LOCK TABLE sales.orders; PREPARE TRANSACTION 'hold'");
 $kafka->produce('orders', [ an_order('locked') ]);
 ok(await_state($node, 'orders', 'running/waiting_for_lock'),
 	'a lock on the target is waited for');
@@ -55,7 +55,7 @@ ok(poll($node, 'SELECT reason FROM fluct.stat_streams', 'waiting_for_lock'),
 	'and is waited for again');
 sql("COMMIT PREPARED 'hold'");
 ok(caught_up($node, 'orders'), 'until it is gone');
-is(sql("SELECT count(*) FROM fluct.orders WHERE order_id = 'locked'"), 1,
+is(sql("SELECT count(*) FROM sales.orders WHERE order_id = 'locked'"), 1,
 	'with nothing lost');
 ok(await_state($node, 'orders', 'running'), 'and it says so');
 is(sql('SELECT reason FROM fluct.stat_streams'), '', 'without a reason');
@@ -92,12 +92,12 @@ SKIP:
 	ok(await_state($node, 'orders', 'running'), 'it runs when it is back');
 	$kafka->produce('orders', [ an_order('after the outage') ]);
 	ok(caught_up($node, 'orders'), 'caught up');
-	is(sql("SELECT count(*), count(DISTINCT order_id) FROM fluct.orders"),
+	is(sql("SELECT count(*), count(DISTINCT order_id) FROM sales.orders"),
 		'40002|40002', 'with nothing lost or doubled');
 }
 
 # A name that nobody knows.
-sql("CREATE SERVER nowhere FOREIGN DATA WRAPPER fluct_kafka
+etl("CREATE SERVER nowhere FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers 'nosuch.invalid:9092');
 	CREATE TABLE nowhere (n int);
 	SELECT fluct.create_stream('nowhere', 'nowhere', 'orders', 'nowhere',
@@ -149,7 +149,7 @@ sql('DROP TABLE ground');
 $kafka->produce('ground', [ numbers(10 .. 12) ]);
 ok(await_state($node, 'ground', 'failed/target_missing'),
 	'its table is dropped');
-sql('CREATE TABLE ground (n int)');
+etl('CREATE TABLE ground (n int)');
 sql("SELECT fluct.start_stream('ground')");
 ok(caught_up($node, 'ground'), 'and made again');
 is(sql('SELECT count(*), sum(n) FROM ground'), '3|33',
@@ -160,24 +160,24 @@ $kafka->produce('ground', [ numbers(13), '{"n": 13.5}' ]);
 ok(caught_up($node, 'ground'), 'a column of another type');
 is(sql('SELECT string_agg(n::text, \' \' ORDER BY n) FROM ground'),
 	'10 11 12 13 13.5', 'is filled as what it is now');
-sql('CREATE TABLE fresh (n int); BEGIN; ALTER TABLE ground RENAME TO old;
+etl('CREATE TABLE fresh (n int); BEGIN; ALTER TABLE ground RENAME TO old;
 	 ALTER TABLE fresh RENAME TO ground; COMMIT');
 $kafka->produce('ground', [ numbers(14) ]);
 ok(caught_up($node, 'ground'), 'another table of the name');
 is(sql('SELECT count(*), max(n) FROM ground'), '1|14',
 	'gets the rows from then on');
 
-sql("CREATE ROLE etl; SELECT fluct.grant_operator('etl');
-	GRANT USAGE ON FOREIGN SERVER shop TO etl;
-	CREATE TABLE rights (n numeric); GRANT INSERT ON rights TO etl;
-	SET ROLE etl;
+sql("CREATE ROLE clerk LOGIN; SELECT fluct.grant_operator('clerk');
+	GRANT USAGE ON FOREIGN SERVER shop TO clerk;
+	CREATE TABLE rights (n numeric); GRANT INSERT ON rights TO clerk;
+	SET ROLE clerk;
 	SELECT fluct.create_stream('rights', 'shop', 'ground', 'rights',
 		'$columns', on_conflict => 'error', keep_raw => false, start => true)");
 ok(caught_up($node, 'rights'), 'a stream of another role');
-sql('REVOKE INSERT ON rights FROM etl');
+sql('REVOKE INSERT ON rights FROM clerk');
 $kafka->produce('ground', [ numbers(15) ]);
 ok(await_state($node, 'rights', 'failed/privilege_lost'), 'a right is lost');
-sql("GRANT INSERT ON rights TO etl; SELECT fluct.start_stream('rights')");
+sql("GRANT INSERT ON rights TO clerk; SELECT fluct.start_stream('rights')");
 ok(caught_up($node, 'rights'), 'and given back');
 is(sql('SELECT count(*) FROM rights'), 16, 'with nothing lost');
 sql("SELECT fluct.drop_stream('rights')");
@@ -191,7 +191,7 @@ sql("SELECT fluct.start_stream('later')");
 ok(await_state($node, 'later', 'backing_off/no_worker_slot'),
 	'no room for the third');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'later'"),
-	qr/fluct\.max_workers is 2, and 3 workers are wanted/, 'and why');
+	qr/fluct\.max_workers is 2, but 3 workers are needed/, 'and why');
 sql('ALTER SYSTEM RESET fluct.max_workers; SELECT pg_reload_conf()');
 ok(await_state($node, 'later', 'running'), 'until there is');
 
@@ -231,25 +231,26 @@ is(sql("SELECT failures, next_start FROM fluct.stream_states
 # ----- the extension -----
 
 $kafka->produce('orders', [ map { an_order("more $_") } 1 .. 20_000 ]);
-my $before = sql('SELECT count(*) FROM fluct.orders');
-poll($node, "SELECT count(*) > $before FROM fluct.orders");
+my $before = sql('SELECT count(*) FROM sales.orders');
+poll($node, "SELECT count(*) > $before FROM sales.orders");
 sql('SET client_min_messages = warning; DROP EXTENSION fluct CASCADE');
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'fluct stream worker'", 0),
 	'without the extension the workers leave');
-my $kept = sql('SELECT count(*) FROM fluct.orders');
+my $kept = sql('SELECT count(*) FROM sales.orders');
 cmp_ok($kept, '>=', $before, 'the orders stay');
-is(sql('SELECT count(*) = (SELECT count(DISTINCT order_id) FROM fluct.order_lines)
-		FROM fluct.orders'),
+is(sql('SELECT count(*) = (SELECT count(DISTINCT order_id) FROM sales.order_lines)
+		FROM sales.orders'),
 	't', 'and their lines');
 my $bootstrap = $kafka->bootstrap;
-sql("CREATE EXTENSION fluct; SELECT fluct.create_tables();
-	CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
+sql('CREATE EXTENSION fluct');
+make_operator();
+etl("CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$bootstrap');
 	SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
 ok(caught_up($node, 'orders'), 'made again, it reads all again');
 is(sql('SELECT messages, duplicates FROM fluct.stat_streams'),
-	sql('SELECT count(*) FROM fluct.orders') . "|$kept",
+	sql('SELECT count(*) FROM sales.orders') . "|$kept",
 	'and knows what is there');
 
 # ----- the database -----
@@ -260,14 +261,15 @@ sql('SELECT pg_reload_conf()');
 foreach my $round (1 .. 2)
 {
 	sql('CREATE DATABASE shop');
-	sql("CREATE EXTENSION fluct;
-		CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
+	sql("CREATE EXTENSION fluct; SELECT fluct.grant_operator('etl');
+		GRANT CREATE ON SCHEMA public TO etl", db => 'shop');
+	etl("CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
 			OPTIONS (bootstrap_servers '$bootstrap');
 		CREATE TABLE n (n int)", db => 'shop');
 	ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 			WHERE backend_type = 'fluct launcher' AND datname = 'shop'", 1),
 		"round $round: the launcher finds its database");
-	sql("SELECT fluct.create_stream('n', 'shop', 'later',
+	etl("SELECT fluct.create_stream('n', 'shop', 'later',
 			'n', '$columns', keep_raw => false, start => true)", db => 'shop');
 	is(sql("SELECT fluct.wait_for_stream('n')", db => 'shop'), 't',
 		'its streams run');
@@ -293,8 +295,7 @@ stops_fast('at the end');
 
 my $bare = fluct_node('bare', kafka => $kafka,
 	'shared_preload_libraries' => 'pg_cron');
-$bare->safe_psql('postgres',
-	"SELECT fluct.create_stream('orders', 'shop', 'orders')");
+etl($bare, "SELECT fluct.create_stream('orders', 'shop', 'orders')");
 fails_like($bare, "SELECT fluct.start_stream('orders')",
 	qr/ERROR:  55000: streams run only when fluct is preloaded.*HINT:  Put these lines in postgresql\.conf and restart the server:\nshared_preload_libraries = 'pg_cron,fluct'\nfluct\.database = 'postgres'/s,
 	'without a preload: the lines to add');

@@ -22,13 +22,12 @@ my $customers = 5;    # of each session
 note("FLUCT_SEED=$seed FLUCT_ACTIONS=$actions");
 srand($seed);
 
-my $node = fluct_node('rollup', 'max_connections' => 20, 'timezone' => 'Asia/Kathmandu');
-sql(q{
-	SELECT fluct.create_tables();
-	INSERT INTO fluct.industries SELECT 'i' || i FROM generate_series(1, 6) i;
-	INSERT INTO fluct.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c;
-	INSERT INTO fluct.customer_industries
-		SELECT customer_id, 'i' || 1 + mod(hashtext(customer_id) & 1023, 5) FROM fluct.customers;
+my $node = fluct_node('rollup', operator => 1, 'max_connections' => 20, 'timezone' => 'Asia/Kathmandu');
+etl(q{
+	INSERT INTO sales.industries SELECT 'i' || i FROM generate_series(1, 6) i;
+	INSERT INTO sales.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c;
+	INSERT INTO sales.customer_industries
+		SELECT customer_id, 'i' || 1 + mod(hashtext(customer_id) & 1023, 5) FROM sales.customers;
 });
 
 # The definition, from the base tables alone, in other words than fluct's.
@@ -47,7 +46,7 @@ WITH edge AS (
 	            ELSE div((t AT TIME ZONE zone)::date - (o.ordered_at AT TIME ZONE zone)::date - 1, extract(day FROM recent)) END AS win,
 	       CASE WHEN zone IS NULL THEN o.ordered_at >= t - make_interval(secs => extract(epoch FROM recent + baseline)::float8)
 	            ELSE o.ordered_at >= ((t AT TIME ZONE zone) - recent - baseline) AT TIME ZONE zone END AS inside
-	  FROM fluct.orders o JOIN fluct.customer_industries ci USING (customer_id), edge
+	  FROM sales.orders o JOIN sales.customer_industries ci USING (customer_id), edge
 	 WHERE o.ordered_at < t
 ), v AS (
 	SELECT industry, win, sum(amount) AS amount, count(*) AS orders FROM o WHERE inside GROUP BY 1, 2
@@ -56,7 +55,7 @@ WITH edge AS (
 	       coalesce(sum(amount * amount) FILTER (WHERE win > 0), 0) AS sq, coalesce(sum(orders) FILTER (WHERE win = 0), 0)::bigint AS ro,
 	       coalesce(sum(orders) FILTER (WHERE win > 0), 0)::bigint AS bo, count(*) FILTER (WHERE win > 0) AS active,
 	       extract(epoch FROM baseline) / extract(epoch FROM recent) AS n
-	  FROM fluct.industries i LEFT JOIN v USING (industry) GROUP BY 1
+	  FROM sales.industries i LEFT JOIN v USING (industry) GROUP BY 1
 ), q AS (
 	SELECT *, CASE WHEN average = 'elapsed' THEN b * round(1.0, 40) / n WHEN active = 0 THEN 0 ELSE b * round(1.0, 40) / active END AS avg FROM s
 )
@@ -96,7 +95,7 @@ sub action
 {
 	my ($s, $kind) = @_;
 	my $mine = "order_id LIKE 's$s\\_%'";
-	my $some = "order_id IN (SELECT order_id FROM fluct.orders WHERE $mine ORDER BY hashtext(order_id || " . int(rand(1e6)) . ") LIMIT " . (1 + int(rand(15))) . ")";
+	my $some = "order_id IN (SELECT order_id FROM sales.orders WHERE $mine ORDER BY hashtext(order_id || " . int(rand(1e6)) . ") LIMIT " . (1 + int(rand(15))) . ")";
 	my $own = "'s${s}c" . (1 + int(rand($customers))) . "'";
 	my $time = random_time();
 	my $i = "'i" . (1 + int(rand(5))) . "'";
@@ -105,21 +104,21 @@ sub action
 	if ($kind eq 'orders')
 	{
 		return pick(
-			("INSERT INTO fluct.orders SELECT 's${s}_' || nextval('plain.n'), $any, round((random() * 200 - 20)::numeric, 1 + i % 3), ${time}::timestamptz + i * interval '"
+			("INSERT INTO sales.orders SELECT 's${s}_' || nextval('plain.n'), $any, round((random() * 200 - 20)::numeric, 1 + i % 3), ${time}::timestamptz + i * interval '"
 				. pick('1 microsecond', '17 seconds', '3 hours 7 seconds', '-1 day') . "' FROM generate_series(1, " . (1 + int(rand(30))) . ") i ON CONFLICT DO NOTHING;") x 6,
-			"UPDATE fluct.orders SET amount = amount + 1.25 WHERE $some;",
-			"UPDATE fluct.orders SET ordered_at = ordered_at + interval '" . pick('1 second', '-1 hour', '3 days') . "' WHERE $some;",
-			"UPDATE fluct.orders SET ordered_at = $time, customer_id = $own WHERE $some;",
-			"INSERT INTO fluct.orders SELECT order_id, customer_id, amount * 2, $time FROM fluct.orders WHERE $some ON CONFLICT (order_id) DO UPDATE SET amount = excluded.amount, ordered_at = excluded.ordered_at;",
-			("DELETE FROM fluct.orders WHERE $some;") x 2);
+			"UPDATE sales.orders SET amount = amount + 1.25 WHERE $some;",
+			"UPDATE sales.orders SET ordered_at = ordered_at + interval '" . pick('1 second', '-1 hour', '3 days') . "' WHERE $some;",
+			"UPDATE sales.orders SET ordered_at = $time, customer_id = $own WHERE $some;",
+			"INSERT INTO sales.orders SELECT order_id, customer_id, amount * 2, $time FROM sales.orders WHERE $some ON CONFLICT (order_id) DO UPDATE SET amount = excluded.amount, ordered_at = excluded.ordered_at;",
+			("DELETE FROM sales.orders WHERE $some;") x 2);
 	}
 	return pick(
-		("INSERT INTO fluct.customer_industries SELECT customer_id, $i FROM fluct.customers WHERE customer_id = $own ON CONFLICT DO NOTHING;") x 3,
-		("DELETE FROM fluct.customer_industries WHERE customer_id = $own AND industry = $i;") x 2,
-		"UPDATE fluct.customer_industries c SET industry = $i WHERE customer_id = $own AND industry = (SELECT min(industry) FROM fluct.customer_industries WHERE customer_id = $own) AND NOT EXISTS (SELECT 1 FROM fluct.customer_industries x WHERE x.customer_id = $own AND x.industry = $i);",
-		"UPDATE fluct.customer_industries SET industry = CASE industry WHEN 'i1' THEN 'i5' ELSE 'i1' END WHERE customer_id = $own AND industry IN ('i1', 'i5') AND (SELECT count(*) FROM fluct.customer_industries WHERE customer_id = $own AND industry IN ('i1', 'i5')) = 1;",
-		"DELETE FROM fluct.customers WHERE customer_id = $own;",
-		("INSERT INTO fluct.customers VALUES ($own) ON CONFLICT DO NOTHING;") x 2);
+		("INSERT INTO sales.customer_industries SELECT customer_id, $i FROM sales.customers WHERE customer_id = $own ON CONFLICT DO NOTHING;") x 3,
+		("DELETE FROM sales.customer_industries WHERE customer_id = $own AND industry = $i;") x 2,
+		"UPDATE sales.customer_industries c SET industry = $i WHERE customer_id = $own AND industry = (SELECT min(industry) FROM sales.customer_industries WHERE customer_id = $own) AND NOT EXISTS (SELECT 1 FROM sales.customer_industries x WHERE x.customer_id = $own AND x.industry = $i);",
+		"UPDATE sales.customer_industries SET industry = CASE industry WHEN 'i1' THEN 'i5' ELSE 'i1' END WHERE customer_id = $own AND industry IN ('i1', 'i5') AND (SELECT count(*) FROM sales.customer_industries WHERE customer_id = $own AND industry IN ('i1', 'i5')) = 1;",
+		"DELETE FROM sales.customers WHERE customer_id = $own;",
+		("INSERT INTO sales.customers VALUES ($own) ON CONFLICT DO NOTHING;") x 2);
 }
 
 # A transaction's statements, after a line that says what may happen to it.
@@ -241,23 +240,23 @@ note("$_: $errors{$_}") foreach sort keys %errors;
 is(join("\n", @refused), '', 'nothing is refused that need not be');
 
 is(sql('SELECT * FROM fluct.verify_rollup() LIMIT 3'), '', 'after the run the rollup is exact');
-is(sql('SELECT valid FROM fluct.rollup_state'), 't', 'and in use');
+is(sql('SELECT valid FROM sales.rollup_state'), 't', 'and in use');
 
 # the last thing may have been a TRUNCATE
 sql(q{
-	INSERT INTO fluct.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c ON CONFLICT DO NOTHING;
-	INSERT INTO fluct.customer_industries
-		SELECT customer_id, 'i' || i FROM fluct.customers, generate_series(1, 5) i WHERE hashtext(customer_id || i) % 3 = 0 ON CONFLICT DO NOTHING});
+	INSERT INTO sales.customers SELECT 's' || s || 'c' || c FROM generate_series(1, 4) s, generate_series(1, 5) c ON CONFLICT DO NOTHING;
+	INSERT INTO sales.customer_industries
+		SELECT customer_id, 'i' || i FROM sales.customers, generate_series(1, 5) i WHERE hashtext(customer_id || i) % 3 = 0 ON CONFLICT DO NOTHING});
 sql(action(1, 'orders')) for 1 .. 40;
 @wrong = ();
 check(random_question()) for 1 .. 200;
 is(join("\n", @wrong), '', '200 rankings are those of plain SQL');
-is(sql('SELECT count(*) > 500 FROM fluct.industry_spend'), 't', 'of something');
-note(sql(q{SELECT count(*) || ' orders, ' || (SELECT count(*) || ' rows of the rollup in ' || count(DISTINCT slot) || ' slots' FROM fluct.industry_spend) FROM fluct.orders}));
+is(sql('SELECT count(*) > 500 FROM sales.industry_spend'), 't', 'of something');
+note(sql(q{SELECT count(*) || ' orders, ' || (SELECT count(*) || ' rows of the rollup in ' || count(DISTINCT slot) || ' slots' FROM sales.industry_spend) FROM sales.orders}));
 
-my $slots = sql('SELECT count(DISTINCT slot) <= 4 FROM fluct.industry_spend');
+my $slots = sql('SELECT count(DISTINCT slot) <= 4 FROM sales.industry_spend');
 is($slots, 't', 'no more slots than writers');
-my $spend = q{SELECT width, bucket, industry, sum(orders), trim_scale(sum(amount)) FROM fluct.industry_spend
+my $spend = q{SELECT width, bucket, industry, sum(orders), trim_scale(sum(amount)) FROM sales.industry_spend
 	GROUP BY 1, 2, 3 HAVING sum(orders) <> 0 OR sum(amount) <> 0 ORDER BY 1, 2, 3};
 my $before = sql($spend);
 sql('SELECT fluct.rebuild_rollup()');

@@ -27,47 +27,48 @@ sql('CREATE ROLE etl LOGIN; CREATE ROLE other LOGIN');
 like(sql("SELECT string_agg(g, ' ') FROM fluct.grant_operator('etl') g"),
 	qr/GRANT EXECUTE ON FUNCTION fluct\.create_stream/,
 	'grant_operator prints what it grants');
+sql('CREATE SCHEMA sales AUTHORIZATION etl');
 etl("CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
 	 OPTIONS (bootstrap_servers '$bootstrap')");
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders')",
-	qr/ERROR:  42P01: the tables of fluct are not there yet.*HINT:  SELECT fluct\.create_tables\(\)/s,
+	qr/ERROR:  42P01: the tables in schema sales do not exist yet.*HINT:  SELECT fluct\.create_tables\(\);/s,
 	'without the tables, the hint says how to get them');
 etl('SELECT fluct.create_tables()');
 is(sql("SELECT relowner::regrole FROM pg_class
-		WHERE oid = 'fluct.orders'::regclass"),
+		WHERE oid = 'sales.orders'::regclass"),
 	'etl', 'the operator owns the tables');
 
 # ----- create -----
 
 etl_fails("SELECT fluct.create_stream('orders', 'nosuch', 'orders')",
-	qr/ERROR:  42704: there is no server "nosuch".*HINT:  CREATE SERVER nosuch/s,
+	qr/ERROR:  42704: server "nosuch" .*does not exist.*HINT:  CREATE SERVER nosuch/s,
 	'an unknown server');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"\$.order_id\",
 			\"colour\": \"\$.colour\"}}')",
-	qr/ERROR:  42703: mapping: table fluct\.orders has no column "colour"/,
+	qr/ERROR:  42703: mapping: table sales\.orders has no column "colour"/,
 	'a mapping to a column that is not there');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"\$.order_id\"}}')",
-	qr/ERROR:  22023: mapping: column "customer_id" of fluct\.orders is NOT NULL without a default/,
+	qr/ERROR:  22023: mapping: column "customer_id" of sales\.orders is NOT NULL without a default/,
 	'a mapping without a column that must be there');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"order_id\"}}')",
-	qr/ERROR:  22023: mapping: column "order_id" of fluct\.orders has the bad path "order_id"/,
+	qr/ERROR:  22023: mapping: column "order_id" of sales\.orders has the bad path "order_id"/,
 	'a bad path');
 etl_fails("SELECT fluct.create_stream('or ders', 'shop', 'orders')",
 	qr/ERROR:  42602: .*HINT:  A name has/s, 'a bad name');
 my %bad = (
-	"on_conflict => 'ignore'" => 'on_conflict is nothing, error or update',
-	"on_bad_message => 'skip'" => 'on_bad_message is dead_letter or fail',
-	"on_data_loss => 'ignore'" => 'on_data_loss is fail or skip',
-	'max_dead_letters => -1' => 'max_dead_letters is at least 0',
-	"error_window => '0'" => 'error_window is longer than 0',
-	'batch_size => 0' => 'batch_size is from 1 to 100000 messages',
-	'batch_bytes => 1' => 'batch_bytes is from 1024 to 268435456 bytes',
-	"batch_interval => '2 min'" => 'batch_interval is from 0 to 1 minute',
-	'workers => 0' => 'workers is from 1 to 64',
-	"partitions => '{}'" => 'partitions is a list of numbers from 0',
+	"on_conflict => 'ignore'" => 'on_conflict must be nothing, error or update',
+	"on_bad_message => 'skip'" => 'on_bad_message must be dead_letter or fail',
+	"on_data_loss => 'ignore'" => 'on_data_loss must be fail or skip',
+	'max_dead_letters => -1' => 'max_dead_letters must be at least 0',
+	"error_window => '0'" => 'error_window must be longer than 0',
+	'batch_size => 0' => 'batch_size must be from 1 to 100000 messages',
+	'batch_bytes => 1' => 'batch_bytes must be from 1024 to 268435456 bytes',
+	"batch_interval => '2 min'" => 'batch_interval must be from 0 to 1 minute',
+	'workers => 0' => 'workers must be from 1 to 64',
+	"partitions => '{}'" => 'partitions must be a list of numbers from 0',
 	"start_at => 'yesteryear'" => 'start_at can\'t be "yesteryear"');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders', $_)",
 	qr/ERROR:  22023: \Q$bad{$_}\E/, "refused: $_")
@@ -86,7 +87,7 @@ etl_fails("SELECT fluct.wait_for_stream('orders')",
 	qr/ERROR:  55000: stream "orders" is paused.*HINT:  SELECT fluct\.start_stream/s,
 	'waiting for a paused stream is an error at once');
 etl_fails("SELECT fluct.start_stream('order')",
-	qr/ERROR:  42704: there is no stream "order".*HINT:  There are: orders/s,
+	qr/ERROR:  42704: stream "order" does not exist.*HINT:  Existing ones: orders/s,
 	'an unknown stream');
 
 # ----- rows -----
@@ -98,16 +99,16 @@ is(etl("SELECT fluct.start_stream('orders')"), 'starting', 'started');
 is(etl("SELECT fluct.wait_for_stream('orders')"), 't', 'and caught up');
 
 my $lines = () = "@orders" =~ /"product_id"/g;
-is(etl('SELECT count(*) FROM fluct.orders'), 100, 'every order');
-is(etl('SELECT count(*) FROM fluct.order_lines'), $lines, 'every line');
+is(etl('SELECT count(*) FROM sales.orders'), 100, 'every order');
+is(etl('SELECT count(*) FROM sales.order_lines'), $lines, 'every line');
 my $sent = write_lines("${PostgreSQL::Test::Utils::tmp_check}/sent",
 	map { s/\\/\\\\/gr } @orders);
-sql("CREATE TABLE sent (message jsonb); COPY sent FROM '$sent'");
+etl("CREATE TABLE sent (message jsonb); COPY sent FROM '$sent'");
 is(sql(q{
 	SELECT count(*)
 	FROM sent, jsonb_to_record(message) AS m(order_id text, customer_id text,
 		amount numeric, "timestamp" text)
-	JOIN fluct.orders o USING (order_id, customer_id, amount)
+	JOIN sales.orders o USING (order_id, customer_id, amount)
 	WHERE o.ordered_at = (m."timestamp" || CASE WHEN m."timestamp" ~ '\+'
 		THEN '' ELSE '+00' END)::timestamptz AND o.extra IS NULL}),
 	100, 'the orders are the ones sent');
@@ -119,17 +120,17 @@ is(sql(q{
 			WITH ORDINALITY AS l(line, n)),
 	ours AS (
 		SELECT order_id, line_number, product_id, volume, price
-		FROM fluct.order_lines JOIN fluct.orders o USING (order_id, ordered_at))
+		FROM sales.order_lines JOIN sales.orders o USING (order_id, ordered_at))
 	SELECT count(*) FROM (TABLE theirs EXCEPT ALL TABLE ours) d}),
 	0, 'the lines, too, numbered from 1');
 my @held = $kafka->consume('orders', '-f', '%p %o %s\n');
 is(sql(q{SELECT partition, "offset", convert_from(value, 'UTF8')
-		 FROM fluct.raw_messages ORDER BY 1, 2}),
+		 FROM sales.raw_messages ORDER BY 1, 2}),
 	join("\n", map { s/^(\d+) (\d+) /$1|$2|/r }
 		sort { (split(/ /, $a))[0] <=> (split(/ /, $b))[0]
 			  || (split(/ /, $a))[1] <=> (split(/ /, $b))[1] } @held),
 	'the raw copy is what Kafka holds');
-is(sql('SELECT count(*) FROM fluct.raw_messages
+is(sql('SELECT count(*) FROM sales.raw_messages
 		WHERE key IS NULL AND headers IS NULL AND stream = topic
 			AND message_time BETWEEN now() - interval \'10 min\' AND now()'),
 	100, 'with its times');
@@ -146,11 +147,11 @@ is(etl("SELECT messages, duplicates, tombstones, dead_letters, rows
 		FROM fluct.stat_streams"),
 	join('|', 110, 6, 2, 0, 102 + $lines + 2),
 	'duplicates and tombstones are counted');
-is(etl('SELECT count(*) FROM fluct.order_lines'), $lines + 2,
+is(etl('SELECT count(*) FROM sales.order_lines'), $lines + 2,
 	'the lines of duplicates are ignored');
-is(etl("SELECT amount FROM fluct.orders WHERE order_id = 'twice'"), '10.5',
+is(etl("SELECT amount FROM sales.orders WHERE order_id = 'twice'"), '10.5',
 	'the first of two wins');
-is(etl("SELECT extra FROM fluct.orders WHERE order_id = 'with extra'"),
+is(etl("SELECT extra FROM sales.orders WHERE order_id = 'with extra'"),
 	'{"tags": ["a", 1], "channel": "web"}', 'extra fields are kept');
 
 # ----- being seen -----
@@ -158,7 +159,7 @@ is(etl("SELECT extra FROM fluct.orders WHERE order_id = 'with extra'"),
 is(etl("SELECT state, reason, lag, messages, since <= now(), partitions,
 			owner, server, topic, target, workers, cardinality(pids)
 		FROM fluct.stat_streams"),
-	'running||0|110|t|2|etl|shop|orders|fluct.orders|1|1', 'stat_streams');
+	'running||0|110|t|2|etl|shop|orders|sales.orders|1|1', 'stat_streams');
 is(etl('SELECT stream, topic, partition, current_offset, log_end_offset, lag,
 			log_start_offset, last_commit <= now()
 		FROM fluct.stat_partitions'),
@@ -201,12 +202,12 @@ sql("$free BEGIN READ WRITE; SELECT fluct.start_stream('orders'); COMMIT",
 ok(poll($node, "$free SELECT fluct.wait_for_stream('orders')", "t"),
 	'caught up under odd settings');
 is(sql("$free SET timezone = 'UTC'; SET datestyle = 'ISO';
-		SELECT ordered_at FROM fluct.orders
+		SELECT ordered_at FROM sales.orders
 		WHERE order_id LIKE 'zone%' ORDER BY order_id"),
 	"2026-03-04 05:06:07.123456+00\n2026-03-04 03:06:07.123456+00",
 	'no offset means UTC');
 is(sql("$free SET timezone = 'UTC'; SET datestyle = 'ISO';
-		SELECT DISTINCT ordered_at FROM fluct.order_lines
+		SELECT DISTINCT ordered_at FROM sales.order_lines
 		WHERE order_id LIKE 'zone%' ORDER BY 1 DESC"),
 	"2026-03-04 05:06:07.123456+00\n2026-03-04 03:06:07.123456+00",
 	'in the lines, too');
@@ -228,22 +229,22 @@ if ($producer == 0)
 	}
 	POSIX::_exit(0);
 }
-sleep(0.1) until etl("SELECT count(*) FROM fluct.orders
+sleep(0.1) until etl("SELECT count(*) FROM sales.orders
 		WHERE order_id LIKE 'load%'") > 0;
 for my $round (1 .. 5)
 {
-	etl('ALTER TABLE fluct.orders ADD COLUMN channel text;
-		 ALTER TABLE fluct.order_lines ADD COLUMN channel text');
+	etl('ALTER TABLE sales.orders ADD COLUMN channel text;
+		 ALTER TABLE sales.order_lines ADD COLUMN channel text');
 	etl("SELECT fluct.map_column('orders', 'channel', '\$.channel')");
 	etl("SELECT fluct.map_column('orders', 'channel', '\$.channel',
-			target => 'fluct.order_lines')");
-	ok(poll($node, "SELECT count(*) > 0 FROM fluct.order_lines
+			target => 'sales.order_lines')");
+	ok(poll($node, "SELECT count(*) > 0 FROM sales.order_lines
 			WHERE channel = 'web'"),
 		"round $round: the new columns are filled");
 	etl("SELECT fluct.unmap_column('orders', 'channel')");
-	etl('ALTER TABLE fluct.orders DROP COLUMN channel');
-	etl("SELECT fluct.unmap_column('orders', 'channel', 'fluct.order_lines')");
-	etl('ALTER TABLE fluct.order_lines DROP COLUMN channel');
+	etl('ALTER TABLE sales.orders DROP COLUMN channel');
+	etl("SELECT fluct.unmap_column('orders', 'channel', 'sales.order_lines')");
+	etl('ALTER TABLE sales.order_lines DROP COLUMN channel');
 }
 etl("SELECT fluct.alter_stream('orders', batch_size => 7)");
 my $before = etl('SELECT sum(messages) FROM fluct.stream_offsets');
@@ -257,20 +258,20 @@ my $expected = $kafka->consume('orders');
 is(etl('SELECT messages, dead_letters FROM fluct.stat_streams'),
 	"$expected|0", 'no batch was lost');
 is(etl("SELECT count(*) = count(DISTINCT order_id)
-			AND count(*) = (SELECT count(*) FROM fluct.orders
+			AND count(*) = (SELECT count(*) FROM sales.orders
 				WHERE order_id LIKE 'load%')
-		FROM fluct.order_lines WHERE order_id LIKE 'load%'"),
+		FROM sales.order_lines WHERE order_id LIKE 'load%'"),
 	't', 'each order has its line');
-is(etl("SELECT count(*) FROM fluct.orders
+is(etl("SELECT count(*) FROM sales.orders
 		WHERE order_id LIKE 'load%' AND extra IS NULL") > 0
-	  && etl("SELECT count(*) FROM fluct.orders
+	  && etl("SELECT count(*) FROM sales.orders
 		WHERE extra ->> 'channel' = 'web'") > 0,
 	1, 'unmapped, the field is in extra; mapped, it is not');
 etl_fails("SELECT fluct.unmap_column('orders', 'channel')",
 	qr/ERROR:  42703: stream "orders" maps nothing to column "channel"/,
 	'unmapping what is not mapped');
 etl_fails("SELECT fluct.map_column('orders', 'nosuch', '\$.a')",
-	qr/ERROR:  42703: mapping: table fluct\.orders has no column "nosuch"/,
+	qr/ERROR:  42703: mapping: table sales\.orders has no column "nosuch"/,
 	'mapping to what is not there');
 etl_fails("SELECT fluct.alter_stream('orders', start_at => 'latest')",
 	qr/ERROR:  55000: stream "orders" has a position already/,
@@ -289,14 +290,14 @@ is(etl("SELECT failures <= 1 FROM fluct.stream_states"), 't',
 $kafka->add_partitions('orders', 3);
 $kafka->produce('orders', [ map { an_order("new $_") } 1 .. 5 ],
 	partition => 2);
-ok(poll($node, "SELECT count(*) FROM fluct.orders
+ok(poll($node, "SELECT count(*) FROM sales.orders
 		WHERE order_id LIKE 'new%'", 5),
 	'a partition that is added is found');
 
 # ----- waiting -----
 
 my $session = $node->background_psql('postgres');
-$session->query_safe('BEGIN; LOCK TABLE fluct.orders');
+$session->query_safe('BEGIN; LOCK TABLE sales.orders');
 $kafka->produce('orders', [ an_order('locked out') ]);
 is(etl("SELECT fluct.wait_for_stream('orders', '500 ms')"), 'f',
 	'false at the timeout');
@@ -305,7 +306,7 @@ is(etl("SELECT fluct.wait_for_stream('orders', '1 min')"), 't',
 	'true when it is there');
 $session->quit;
 fails_like($node, "SELECT fluct.wait_for_stream('nosuch')",
-	qr/ERROR:  42704: there is no stream "nosuch"/,
+	qr/ERROR:  42704: stream "nosuch" does not exist/,
 	'waiting for what is not there');
 
 # ----- pause and drop, and on -----
@@ -314,27 +315,27 @@ etl("SELECT fluct.pause_stream('orders')");
 $kafka->produce('orders', [ map { an_order("paused $_") } 1 .. 5 ]);
 is(etl("SELECT fluct.start_stream('orders')"), 'starting', 'resumed');
 ok(caught_up($node, 'orders'), 'caught up');
-is(etl("SELECT count(*) FROM fluct.orders WHERE order_id LIKE 'paused%'"), 5,
+is(etl("SELECT count(*) FROM sales.orders WHERE order_id LIKE 'paused%'"), 5,
 	'what came while it was paused');
 
 etl_fails('DROP SERVER shop',
 	qr/ERROR:  2BP01: server "shop" is used by stream "orders".*HINT:  SELECT fluct\.drop_stream\('orders'\)/s,
 	'a server that is used stays');
 etl_fails('DROP SERVER shop CASCADE', qr/ERROR:  2BP01/, 'with CASCADE, too');
-my $count = etl('SELECT count(*) FROM fluct.orders');
+my $count = etl('SELECT count(*) FROM sales.orders');
 etl("SELECT fluct.drop_stream('orders')");
 is(etl('SELECT count(*) FROM fluct.streams'), 0, 'dropped');
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'fluct stream worker'", 0),
 	'the worker leaves');
-is(etl('SELECT count(*) FROM fluct.orders'), $count, 'the orders stay');
+is(etl('SELECT count(*) FROM sales.orders'), $count, 'the orders stay');
 $kafka->produce('orders', [ an_order('after the drop') ]);
 like(said("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		start => true)", as => 'etl'),
-	qr/stream "orders" goes on where the dropped stream of that name stood/,
+	qr/stream "orders" continues where the dropped stream of that name left off/,
 	'a new stream of the name says where it goes on');
 ok(caught_up($node, 'orders'), 'caught up');
-is(etl('SELECT count(*) FROM fluct.orders') . ' '
+is(etl('SELECT count(*) FROM sales.orders') . ' '
 	  . etl('SELECT duplicates FROM fluct.stat_streams'),
 	($count + 1) . ' 6', 'and reads nothing again');
 etl("SELECT fluct.drop_stream('orders')");
@@ -360,8 +361,8 @@ my %start = (
 foreach my $name (sort keys %start)
 {
 	etl("SET client_min_messages = warning;
-		CREATE TABLE IF NOT EXISTS fluct.n_$name (n int, \"offset\" bigint);
-		SELECT fluct.create_stream('$name', 'shop', 'times', 'fluct.n_$name',
+		CREATE TABLE IF NOT EXISTS sales.n_$name (n int, \"offset\" bigint);
+		SELECT fluct.create_stream('$name', 'shop', 'times', 'sales.n_$name',
 			'{\"columns\": {\"n\": \"\$.n\", \"offset\": \"kafka.offset\"}}',
 			start_at => '$start{$name}[0]', keep_raw => false, start => true)");
 }
@@ -372,14 +373,14 @@ foreach my $name (sort keys %start)
 	my ($text, $first) = @{ $start{$name} };
 
 	caught_up($node, $name);
-	is(etl("SELECT count(*), min(n), min(\"offset\") FROM fluct.n_$name"),
+	is(etl("SELECT count(*), min(n), min(\"offset\") FROM sales.n_$name"),
 		(11 - $first) . "|$first|$first", "start_at $text");
 	etl("SELECT fluct.drop_stream('$name')");
 }
 
 # A session's zone counts when the stream is created, and no more after that.
 etl("SET timezone = 'Asia/Tokyo';
-	SELECT fluct.create_stream('zone', 'shop', 'times', 'fluct.n_latest',
+	SELECT fluct.create_stream('zone', 'shop', 'times', 'sales.n_latest',
 		start_at => '2026-01-02 03:04:05', keep_raw => false)");
 is(etl("SELECT start_at FROM fluct.streams WHERE name = 'zone'"),
 	'2026-01-01T18:04:05.000000Z', 'start_at is kept in UTC');
@@ -390,15 +391,24 @@ etl("SELECT fluct.drop_stream('zone')");
 sql("SELECT fluct.grant_operator('other')");
 my @as_other = (as => 'other');
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
-	qr/ERROR:  42501: role "other" may not use server "shop".*HINT:  GRANT USAGE ON FOREIGN SERVER shop TO other;/s,
+	qr/ERROR:  42501: role "other" cannot use server "shop".*HINT:  GRANT USAGE ON FOREIGN SERVER shop TO other;/s,
 	'a server of somebody else', @as_other);
 etl('GRANT USAGE ON FOREIGN SERVER shop TO other');
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
-	qr/ERROR:  42501: role "other" has no right to INSERT on fluct\.orders.*HINT:  GRANT INSERT, SELECT ON fluct\.orders TO other;/s,
+	qr/ERROR:  42501: role "other" lacks INSERT on sales\.orders.*HINT:  GRANT INSERT, SELECT ON sales\.orders TO other;/s,
 	'a target without the right to INSERT', @as_other);
 fails_like($node, "SELECT fluct.create_stream('mine', 'shop', 'orders')",
-	qr/ERROR:  42501: a stream of the superuser postgres may not write to fluct\.orders.*owner etl is no superuser.*HINT:  Create the stream as the owner of the table/s,
-	"a superuser's stream into somebody else's table");
+	qr/ERROR:  42501: a stream cannot belong to a superuser.*HINT:  .*CREATE ROLE \w+ LOGIN;\nSELECT fluct\.grant_operator\('\w+'\);/s,
+	"a superuser's stream");
+etl('GRANT USAGE ON SCHEMA sales TO other;
+	GRANT INSERT, SELECT ON sales.orders, sales.order_lines, sales.raw_messages TO other');
+sql("SELECT fluct.create_stream('risen', 'shop', 'orders')", @as_other);
+sql("ALTER ROLE other SUPERUSER; SELECT fluct.start_stream('risen')");
+ok(await_state($node, 'risen', 'failed/42501'), 'an owner that has become a superuser');
+like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'risen'"),
+	qr/a stream of the superuser other may not write to sales\.orders/,
+	"does not write into somebody else's table");
+sql("SELECT fluct.drop_stream('risen'); ALTER ROLE other NOSUPERUSER");
 etl("SELECT fluct.create_stream('orders', 'shop', 'orders')");
 foreach my $call ("start_stream('orders')", "pause_stream('orders')",
 	"drop_stream('orders')", "alter_stream('orders', batch_size => 5)",
@@ -430,11 +440,11 @@ sql('REVOKE etl FROM other');
 # ----- a trigger on the target -----
 
 etl(q{
-	CREATE TABLE fluct.seen (n serial, session_user_is text, user_is text,
+	CREATE TABLE sales.seen (n serial, session_user_is text, user_is text,
 		zone text, path text, role text);
-	CREATE FUNCTION fluct.look() RETURNS trigger LANGUAGE plpgsql AS $$
+	CREATE FUNCTION sales.look() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
-		INSERT INTO fluct.seen (session_user_is, user_is, zone, path, role)
+		INSERT INTO sales.seen (session_user_is, user_is, zone, path, role)
 		VALUES (session_user, current_user, current_setting('timezone'),
 			current_setting('search_path'),
 			current_setting('session_replication_role'));
@@ -443,23 +453,23 @@ etl(q{
 			set_config('statement_timeout', '1ms', false);
 		RETURN NULL;
 	END $$;
-	CREATE TRIGGER look AFTER INSERT ON fluct.orders
-		FOR EACH STATEMENT EXECUTE FUNCTION fluct.look()});
+	CREATE TRIGGER look AFTER INSERT ON sales.orders
+		FOR EACH STATEMENT EXECUTE FUNCTION sales.look()});
 for my $n (1 .. 2)
 {
 	$kafka->produce('orders', [ an_order("seen $n") ]);
 	ok(caught_up($node, 'orders'), 'caught up');
 }
-is(etl("SELECT DISTINCT user_is, zone, path, role FROM fluct.seen"),
+is(etl("SELECT DISTINCT user_is, zone, path, role FROM sales.seen"),
 	'etl|UTC|pg_catalog, pg_temp|origin',
 	'a trigger runs as the owner, and its settings do not stay');
-is(etl("SELECT count(*) >= 2 FROM fluct.seen"), 't', 'in each batch');
-etl('DROP TRIGGER look ON fluct.orders');
+is(etl("SELECT count(*) >= 2 FROM sales.seen"), 't', 'in each batch');
+etl('DROP TRIGGER look ON sales.orders');
 etl(q{
-	CREATE OR REPLACE FUNCTION fluct.look() RETURNS trigger LANGUAGE plpgsql AS
+	CREATE OR REPLACE FUNCTION sales.look() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN RESET ROLE; RESET SESSION AUTHORIZATION; RETURN NULL; END';
-	CREATE TRIGGER look AFTER INSERT ON fluct.orders
-		FOR EACH STATEMENT EXECUTE FUNCTION fluct.look()});
+	CREATE TRIGGER look AFTER INSERT ON sales.orders
+		FOR EACH STATEMENT EXECUTE FUNCTION sales.look()});
 $kafka->produce('orders', [ an_order('escape') ]);
 ok(caught_up($node, 'orders'), 'caught up');
 is(etl("SELECT reason, sqlstate FROM fluct.dead_letters"),

@@ -48,7 +48,7 @@ sub produce_to_mock
 	return;
 }
 
-sql("CREATE SERVER mock FOREIGN DATA WRAPPER fluct_kafka
+etl("CREATE SERVER mock FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$mock_bootstrap')");
 number_stream('silent', server => 'mock');
 produce_to_mock(1 .. 10);
@@ -62,7 +62,7 @@ $kafka->create_topic('slow');
 $kafka->create_topic('idle');
 number_stream('idle');
 number_stream('slow');
-sql('CREATE FUNCTION sleep_long() RETURNS trigger LANGUAGE plpgsql AS
+etl('CREATE FUNCTION sleep_long() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN PERFORM pg_sleep(75); RETURN NEW; END $$;
 	CREATE TRIGGER sleep_long BEFORE INSERT ON slow FOR EACH ROW
 		WHEN (NEW.n = 2) EXECUTE FUNCTION sleep_long()');
@@ -70,7 +70,7 @@ $kafka->produce('slow', [ numbers(1 .. 3) ]);
 my $slow_since = time();
 
 # Two brokers that are bad in different ways, and workers that come and go.
-sql("CREATE SERVER bad FOREIGN DATA WRAPPER fluct_kafka
+etl("CREATE SERVER bad FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers 'nosuch.invalid:9092,127.0.0.1:1')");
 number_stream('bad', server => 'bad');
 
@@ -87,7 +87,7 @@ ok(await_state($node, 'open', 'running/open_transaction'),
 	'an open transaction is noticed');
 note(sprintf('after %.1f s', time() - $begin));
 like(detail('open'),
-	qr/partition 0: a producer's transaction is open at offset 3 since .*, and holds back 4 offsets/,
+	qr/partition 0: a producer's transaction has been open at offset 3 since .* and holds back 4 offsets/,
 	'and where');
 is(sql("SELECT lag FROM fluct.stat_streams WHERE stream = 'open'"), 4,
 	'what it holds back is lag');
@@ -114,7 +114,7 @@ is(sql('SELECT count(*), sum(n) FROM disk'), '3|6', 'with nothing lost');
 
 # Settings can't make a worker read-only; code in a trigger can, for its own
 # statements.
-sql('CREATE TABLE is_read_only (); INSERT INTO is_read_only DEFAULT VALUES;
+etl('CREATE TABLE is_read_only (); INSERT INTO is_read_only DEFAULT VALUES;
 	CREATE FUNCTION read_only() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
 		IF EXISTS (SELECT FROM public.is_read_only) THEN
@@ -149,7 +149,7 @@ ok(await_state($node, 'slow', 'running/stalled'),
 note(sprintf('after %.0f s', time() - $slow_since));
 cmp_ok(time() - $slow_since, '>', 58, 'and not before');
 like(detail('slow'),
-	qr/^pid \d+ has given no sign of life since .*; it waits for PgSleep$/,
+	qr/^pid \d+ has given no sign of life since .*; it is waiting for PgSleep$/,
 	'with what it waits for');
 ok(caught_up($node, 'slow'), 'it ends');
 is(sql('SELECT count(*), sum(n) FROM slow'), '3|6', 'with nothing lost');
@@ -160,7 +160,7 @@ ok(await_state($node, 'silent', 'running/stalled'),
 	'a client that delivers nothing');
 note(sprintf('after %.0f s', time() - $silent_since));
 cmp_ok(time() - $silent_since, '>', 58, 'and not before');
-like(detail('silent'), qr/^partition \d: nothing comes from offset 5 on since/,
+like(detail('silent'), qr/^partition \d: nothing has arrived from offset 5 on since/,
 	'with where');
 ok(!caught_up($node, 'silent', 6), 'with another client as well');
 ok(await_state($node, 'silent', 'running/stalled'), 'it says so');

@@ -5,11 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "json/json.h"
-#include <time.h>
-
-#include "tap.h"
 #include "base/refusal.h"
+#include "json/json.h"
+#include "tap.h"
 
 static Heap heap;
 static FluctJson *json;
@@ -463,27 +461,16 @@ test_many_columns(void)
 	   refusal.reason == FLUCT_DUPLICATE_KEY, "one of them twice");
 }
 
-static double
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
-}
-
-/* Prints what a message costs; memory is checked, time is not (shared CPU). */
+/* Checks the memory that a message takes; test_json_work.c counts the work. */
 static void
 costs(const char *name, const char *text, size_t len, bool accepted)
 {
 	size_t		before = heap.bytes;
 	FluctRefusal refusal;
-	double		start = milliseconds();
 
 	heap.peak = heap.bytes;
 	ok(fluct_json_parse(json, text, len, &refusal) == accepted, "%s", name);
-	printf("# %.1f ms, %zu KB\n", milliseconds() - start,
-		   (heap.peak - before) / 1024);
+	printf("# %zu KB\n", (heap.peak - before) / 1024);
 	ok(heap.peak - before < 100 * 1024, "%s: memory", name);
 }
 
@@ -523,108 +510,6 @@ test_hostile(void)
 	free(text);
 }
 
-/* n repetitions of a piece between two others, and a number in each `%d`. */
-static char *
-repeated(const char *before, const char *piece, const char *after, int n,
-		 size_t *len)
-{
-	char	   *text = malloc(strlen(before) + strlen(after) + 1 +
-							  n * (strlen(piece) + 12));
-	char	   *p = text + sprintf(text, "%s", before);
-
-	for (int i = 0; i < n; i++)
-	{
-		const char *number = strchr(piece, '%');
-
-		if (number == NULL)
-			p += sprintf(p, "%s", piece);
-		else
-			p += sprintf(p, "%.*s%d%s", (int) (number - piece), piece, i,
-						 number + 1);
-	}
-	p += sprintf(p, "%s", after);
-	*len = p - text;
-	return text;
-}
-
-/* CPU seconds of one parse, the least of three; more than 0. */
-static double
-seconds(const char *text, size_t len)
-{
-	double		best = 1e9;
-	FluctRefusal refusal;
-
-	for (int i = 0; i < 3; i++)
-	{
-		clock_t		start = clock();
-		double		time;
-
-		(void) fluct_json_parse(json, text, len, &refusal);
-		time = (double) (clock() - start) / CLOCKS_PER_SEC;
-		best = time < best ? time : best;
-	}
-	return best + 1e-6;
-}
-
-/*
- * Four times the message takes four times the time, not sixteen.  The bound
- * lies between, far enough from both for a machine that does other work; what
- * takes next to no time is right in any case.
- */
-static void
-test_proportion(void)
-{
-	static const struct
-	{
-		const char *name;
-		const char *before;
-		const char *piece;
-		const char *after;
-		int			n;
-	}			cases[] = {
-		{"brackets", "", "[", "", 1000000},
-		{"open quotes", "", "\"", "", 1000000},
-		{"blanks", "", " ", "", 4000000},
-		{"backslashes", "{\"a\":\"", "\\\\", "\"}", 2000000},
-		{"escapes", "{\"a\":\"", "\\u0041", "\"}", 500000},
-		{"an escaped key", "{\"", "\\u0041", "\":1}", 500000},
-		{"a long key", "{\"", "kkkkkkkkkkkkkkkk", "\":1}", 200000},
-		{"digits", "{\"a\":1", "0000000000", "}", 200000},
-		{"digits with an exponent", "{\"a\":1", "0000000000", "e-9}", 200000},
-		{"an exponent's digits", "{\"a\":1e", "0000000000", "}", 200000},
-		{"keys", "{\"o\":{", "\"k%\":1,", "\"z\":1}}", 50000},
-		{"escaped keys", "{\"o\":{", "\"\\u006b%\":1,", "\"z\":1}}", 50000},
-		{"keys at the top", "{", "\"k%\":1,", "\"z\":1}", 50000},
-		{"one key", "{\"z\":0", ",\"a\":1", "}", 100000},
-		{"lines", "{\"order_lines\":[", "{\"volume\":1},", "{}]}", 50000},
-		{"lines that are none", "{\"order_lines\":[", "0,", "0]}", 200000},
-		{"deep ones", "{\"a\":[", "[[[[[[[[[[[[{\"a\":{}}]]]]]]]]]]]],", "0]}", 20000},
-		{"objects of 20 keys", "{\"a\":[", "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,"
-			"\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1,\"m\":1,"
-		"\"n\":1,\"o\":1,\"p\":1,\"q\":1,\"r\":1,\"s\":1,\"t\":1},", "0]}", 5000},
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
-		double		times[2];
-		size_t		len;
-
-		for (int j = 0; j < 2; j++)
-		{
-			char	   *text = repeated(cases[i].before, cases[i].piece,
-										cases[i].after,
-										cases[i].n * (j == 0 ? 1 : 4), &len);
-
-			times[j] = seconds(text, len);
-			free(text);
-		}
-		ok(times[1] < 0.005 || times[1] < 10 * times[0], "%s in proportion",
-		   cases[i].name);
-		printf("# %zu KB: %.1f ms, a quarter of it %.1f ms\n", len / 1024,
-			   times[1] * 1e3, times[0] * 1e3);
-	}
-}
-
 int
 main(void)
 {
@@ -642,7 +527,6 @@ main(void)
 	test_paths();
 	test_many_columns();
 	test_hostile();
-	test_proportion();
 	heap_free(&heap);
 	return done_testing();
 }

@@ -5,8 +5,8 @@
 #   my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 8);
 #   $kafka->create_topic('orders', 4);
 #   $kafka->produce('orders', [ orders(100, seed => 1) ]);
-#   poll($node, 'SELECT count(*) FROM fluct.orders', 100);
-#   is(sql('SELECT count(*) FROM fluct.orders'), 100, 'every order');
+#   poll($node, 'SELECT count(*) FROM sales.orders', 100);
+#   is(sql('SELECT count(*) FROM sales.orders'), 100, 'every order');
 #
 # Tests observe state and never wait for time: poll() a query, or take
 # log_position() before an action and wait_for_log() from there.
@@ -23,7 +23,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(fluct_broker fluct_node sql etl outcome said fails_like poll poll_until
+our @EXPORT = qw(fluct_broker fluct_node make_operator sql etl outcome said fails_like poll poll_until
   await_state detail caught_up worker_pid worker_pids crash_worker crash_server
   log_position orders an_order numbers number_stream write_lines write_file);
 
@@ -46,15 +46,16 @@ sub fluct_broker
 # A running server with the extension, in the database postgres; sql() asks it
 # from now on.
 #
-# Options: kafka => a broker: also the tables, and the server shop;
-# extension => 0: nothing but the running server; init => [ what the
-# Cluster's init() takes, such as allows_streaming => 1 ].  All else is a
-# setting, beside those of test/lib/server.conf; fsync is off unless it is
-# given.
+# Options: operator => 1: also the role etl, with the tables; kafka => a broker:
+# the same, and its server shop; extension => 0: nothing but the running
+# server; init => [ what the Cluster's init() takes, such as allows_streaming
+# => 1 ].  All else is a setting, beside those of test/lib/server.conf; fsync
+# is off unless it is given.
 sub fluct_node
 {
 	my ($name, %option) = @_;
 	my $kafka = delete $option{kafka};
+	my $operator = delete $option{operator} // defined($kafka);
 	my $extension = delete $option{extension} // 1;
 	my $init = delete $option{init} // [];
 	my %conf = ('fsync' => 'off', %option);
@@ -69,15 +70,27 @@ sub fluct_node
 	return $node unless $extension;
 
 	sql('CREATE EXTENSION fluct');
-	if ($kafka)
-	{
-		my $bootstrap = $kafka->bootstrap;
-
-		sql('SELECT fluct.create_tables()');
-		sql("CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
-			 OPTIONS (bootstrap_servers '$bootstrap')");
-	}
+	make_operator() if $operator;
+	etl("CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka
+		 OPTIONS (bootstrap_servers '${\ $kafka->bootstrap}')") if $kafka;
 	return $node;
+}
+
+# Lets the role etl be an operator and make the tables, and tables of its own
+# in schema public.  The arguments but for the statements are those of sql().
+sub make_operator
+{
+	my (%option) = @_;
+
+	sql(q{
+		DO $$ BEGIN
+			IF to_regrole('etl') IS NULL THEN CREATE ROLE etl LOGIN; END IF;
+		END $$;
+		SELECT fluct.grant_operator('etl');
+		CREATE SCHEMA IF NOT EXISTS sales AUTHORIZATION etl;
+		GRANT CREATE ON SCHEMA public TO etl}, %option);
+	etl('SELECT fluct.create_tables()', %option);
+	return;
 }
 
 
@@ -389,8 +402,8 @@ sub number_stream
 	my $start = $option{start} // 1 ? 'true' : 'false';
 	my $more = $option{more} // '';
 
-	sql("CREATE TABLE $name (n int)");
-	return sql(qq(SELECT fluct.create_stream('$name', '$server', '$topic',
+	etl("CREATE TABLE $name (n int)");
+	return etl(qq(SELECT fluct.create_stream('$name', '$server', '$topic',
 		'$name', '{"columns": {"n": "\$.n"}}', keep_raw => false,
 		start => $start $more)));
 }

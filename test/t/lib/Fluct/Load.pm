@@ -59,11 +59,11 @@ sub make_streams
 		batch_interval => '$self->{batch_interval}',
 		max_dead_letters => 10000000, start => true";
 
-	sql($node, "CREATE TABLE arrivals (partition int, \"offset\" bigint,
+	etl($node, "CREATE TABLE arrivals (partition int, \"offset\" bigint,
 			order_id text, amount numeric,
 			setting text DEFAULT current_setting('synchronous_commit'))");
 	$self->make_linger if $self->{linger} > 0;
-	sql($node, "SELECT fluct.create_stream('orders', 'shop', 'orders', $options);
+	etl($node, "SELECT fluct.create_stream('orders', 'shop', 'orders', $options);
 		SELECT fluct.create_stream('arrivals', 'shop', 'orders', 'arrivals',
 			'$ARRIVALS', keep_raw => false, $options)");
 	return;
@@ -78,10 +78,10 @@ sub make_linger
 		LANGUAGE plpgsql AS
 		'BEGIN PERFORM pg_sleep($seconds); RETURN NULL; END'");
 	foreach my $event ('AFTER INSERT ON arrivals',
-		'AFTER INSERT ON fluct.orders',
+		'AFTER INSERT ON sales.orders',
 		'BEFORE UPDATE ON fluct.stream_offsets')
 	{
-		sql($self->{node}, "CREATE TRIGGER linger $event
+		etl($self->{node}, "CREATE TRIGGER linger $event
 			FOR EACH STATEMENT EXECUTE FUNCTION linger()");
 	}
 	return;

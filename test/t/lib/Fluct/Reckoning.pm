@@ -19,7 +19,7 @@ use Test::More;
 our @EXPORT = qw(positions check_agrees check_whole reckon);
 
 # Where the rows of each stream are.
-my %TABLE = (arrivals => 'arrivals', orders => 'fluct.orders');
+my %TABLE = (arrivals => 'arrivals', orders => 'sales.orders');
 
 # messages = stored + duplicates + dead letters + tombstones; 0 when it is so.
 my %BALANCE = map { ($_ => "(SELECT messages - duplicates - dead_letters
@@ -50,7 +50,7 @@ my $AGREEMENT = q{
 			AS traceless
 		FROM fluct.stream_offsets) o
 	LEFT JOIN (
-		SELECT stream, partition, "offset" FROM fluct.raw_messages
+		SELECT stream, partition, "offset" FROM sales.raw_messages
 		UNION ALL
 		SELECT 'arrivals', partition, "offset" FROM arrivals
 		UNION ALL
@@ -65,10 +65,10 @@ my $AGREED = join("\n", 'arrivals|0|t|t|t|t|t', 'arrivals|1|t|t|t|t|t',
 # The counters, too, and the orders with their lines.
 my $COUNTED = "
 	SELECT $BALANCE{orders} = 0, $BALANCE{arrivals} = 0,
-		s.rows = (SELECT count(*) FROM fluct.orders)
-			+ (SELECT count(*) FROM fluct.order_lines),
-		(SELECT count(*) FROM fluct.orders)
-			= (SELECT count(DISTINCT order_id) FROM fluct.order_lines),
+		s.rows = (SELECT count(*) FROM sales.orders)
+			+ (SELECT count(*) FROM sales.order_lines),
+		(SELECT count(*) FROM sales.orders)
+			= (SELECT count(DISTINCT order_id) FROM sales.order_lines),
 		s.dead_letters = (SELECT count(*) FROM fluct.dead_letters
 			WHERE stream = 'orders')
 	FROM fluct.stat_streams s WHERE stream = 'orders'";
@@ -148,12 +148,12 @@ sub difference
 my $PLACE = 'SELECT partition, "offset"';
 my %COMPARED = (
 	'orders' => [ 'SELECT order_id, amount FROM true_orders',
-		'SELECT order_id, amount FROM fluct.orders' ],
+		'SELECT order_id, amount FROM sales.orders' ],
 	'order lines' => [
 		'SELECT order_id, generate_series(1, lines) FROM true_orders',
-		'SELECT order_id, line_number FROM fluct.order_lines' ],
+		'SELECT order_id, line_number FROM sales.order_lines' ],
 	'raw messages' => [ "$PLACE, md5 FROM truth",
-		"$PLACE, md5(value) FROM fluct.raw_messages WHERE stream = 'orders'" ],
+		"$PLACE, md5(value) FROM sales.raw_messages WHERE stream = 'orders'" ],
 	'arrivals' => [
 		"$PLACE, order_id, amount FROM truth WHERE kind = 'order'",
 		"$PLACE, order_id, amount FROM arrivals" ],
@@ -167,7 +167,7 @@ my $IDS = 'sum(hashtextextended(order_id, 0)), count(*), sum(amount)';
 # Each is 0 when it is right.
 my %ACCOUNTS = (
 	'checksum of orders' => "SELECT ((SELECT ROW($IDS) FROM true_orders)
-		IS DISTINCT FROM (SELECT ROW($IDS) FROM fluct.orders))::int",
+		IS DISTINCT FROM (SELECT ROW($IDS) FROM sales.orders))::int",
 	'checksum of arrivals' => "SELECT ((SELECT ROW($IDS) FROM truth
 		WHERE kind = 'order')
 		IS DISTINCT FROM (SELECT ROW($IDS) FROM arrivals))::int",

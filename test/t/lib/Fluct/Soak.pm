@@ -364,7 +364,7 @@ sub time_to_follow
 	my $begin = time();
 
 	$self->{kafka}->produce('orders', [ an_order($id) ]);
-	poll($self->{node}, "SELECT EXISTS (SELECT FROM fluct.orders
+	poll($self->{node}, "SELECT EXISTS (SELECT FROM sales.orders
 			WHERE order_id = '$id')
 		AND EXISTS (SELECT FROM arrivals WHERE order_id = '$id')", 't', 120)
 	  or die "the streams do not follow the broker";
@@ -381,7 +381,7 @@ sub make_tls_streams
 	my $kafka = $self->{kafka};
 	my $secrets = PostgreSQL::Test::Utils::tempdir();
 	my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
-	my $role = sql('SELECT current_user');
+	my $role = 'etl';
 
 	chomp($sasl);
 	make_path("$secrets/$role");
@@ -390,12 +390,12 @@ sub make_tls_streams
 	sql("ALTER SYSTEM SET fluct.secrets_dir = '$secrets'");
 	sql('SELECT pg_reload_conf()');
 	poll($self->{node}, 'SHOW fluct.secrets_dir', $secrets);
-	sql("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka
+	etl("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers '$sasl', security_protocol 'sasl_ssl',
 			sasl_mechanism 'PLAIN', ssl_ca_pem 'file:ca.pem');
 		CREATE USER MAPPING FOR CURRENT_USER SERVER safe
 			OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw')");
-	sql("CREATE TABLE tls$_ (n int);
+	etl("CREATE TABLE tls$_ (n int);
 		SELECT fluct.create_stream('tls$_', 'safe', 'tls', 'tls$_',
 			'{\"columns\": {\"n\": \"\$.n\"}}', keep_raw => false, start => true)")
 	  foreach 1 .. $count;

@@ -53,7 +53,7 @@ sub run
 	my ($soak) = @_;
 	my (@figures, @problems);
 
-	sql("CREATE TABLE numbers (n int);
+	etl("CREATE TABLE numbers (n int);
 		CREATE SERVER nowhere FOREIGN DATA WRAPPER fluct_kafka
 			OPTIONS (bootstrap_servers 'nosuch.invalid:9092');
 		CREATE SERVER hanging FOREIGN DATA WRAPPER fluct_kafka
@@ -103,7 +103,7 @@ sub make
 {
 	my ($soak, $server, $topic) = @_;
 
-	sql("SELECT fluct.create_stream('numbers', '$server', '$topic',
+	etl("SELECT fluct.create_stream('numbers', '$server', '$topic',
 		'numbers', '$COLUMNS', start_at => 'earliest', keep_raw => false,
 		start => true)");
 	return;
