@@ -405,15 +405,13 @@ read_secret(const Option *option, const char *file, const char *role)
 	len = read_regular(role, file, content, MAX_SECRET_LEN + 1);
 	if (len < 0)
 	{
-		const char *why = errno == EINVAL ? "It is not a regular file." :
-		errno == ELOOP ? "It is a symbolic link." :
-		psprintf("%s.", strerror(errno));
+		const char *why = errno == EINVAL ? "it is not a regular file" :
+			errno == ELOOP ? "it is a symbolic link" : pstrdup(strerror(errno));
 
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("could not open the file of option \"%s\" for role \"%s\"",
-						option->name, role),
-				 errdetail_internal("%s", why)));
+				 errmsg("could not open the file of option \"%s\" for role \"%s\": %s",
+						option->name, role, why)));
 	}
 	if (len > MAX_SECRET_LEN)
 	{
