@@ -33,11 +33,14 @@ CREATE OR REPLACE FUNCTION fluct._check_kafka(stream text)
 RETURNS TABLE (number int, item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	fact text;
 BEGIN
 	RETURN QUERY SELECT a.number, a.fields[1], a.fields[2], a.fields[3], a.fields[4]
 				 FROM fluct._ask(stream, 'check', 0, NULL) a;
 EXCEPTION WHEN configuration_limit_exceeded OR connection_failure THEN
-	GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+	GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, fact = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	detail := concat_ws(': ', detail, nullif(fact, ''));
 	FOR number, item IN
 		SELECT i.n, i.item
 		FROM unnest('{dns,broker,tls,login,topic,partitions,retention,"messages waiting"}'::text[]) WITH ORDINALITY i(item, n)

@@ -3,8 +3,8 @@
  * message.h
  *	  The vocabulary that every layer shares.
  *
- * It needs nothing of PostgreSQL's, so that the pure files (json.c, refusal.c,
- * csv.c) can be compiled and fuzzed without a server.
+ * It needs nothing of PostgreSQL, so that the pure folders (base, json, csv)
+ * can be compiled and fuzzed without a server.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Longest path and detail that a refusal carries; what is longer is cut. */
+/* Longest path and detail that a refusal carries; longer ones are truncated. */
 #define FLUCT_PATH_LEN		256
 #define FLUCT_DETAIL_LEN	256
 
@@ -67,7 +67,7 @@ typedef enum FluctOutcome
 
 /*
  * A message as Kafka delivered it, in the batch's memory.  A value longer
- * than fluct.max_message_bytes is cut; full_len tells its true length.
+ * than fluct.max_message_bytes is truncated; full_len is its true length.
  */
 typedef struct FluctMessage
 {

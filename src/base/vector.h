@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * vector.h
- *	  Arrays that grow through a FluctAllocator and are used again.
+ *	  Arrays that grow through a FluctAllocator and are reused.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,10 +10,10 @@
 
 #include "base/message.h"
 
-/* What a vector may keep from one use to the next, in bytes. */
+/* The most memory that a vector keeps from one use to the next, in bytes. */
 #define FLUCT_VECTOR_KEEP	(1024 * 1024)
 
-/* count and room are numbers of elements, whose size the caller knows. */
+/* count and room are numbers of elements, of a size that the caller knows. */
 typedef struct FluctVector
 {
 	char	   *data;
@@ -39,7 +39,7 @@ fluct_vector_reserve(FluctVector *vector, const FluctAllocator *allocator,
 	return vector->data + vector->count * element;
 }
 
-/* Forgets the contents, and gives back what one huge use needed. */
+/* Forgets the contents, and gives back what one huge use took. */
 static inline void
 fluct_vector_reset(FluctVector *vector, const FluctAllocator *allocator,
 				   size_t element)

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * csv.c
- *	  Splits CSV bytes into records that know their physical line.
+ *	  Splits CSV bytes into records with their physical line numbers.
  *
  * The form is RFC 4180's as PostgreSQL's COPY writes it, read strictly:
  *
  * - fields end at a comma, records at LF or CRLF, which may mix.  A lone CR is
  *	 data within quotes and `wrong_delimiter` outside.
- * - a quote opens a field at its very start only, and is doubled inside; what
- *	 follows the closing one must end the field.  Else it is `bad_quote`.
+ * - a quote opens a field at its very start only, and is doubled inside; the
+ *	 closing one must end the field.  Anything else is `bad_quote`.
  * - a byte order mark before the header is skipped; `\.` is data.
- * - empty lines at the end are nothing; elsewhere they lack their columns.
+ * - empty lines at the end are ignored; elsewhere they lack columns.
  * - NUL bytes and broken UTF-8 are refused.
  *
  * A refused record does not stop the reading.  Even a misplaced quote leaves
@@ -21,7 +21,7 @@
  * Lines are physical ones, as editors count them: those within quotes count.
  *
  * Memory is one buffer, one record and its fields.  A field that is too long
- * is read to its end but no longer kept.
+ * is read to its end but not kept.
  *
  *-------------------------------------------------------------------------
  */
@@ -61,7 +61,7 @@ struct FluctCsv
 	FluctAllocator allocator;
 	FluctCsvSource source;
 
-	/* what was read and not yet split */
+	/* read but not yet split */
 	char		buffer[BUFFER_SIZE];
 	size_t		pos;
 	size_t		len;
@@ -70,7 +70,7 @@ struct FluctCsv
 
 	uint64_t	line;			/* of the byte at pos */
 	uint64_t	blank_line;		/* the next blank line to report */
-	uint64_t	blank_end;		/* behind the last one */
+	uint64_t	blank_end;		/* after the last one */
 	int			expected;		/* fields of the header, 0 before it */
 
 	/* the record at hand */
@@ -79,7 +79,7 @@ struct FluctCsv
 	size_t		text_room;
 	FluctCsvField *fields;
 	size_t		fields_room;
-	int			count;			/* may be more than were kept */
+	int			count;			/* may be more than are kept */
 	FluctCsvRefusal fault;		/* the first one in it */
 };
 
@@ -161,7 +161,7 @@ fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line, int byte)
  * Bytes
  */
 
-/* Reads on until n bytes are there, or the file has ended. */
+/* Reads until n bytes are in the buffer, or the file has ended. */
 static void
 fill(FluctCsv *csv, size_t n)
 {
@@ -234,7 +234,7 @@ take_line_end(FluctCsv *csv)
  * Fields
  */
 
-/* The end of the bytes from pos on that need no look. */
+/* The end of the bytes from pos on that are plain data. */
 static inline size_t
 run_end(const FluctCsv *csv, bool quoted)
 {
@@ -279,7 +279,7 @@ keep(FluctCsv *csv, size_t n, size_t start)
 }
 
 /*
- * From behind an opening quote to behind the closing one; false if there is
+ * From after an opening quote to after the closing one; false if there is
  * none.
  */
 static bool
@@ -310,13 +310,13 @@ read_quoted(FluctCsv *csv, size_t start)
 			return true;
 		}
 	}
-	csv->fault.reason = FLUCT_CSV_OK;	/* the graver one counts */
+	csv->fault.reason = FLUCT_CSV_OK;	/* the more serious one wins */
 	fault(csv, FLUCT_CSV_OPEN_QUOTE, opened,
 		  "the quote that opens field %d is never closed", csv->count + 1);
 	return false;
 }
 
-/* Up to the field's end, which is left for the caller. */
+/* Reads up to the end of the field, which is left for the caller. */
 static void
 read_unquoted(FluctCsv *csv, size_t start)
 {
@@ -363,7 +363,7 @@ check_after_quote(FluctCsv *csv)
 			  " or the end of the line", show(c, shown), csv->count + 1);
 }
 
-/* Notes the field; its text is found once the record has stopped growing. */
+/* Notes the field; its text is set when the record no longer grows. */
 static void
 add_field(FluctCsv *csv, size_t start, bool quoted)
 {
@@ -410,7 +410,7 @@ read_field(FluctCsv *csv)
  * Records
  */
 
-/* Sees to it that the record is UTF-8 text without NUL. */
+/* Checks that the record is UTF-8 text without NUL. */
 static void
 check_text(FluctCsv *csv, uint64_t line)
 {
@@ -466,7 +466,7 @@ check_count(FluctCsv *csv, uint64_t line)
 			  csv->count == 1 ? "" : "s", csv->expected);
 }
 
-/* The fields lie in the text one behind the other. */
+/* The fields follow each other in the text. */
 static void
 place_fields(FluctCsv *csv)
 {

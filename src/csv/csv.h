@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * csv.h
- *	  Splits CSV bytes into records that know their physical line.
+ *	  Splits CSV bytes into records with their physical line numbers.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "base/message.h"
 
-/* Bytes of a field and of a record, and its fields; more is refused. */
+/* Bytes of a field and of a record, and its fields; more are refused. */
 #define FLUCT_CSV_MAX_FIELD		(1024 * 1024)
 #define FLUCT_CSV_MAX_RECORD	(16 * 1024 * 1024)
 #define FLUCT_CSV_MAX_COLUMNS	1600
@@ -18,7 +18,7 @@
 /* What some files have in place of a comma. */
 #define FLUCT_CSV_DELIMITERS	";\t|"
 
-/* Why a record, or the whole file, is refused: those that csv.c can tell. */
+/* Why a record, or the whole file, is refused, as far as its bytes show. */
 typedef enum FluctCsvReason
 {
 	FLUCT_CSV_OK = 0,
@@ -52,7 +52,7 @@ typedef struct FluctCsvField
 typedef struct FluctCsvRecord
 {
 	uint64_t	line;			/* physical line on which it begins */
-	bool		unterminated;	/* the file ends without a line end after it */
+	bool		unterminated;	/* the file ends without a line end */
 	int			count;
 	const FluctCsvField *fields;
 } FluctCsvRecord;
@@ -60,8 +60,9 @@ typedef struct FluctCsvRecord
 typedef enum FluctCsvStatus
 {
 	FLUCT_CSV_RECORD,			/* *record is filled */
-	FLUCT_CSV_BAD_RECORD,		/* *refusal is; the next call goes on behind */
-	FLUCT_CSV_BAD_FILE,			/* *refusal is; nothing behind can be read */
+	FLUCT_CSV_BAD_RECORD,		/* *refusal is; the next call continues after
+								 * it */
+	FLUCT_CSV_BAD_FILE,			/* *refusal is; nothing after it can be read */
 	FLUCT_CSV_END
 } FluctCsvStatus;
 

@@ -49,7 +49,7 @@ add_sheet(FluctJson *json)
 	return number;
 }
 
-/* Does the key stand in every message as it does here? */
+/* Whether the key is written in every message as it is here. */
 static bool
 is_plain(const char *key, size_t len)
 {
@@ -59,7 +59,7 @@ is_plain(const char *key, size_t len)
 	return true;
 }
 
-/* The child of a node with that key, made if need be. */
+/* The child of a node with that key, added if there is none. */
 static int
 add_child(FluctJson *json, int parent, const FluctJsonStep *step)
 {

@@ -16,9 +16,9 @@ typedef struct FluctJson FluctJson;
 #define FLUCT_JSON_ROOT		(-1)
 
 /*
- * Life: create, add the paths, then parse as often as wanted.  All memory
- * comes from the allocator and is reused from parse to parse; results hold
- * until the next parse.
+ * Life: create, add the paths, then parse any number of messages.  All
+ * memory comes from the allocator and is reused; results are valid until the
+ * next parse.
  *
  * Paths: `$`, `$.a.b`, `$["odd key"].b` from the message (rowset
  * FLUCT_JSON_ROOT); `@`, `@.x.y` from the element of a rowset; a rowset is
@@ -41,7 +41,7 @@ extern const FluctJsonValue *fluct_json_field(const FluctJson *json, int field);
 extern FluctJsonType fluct_json_rowset_type(const FluctJson *json, int rowset);
 extern int	fluct_json_row_count(const FluctJson *json, int rowset);
 
-/* What the element itself is: cells by name are absent if it is no object. */
+/* The type of the element: cells are absent if it is not an object. */
 extern FluctJsonType fluct_json_row_type(const FluctJson *json, int rowset,
 										 int row);
 extern const FluctJsonValue *fluct_json_cell(const FluctJson *json, int rowset,
@@ -49,7 +49,7 @@ extern const FluctJsonValue *fluct_json_cell(const FluctJson *json, int rowset,
 
 /*
  * The members at the top of the message (rowset FLUCT_JSON_ROOT, row 0) or of
- * one element of a rowset with whose key no added path begins.
+ * one element of a rowset whose key begins no added path.
  */
 extern const FluctJsonMember *fluct_json_unmapped(const FluctJson *json,
 												  int rowset, int row,

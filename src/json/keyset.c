@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * keyset.c
- *	  The keys of the JSON objects that are open, to find one that is twice.
+ *	  The keys of the open JSON objects, to find duplicates.
  *
- * The keys of an open object stand on a stack, with those of the objects
- * around it below.  Few are compared one by one; from FEW_KEYS on they get a
- * hash table on a second stack.  Only the innermost open object adds keys, so
- * its table is the topmost one and can grow where it is.
+ * The keys of an open object are on a stack, above those of the objects around
+ * it.  Few are compared one by one; from FEW_KEYS on they have a hash table on
+ * a second stack.  Only the innermost open object adds keys, so
+ * its table is the topmost one and can grow in place.
  *
- * The hash is SipHash with a key of the process's own: a million keys made to
+ * The hash is SipHash with a secret of the process: a million keys made to
  * collide would otherwise cost hours, and a message comes from outside.
  *
  *-------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keyset.h
- *	  The keys of the JSON objects that are open, to find one that is twice.
+ *	  The keys of the open JSON objects, to find duplicates.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +11,7 @@
 #include "base/message.h"
 #include "base/vector.h"
 
-/* A key as bytes; `escaped` tells in which text it stands. */
+/* A key as bytes; `escaped` says which text it is in. */
 typedef struct FluctKey
 {
 	uint32_t	at;				/* in the message, or in `unescaped` */
@@ -25,7 +25,7 @@ typedef struct FluctKeySet
 	FluctAllocator allocator;
 	uint64_t	secret[2];
 	const char *bytes;			/* the message */
-	FluctVector keys;			/* FluctKey: a stack, as the next two */
+	FluctVector keys;			/* FluctKey; a stack, like the next two */
 	FluctVector unescaped;		/* char: keys that were written escaped */
 	FluctVector slots;			/* uint32_t: hash tables, 1 + index of a key */
 } FluctKeySet;
@@ -45,13 +45,13 @@ extern void fluct_keyset_init(FluctKeySet *set,
 /* A new message begins; no object is open. */
 extern void fluct_keyset_reset(FluctKeySet *set, const char *bytes);
 
-/* Makes a key of what stands in the message, valid while its object is open. */
+/* The key at p in the message; valid while its object is open. */
 extern FluctKey fluct_keyset_key(FluctKeySet *set, const char *p, size_t len,
 								 bool escaped);
 extern const char *fluct_keyset_text(const FluctKeySet *set,
 									 const FluctKey *key);
 
-/* Adds a key to those of the innermost object; false if it is there. */
+/* Adds a key to those of the innermost object; false if it is a duplicate. */
 extern bool fluct_keyset_add(FluctKeySet *set, FluctKeyMark *mark,
 							 const FluctKey *key);
 

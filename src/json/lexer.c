@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lexer.c
- *	  JSON's strings and numbers: what is rare in them, and what is wrong.
+ *	  JSON strings and numbers: rare forms, and faults.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +30,7 @@ fluct_jsonlex_fault(FluctJsonLex *lex, FluctReason reason, const char *at,
 	return NULL;
 }
 
-/* The byte at p is no valid UTF-8; at the start it tells of another format. */
+/* The byte at p is not valid UTF-8; at the start it reveals another format. */
 static const char *
 bad_encoding(FluctJsonLex *lex, const char *p)
 {
@@ -45,7 +45,7 @@ bad_encoding(FluctJsonLex *lex, const char *p)
 							   "byte 0x%02x is not valid UTF-8", (unsigned char) *p);
 }
 
-/* Something else than `expected` stands at p. */
+/* What is at p is not what was expected. */
 const char *
 fluct_jsonlex_expected(FluctJsonLex *lex, const char *p, const char *expected)
 {

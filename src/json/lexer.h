@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * lexer.h
- *	  JSON's strings, numbers and blanks, checked as fast as they are passed.
+ *	  JSON strings, numbers and blanks, checked in one pass.
  *
  * A function takes the place where something begins and returns what follows
- * it, or NULL after noting the fault.  What every message needs is inline.
+ * it, or NULL after noting the fault.  What every message uses is inline.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,12 +41,12 @@ extern const char *fluct_jsonlex_fault(FluctJsonLex *lex, FluctReason reason,
 									   const char *at, const char *format,...)
 			__attribute__((format(printf, 4, 5), cold, noinline));
 
-/* Something else than what is expected stands at p. */
+/* What is at p is not what was expected. */
 extern const char *fluct_jsonlex_expected(FluctJsonLex *lex, const char *p,
 										  const char *expected)
 			__attribute__((cold, noinline));
 
-/* The rarer parts of the functions below. */
+/* The rare cases of the functions below. */
 extern const char *fluct_jsonlex_special(FluctJsonLex *lex, const char *p);
 extern const char *fluct_jsonlex_exponent(FluctJsonLex *lex, const char *p);
 extern const char *fluct_jsonlex_judge(FluctJsonLex *lex, const char *start,
@@ -61,7 +61,7 @@ fluct_jsonlex_blanks(const char *p, const char *end)
 	return p;
 }
 
-/* Has one of the eight bytes its high bit set, or is a quote, ... ? */
+/* Whether one of eight bytes is a quote, backslash, control or not ASCII. */
 static inline bool
 fluct_jsonlex_has_special(uint64_t word)
 {
@@ -70,7 +70,7 @@ fluct_jsonlex_has_special(uint64_t word)
 	uint64_t	quote = word ^ ones * '"';
 	uint64_t	slash = word ^ ones * '\\';
 
-	/* the borrow can only err towards true, past a byte that is special */
+	/* a borrow can only err towards true, after a byte that is special */
 	return ((word | (word - ones * 0x20) | (quote - ones) | (slash - ones)) &
 			highs) != 0;
 }
@@ -113,7 +113,7 @@ fluct_jsonlex_plain(const char *p, const char *end)
 	return p;
 }
 
-/* From behind the opening quote to the closing one. */
+/* From after the opening quote to the closing one. */
 static inline const char *
 fluct_jsonlex_string(FluctJsonLex *lex, const char *p, bool *escaped)
 {

@@ -37,7 +37,7 @@ typedef struct Number
 	int64_t		dscale;
 } Number;
 
-/* Reads `e+12`; what is too large for numeric_in comes back as its limit. */
+/* Reads `e+12`; what is too large for numeric_in becomes its limit. */
 static const char *
 read_exponent(const char *p, const char *end, int64_t *exponent)
 {
@@ -74,7 +74,7 @@ skip_zeros(Number *number, const char *end)
 	number->digits = p;
 }
 
-/* Takes a number apart; its size is judged here, for all who use it. */
+/* Takes a number apart, and checks its size for all callers. */
 static FluctReason
 read_number(const char *text, size_t len, Number *number)
 {
@@ -218,7 +218,7 @@ read_magnitude(const Number *number, uint64_t *magnitude)
 	return true;
 }
 
-/* Has the number a digit other than 0 behind the decimal point? */
+/* Whether a digit other than 0 follows the decimal point. */
 static bool
 has_fraction(const Number *number)
 {

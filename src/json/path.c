@@ -13,7 +13,7 @@
 #include "json/lexer.h"
 #include "json/string.h"
 
-/* A string of a path, from behind its first quote: checked as in a message. */
+/* A quoted step, from after its first quote; checked like a string. */
 static const char *
 read_quoted_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *step)
 {

@@ -10,7 +10,7 @@
 
 #include "base/message.h"
 
-/* No message is deeper than that. */
+/* No message is deeper than this. */
 #define FLUCT_JSONPATH_STEPS	64
 
 typedef struct FluctJsonStep
@@ -27,7 +27,7 @@ typedef struct FluctJsonPath
 	FluctJsonStep steps[FLUCT_JSONPATH_STEPS];
 } FluctJsonPath;
 
-/* False for what is no path; the keys come from the allocator. */
+/* False if it is not a path; the keys come from the allocator. */
 extern bool fluct_jsonpath_read(FluctJsonPath *path, const char *p,
 								const FluctAllocator *allocator);
 

@@ -11,8 +11,8 @@
  *
  * Producers write the keys of their objects in one order, message after
  * message.  Each node remembers which node followed it last time, so a key is
- * compared with that one first, in place, with its closing quote; all else is
- * the slow way.
+ * compared with that one first, in place, with its closing quote; anything else
+ * takes the slow way.
  *
  * Duplicate keys
  *
@@ -76,7 +76,7 @@ is_name(const char *key, size_t len)
 	return len > 0;
 }
 
-/* Where the scanner stands, as `$.order_lines[1].volume`. */
+/* The place that the scanner has reached, as `$.order_lines[1].volume`. */
 static void
 describe_place(const FluctJson *json, Text *path)
 {
@@ -98,7 +98,7 @@ describe_place(const FluctJson *json, Text *path)
 	}
 }
 
-/* Tells what the scan met, and where. */
+/* Refuses the message for what the scan found, and where. */
 static void
 refuse(const FluctJson *json, FluctRefusal *refusal)
 {
@@ -125,7 +125,7 @@ begin_row(FluctJson *json, Sheet *sheet)
 	sheet->rows.count++;
 }
 
-/* A row's cells come to be with the first one filled. */
+/* The cells of a row are made when the first one is filled. */
 static inline FluctJsonValue *
 cell_to_fill(FluctJson *json, Sheet *sheet, int field)
 {
@@ -193,7 +193,7 @@ static const char *
 refuse_duplicate(FluctJson *json, const Frame *frame)
 {
 	return fluct_jsonlex_fault(&json->lex, FLUCT_DUPLICATE_KEY, frame->key - 1,
-							   "the key stands here a second time,");
+							   "the key is repeated");
 }
 
 /* The child of the frame's node with this key, or -1. */
@@ -216,7 +216,7 @@ find_child(const FluctJson *json, const Frame *frame, const char *key,
 	return child;
 }
 
-/* This child came where another one was guessed. */
+/* This child came where another was guessed. */
 static void
 learn_order(FluctJson *json, const Frame *frame, int child)
 {
@@ -243,7 +243,7 @@ take_child(FluctJson *json, Frame *frame, int child)
 	return true;
 }
 
-/* A key that was not the guessed one; p is behind its opening quote. */
+/* A key that was not the guessed one; p is after its opening quote. */
 static __attribute__((noinline))
 const char *
 read_other_key(FluctJson *json, Frame *frame, const char *p)
@@ -410,9 +410,9 @@ scan_value(FluctJson *json, const char *p, int target, bool *opened)
 }
 
 /*
- * From the end of a value, or from behind an opening bracket, to the first
- * byte of the next value; closes what ends between.  With depth 0 the document
- * is complete.
+ * From the end of a value, or from after an opening bracket, to the first
+ * byte of the next value; closes what ends on the way.  With depth 0 the
+ * document is complete.
  */
 static inline const char *
 next_value(FluctJson *json, const char *p, bool opened)

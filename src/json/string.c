@@ -71,7 +71,7 @@ unescape_char(char c)
 	}
 }
 
-/* p is behind a string's opening quote; returns what follows the string. */
+/* p is after a string's opening quote; returns what follows the string. */
 static const char *
 skip_string(const char *p, const char *end)
 {

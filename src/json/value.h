@@ -26,7 +26,7 @@ typedef enum FluctJsonType
 } FluctJsonType;
 
 /*
- * A value as it stands in the message: a string without its quotes (still
+ * A value as it is written in the message: a string without its quotes (still
  * escaped if `escaped`), anything else as written.  `text` points into the
  * bytes given to fluct_json_parse and is not NUL-terminated.
  */
@@ -38,7 +38,7 @@ typedef struct FluctJsonValue
 	const char *text;
 } FluctJsonValue;
 
-/* A member of an object that no path asked for; the key is a string value. */
+/* A member of an object that no path names; the key is a string value. */
 typedef struct FluctJsonMember
 {
 	FluctJsonValue key;

@@ -4,7 +4,7 @@
  *	  The Kafka client of a stream: whose options, and which group.
  *
  * The stream's worker and the worker that answers questions about the stream
- * connect in the same way, so that what the one finds holds for the other.
+ * connect in the same way, so that what one finds holds for the other.
  *
  *-------------------------------------------------------------------------
  */

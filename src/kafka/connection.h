@@ -23,8 +23,8 @@ typedef struct FluctClient
 
 /*
  * Creates this process's client with the options of the stream's server and
- * of its owner's user mapping.  *about is filled as far as it came, also when
- * an ERROR ends it; its strings are in the current memory context.
+ * of its owner's user mapping.  *about is filled as far as possible, even
+ * if there is an ERROR; its strings are in the current memory context.
  */
 extern void fluct_client_open(const FluctStream *stream, Oid owner,
 							  FluctClient *about);

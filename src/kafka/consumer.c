@@ -5,22 +5,20 @@
  *
  * Life and death.  The client's threads must be gone before the process is:
  * exit() under live TLS threads is a crash, and a crash restarts the cluster.
- * So the client dies in one before_shmem_exit callback, registered before it
- * is made.  Destroying never waits for the group, since there is no group: it
- * is always `assign`, never `subscribe`.
+ * So the client is destroyed in one before_shmem_exit callback, registered
+ * before it is created.  Destroying never waits for the group, since there is
+ * none: partitions are always assigned, never subscribed to.
  *
  * Messages.  A message that is still held when an ERROR is thrown makes the
  * destruction hang for ever.  So fluct_kafka_poll asks for memory without
  * throwing, copies, and gives all messages back before anything can throw.
  *
- * Threads.  The callbacks run in our own thread, inside fluct_kafka_poll and
- * the other calls here: errors and log lines are queued to us.  Still they
- * only fill a struct, because throwing through librdkafka's frames would
- * leave its locks taken.
+ * Threads.  The callbacks (trouble.c) run in our own thread, inside
+ * fluct_kafka_poll and the other calls here: errors and log lines are queued.
  *
  * Wake-up.  librdkafka writes a byte into a pipe when its queue goes from
- * empty to non-empty, and only then: so the queue must have been polled until
- * nothing came before one sleeps on the pipe.
+ * empty to non-empty, and only then: so the queue must be polled until it
+ * is empty before waiting for the pipe.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,14 +41,14 @@
 #define POLL_AT_ONCE		512
 
 /*
- * Of messages fetched ahead, in all partitions together: it counts the queue
- * that they share.  The bytes are the bound, not the number of messages: a
- * queue that is full is refilled only a second later by a client before 2.2,
+ * The limit of messages fetched ahead, of all partitions together, since they
+ * share one queue.  The bytes are the bound, not the number of messages: a
+ * queue that is full is refilled only a second later before librdkafka 2.2,
  * so it must hold what is stored in a second (measured: with a bound of 1,000
  * messages, 2,300 orders a second instead of 10,000).
  *
- * A response is taken whole, so on top of the queue comes what one response
- * of each broker decompresses to: hence responses of 1 MB.  Measured, with
+ * A response is taken whole, so each broker adds to the queue what one response
+ * decompresses to: hence responses of 1 MB.  Measured, with
  * 200 partitions of 5 MB, lz4 and the raw copy: the worker's private memory
  * is 112 MB at its peak; with responses of 8 MB and 64 MB of queue, 159 MB.
  */
@@ -109,7 +107,7 @@ fluct_kafka_close(void)
 	}
 }
 
-/* The callback in which the client dies. */
+/* The callback in which the client is destroyed. */
 static void
 close_at_exit(int code, Datum arg)
 {
@@ -166,7 +164,7 @@ make_conf(const FluctSettings *settings, const char *group)
 		set(conf, fixed[i][0], fixed[i][1]);
 	set(conf, "queued.max.messages.kbytes", psprintf("%d", QUEUE_BUDGET_KB));
 
-	/* a full queue is looked at again after 1 s; since 2.2 that can be set */
+	/* a full queue is checked again after 1 s; since 2.2 that can be set */
 	(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "50", NULL, 0);
 	set(conf, "fetch.max.bytes", psprintf("%d", FLUCT_KAFKA_RESPONSE_BYTES));
 	set(conf, "fetch.message.max.bytes",
@@ -194,7 +192,7 @@ open_pipe(void)
 	if (pipe(kafka.pipe) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not make a pipe: %m")));
+				 errmsg("could not create a pipe: %m")));
 	for (int i = 0; i < 2; i++)
 		if (fcntl(kafka.pipe[i], F_SETFL, O_NONBLOCK) < 0 ||
 			fcntl(kafka.pipe[i], F_SETFD, FD_CLOEXEC) < 0)
@@ -254,7 +252,7 @@ fluct_kafka_drain_socket(void)
 	while (read(kafka.pipe[0], waste, sizeof(waste)) > 0);
 }
 
-/* ----- questions ----- */
+/* ----- queries ----- */
 
 /*
  * Serves the callbacks, so that the trouble behind a time-out is known.  Once
@@ -383,10 +381,10 @@ fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
 }
 
 /*
- * Mirrors the positions to the group, for others' dashboards.  A commit waits
- * for the group's coordinator to be found as long as a session may last, and
- * until then the client can't be destroyed (45 s, measured); so a session is
- * short, which nothing else here depends on.
+ * Mirrors the positions to the group, for dashboards of other tools.  A commit
+ * waits for the group's coordinator to be found as long as a session may last,
+ * and until then the client cannot be destroyed (45 s, measured); so a session
+ * is short.  Nothing else here depends on it.
  */
 void
 fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
@@ -429,7 +427,7 @@ fluct_kafka_log(int32 partition, int64 *start, int64 *end)
 
 /* ----- messages ----- */
 
-/* An event that is no message: an end reached, or an error. */
+/* An event that is not a message: an end reached, or an error. */
 static void
 take_event(const rd_kafka_message_t *event)
 {
@@ -445,7 +443,7 @@ take_event(const rd_kafka_message_t *event)
 		fluct_trouble_note_loss(event->partition);
 }
 
-/* Copies and gives back; -1 when there is no memory for the copies. */
+/* Copies the messages and destroys them; -1 when there is no memory. */
 static int
 take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 {

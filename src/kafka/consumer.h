@@ -21,10 +21,10 @@
 #define FLUCT_OFFSET_END		INT64CONST(-1)	/* for fluct_kafka_offsets */
 #define FLUCT_OFFSET_BEGINNING	INT64CONST(-2)
 
-/* Of a response on the wire, unless one message needs more. */
+/* The size of a response on the wire, unless one message is larger. */
 #define FLUCT_KAFKA_RESPONSE_BYTES	1048576
 
-/* One question of fluct_kafka_offsets, and its answer. */
+/* One query of fluct_kafka_offsets, and its answer. */
 typedef struct FluctOffset
 {
 	int32		partition;
@@ -53,14 +53,14 @@ extern void fluct_kafka_assign(const int32 *partitions, const int64 *offsets,
 
 /*
  * Takes up to max messages that have arrived, copied into the current memory
- * context.  0: there is none now.
+ * context.  0: there are none now.
  */
 extern int	fluct_kafka_poll(FluctMessage *messages, int max);
 
 /* The cluster's id, in the current memory context; NULL when not known. */
 extern char *fluct_kafka_cluster(void);
 
-/* Whether anything came of the partitions since they were assigned. */
+/* Whether anything came from the partitions since they were assigned. */
 extern bool fluct_kafka_heard(void);
 
 /* The end of the partition that was reached (control records count), or -1. */
@@ -74,7 +74,7 @@ extern int64 fluct_kafka_end_reached(int32 partition);
  */
 extern bool fluct_kafka_log(int32 partition, int64 *start, int64 *end);
 
-/* Tells Kafka the positions, for its own lag tools; nobody reads them. */
+/* Commits the positions to Kafka, for its lag tools; fluct reads none back. */
 extern void fluct_kafka_mirror(const int32 *partitions, const int64 *offsets,
 							   int count);
 

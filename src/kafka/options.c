@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * options.c
- *	  The options of servers and user mappings: which there are, and secrets.
+ *	  The options of servers and user mappings, and their secrets.
  *
  * Settings of librdkafka are code: some run programs, some load libraries,
- * some read files.  So this is an allow-list by exact name, with a syntax for
- * each value, and what is not on it does not exist.
+ * some read files.  So this is an allow-list of exact names, with a syntax for
+ * each value, and nothing else is accepted.
  *
  * A secret is the name of a file, `file:NAME`, in the folder of the stream's
  * owner below fluct.secrets_dir; connection.c says to which servers it goes.
@@ -52,7 +52,7 @@ typedef enum Kind
 	KIND_BROKERS,				/* host:port, … */
 	KIND_INT,
 	KIND_WORD,					/* one of `words` */
-	KIND_PEM,					/* PEM text or file:NAME, no secret */
+	KIND_PEM,					/* PEM text or file:NAME, not secret */
 	KIND_SECRET					/* file:NAME */
 } Kind;
 
@@ -173,7 +173,7 @@ check_file_name(const char *option, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" does not name a file", option),
-				 errhint("Write file:NAME, NAME of letters, digits, _ . - in the folder of the role below fluct.secrets_dir.")));
+				 errhint("Write file:NAME, where NAME consists of letters, digits, _ . - and is a file in the folder of the role below fluct.secrets_dir.")));
 }
 
 static void
@@ -276,7 +276,7 @@ refuse_literal_secret(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" must not hold the secret itself", name),
+			 errmsg("option \"%s\" must not contain the secret itself", name),
 			 errdetail("pg_dump prints user mappings, and log_statement or an audit extension may have written this statement to the server's log."),
 			 errhint("Change the secret, and give CREATE USER MAPPING file:NAME, with the secret in that file in the folder of the role below fluct.secrets_dir.")));
 }
@@ -319,7 +319,7 @@ check_option(const char *name, const char *value, bool user_mapping)
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("option \"%s\" belongs to the %s", name,
 						user_mapping ? "server" : "user mapping"),
-				 errhint("User names and secrets belong to CREATE USER MAPPING, all else to CREATE SERVER.")));
+				 errhint("User names and secrets belong to CREATE USER MAPPING, everything else to CREATE SERVER.")));
 	switch (option->kind)
 	{
 		case KIND_TEXT:
@@ -342,7 +342,7 @@ check_option(const char *name, const char *value, bool user_mapping)
 	}
 }
 
-/* ----- what librdkafka is given ----- */
+/* ----- settings for librdkafka ----- */
 
 /*
  * Opens ROLE/FILE below the folder of secrets, no step by a link; -1 with errno
@@ -395,7 +395,7 @@ read_secret(const Option *option, const char *file, const char *role)
 	if (fluct_secrets_dir[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("option \"%s\" names a file, and fluct.secrets_dir is empty",
+				 errmsg("option \"%s\" names a file, but fluct.secrets_dir is empty",
 						option->name)));
 	check_file_name(option->name, file);
 	if (strchr(role, '/') || role[0] == '.')
@@ -406,7 +406,7 @@ read_secret(const Option *option, const char *file, const char *role)
 	if (len < 0)
 	{
 		const char *why = errno == EINVAL ? "it is not a regular file" :
-			errno == ELOOP ? "it is a symbolic link" : pstrdup(strerror(errno));
+		errno == ELOOP ? "it is a symbolic link" : pstrdup(strerror(errno));
 
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),

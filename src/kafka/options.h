@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * options.h
- *	  The options of servers and user mappings: which there are, and secrets.
+ *	  The options of servers and user mappings, and their secrets.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,13 +3,12 @@
  * resolver.c
  *	  Names of hosts, for librdkafka, within a second.
  *
- * A client can't be destroyed while one of its threads is inside getaddrinfo,
- * and that takes as long as the machine's resolver lets it: 5 s for each
- * silent name server, two minutes with some services behind nsswitch.conf.
- * So a thread of its own asks; whoever wants to know waits for a second, and
- * then takes the name for one that can't be resolved now.  The thread is left
- * to itself.  When the process exits, that thread holds nothing of librdkafka,
- * OpenSSL or PostgreSQL.
+ * A client cannot be destroyed while one of its threads is inside getaddrinfo,
+ * which takes as long as the machine's resolver does: 5 s for each silent name
+ * server, two minutes with some services of nsswitch.conf.  So a separate
+ * thread makes the call; the caller waits for a second, and then reports that
+ * the name cannot be resolved now.  The thread is abandoned.  It holds
+ * nothing of librdkafka, OpenSSL or PostgreSQL when the process exits.
  *
  * Each connection begins here, also those to brokers that no server names but
  * other brokers do (advertised.listeners).  So here fluct.allowed_brokers is
@@ -31,9 +30,9 @@
 #include "kafka/resolver.h"
 
 #define PATIENCE			1	/* s */
-#define MOST_THREADS		16	/* that are left to themselves */
+#define MOST_THREADS		16	/* abandoned ones included */
 
-/* A question; freed by whoever leaves it last. */
+/* A call of getaddrinfo; freed by the last thread that uses it. */
 typedef struct Question
 {
 	char	   *node;
@@ -105,7 +104,7 @@ start_thread(Question *question)
 	return started;
 }
 
-/* Under the mutex: until the answer is there, or patience is over. */
+/* Holding the mutex: waits for the answer, as long as PATIENCE. */
 static void
 await_answer(const Question *question)
 {

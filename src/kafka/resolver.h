@@ -12,7 +12,7 @@
 
 struct addrinfo;
 
-/* As rd_kafka_conf_set_resolve_cb wants it; of any thread. */
+/* A callback for rd_kafka_conf_set_resolve_cb; called in any thread. */
 extern int	fluct_resolver_resolve(const char *node, const char *service,
 								   const struct addrinfo *hints,
 								   struct addrinfo **result, void *opaque);

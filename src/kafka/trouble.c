@@ -192,7 +192,7 @@ fluct_trouble_on_error(rd_kafka_t *client, int error, const char *reason, void *
 }
 
 /*
- * Two things are only ever logged: a response above receive.message.max.bytes,
+ * Two things are only logged: a response above receive.message.max.bytes,
  * and (with debug=topic) that a broker does not know or lead a partition.
  */
 void

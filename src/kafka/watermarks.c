@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * watermarks.c
- *	  Questions about Kafka's log, asked until they are answered.
+ *	  The ends and offsets of Kafka's log, asked for until Kafka answers.
  *
- * How long one asks is the caller's: a stream's worker asks for ever, and
- * says so in its state; a worker that answers a session soon gives up.
+ * The caller decides how long: a stream's worker asks for ever, and says so in
+ * its state; a worker that serves a session gives up soon.
  *
  *-------------------------------------------------------------------------
  */
@@ -83,8 +83,8 @@ fluct_kafkalog_resolve(const char *start_at, const FluctOffset *ends,
 }
 
 /*
- * A log's end may fall back for a moment when its leader changes: only after
- * three readings is it believed that a position is beyond it.
+ * A log's end may fall back for a moment when its leader changes, so a position
+ * is taken to be beyond it only after three readings.
  */
 bool
 fluct_kafkalog_confirm(const int64 *next, FluctOffset *ends, int npartitions,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * watermarks.h
- *	  Questions about Kafka's log, asked until they are answered.
+ *	  The ends and offsets of Kafka's log, asked for until Kafka answers.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,8 +13,8 @@
 #include "kafka/consumer.h"
 
 /*
- * What to do between two questions, the first of which was asked at begin:
- * waits, and says whether to ask again.
+ * What to do between two queries, the first of which was made at begin: waits,
+ * and says whether to ask again.
  */
 typedef bool (*FluctPatience) (TimestampTz begin);
 
@@ -42,7 +42,7 @@ extern bool fluct_kafkalog_resolve(const char *start_at,
 								   int npartitions, FluctPatience patience);
 
 /*
- * Reads the ends again, as often as it takes to believe that a position is
+ * Reads the ends again, as often as it takes to be sure that a position is
  * beyond one (next; -1: this partition does not matter).
  */
 extern bool fluct_kafkalog_confirm(const int64 *next, FluctOffset *ends,

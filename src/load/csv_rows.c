@@ -3,9 +3,9 @@
  * csv_rows.c
  *	  The rows of a CSV file.
  *
- * What is wrong with its contents comes back as rows with a reason, not as an
- * error, because only the caller knows whether a bad row refuses the file, and
- * which of the bad ones is the first.
+ * Faults of its contents are returned as rows with a reason, not as an error,
+ * because only the caller knows whether a bad row refuses the file, and which
+ * of the bad rows is the first.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@
 #include "load/progress.h"
 #include "pg/alloc.h"
 
-/* Of the column names that are ignored, how many bytes are told. */
+/* How many bytes of the ignored column names are reported. */
 #define IGNORED_LEN		256
 
 PG_FUNCTION_INFO_V1(fluct_read_csv);
@@ -107,7 +107,7 @@ put_csv_refusal(RowSink *sink, const FluctCsvRefusal *refusal, bool fatal)
 				refusal->detail, fatal);
 }
 
-/* Tells which columns of the header nobody asked for. */
+/* Reports the columns of the header that are not wanted. */
 static void
 tell_ignored(const FluctFile *file, const RowSink *sink,
 			 const FluctCsvRecord *header)
@@ -134,20 +134,20 @@ tell_ignored(const FluctFile *file, const RowSink *sink,
 			(errmsg("file \"%s\": columns ignored: %s", fluct_files_name(file), shown)));
 }
 
-/* A last line without its end may be whole, or what is left of a longer one. */
+/* A last line without its end may be complete, or truncated. */
 static void
 take_last_record(RowSink *sink, const FluctFile *file, uint64_t line,
 				 bool strict_end)
 {
 	if (strict_end)
 		put_refusal(sink, line, "missing_column", "the file ends within this"
-					" line, expected a line end; it may be cut", false);
+					" line, expected a line end; it may be truncated", false);
 	else
 		ereport(WARNING,
 				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
 				 errmsg("the last line of file \"%s\", line %llu, has no line"
 						" end", fluct_files_name(file), (unsigned long long) line),
-				 errdetail("It was read as it stands. A file that was cut"
+				 errdetail("It was read as it is. A truncated file"
 						   " looks like this.")));
 }
 
@@ -172,7 +172,7 @@ read_rows(FluctFile *file, const char *const *names, RowSink *sink,
 	if (record.unterminated && strict_end)
 	{
 		put_refusal(sink, record.line, "bad_header", "the file ends within"
-					" the header, expected a line end; it may be cut", true);
+					" the header, expected a line end; it may be truncated", true);
 		return;
 	}
 	tell_ignored(file, sink, &record);
@@ -217,7 +217,7 @@ column_names(ArrayType *array, int *count)
  *
  * The wanted columns of each row, with its physical line from 1, in the order
  * of `columns`; an empty field without quotes is NULL.  A row that is refused
- * has a reason in place of fields; behind a fatal one nothing could be read.
+ * has a reason in place of fields; after a fatal one nothing could be read.
  * sha256 is what the content must be, NULL = anything.
  */
 Datum

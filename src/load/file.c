@@ -1,24 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * file.c
- *	  Server files: opened safely, known by their content, read as rows.
+ *	  Server files: opened safely, identified by their content.
  *
- * A file is what somebody put there, so nothing about it is believed:
+ * Anybody may have put a file there, so nothing about it is trusted:
  *
- * - Who has not the rights of pg_read_server_files reads below
- *	 fluct.inbox_root only: each folder on the way is opened from the one before
- *	 it, so neither a link nor ".." can lead out, and a file with a second name
- *	 is refused, which may be one outside.
+ * - A role without pg_read_server_files may read only below fluct.inbox_root:
+ *	 each folder on the way is opened from the one before it, so neither a link
+ *	 nor ".." can lead out, and a file with another hard link, which may be
+ *	 outside, is refused.
  * - It is opened without following a link and without waiting (a FIFO would
- *	 block for ever), and looked at through the descriptor, never by name again.
- * - Its identity is the SHA-256 of its bytes.  fluct.files remembers that; who
- *	 reads the rows afterwards gives it back, and the same pass that splits the
- *	 bytes hashes them once more.  So what is loaded is what was identified,
- *	 byte for byte, whatever happened to the file in between; if it is not, the
- *	 last row says changed_while_read.
+ *	 block for ever), and examined through the descriptor, never by name again.
+ * - Its identity is the SHA-256 of its bytes.  fluct.files stores it; the
+ *	 function that reads the rows is given it, and hashes the bytes again in the
+ *	 pass that splits them.  So what is loaded is what was identified, byte for
+ *	 byte, whatever happened to the file in between; otherwise the last row says
+ *	 changed_while_read.
  * - Before the load is recorded, its name must still lead to the same file, of
- *	 the same size and time (fluct._is_same): what was replaced, appended to
- *	 or deleted meanwhile is changed_while_read.
+ *	 the same size and time (fluct._is_same): a file that was replaced, appended
+ *	 to or deleted meanwhile is changed_while_read.
  *
  * A path is bytes, as the operating system has it: names need not be text in
  * the database's encoding.
@@ -57,7 +57,7 @@ PG_FUNCTION_INFO_V1(fluct_file_is_same);
 struct FluctFile
 {
 	int			fd;
-	char		name[MAXPGPATH];	/* without folders, as it can be printed */
+	char		name[MAXPGPATH];	/* without folders, printable */
 	struct stat status;
 	pg_cryptohash_ctx *hash;
 	MemoryContextCallback end;
@@ -85,7 +85,7 @@ refuse_outside(const FluctFile *file, const char *detail)
 					 " load any file.")));
 }
 
-/* It could not be opened or read: errno tells why. */
+/* It could not be opened or read: errno says why. */
 static void
 refuse_open(const FluctFile *file)
 {
@@ -111,7 +111,7 @@ refuse_open(const FluctFile *file)
 
 /*
  * What follows the root's folder in a path, or NULL if it is not below.  A
- * relative path is one from the root.
+ * relative path begins at the root.
  */
 const char *
 fluct_files_below_root(const char *path)
@@ -127,7 +127,7 @@ fluct_files_below_root(const char *path)
 	return path + len + 1;
 }
 
-/* Opens a folder's member, and closes the folder. */
+/* Opens a member of a folder, and closes the folder. */
 static int
 open_member(int folder, const char *name, int flags)
 {
@@ -175,7 +175,7 @@ open_below_root(const FluctFile *file, const char *path)
 	return fd;
 }
 
-/* What kind of thing is no regular file. */
+/* What it is, if it is not a regular file. */
 static const char *
 describe_mode(mode_t mode)
 {
@@ -189,8 +189,8 @@ describe_mode(mode_t mode)
 }
 
 /*
- * The callback in which the descriptor dies.  The hash is the resource
- * owner's, which is gone before the memory context when there was an ERROR.
+ * The callback in which the descriptor is closed.  The hash belongs to the
+ * resource owner, which is gone before the memory context after an ERROR.
  */
 static void
 end_file(void *arg)
@@ -215,7 +215,7 @@ check_kind(const FluctFile *file, bool any_file)
 					"It has more than one name (hard link).");
 }
 
-/* Opens the path into file->fd, -1 with errno if that cannot be. */
+/* Opens the path into file->fd, -1 with errno on failure. */
 static void
 open_path(FluctFile *file, const char *full, bool any_file)
 {

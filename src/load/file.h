@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * file.h
- *	  Server files: opened safely, known by their content.
+ *	  Server files: opened safely, identified by their content.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,7 @@ extern char *fluct_files_path(bytea *path);
 
 /*
  * What follows fluct.inbox_root's folder in a path, or NULL if it is not
- * below.  A relative path is one from the root.
+ * below.  A relative path begins at the root.
  */
 extern const char *fluct_files_below_root(const char *path);
 
@@ -37,7 +37,7 @@ extern TimestampTz fluct_files_time(const struct timespec *time);
 /* Reads on, hashing; 0 at the end.  The first argument is the FluctFile. */
 extern size_t fluct_files_read(void *arg, char *buffer, size_t size);
 
-/* Its name without folders, as it can be printed. */
+/* Its name without folders, printable. */
 extern const char *fluct_files_name(const FluctFile *file);
 
 /* Reads to the end; whether the whole has that SHA-256 (NULL = any). */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * filename.c
- *	  Names of files as they are shown.
+ *	  File names as they are displayed.
  *
- * A name is bytes, and any but "/" and NUL may stand in it.  SQL and people get
- * it shown: what is no printable text is \xNN, and a backslash is doubled.  That
- * goes both ways without loss.
+ * A name is bytes, of any value but "/" and NUL.  SQL and people see it as
+ * text: bytes that are not printable are \xNN, and a backslash is doubled.
+ * Nothing is lost in either direction.
  *
  *-------------------------------------------------------------------------
  */

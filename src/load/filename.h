@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * filename.h
- *	  Names of files as they are shown.
+ *	  File names as they are displayed.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef FLUCT_LOAD_FILENAME_H
 #define FLUCT_LOAD_FILENAME_H
 
-/* The bytes as they are shown, in new memory. */
+/* The bytes as text, newly allocated. */
 extern char *fluct_filename_show(const char *bytes);
 
-/* What was shown, as bytes; in place. */
+/* The text as bytes, in place. */
 extern char *fluct_filename_read(char *shown);
 
 #endif							/* FLUCT_LOAD_FILENAME_H */

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * inbox.c
- *	  Folders: what lies in them, and moving a file from one to another.
+ *	  Folders: their files, and moving a file from one to another.
  *
  * - A folder is opened one step at a time, from fluct.inbox_root or, for roles
  *	 that may read and write any server file, from "/".  No step follows a link
- *	 or "..", and what is done then is done through the descriptor.
+ *	 or "..", and everything else is done through the descriptor.
  * - A file is moved only if it is still the one that was loaded (its inode), and
- *	 never onto another: a name that is taken gets a number behind it.
+ *	 never onto another: a number is appended to a name that is taken.
  * - A move cannot be part of a transaction.  A scan moves after its commit; a
- *	 function that is called within somebody's transaction asks for the move
- *	 here, and it is done when that has committed.  If the server dies in
+ *	 function that is called within a transaction requests the move here, and it
+ *	 is done when the transaction has committed.  If the server dies in
  *	 between, the next scan finds the file where it was, and moves it.
  *
  *-------------------------------------------------------------------------
@@ -39,7 +39,7 @@
 #include "load/filename.h"
 #include "pg/guc.h"
 
-/* The longest name of a file, and how often another one is tried. */
+/* The longest file name, and how many names are tried. */
 #define NAME_LEN		255
 #define MOST_NAMES		100000
 
@@ -69,7 +69,7 @@ static int	nmoves = 0;
 
 /* ----- names ----- */
 
-/* A name that SQL gave: of one file, not of a path. */
+/* A file name given by SQL, not a path. */
 static char *
 name_argument(text * shown)
 {
@@ -79,7 +79,7 @@ name_argument(text * shown)
 		strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("\"%s\" is no name of a file", fluct_filename_show(name)),
+				 errmsg("\"%s\" is not a valid file name", fluct_filename_show(name)),
 				 errhint("Give the name without folders, as fluct.files shows it.")));
 	return name;
 }
@@ -96,7 +96,7 @@ refuse_folder(const char *directory, int sqlstate, const char *detail,
 			 errdetail("%s", detail), hint ? errhint("%s", hint) : 0));
 }
 
-/* A folder could not be opened or made: errno tells why. */
+/* A folder could not be opened or created: errno says why. */
 static void
 refuse_errno(const char *directory, const char *what)
 {
@@ -150,8 +150,8 @@ open_base(const char *directory, const char **rest)
 }
 
 /*
- * A step down; the folder before is closed.  One that is not there is made if
- * `make` says so, for whom the folder before is for.
+ * A step down; the folder above is closed.  A missing one is created if `make`
+ * says so, with the permissions of the folder above.
  */
 static int
 open_step(int fd, const char *name, bool make)
@@ -176,7 +176,7 @@ open_step(int fd, const char *name, bool make)
 
 /*
  * Opens the folder `sub` ("" = itself) of an inbox's directory as the current
- * user may; `make` makes `sub`.
+ * user may; `make` creates `sub`.
  */
 static int
 open_folder(const char *directory, const char *sub, bool make)
@@ -210,8 +210,8 @@ open_folder(const char *directory, const char *sub, bool make)
 }
 
 /*
- * fluct._open_inbox(directory text): sees to it that the current user may use
- * that folder, and makes the folders for done and refused files in it.
+ * fluct._open_inbox(directory text): checks that the current user may use that
+ * folder, and creates the folders for done and refused files in it.
  */
 Datum
 fluct_open_inbox(PG_FUNCTION_ARGS)
@@ -268,8 +268,8 @@ list(ReturnSetInfo *rsinfo, DIR *dir)
  * fluct._list_folder(directory text, sub text, only text)
  * RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
  *
- * What lies there but for folders and hidden files; only one of them, if
- * `only` is not NULL.  No such `sub`: nothing.
+ * The files there, except hidden ones; only one of them, if `only` is not NULL.
+ * No rows if `sub` does not exist.
  */
 Datum
 fluct_list_folder(PG_FUNCTION_ARGS)
@@ -324,7 +324,7 @@ fluct_inbox_path(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(cstring_to_text(path));
 }
 
-/* fluct._show_path(path bytea): a path's bytes as they are shown */
+/* fluct._show_path(path bytea): a path's bytes as text */
 Datum
 fluct_show_path(PG_FUNCTION_ARGS)
 {
@@ -333,7 +333,7 @@ fluct_show_path(PG_FUNCTION_ARGS)
 
 /* ----- moving ----- */
 
-/* The n-th name to try: the name itself, then with a number behind it. */
+/* The n-th name to try: the name itself, then with a number appended. */
 static void
 candidate(char *out, const char *name, int n)
 {
@@ -355,7 +355,7 @@ candidate(char *out, const char *name, int n)
 	strcpy(out + len, number);
 }
 
-/* Renames without overwriting, EEXIST. */
+/* Renames, but does not overwrite (EEXIST). */
 static int
 rename_new(int from, const char *name, int to, const char *new_name)
 {
@@ -366,7 +366,7 @@ rename_new(int from, const char *name, int to, const char *new_name)
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
 
-	/* a file system that can't */
+	/* a file system that does not support it */
 	if (fstatat(to, new_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
 	{
 		errno = EEXIST;
@@ -386,7 +386,7 @@ is_inode(int folder, const char *name, int64 inode)
 
 /*
  * Moves the file with that inode; its new name in new_name.  False if it is
- * gone, or another file has its name, or *error says why it can't be.
+ * gone or replaced, or with *error if it cannot be moved.
  */
 static bool
 move(int from, int to, const char *name, int64 inode, char *new_name,
@@ -418,7 +418,7 @@ move(int from, int to, const char *name, int64 inode, char *new_name,
  *					inode bigint)
  * RETURNS text
  *
- * The file's new name, as shown; NULL if it is not there any more.
+ * The file's new name, as text; NULL if it is no longer there.
  */
 Datum
 fluct_move_file(PG_FUNCTION_ARGS)
@@ -457,7 +457,7 @@ end_move(const Move *m, bool commit)
 		move(m->from, m->to, m->name, m->inode, new_name, &error);
 	if (error != 0)
 		ereport(WARNING,
-				(errmsg("a file stays where it is: %s", strerror(error)),
+				(errmsg("could not move a file: %s", strerror(error)),
 				 errhint("The next scan_inbox() tries to move it again.")));
 	close(m->from);
 	close(m->to);
@@ -515,7 +515,7 @@ fluct_move_at_commit(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Whether the user began a transaction, which nobody else may commit. */
+/* Whether this is a transaction block, which only the user may commit. */
 Datum
 fluct_in_transaction_block(PG_FUNCTION_ARGS)
 {

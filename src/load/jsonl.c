@@ -5,10 +5,10 @@
  *
  * A line goes through the decoder and the sink that a message from Kafka goes
  * through, so history means what the stream means.  There is no dead letter:
- * the first line that can't be stored refuses the file, with its number.
+ * the first line that cannot be stored refuses the file, with its number.
  *
- * The file is read twice: once for the times between which its rows lie, so
- * that their partitions are there before the first row; once to store.  Each
+ * The file is read twice: once for the span of its times, so that the
+ * partitions exist before the first row; once to store.  Each
  * reading checks that the content is the one that was identified.
  *
  *-------------------------------------------------------------------------
@@ -42,7 +42,7 @@
 PG_FUNCTION_INFO_V1(fluct_lines_span);
 PG_FUNCTION_INFO_V1(fluct_load_lines);
 
-/* A file read by lines; a line stands in the buffer until the next is read. */
+/* A file read by lines; a line is valid until the next is read. */
 typedef struct Lines
 {
 	FluctFile  *file;
@@ -93,7 +93,7 @@ close_lines(Lines *lines, bytea *sha256)
 	pfree(lines->buffer);
 }
 
-/* Makes room, and reads on behind what is there. */
+/* Makes room, and reads more into the buffer. */
 static void
 read_more(Lines *lines)
 {
@@ -150,7 +150,7 @@ next_raw_line(Lines *lines, char **line, size_t *len)
 	return true;
 }
 
-/* Blank lines at the end are nothing; before another line they are wrong. */
+/* Blank lines at the end are ignored; before another line they are wrong. */
 static bool
 next_line(Lines *lines, char **line, size_t *len)
 {
@@ -174,7 +174,7 @@ next_line(Lines *lines, char **line, size_t *len)
 				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
 				 errmsg("file \"%s\" is refused: empty_file",
 						fluct_files_name(lines->file)),
-				 errdetail("It has no line.")));
+				 errdetail("It has no lines.")));
 	return false;
 }
 

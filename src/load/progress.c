@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * progress.c
- *	  How far the loads of files are, for others to see.
+ *	  The progress of loads, for other sessions to see.
  *
  * A backend that loads has a slot in shared memory; without a preload there
- * are none, and all of this does nothing.  The words in a slot change a few
+ * are none, and nothing here has an effect.  The words in a slot change a few
  * times a load, under the lock; the counters change with each 64 KB, and need
- * none.  A slot is given back when the load ends, or else with its transaction.
+ * none.  A slot is released when the load ends, at the latest with its
+ * transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -125,7 +126,7 @@ reset_counters(int64_t bytes_total)
 }
 
 /*
- * fluct._progress(kind text, phase text): this backend's load comes to that
+ * fluct._progress(kind text, phase text): this backend's load enters that
  * phase; NULL ends it.
  */
 Datum

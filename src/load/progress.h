@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * progress.h
- *	  How far the loads of files are, for others to see.
+ *	  The progress of loads, for other sessions to see.
  *
  *-------------------------------------------------------------------------
  */

@@ -7,11 +7,11 @@
  * with its length.  So the rows of a table go through COPY's machinery as
  * they are, and an INSERT reads its arrays from the same bytes.
  *
- * A message is taken or refused whole: a refusal in its last line takes back
- * the rows that its first lines had added.
+ * A message is stored or refused as a whole: a refusal in its last line removes
+ * the rows that its first lines added.
  *
- * What the children repeat of the message (`$...` in a child) is encoded once a
- * message and copied into each row; that is most of the work of 50 lines.
+ * What all rows of a child share (`$...` in a child) is encoded once for each
+ * message and copied into each row, which saves most of the work of 50 lines.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 #include "mapping/decode.h"
 #include "mapping/encode.h"
 
-/* What one message gives besides its JSON. */
+/* What a message has besides its JSON. */
 typedef struct Kafka
 {
 	const FluctMessage *message;
@@ -76,7 +76,7 @@ append_default(FluctMapping *mapping, const FluctColumn *column,
 	MemoryContextSwitchTo(old);
 }
 
-/* What the message did not say: the default, NULL, or a refusal. */
+/* A value that is missing or null: the default, NULL, or a refusal. */
 static FluctReason
 append_absent(FluctMapping *mapping, const FluctColumn *column, bool null,
 			  StringInfo out)
@@ -115,7 +115,7 @@ append_value(FluctMapping *mapping, const FluctColumn *column,
 	return reason;
 }
 
-/* The fields that nothing maps, as one object; NULL when there are none. */
+/* The fields that are not mapped, as one object; NULL if there are none. */
 static FluctReason
 append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
 			 int row, StringInfo out)
@@ -375,7 +375,7 @@ decode_child_row(FluctMapping *mapping, const FluctTarget *target,
 	return true;
 }
 
-/* Whether the rows are an array of what the paths ask of its elements. */
+/* Refuses a message whose rows are not an array. */
 static bool
 check_rowset(const FluctMapping *mapping, const FluctTarget *target,
 			 FluctRefusal *refusal)
@@ -394,7 +394,7 @@ check_rowset(const FluctMapping *mapping, const FluctTarget *target,
 	return false;
 }
 
-/* Whether a row can have the members that the paths ask of it. */
+/* Refuses a row that is not an object, if a path names a member. */
 static bool
 check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 		  FluctRefusal *refusal)
@@ -518,7 +518,7 @@ fluct_decode_check_fallbacks(const FluctMapping *mapping)
 			if (reason != FLUCT_OK)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("mapping: column \"%s\" of %s can't hold its \"default\" %s",
+						 errmsg("mapping: column \"%s\" of %s cannot hold its \"default\" %s",
 								column->name, mapping->targets[t].name,
 								column->fallback->text),
 						 errdetail("%s", fluct_reason_name(reason))));

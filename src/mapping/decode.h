@@ -38,7 +38,7 @@ extern bool fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 								 const FluctMessage *message,
 								 const char *topic, FluctRefusal *refusal);
 
-/* Refuses a mapping whose "default" its column can't hold. */
+/* Refuses a mapping with a "default" that its column cannot hold. */
 extern void fluct_decode_check_fallbacks(const FluctMapping *mapping);
 
 #endif							/* FLUCT_MAPPING_DECODE_H */

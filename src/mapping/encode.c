@@ -53,8 +53,8 @@ encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 }
 
 /*
- * As float4in and float8in read it; but -0 is 0, as a numeric's.  Behind a
- * value stands what ends it, in the message or a copy, so strtod stops there.
+ * As float4in and float8in read it, but -0 is 0, as in numeric.  What follows
+ * the value in the message or a copy ends it, so strtod stops there.
  */
 static FluctReason
 encode_float(FluctForm form, const FluctJsonValue *value, char *to,
@@ -86,7 +86,7 @@ encode_float(FluctForm form, const FluctJsonValue *value, char *to,
 	return FLUCT_OK;
 }
 
-/* Digits as a number's text: what "format": "text" allows in a string. */
+/* The text of a number, which "format": "text" allows in a string. */
 static FluctReason
 check_number_text(const char *text, size_t len)
 {
@@ -220,7 +220,7 @@ hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* As uuid_in: 32 hex digits, a hyphen after any four, perhaps in braces. */
+/* As uuid_in: 32 hex digits, optional hyphens after any four, and braces. */
 static FluctReason
 encode_uuid(const FluctJsonValue *value, char *to, size_t *len)
 {
@@ -290,7 +290,7 @@ encode_json(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 	return FLUCT_OK;
 }
 
-/* Whether a string's characters are read, and not only copied. */
+/* Whether the characters of a string are parsed, not only copied. */
 static bool
 reads_characters(FluctForm form)
 {
@@ -300,8 +300,7 @@ reads_characters(FluctForm form)
 }
 
 /*
- * A string without its escapes, which goes behind the room of what the value
- * is encoded to.
+ * A string without its escapes, placed after the room for the encoded value.
  */
 static FluctJsonValue
 without_escapes(const FluctJsonValue *value, char *to)

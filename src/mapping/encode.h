@@ -23,7 +23,7 @@
  */
 #define FLUCT_MAX_JSONB_VALUES	100000
 
-/* What stands for NULL: a length of -1. */
+/* NULL is a length of -1. */
 #define FLUCT_ENCODED_NULL		"\377\377\377\377"
 
 /*
@@ -34,14 +34,14 @@ extern size_t fluct_encode(const FluctColumn *column,
 						   const FluctJsonValue *value, char *to,
 						   FluctReason *reason);
 
-/* Values in that many bytes are counted only where there could be too many. */
+/* Counts the values only if the bytes could hold too many. */
 static inline size_t
 fluct_count_values(const char *text, size_t len)
 {
 	return len > FLUCT_MAX_JSONB_VALUES ? fluct_string_count_values(text, len) : 1;
 }
 
-/* Numbers in network order, wherever they stand. */
+/* Numbers in network order, at any alignment. */
 static inline void
 fluct_put16(char *to, uint16 value)
 {

@@ -12,8 +12,8 @@
  *
  * PATH is `$...` (the message), `@...` (the element of the child's array), `#`
  * (its number from 1) or `kafka.` offset, partition, timestamp, key, topic,
- * headers.  Everything that can be wrong is found here, before the first
- * message, with an error that names the table and the column.
+ * headers.  All mistakes are found here, before the first message, with an
+ * error that names the table and the column.
  *
  *-------------------------------------------------------------------------
  */
@@ -131,7 +131,7 @@ compile_path(Compiler *c, FluctColumn *column)
 	if (column->field < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: column \"%s\" of %s has the bad path \"%s\"",
+				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
 						column->name, c->target->name, column->path),
 				 errhint(child ?
 						 "A path is $.field, @.field, #, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers." :
@@ -156,7 +156,7 @@ compile_format(Compiler *c, FluctColumn *column, const char *format)
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: column \"%s\" of %s can't have the format \"%s\"",
+				 errmsg("mapping: column \"%s\" of %s cannot have the format \"%s\"",
 						column->name, c->target->name, format),
 				 errdetail("The column is of type %s.",
 						   format_type_be(column->type)),
@@ -192,7 +192,7 @@ compile_fallback(FluctColumn *column, const JsonbValue *value)
 	column->fallback = result;
 }
 
-/* Finds the attribute and what its type asks for. */
+/* Finds the attribute and the form that its type needs. */
 static Form_pg_attribute
 compile_attribute(Compiler *c, FluctColumn *column)
 {
@@ -335,13 +335,13 @@ compile_columns(Compiler *c, JsonbContainer *object)
 			if (strcmp(t->columns[i].name, extra) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("mapping: column \"%s\" of %s is mapped and \"extra\" as well",
+						 errmsg("mapping: column \"%s\" of %s is both mapped and \"extra\"",
 								extra, t->name)));
 		compile_extra(c, &t->columns[t->ncolumns++], extra);
 	}
 }
 
-/* A column that a row can't do without must be mapped. */
+/* A column that is NOT NULL without a default must be mapped. */
 static void
 check_unmapped(Compiler *c)
 {
@@ -392,8 +392,8 @@ key_of_index(FluctTarget *t, Relation index)
 }
 
 /*
- * The unique key that says what a duplicate is: the primary key, or else the
- * first unique index of which every column is mapped.
+ * The unique key that defines duplicates: the primary key, or else the first
+ * unique index whose columns are all mapped.
  */
 static void
 find_key(Compiler *c)
@@ -435,9 +435,9 @@ compile_target(Compiler *c, FluctTarget *t, Oid relid, int rowset,
 		kind != RELKIND_VIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s can't be the target of a stream", t->name),
+				 errmsg("%s cannot be the target of a stream", t->name),
 				 kind == RELKIND_FOREIGN_TABLE ?
-				 errdetail("A foreign table commits on its own, so its rows and the offsets could part.") :
+				 errdetail("A foreign table commits on its own, so its rows and the offsets could diverge.") :
 				 errdetail("A target is a table, a partitioned table or a view.")));
 	compile_columns(c, object);
 	check_unmapped(c);
@@ -477,7 +477,7 @@ compile_child(Compiler *c, FluctTarget *t, JsonbContainer *object)
 	if (rowset < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: bad path \"%s\" in \"rows\" of %s", rows,
+				 errmsg("mapping: invalid path \"%s\" in \"rows\" of %s", rows,
 						name),
 				 errhint("It names an array of the message, as in $.order_lines[*].")));
 	compile_target(c, t,

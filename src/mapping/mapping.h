@@ -29,7 +29,7 @@ typedef enum FluctSource
 	FLUCT_KAFKA_KEY,
 	FLUCT_KAFKA_TOPIC,
 	FLUCT_KAFKA_HEADERS,
-	FLUCT_EXTRA					/* the fields that nothing maps */
+	FLUCT_EXTRA					/* the fields that are not mapped */
 } FluctSource;
 
 /* The binary form in which a value goes to PostgreSQL. */
@@ -105,8 +105,8 @@ typedef struct FluctMapping
 
 /*
  * Compiles in a new child of `parent`.  on_conflict is nothing, error or
- * update.  Errors name the table and the column: 22023 for a mapping that is
- * not of the form, 42703 for a column that is not there, 42P01 for a table.
+ * update.  Errors name the table and the column: 22023 for an invalid
+ * mapping, 42703 for a column that does not exist, 42P01 for such a table.
  */
 extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   const char *on_conflict,

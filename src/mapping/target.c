@@ -39,7 +39,7 @@ check_foreign_partitions(const FluctTarget *t)
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s can't be the target of a stream", t->name),
+				 errmsg("%s cannot be the target of a stream", t->name),
 				 errdetail("Its partition %s is a foreign table, which commits on its own.",
 						   get_rel_name(lfirst_oid(lc)))));
 }
@@ -87,9 +87,9 @@ fluct_target_check_owner(const FluctMapping *mapping, Oid owner)
 		if (superuser_arg(owner) && !superuser_arg(rel->rd_rel->relowner))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("a stream of the superuser %s may not write to %s",
+					 errmsg("a stream of the superuser %s cannot write to %s",
 							GetUserNameFromId(owner, false), t->name),
-					 errdetail("Its owner %s is no superuser, and could run code as one through it.",
+					 errdetail("Its owner %s is not a superuser, and could run code as one through it.",
 							   GetUserNameFromId(rel->rd_rel->relowner, false)),
 					 errhint("Create the stream as the owner of the table.")));
 		relation_close(rel, AccessShareLock);

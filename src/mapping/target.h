@@ -10,10 +10,10 @@
 
 #include "mapping/mapping.h"
 
-/* What a target gets whose columns are the top-level fields of their names. */
+/* The mapping of each column to the top-level field of its name. */
 extern Jsonb *fluct_target_derive(Oid target);
 
-/* Refuses what a batch can't be written to atomically, by name. */
+/* Refuses tables that a batch cannot be written to atomically. */
 extern void fluct_target_check_targets(const FluctMapping *mapping);
 
 /* A superuser's stream may write only to tables of superusers (42501). */

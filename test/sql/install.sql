@@ -10,7 +10,8 @@ SELECT pg_describe_object(refclassid, refobjid, 0) AS belongs_to FROM pg_depend 
 SELECT n.nspacl FROM pg_namespace n WHERE n.nspname = 'fluct';
 DROP EXTENSION fluct;
 SELECT to_regnamespace('fluct');
--- one that is there already is none of its own
+-- one that is there already is none of its own (from 18 on, the error has a context)
+\set SHOW_CONTEXT never
 CREATE SCHEMA fluct;
 CREATE EXTENSION fluct;
 DROP SCHEMA fluct;

@@ -51,7 +51,7 @@ is(sql("SELECT count(*) FROM fluct.skipped_offsets"), 1, 'in one row');
 
 # an account that is wrong is seen to be
 sql("SELECT fluct.pause_stream('bank')");
-etl("BEGIN; CREATE TABLE kept AS SELECT * FROM fluct.skipped_offsets;
+sql("BEGIN; CREATE TABLE kept AS SELECT * FROM fluct.skipped_offsets;
 	 UPDATE fluct.skipped_offsets SET intervals = intervals + '{[2,5)}', from_offset = 2 WHERE stream = 'bank'; COMMIT");
 is(account('bank'), '0|0|41|22|0|0|0|22|0|6',
 	'a forged interval: three messages are delivered there, and the sum is off by three');

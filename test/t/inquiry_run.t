@@ -206,7 +206,7 @@ is(sql('SELECT count(*), sum(n) FROM few WHERE n IS NOT NULL'), '1|52',
 
 make_numbers('killed', ', batch_size => 50');
 $kafka->produce('killed', [ numbers(1 .. 1000) ]);
-etl(q{CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+sql(q{CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END';
 	CREATE TRIGGER linger AFTER INSERT ON killed
 		FOR EACH STATEMENT EXECUTE FUNCTION linger();

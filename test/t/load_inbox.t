@@ -146,7 +146,7 @@ fails_like($node, "SELECT fluct.reload_file('a', '2.csv')", qr/22P04: file "2\.c
 write_file("$in/refused/2.csv", $header . "c3,Three,Food\nc4,Four,\n");
 is(sql("SELECT status, inserted FROM fluct.reload_file('a', '2.csv')"), 'loaded|2', 'mended in refused/: loaded');
 ok(-f "$in/done/2.csv" && !-e "$in/refused/2.csv", 'and moved');
-fails_like($node, "SELECT fluct.reload_file('a', '../one')", qr/no name of a file/, 'no path out');
+fails_like($node, "SELECT fluct.reload_file('a', '../one')", qr/is not a valid file name/, 'no path out');
 fails_like($node, "SELECT fluct.$_", qr/must not be null/, "NULL: $_") foreach "skip_file('a', NULL)", "reload_file('a', NULL)", "_scan_file('a', '', NULL)";
 fails_like($node, "SELECT fluct._scan_file('a', '../other', 'x')", qr/an inbox has no such folder/, 'no folder beside it');
 fails_like($node, "SELECT fluct.skip_file('a', 'done/1.csv')", qr/does not lie in the inbox any more/, 'skip_file: only what waits');

@@ -306,13 +306,13 @@ refused('derived', { columns => { n => '$.n' }, extra => 'when' },
 	qr/ERROR:  22023: mapping: extra column "when" of public\.derived is not of type jsonb/,
 	'extra that is no jsonb');
 refused('derived', { columns => { n => '@.n' } },
-	qr/ERROR:  22023: mapping: column "n" .* has the bad path "\@\.n".*HINT:/s,
+	qr/ERROR:  22023: mapping: column "n" .* has the invalid path "\@\.n".*HINT:/s,
 	'@ outside of a child');
 refused('derived', { columns => { n => { path => '$.n', format => 'epoch_ms' } } },
-	qr/ERROR:  22023: mapping: column "n" .* can't have the format "epoch_ms".*type integer/s,
+	qr/ERROR:  22023: mapping: column "n" .* cannot have the format "epoch_ms".*type integer/s,
 	'a format of another type');
 refused('derived', { columns => { n => { path => '$.n', default => 'x' } } },
-	qr/ERROR:  22023: mapping: column "n" .* can't hold its "default" x/,
+	qr/ERROR:  22023: mapping: column "n" .* cannot hold its "default" x/,
 	'a default that does not fit');
 refused('derived', { columns => { n => { path => '$.n', requierd => 1 } } },
 	qr/ERROR:  22023: mapping: unknown key "requierd" in n/, 'a misspelt key');

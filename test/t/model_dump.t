@@ -7,8 +7,7 @@ use Fluct;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = fluct_node('dump', extension => 0,
-	'shared_preload_libraries' => '');
+my $node = fluct_node('dump', extension => 0, bare => 1);
 sql('CREATE DATABASE shop');
 sql('CREATE EXTENSION fluct', db => 'shop');
 make_operator(db => 'shop');

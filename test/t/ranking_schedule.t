@@ -6,9 +6,7 @@ use Fluct;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = fluct_node('schedule', extension => 0,
-	'shared_preload_libraries' => '', 'fluct.database' => 'shop',
-	'cron.database_name' => 'shop');
+my $node = fluct_node('schedule', extension => 0, bare => 1);
 sql('CREATE DATABASE shop');
 sql('CREATE EXTENSION fluct', db => 'shop');
 make_operator(db => 'shop');
@@ -33,8 +31,11 @@ if (sql(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'}) 
 	exit 0;
 }
 
-$node->append_conf('postgresql.conf',
-	"shared_preload_libraries = 'fluct,pg_cron'");
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'fluct,pg_cron'
+cron.database_name = 'shop'
+cron.use_background_workers = on
+});
 $node->restart;
 ($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')}, as => 'etl', db => 'shop');
 like($err, qr/pg_cron is not created in this database.*CREATE EXTENSION pg_cron/s, 'preloaded, not created: says so');

@@ -54,7 +54,7 @@ etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 	'a mapping without a column that must be there');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 		mapping => '{\"columns\": {\"order_id\": \"order_id\"}}')",
-	qr/ERROR:  22023: mapping: column "order_id" of sales\.orders has the bad path "order_id"/,
+	qr/ERROR:  22023: mapping: column "order_id" of sales\.orders has the invalid path "order_id"/,
 	'a bad path');
 etl_fails("SELECT fluct.create_stream('or ders', 'shop', 'orders')",
 	qr/ERROR:  42602: .*HINT:  A name has/s, 'a bad name');
@@ -406,7 +406,7 @@ sql("SELECT fluct.create_stream('risen', 'shop', 'orders')", @as_other);
 sql("ALTER ROLE other SUPERUSER; SELECT fluct.start_stream('risen')");
 ok(await_state($node, 'risen', 'failed/42501'), 'an owner that has become a superuser');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'risen'"),
-	qr/a stream of the superuser other may not write to sales\.orders/,
+	qr/a stream of the superuser other cannot write to sales\.orders/,
 	"does not write into somebody else's table");
 sql("SELECT fluct.drop_stream('risen'); ALTER ROLE other NOSUPERUSER");
 etl("SELECT fluct.create_stream('orders', 'shop', 'orders')");

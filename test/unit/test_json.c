@@ -237,7 +237,7 @@ test_duplicates(void)
 	char	   *p;
 
 	refuses("{\"amount\": 1, \"amount\": 2}", FLUCT_DUPLICATE_KEY, "$.amount",
-			"the key stands here a second time, at byte 14");
+			"the key is repeated at byte 14");
 	refuses("{\"amount\": 1, \"am\\u006funt\": 2}", FLUCT_DUPLICATE_KEY,
 			"$[\"am\\u006funt\"]", NULL);
 	refuses("{\"x\": 1, \"\\u0078\": 2}", FLUCT_DUPLICATE_KEY,

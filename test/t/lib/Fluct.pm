@@ -48,23 +48,24 @@ sub fluct_broker
 #
 # Options: operator => 1: also the role etl, with the tables; kafka => a broker:
 # the same, and its server shop; extension => 0: nothing but the running
-# server; init => [ what the Cluster's init() takes, such as allows_streaming
-# => 1 ].  All else is a setting, beside those of test/lib/server.conf; fsync
-# is off unless it is given.
+# server; bare => 1: without the settings of test/lib/server.conf; init =>
+# [ what the Cluster's init() takes, such as allows_streaming => 1 ].  All else
+# is a setting; fsync is off unless it is given.
 sub fluct_node
 {
 	my ($name, %option) = @_;
 	my $kafka = delete $option{kafka};
 	my $operator = delete $option{operator} // defined($kafka);
 	my $extension = delete $option{extension} // 1;
+	my $common = delete $option{bare} ? '' :
+	  slurp_file($settings) =~ s/\@database\@/postgres/gr;
 	my $init = delete $option{init} // [];
 	my %conf = ('fsync' => 'off', %option);
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
 	$node->init(@$init);
 	$node->append_conf('postgresql.conf',
-		slurp_file($settings) =~ s/\@database\@/postgres/gr
-		  . join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
+		$common . join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
 	$node->start;
 	$node_of_sql = $node;
 	return $node unless $extension;

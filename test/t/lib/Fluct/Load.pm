@@ -81,7 +81,7 @@ sub make_linger
 		'AFTER INSERT ON sales.orders',
 		'BEFORE UPDATE ON fluct.stream_offsets')
 	{
-		etl($self->{node}, "CREATE TRIGGER linger $event
+		sql($self->{node}, "CREATE TRIGGER linger $event
 			FOR EACH STATEMENT EXECUTE FUNCTION linger()");
 	}
 	return;
