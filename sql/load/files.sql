@@ -51,7 +51,7 @@ CREATE OR REPLACE FUNCTION fluct._file_name(path text)
 RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT regexp_replace(regexp_replace(path, '^.*/', ''), '[\u0001-\u001f\u007f-\u009f]', '?', 'g')
+SELECT fluct._printable(regexp_replace(path, '^.*/', ''))
 $$;
 COMMENT ON FUNCTION fluct._file_name(text) IS 'the name without folders, as messages show it';
 
