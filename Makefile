@@ -286,6 +286,11 @@ kafka: $(KAFKACTL)
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' test/soak/soak
 
+# the server's own tests with the extension under ASan and UBSan
+.PHONY: sanitize
+sanitize:
+	@PG_CONFIG='$(PG_CONFIG)' test/sanitize
+
 # other Debians, other PostgreSQLs, assertions: test/matrix/matrix LEG...
 .PHONY: matrix
 matrix:
@@ -313,6 +318,7 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
+#: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
 #: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
 #:                  root, an hour and more (test/README.md)
 #: make bench       measures the stream, a file of customers and the ranking beside COPY and plain
