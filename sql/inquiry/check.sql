@@ -59,7 +59,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-	owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
+	owner oid := fluct._stream_owner(s);
 	targets text[];
 BEGIN
 	BEGIN

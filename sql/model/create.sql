@@ -383,22 +383,22 @@ SELECT DISTINCT r.oid
 $$;
 COMMENT ON FUNCTION fluct._granted_roles() IS 'the roles that got grant_reader() or grant_operator() and still exist';
 
--- Those who got grant_reader() or grant_operator() before.
+-- What was revoked from relations that are not new stays revoked.
 CREATE OR REPLACE FUNCTION fluct._grant_made(made text[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	new_relations text := (SELECT string_agg(format('sales.%I', m.name), ', ' ORDER BY m.name) FROM fluct._model_relations() m
+							WHERE ARRAY['table ' || m.name, 'view ' || m.name] && made);
 	role regrole;
-	relation text;
 BEGIN
+	IF new_relations IS NULL THEN
+		RETURN;
+	END IF;
 	FOR role IN SELECT g FROM fluct._granted_roles() g WHERE g <> (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'sales') LOOP
 		EXECUTE format('GRANT USAGE ON SCHEMA sales TO %s', role);
-		FOR relation IN SELECT m.name FROM fluct._model_relations() m
-						 WHERE ARRAY['table ' || m.name, 'view ' || m.name] && made
-		LOOP
-			EXECUTE format('GRANT SELECT ON sales.%I TO %s', relation, role);
-		END LOOP;
+		EXECUTE format('GRANT SELECT ON %s TO %s', new_relations, role);
 	END LOOP;
 END
 $$;

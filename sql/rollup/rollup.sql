@@ -62,7 +62,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._rollup_obstacle() IS 'why the rollup cannot be read; NULL = it can';
 
--- A rollup that was not kept all the time is not read until it is made anew.
+-- A rollup that was not kept all the time is not read until it is rebuilt.
 CREATE OR REPLACE FUNCTION fluct._judge_rollup(made text[])
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -29,7 +29,7 @@ COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch w
 
 -- A stream's state: what people asked for comes first, then what a process
 -- that runs says, then what one last said.  On a standby no process runs, and
--- what one last said was of the primary: it is no state of this server.
+-- what one last said was of the primary: it is not a state of this server.
 CREATE OR REPLACE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
 	CASE WHEN idle.true THEN 'paused'

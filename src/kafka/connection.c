@@ -19,7 +19,6 @@
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -32,19 +31,6 @@
 #include "process/worker.h"
 
 PG_FUNCTION_INFO_V1(fluct_check_server_owner);
-
-Oid
-fluct_client_owner(const FluctStream *stream)
-{
-	Oid			owner = get_role_oid(stream->owner, true);
-
-	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
-						stream->owner, stream->name)));
-	return owner;
-}
 
 /*
  * Refuses to give a user mapping to a server of somebody else's: whoever owns

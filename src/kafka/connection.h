@@ -35,7 +35,4 @@ extern void fluct_client_open(const FluctStream *stream, Oid owner,
  */
 extern bool fluct_client_changed(const FluctStream *stream);
 
-/* The role that owns the stream; an ERROR (42501) when there is none. */
-extern Oid	fluct_client_owner(const FluctStream *stream);
-
 #endif							/* FLUCT_KAFKA_CONNECTION_H */

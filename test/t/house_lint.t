@@ -76,6 +76,26 @@ my @plants = (
 		'src/sink/style.h: `make indent` changes:'
 	],
 	[
+		'English of another language', 'src/sink/idiom.h',
+		"/* What is no\n * regular row, of somebody who has not the right. */\n",
+		'src/sink/idiom.h:1: "is no regular" (is not a)'
+	],
+	[
+		'which may be broken by a line', 'sql/idiom.sql',
+		"-- Made anew when it\n-- is there already: there is no harm in it.\n",
+		'sql/idiom.sql:1: "Made anew" (recreated, rebuilt)'
+	],
+	[
+		'a contraction in a message', 'src/sink/short.c',
+		qq(/* can't */\nconst char *fluct_short = "%s can't be read";\n),
+		qq(src/sink/short.c:2: "can't" in what is printed)
+	],
+	[
+		'a contraction in SQL', 'sql/short.sql',
+		"-- can't\nCOMMENT ON TABLE a IS 'it isn''t';\n",
+		qq(sql/short.sql:2: "isn''t" in what is printed)
+	],
+	[
 		'a path of one machine', 'test/unit/where.txt', "$machine/src\n",
 		"test/unit/where.txt:1: a path of one machine: $machine/src"
 	],
@@ -116,5 +136,8 @@ like($planted, qr/^# +src\/README\.md \Q$_\E$/m, "refused: a map that $_")
 like($planted, qr/^# +META\.json says 9\.9, fluct\.control /m,
 	'refused: another version in META.json');
 like($planted, qr/syntax error/, 'refused: a script that does not parse');
+
+unlike($planted, qr/"there is no|short\.(?:c|sql):1:/i,
+	'not refused: "there is no", and contractions in comments');
 
 done_testing();

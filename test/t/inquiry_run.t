@@ -259,8 +259,8 @@ is(sql('SELECT count(*), count(DISTINCT n) FROM killed'), '1010|1010',
 # and its offsets; there it is stopped while another worker commits the same.
 make_numbers('held');
 $kafka->produce('held', [ numbers(1 .. 20) ]);
-etl(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
-		SET lock_timeout = 0 AS $$
+sql(q{CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+		SECURITY DEFINER SET lock_timeout = 0 AS $$
 		BEGIN
 			IF (SELECT backend_type = 'fluct run' FROM pg_stat_activity
 				WHERE pid = pg_backend_pid()) THEN

@@ -65,9 +65,9 @@ my @bad = (
 	[ 'tabs', "customer_id\tcompany_name\tspecialized_industries\n", 'wrong_delimiter', 1, 'byte 0x09' ],
 	[ 'cr', "customer_id,company_name,specialized_industries\rc1,One,Food\r", 'wrong_delimiter', 1, 'carriage return' ],
 	[ 'missing header', "customer_id,company_name\nc1,One\n", 'bad_header', 1, 'no column "specialized_industries"' ],
-	[ 'misspelt header', "customer_id,company_name,specialised_industries\nc1,One,\n", 'bad_header', 1, 'nearest is "specialised_industries"' ],
-	[ 'header twice', "customer_id,customer_id,company_name,specialized_industries\n", 'bad_header', 1, 'twice' ],
-	[ 'other case', "Customer_id,company_name,specialized_industries\n", 'bad_header', 1, 'nearest is "Customer_id"' ],
+	[ 'misspelt header', "customer_id,company_name,specialised_industries\nc1,One,\n", 'bad_header', 1, 'closest name is "specialised_industries"' ],
+	[ 'header twice', "customer_id,customer_id,company_name,specialized_industries\n", 'bad_header', 1, 'duplicated' ],
+	[ 'other case', "Customer_id,company_name,specialized_industries\n", 'bad_header', 1, 'closest name is "Customer_id"' ],
 	[ 'missing column', "${header}c1,One,Food\nc2,Two\n", 'missing_column', 3, 'found 2 columns' ],
 	[ 'extra column', "${header}c1,One,Food,x\n", 'extra_column', 2, 'found 4 columns' ],
 	[ 'blank line', "${header}c1,One,\n\nc2,Two,\n", 'missing_column', 3, 'empty line' ],
@@ -79,7 +79,7 @@ my @bad = (
 	[ 'long key', $header . ('k' x 1301) . ",One,Food\n", 'too_long', 2, '1301 bytes' ],
 	[ 'long field', $header, "c1,", ('x' x (50 * 1024 * 1024)), ",\n", 'too_long', 2, 'longer than 1048576' ],
 	[ 'a bad last line', $header, (map { "row$_,x,\n" } 1 .. 20000), "last\n", 'missing_column', 20002, 'found 1 column,' ],
-	[ 'no end', "${header}c1,One,Food", 'missing_column', 2, 'may be cut' ],
+	[ 'no end', "${header}c1,One,Food", 'missing_column', 2, 'may be truncated' ],
 	[ 'empty', '', 'empty_file', 1, 'no header' ]);
 foreach my $bad (@bad)
 {

@@ -289,12 +289,12 @@ etl(q{
 		INITIALLY DEFERRED);
 	CREATE SEQUENCE counter});
 refused('far', undef,
-	qr/ERROR:  42809: public\.far can't be the target.*DETAIL:  A foreign table commits on its own/s,
+	qr/ERROR:  42809: public\.far cannot be the target.*DETAIL:  A foreign table commits on its own/s,
 	'a foreign table');
 refused('half_far', undef,
-	qr/ERROR:  42809: public\.half_far can't be the target.*DETAIL:  Its partition far_part is a foreign table/s,
+	qr/ERROR:  42809: public\.half_far cannot be the target.*DETAIL:  Its partition far_part is a foreign table/s,
 	'a foreign partition');
-refused('counter', undef, qr/ERROR:  42809: public\.counter can't be the target/,
+refused('counter', undef, qr/ERROR:  42809: public\.counter cannot be the target/,
 	'a sequence');
 refused('late', undef,
 	qr/ERROR:  0A000: public\.late has the initially deferred constraint "n_once"/,
@@ -386,7 +386,7 @@ foreach my $state ('53100', '40001', '57014')
 is(sql('SELECT count(*) FROM moody'), 4, 'with nothing lost or doubled');
 
 # what only the operator can give is nobody's fault either, and fails the stream
-sql(q{
+etl(q{
 	CREATE TABLE ranges (n int) PARTITION BY RANGE (n);
 	CREATE TABLE ranges_1 PARTITION OF ranges FOR VALUES FROM (0) TO (10);
 	CREATE SEQUENCE few MINVALUE 1 MAXVALUE 2 START 2;
@@ -408,7 +408,7 @@ foreach my $name (sort keys %gives)
 		qr/\(SQLSTATE $state\)/, '  with the SQLSTATE');
 	is(sql("SELECT count(*), count(*) FILTER (WHERE n > 1) FROM $name"), '1|0',
 		'  without a row of that batch');
-	sql("$gift; SELECT fluct.start_stream('$name')");
+	etl("$gift; SELECT fluct.start_stream('$name')");
 	ok(caught_up($node, $name), '  and all goes in when it is given');
 	is(sql("SELECT (SELECT string_agg(n::text, ' ' ORDER BY n) FROM $name),
 			(SELECT count(*) FROM fluct.dead_letters WHERE stream = '$name')"),

@@ -131,7 +131,7 @@ sub transaction
 	my @kinds = split(/-then-/, $shape);
 	my @lines = ("\\warn \@ $shape $isolation", "BEGIN ISOLATION LEVEL $isolation;");
 
-	return ("\\warn \@ truncate READ COMMITTED", 'TRUNCATE fluct.' . pick('orders', 'customer_industries') . ';') if $truncate;
+	return ("\\warn \@ truncate READ COMMITTED", 'TRUNCATE sales.' . pick('orders', 'customer_industries') . ';') if $truncate;
 	for my $k (1 .. $n)
 	{
 		my $kind = $kinds[ ($k - 1) * @kinds / $n ];
