@@ -12,7 +12,7 @@
  * a file.  The rows belong to the memory context in which the statement keeps
  * its lookups of functions (the executor's per-query context, or the portal's
  * for COPY) and end with it: it is deleted on success, on an error, and when a
- * subtransaction or a portal is dropped.  Their own context is no child of it,
+ * subtransaction or a portal is dropped.  Their own context is not a child of it,
  * since a tuplestore must be ended before its memory is freed, and children
  * are deleted first.  The tuplestore is one across transactions, so that its
  * files have no resource owner, which would close them earlier, at an abort.
