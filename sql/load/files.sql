@@ -281,7 +281,7 @@ BEGIN
 	load.inbox := inbox;
 	PERFORM fluct._progress(kind, 'waiting');
 	-- one load of a kind at a time, from here to the commit
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_' || kind, 0));
+	PERFORM fluct._lock('load', kind);
 	PERFORM fluct._progress(kind, 'identifying');
 	SELECT i.bytes, i.modified_at, i.inode, i.sha256 INTO load.bytes, load.modified_at, load.inode, load.sha256
 	  FROM fluct._identify(path) i;

@@ -14,7 +14,7 @@
 CREATE OR REPLACE FUNCTION fluct._inbox_lock(i fluct.inboxes)
 RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pg_try_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0)) $$;
+AS $$ SELECT fluct._try_lock('inbox', i.name) $$;
 COMMENT ON FUNCTION fluct._inbox_lock(fluct.inboxes) IS 'takes the lock of an inbox until the end of the transaction; false if another one has it';
 
 -- A time in the future says nothing: such a file counts as still.
@@ -287,7 +287,7 @@ DECLARE
 	f record;
 	load fluct.files;
 BEGIN
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0));
+	PERFORM fluct._lock('inbox', i.name);
 	f := fluct._find_file(i, file, '{refused,done,""}');
 	load := fluct._load_as(i.owner, i.kind, fluct._inbox_path(i.directory, f.folder, f.name), i.options, true, i.name);
 	IF f.folder <> 'done' THEN
@@ -311,7 +311,7 @@ DECLARE
 	f record;
 	r fluct.files;
 BEGIN
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0));
+	PERFORM fluct._lock('inbox', i.name);
 	f := fluct._find_file(i, file, '{""}');
 	IF f.folder <> '' THEN
 		RAISE EXCEPTION 'file "%" does not lie in the inbox any more', file

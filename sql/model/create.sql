@@ -424,6 +424,23 @@ END
 $$;
 COMMENT ON FUNCTION fluct._tell_made(text[], boolean) IS 'what create_tables() returns';
 
+CREATE OR REPLACE FUNCTION fluct._lock_tables() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct._lock_tables() IS 'lets one create_tables() work at a time; those who cannot make the tables take no lock';
+CREATE OR REPLACE FUNCTION fluct.__lock_tables() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'sales');
+BEGIN
+	IF owner = fluct._caller()
+	   OR owner IS NULL AND has_database_privilege(fluct._caller(), current_database(), 'CREATE') THEN
+		PERFORM fluct._lock('tables', '');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct.__lock_tables() IS '_lock_tables, as the extension''s owner';
+
 CREATE OR REPLACE FUNCTION fluct.create_tables()
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -434,7 +451,7 @@ DECLARE
 BEGIN
 	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'the tables of fluct',
 									'The caller of create_tables() owns the tables.');
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.create_tables', 0));
+	PERFORM fluct._lock_tables();
 	PERFORM fluct._check_sales();
 	had_tables := to_regclass('sales.orders') IS NOT NULL;
 	IF to_regnamespace('sales') IS NULL THEN

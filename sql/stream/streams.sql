@@ -172,7 +172,7 @@ BEGIN
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
 	END IF;
 	-- who creates the same one at the same time, or drops it, is waited for
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct create_stream ' || name, 0));
+	PERFORM fluct._lock('stream', name);
 	PERFORM FROM fluct.streams s WHERE s.name = _create_stream.name FOR KEY SHARE;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
