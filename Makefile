@@ -8,6 +8,7 @@ OBJS = \
 	src/base/text.o \
 	src/bookkeeping/dead_letters.o \
 	src/bookkeeping/offsets.o \
+	src/bookkeeping/owner.o \
 	src/bookkeeping/skipped.o \
 	src/bookkeeping/states.o \
 	src/bookkeeping/streams.o \
@@ -49,6 +50,7 @@ OBJS = \
 	src/mapping/document.o \
 	src/mapping/encode.o \
 	src/mapping/mapping.o \
+	src/mapping/relations.o \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
@@ -58,6 +60,7 @@ OBJS = \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
 	src/process/launcher.o \
+	src/process/maintenance.o \
 	src/process/shmem.o \
 	src/process/status.o \
 	src/process/worker.o \

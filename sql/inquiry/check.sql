@@ -34,7 +34,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	s fluct.streams := fluct._own_stream(name, false);
-	owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
+	owner oid := fluct._stream_owner(s);
 	targets text[];
 	answer record;
 BEGIN

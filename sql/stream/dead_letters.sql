@@ -51,8 +51,8 @@ BEGIN
 		closed_by = closer, close_reason = _discard_dead_letters.reason
 	WHERE d.status = 'open'
 		AND CASE WHEN _discard_dead_letters.ids IS NOT NULL THEN d.id = ANY (_discard_dead_letters.ids)
-			ELSE d.stream IN (SELECT s.name FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner
-							  WHERE pg_has_role(fluct._caller(), r.oid, 'MEMBER')) END
+			ELSE d.stream IN (SELECT s.name FROM fluct.streams s
+							  WHERE pg_has_role(fluct._caller(), fluct._stream_owner(s), 'MEMBER')) END
 	RETURNING d.id, d.status, d.close_reason, d.reason;
 END
 $$;
@@ -97,8 +97,8 @@ BEGIN
 		WHERE d.status = 'open'
 			AND (_retry_dead_letters.ids IS NULL OR d.id = ANY (_retry_dead_letters.ids))
 			AND (_retry_dead_letters.stream IS NULL OR d.stream = _retry_dead_letters.stream)
-			AND (_retry_dead_letters.ids IS NOT NULL OR EXISTS (
-				SELECT FROM pg_roles o WHERE o.rolname = s.owner AND pg_has_role(caller, o.oid, 'MEMBER')))
+			AND (_retry_dead_letters.ids IS NOT NULL
+				OR pg_has_role(caller, fluct._stream_owner(s), 'MEMBER'))
 		GROUP BY d.stream ORDER BY d.stream
 	LOOP
 		PERFORM fluct._own_stream(mine.name);

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
@@ -30,6 +31,8 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "bookkeeping/owner.h"
+#include "bookkeeping/streams.h"
 #include "inquiry/session.h"
 #include "pg/compat.h"
 
@@ -178,6 +181,24 @@ read_kind(const char *word)
 	elog(ERROR, "unrecognized inquiry \"%s\"", word);
 }
 
+/* Whose session the worker is to have. */
+static Oid
+find_owner(const char *name)
+{
+	FluctStream *stream;
+	Oid			role;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	stream = fluct_streams_find(name, CurrentMemoryContext);
+	if (stream == NULL)
+		elog(ERROR, "stream \"%s\" not found", name);
+	role = stream->role;
+	fluct_owner_require(stream->owner, role, true);
+	SPI_finish();
+	return role;
+}
+
 static void
 write_inquiry(FunctionCallInfo fcinfo, FluctInquiry *inquiry)
 {
@@ -185,6 +206,7 @@ write_inquiry(FunctionCallInfo fcinfo, FluctInquiry *inquiry)
 	inquiry->database = MyDatabaseId;
 	strlcpy(inquiry->stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 			sizeof(inquiry->stream));
+	inquiry->owner = find_owner(inquiry->stream);
 	inquiry->kind = read_kind(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	inquiry->count = PG_GETARG_INT32(2);
 	inquiry->has_start = !PG_ARGISNULL(3);

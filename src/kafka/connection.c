@@ -12,7 +12,6 @@
 
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -21,19 +20,6 @@
 #include "kafka/consumer.h"
 #include "kafka/options.h"
 #include "process/worker.h"
-
-Oid
-fluct_client_owner(const FluctStream *stream)
-{
-	Oid			owner = get_role_oid(stream->owner, true);
-
-	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\", the owner of stream \"%s\", does not exist",
-						stream->owner, stream->name)));
-	return owner;
-}
 
 static void
 note_option(const DefElem *def, FluctClient *about)

@@ -76,7 +76,8 @@ typedef struct FluctColumn
 	bool		nullable;
 	bool		key;			/* part of the target's unique key */
 	FluctJsonValue *fallback;	/* the mapping's "default", or NULL */
-	ExprState  *column_default; /* the table's DEFAULT; or NULL */
+	Node	   *default_expr;	/* the table's DEFAULT; or NULL */
+	ExprState  *column_default; /* made of it by fluct_mapping_ready */
 	FmgrInfo	send;			/* for column_default */
 } FluctColumn;
 
@@ -104,13 +105,21 @@ typedef struct FluctMapping
 } FluctMapping;
 
 /*
- * Compiles in a new child of `parent`.  on_conflict is nothing, error or
- * update.  Errors name the table and the column: 22023 for an invalid
- * mapping, 42703 for a column that does not exist, 42P01 for such a table.
+ * Compiles in a new child of `parent`, from what the catalogs say: no code of
+ * the table's runs.  on_conflict is nothing, error or update.  Errors name the
+ * table and the column: 22023 for an invalid mapping, 42703 for a column that
+ * does not exist, 42P01 for such a table.
  */
 extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   const char *on_conflict,
 										   MemoryContext parent);
+
+/*
+ * Makes it ready to decode messages.  Defaults are planned here, and planning
+ * executes what is immutable in them: so this is for the current user to have
+ * taken the rights of the stream's owner.
+ */
+extern void fluct_mapping_ready(FluctMapping *mapping);
 
 /* The table of that name, quoted and qualified as SQL has it; or 42P01. */
 extern Oid	fluct_mapping_find_relation(const char *name);

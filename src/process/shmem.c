@@ -182,7 +182,7 @@ fluct_shmem_privately(const char *stream)
 	fluct_shared = MemoryContextAllocZero(TopMemoryContext,
 										  sizeof(FluctShared));
 	begin_empty(lock);
-	return fluct_shmem_reserve(MyDatabaseId, stream, 0);
+	return fluct_shmem_reserve(MyDatabaseId, stream, 0, GetSessionUserId());
 }
 
 /* ----- slots ----- */
@@ -232,7 +232,7 @@ find_free(Oid database, const char *stream, int worker)
 
 /* Takes a free slot; NULL when there is none. */
 FluctSlot *
-fluct_shmem_reserve(Oid database, const char *stream, int worker)
+fluct_shmem_reserve(Oid database, const char *stream, int worker, Oid owner)
 {
 	FluctSlot  *slot;
 
@@ -244,6 +244,8 @@ fluct_shmem_reserve(Oid database, const char *stream, int worker)
 		slot->database = database;
 		strlcpy(slot->stream, stream, NAMEDATALEN);
 		slot->worker = worker;
+		slot->owner = owner;
+		slot->connected = false;
 		slot->proc = NULL;
 		slot->pid = 0;
 		strlcpy(slot->state, "starting", FLUCT_STATE_LEN);

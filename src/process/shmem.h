@@ -33,6 +33,8 @@ typedef struct FluctSlot
 	Oid			database;
 	char		stream[NAMEDATALEN];
 	int			worker;
+	Oid			owner;			/* the role of the worker's session */
+	bool		connected;		/* its session began */
 
 	PGPROC	   *proc;			/* NULL while no process is attached */
 	pid_t		pid;
@@ -92,7 +94,7 @@ extern void fluct_shmem_announce_change(void);
 extern FluctSlot *fluct_shmem_find(Oid database, const char *stream,
 								   int worker);
 extern FluctSlot *fluct_shmem_reserve(Oid database, const char *stream,
-									  int worker);
+									  int worker, Oid owner);
 extern void fluct_shmem_free(FluctSlot *slot);
 extern void fluct_shmem_attach(FluctSlot *slot);
 extern void fluct_shmem_set_state(FluctSlot *slot, const char *state,

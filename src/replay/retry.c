@@ -16,13 +16,13 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
+#include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "sink/sink.h"
 
@@ -75,6 +75,8 @@ fluct_retry(PG_FUNCTION_ARGS)
 								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
+	fluct_owner_require(stream->owner, stream->role, false);
+	fluct_owner_require_session(stream->role);
 	messages = fluct_dead_letters_take(stream->name,
 									   PG_GETARG_ARRAYTYPE_P(1), &ids,
 									   &count, context);
@@ -85,9 +87,7 @@ fluct_retry(PG_FUNCTION_ARGS)
 		messages[i].full_len = messages[i].value_len;
 	}
 	stream->keep_raw = false;	/* the raw copy has the message as it came */
-	sink = fluct_sink_open(stream, get_role_oid(stream->owner, false),
-						   context);
-	fluct_sink_check_owner(sink);
+	sink = fluct_sink_open(stream, stream->role, context);
 	fluct_sink_store(sink, messages, count);
 	for (int i = 0; i < count; i++)
 		put_result(rsinfo, ids[i], &messages[i]);

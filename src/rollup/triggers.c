@@ -61,6 +61,7 @@
 #include "utils/tuplestore.h"
 
 #include "pg/rights.h"
+#include "pg/sqlstate.h"
 #include "rollup/delta.h"
 
 PG_FUNCTION_INFO_V1(fluct_rollup_exclude);
@@ -96,17 +97,42 @@ find_table(const char *name)
 	return relid;
 }
 
-static Oid
-owner_of(Oid relid)
+static FormData_pg_class
+class_of(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	FormData_pg_class class;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	class = *(Form_pg_class) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
-	return owner;
+	return class;
+}
+
+/*
+ * The triggers read and write as the rollup's owner: so only what is that
+ * owner's, and what no code of somebody else's stands behind, as behind a
+ * view or a partition.
+ */
+static void
+check_table(const Rollup *rollup, Oid relid, bool ordinary)
+{
+	FormData_pg_class class = class_of(relid);
+
+	if (ordinary && class.relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sales.%s is not an ordinary table",
+						NameStr(class.relname)),
+				 errdetail("The rollup needs it.")));
+	if (class.relowner != rollup->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sales.%s and the rollup have different owners",
+						NameStr(class.relname)),
+				 errhint("ALTER TABLE sales.industry_spend OWNER TO %s; the same for sales.rollup_state, sales.orders and sales.customer_industries.",
+						 GetUserNameFromId(class.relowner, true))));
 }
 
 /* Whether a change of the table goes on to customer_industries. */
@@ -133,7 +159,7 @@ find_rollup(FunctionCallInfo fcinfo)
 	rollup.state = find_table("rollup_state");
 	rollup.orders = find_table("orders");
 	rollup.industries = find_table("customer_industries");
-	rollup.owner = owner_of(rollup.spend);
+	rollup.owner = class_of(rollup.spend).relowner;
 	if (relid != rollup.orders && relid != rollup.industries &&
 		relid != rollup.spend && !is_above(relid))
 		ereport(ERROR,
@@ -141,13 +167,11 @@ find_rollup(FunctionCallInfo fcinfo)
 				 errmsg("the rollup's triggers may not serve table %s",
 						RelationGetRelationName(data->tg_relation)),
 				 errdetail("They belong on the tables that fluct.create_tables() makes.")));
-	if (owner_of(relid) != rollup.owner || owner_of(rollup.state) != rollup.owner)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sales.%s and the rollup have different owners",
-						RelationGetRelationName(data->tg_relation)),
-				 errhint("ALTER TABLE sales.industry_spend OWNER TO %s; the same for sales.rollup_state, sales.orders and sales.customer_industries.",
-						 GetUserNameFromId(owner_of(relid), true))));
+	check_table(&rollup, relid, false);
+	check_table(&rollup, rollup.spend, true);
+	check_table(&rollup, rollup.state, true);
+	check_table(&rollup, rollup.orders, relid != rollup.orders);
+	check_table(&rollup, rollup.industries, relid != rollup.industries);
 	return rollup;
 }
 
@@ -414,6 +438,43 @@ book_industry(void *arg, const Rows *rows, int sign)
 	fluct_delta_industry(begun(arg), rows->values[0], rows->values[1], sign);
 }
 
+/*
+ * What the rollup's own tables refuse (a constraint or a trigger that somebody
+ * added, a right that is gone) is not the fault of the row that is booked.
+ */
+static void
+throw_as_own(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (fluct_sqlstate_may_pass(error->sqlerrcode))
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("sales.industry_spend cannot be kept: %s", error->message),
+			 errdetail("What changes orders and customers' industries waits until it can (SQLSTATE %s).",
+					   unpack_sql_state(error->sqlerrcode)),
+			 error->hint ? errhint("%s", error->hint) : 0));
+}
+
+static void
+book_changes(TriggerData *data, Book *arg, int ncolumns,
+			 const char *const *names, const Oid *types,
+			 void (*book) (void *, const Rows *, int))
+{
+	Rows		went = open_rows(data, data->tg_oldtable, ncolumns, names, types);
+	Rows		came = open_rows(data, data->tg_newtable, ncolumns, names, types);
+
+	book_rows(&went, &came, book, arg);
+	if (arg->delta)
+		fluct_delta_end(arg->delta);
+	close_rows(&went);
+	close_rows(&came);
+}
+
 static void
 book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 			   const char *const *names, const Oid *types,
@@ -422,24 +483,23 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Rollup		rollup = find_rollup(fcinfo);
 	Book		arg = {rollup.spend, NULL};
+	MemoryContext context = CurrentMemoryContext;
 	FluctRights before = become_owner(&rollup);
 
-	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		fluct_delta_clear();
-	else
+	PG_TRY();
 	{
-		Rows		went = open_rows(data, data->tg_oldtable, ncolumns, names,
-									 types);
-		Rows		came = open_rows(data, data->tg_newtable, ncolumns, names,
-									 types);
-
-		book_rows(&went, &came, book, &arg);
-		if (arg.delta)
-			fluct_delta_end(arg.delta);
-		close_rows(&went);
-		close_rows(&came);
-		end_statement(side);
+		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+			fluct_delta_clear();
+		else
+			book_changes(data, &arg, ncolumns, names, types, book);
 	}
+	PG_CATCH();
+	{
+		throw_as_own(context);
+	}
+	PG_END_TRY();
+	if (!TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		end_statement(side);
 	become_self(before);
 }
 

@@ -23,6 +23,7 @@ typedef enum FluctVerdict
 	FLUCT_COMMITTED,
 	FLUCT_TABLES_CHANGED,		/* since the sink was opened */
 	FLUCT_MOVED_BY_ANOTHER,		/* somebody else has moved the offsets */
+	FLUCT_OWNER_UNFIT,			/* fluct_owner_obstacle says why */
 	FLUCT_NOTHING_FITS			/* all of a first batch were refused */
 } FluctVerdict;
 
@@ -37,9 +38,6 @@ extern void fluct_sink_close(FluctSink *sink);
 
 /* Whether a table of the mapping may have changed since it was compiled. */
 extern bool fluct_sink_stale(const FluctSink *sink);
-
-/* Fails unless a superuser's stream writes to superusers' tables (42501). */
-extern void fluct_sink_check_owner(const FluctSink *sink);
 
 /*
  * Stores the messages in the current transaction, as the owner, and sets the

@@ -31,6 +31,8 @@ reason_of_sqlstate(int sqlstate)
 			return "column_missing";
 		case ERRCODE_UNDEFINED_TABLE:
 			return "target_missing";
+		case ERRCODE_INVALID_COLUMN_REFERENCE:
+			return "key_missing";
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return "privilege_lost";
 		case ERRCODE_DISK_FULL:
