@@ -59,6 +59,7 @@ OBJS = \
 	src/pg/query.o \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
+	src/pg/warning.o \
 	src/process/launcher.o \
 	src/process/maintenance.o \
 	src/process/shmem.o \
@@ -110,6 +111,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	stream/views.sql \
 	inquiry/check.sql \
 	schedule.sql \
+	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
 	ranking/explain.sql \

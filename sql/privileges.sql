@@ -11,7 +11,7 @@
 -- compute, or do as the caller what the caller could do by hand.
 
 CREATE OR REPLACE FUNCTION fluct._privileges(OUT grantee text, OUT kind text, OUT name text) RETURNS SETOF record
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 SELECT l.grantee, l.kind, n.name
   FROM (VALUES
@@ -23,39 +23,44 @@ SELECT l.grantee, l.kind, n.name
 ('pg_monitor', 'relation', '
 	freshness stat_files stat_partitions stat_streams'),
 ('reader', 'relation', '
-	_stream_state dead_letters dropped_streams file_rejects files freshness gaps granted_roles inboxes made_relations
-	open_dead_letters reports skipped_offsets stat_files stat_partitions stat_streams stream_offsets stream_states streams'),
+	_stream_state complete_marks dead_letters dropped_feeds dropped_streams file_rejects files freshness gaps granted_roles
+	inboxes made_relations open_dead_letters reports skipped_offsets stat_files stat_partitions stat_streams stream_offsets
+	stream_states streams'),
 ('reader', 'routine', '
 	explain_fluctuation lines_of podium sample_customers sample_industries sample_orders sample_products top_fluctuations
 	verify_rollup'),
 -- called by these, and by the views
 ('reader', 'routine', '
-	_active_windows _baseline_windows _calendar_windows _caller _check_industry _check_ranking_options _check_sample _check_tables
-	_check_top_n _check_word _check_zone _data_until _distance _expected_spend _hash _horizon _incomplete_reason _live _loads
-	_microseconds _model_tables _model_triggers _orders_spend _pieces _podium _rank _require_tables _rolling_windows
-	_rollup_active _rollup_obstacle _rollup_spend _sample_id _sample_movers _spend _tell _tell_incomplete _whole_days _windows_of'),
+	_active_windows _baseline_windows _calendar_windows _caller _check_industry _check_ranking_options _check_sample
+	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
+	_hash _horizon _incomplete_reason _is_zone _live _loads _microseconds _model_tables _model_triggers _nearest_industry
+	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
+	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
+	_whole_days _windows_of'),
 ('operator', 'routine', '
-	alter_inbox alter_stream apply_retention check_stream create_inbox create_stream create_tables discard_dead_letters drop_inbox
-	drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions map_column
-	pause_stream preview_stream rebuild_rollup reconcile_stream record_fluctuations reload_file reprocess_stream
-	retry_dead_letters run_stream scan_inbox schedule_fluctuations schedule_inbox seek_stream skip_file start_stream unmap_column
-	unschedule_fluctuations unschedule_inbox wait_for_stream'),
+	alter_inbox alter_stream apply_retention check_stream create_inbox create_stream create_tables discard_dead_letters
+	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions
+	map_column mark_complete pause_stream preview_stream rebuild_rollup reconcile_stream record_fluctuations reload_file
+	reprocess_stream retry_dead_letters run_stream scan_inbox schedule_fluctuations schedule_inbox seek_stream skip_file
+	start_stream unmap_column unschedule_fluctuations unschedule_inbox wait_for_stream'),
 -- called by these, with the rights of their caller
 ('operator', 'routine', '
-	_add_links _apply_customers _attach_partition _begin_run _check_customer_options _check_feed_keys _check_option
-	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _end_scan _feed_rows
-	_file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown _has_model_columns
-	_inbox_work _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables _maintain _make_columns
-	_make_default_partitions _make_indexes _make_keys _make_partition _make_tables _make_triggers _make_views _model_columns
-	_model_indexes _model_keys _model_partitions _model_relations _model_view_columns _model_views _move_from_default _new_load
-	_operator_statements _orders_mapping _partition_obstacle _partitions _progress _read_csv _read_feed _refuse_file
-	_refuse_superuser _refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire
-	_retire_rows _run_report _scan_file _show_path _source_offsets _split_industries _store_customer_feed _store_customers
-	_store_industries _store_orders _store_products _tell_load _tell_made _told_name _trim_bookkeeping _waiting_steps'),
+	_add_links _apply_customers _attach_partition _begin_run _blanks _check_customer_options _check_feed_keys _check_option
+	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _end_scan
+	_feed_rows _file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown
+	_has_model_columns _inbox_work _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables
+	_maintain _make_columns _make_default_partitions _make_indexes _make_keys _make_partition _make_tables _make_triggers
+	_make_views _model_columns _model_indexes _model_keys _model_partitions _model_relations _model_view_columns
+	_model_views _move_from_default _new_load _operator_statements _orders_mapping _partition_obstacle _partitions _progress
+	_read_csv _read_feed _refuse_file _refuse_header _refuse_lost_links _refuse_strangers _refuse_superuser
+	_refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire _retire_rows
+	_run_report _scan_file _show_path _source_offsets _split_industries _store_customer_feed _store_customers
+	_store_industries _store_orders _store_products _tell_load _tell_made _tell_separator _told_name _trim_bookkeeping
+	_waiting_steps'),
 -- for triggers on the tables, which is all that they do anything for
 ('operator', 'routine', '
-	_apply_feed _begin_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude _rollup_guard
-	_rollup_industries _rollup_orders'),
+	_apply_feed _begin_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
+	_rollup_guard _rollup_industries _rollup_orders'),
 -- the extension's owner alone: grants
 ('nobody', 'routine', '
 	grant_operator grant_reader kafka_options_validator'),
@@ -64,25 +69,26 @@ SELECT l.grantee, l.kind, n.name
 	_keep_servers_of_streams'),
 -- what works as the extension's owner, or is called by such
 ('nobody', 'routine', '
-	__apply_feed __begin_run __cron_schedule __cron_unschedule __end_scan __finish_file __identify __inbox_work __is_same __list_folder
-	__lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations __reprocess_chunk
-	__retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account _alter_inbox _alter_stream
-	_announce_change _as_text _ask _await_progress _begin_progress _begin_reprocess _check_loader _check_mapping _check_refused
-	_check_report _check_report_owner _check_rights _check_settle _check_stream _check_stream_options _check_targets
-	_chosen_partitions _claim_directory _counts_of _create_inbox _create_stream _cron_database _cron_field _cron_schedule
-	_cron_settings _cron_unschedule _cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream
-	_end_progress _ensure_partitions _error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
-	_fluctuation_final _fluctuation_serialize _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
-	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name
-	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries _load_orders
-	_load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _may_trim _move_at_commit _move_file
+	__apply_feed __begin_run __cron_schedule __cron_unschedule __end_scan __finish_file __identify __inbox_work __is_same
+	__list_folder __lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations
+	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account
+	_alter_inbox _alter_stream _announce_change _as_text _ask _await_progress _begin_progress _begin_reprocess _check_loader
+	_check_mapping _check_refused _check_report _check_report_owner _check_rights _check_settle _check_stream
+	_check_stream_options _check_targets _chosen_partitions _claim_directory _counts_of _create_inbox _create_stream
+	_cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule _cron_zone _day_fits _derive_mapping
+	_discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions _error_reason _explain_fluctuation
+	_find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize _fluctuation_final _fluctuation_serialize
+	_given_options _grant _grants_of _identify _in_transaction_block _inbox_job _inbox_lock _inbox_owner _inbox_path
+	_is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name _known_report _latest_slot _lines_of
+	_list_folder _load _load_customers _load_file _load_inbox_file _load_industries _load_orders _load_products _load_result
+	_lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete _may_trim _move_at_commit _move_file
 	_move_position _next_epoch _next_step _next_window _normal_start _open_inbox _own_dropped_stream _own_inbox _own_stream
-	_owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded _preview_stream _privileges _qualified _raw_growth
-	_real_directory _rebuild_rollup _reconcile_stream _record _record_fluctuations _record_load _refusal _refuse_schedule
-	_reload_file _remove_job _report _reprocess _require_owner _require_rest _retry _retry_dead_letters _save_report
-	_schedule_fluctuations _schedule_inbox _seek_stream _settle_constraints _skip_file _slots _slots_of_day _start_of
-	_start_stream _store _store_chunk _stream_owner _sync _sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations
-	_unschedule_inbox _verify_rollup _wait_for_stream _warn_of_going_back _working_inbox')
+	_owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded _preview_stream _privileges _qualified
+	_raw_growth _real_directory _rebuild_rollup _reconcile_stream _record _record_fluctuations _record_load _refusal
+	_refuse_schedule _reload_file _remove_job _report _reprocess _require_owner _require_rest _retry _retry_dead_letters
+	_save_report _schedule_fluctuations _schedule_inbox _seek_stream _settle_constraints _skip_file _slots _slots_of_day
+	_start_of _start_stream _store _store_chunk _stream_owner _sync _sync_done _top_fluctuations _try_lock _unmap_column
+	_unschedule_fluctuations _unschedule_inbox _verify_rollup _wait_for_stream _warn_of_going_back _working_inbox')
 	) l(grantee, kind, names),
 	   LATERAL regexp_split_to_table(btrim(l.names, E'\t\n '), '\s+') n(name)
 $$;

@@ -23,6 +23,26 @@ LANGUAGE c VOLATILE ROWS 100000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_feed_rows';
 COMMENT ON FUNCTION fluct._feed_rows() IS 'the rows that the statement put into customer_feed, once';
 
+-- COPY takes the columns by position.
+CREATE OR REPLACE FUNCTION fluct._refuse_header(load fluct.files)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	names text;
+BEGIN
+	SELECT string_agg('"' || n.name || '"', ', ' ORDER BY n.place) INTO names
+	  FROM (SELECT f.fields FROM pg_temp._fluct_feed f ORDER BY f.line LIMIT 1) first,
+		   unnest(first.fields) WITH ORDINALITY n(name, place)
+	 WHERE lower(btrim(n.name, fluct._blanks())) IN ('customer_id', 'company_name', 'specialized_industries');
+	IF names IS NOT NULL THEN
+		PERFORM fluct._refuse_file(load, 1, 'bad_header', format('the first row holds the names of columns: %s', names),
+								   'COPY sales.customer_feed FROM ... (FORMAT csv, HEADER MATCH) skips them, and refuses columns in another order.');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._refuse_header(fluct.files) IS 'refuses rows for customer_feed of which the first is a header';
+
 CREATE OR REPLACE FUNCTION fluct._apply_feed()
 RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
@@ -45,6 +65,7 @@ BEGIN
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed (line, fields) SELECT f.line, f.fields FROM fluct._feed_rows() f;
 	GET DIAGNOSTICS load.rows = ROW_COUNT;
+	PERFORM fluct._refuse_header(load);
 	stored := fluct._store_customer_feed(load, options);
 	load := stored.load;
 	RAISE NOTICE 'customer_feed: %', fluct._tell_load(load);

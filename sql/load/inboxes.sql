@@ -275,7 +275,7 @@ COMMENT ON FUNCTION fluct.schedule_inbox(text, text) IS
 
 CREATE OR REPLACE FUNCTION fluct._schedule_inbox(name text, schedule text)
 RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	i fluct.inboxes;
@@ -288,6 +288,8 @@ BEGIN
 	END IF;
 	IF schedule IS NULL OR schedule !~* '^\s*[1-5]?[0-9]\s+seconds?\s*$' THEN
 		PERFORM fluct._parse_schedule(schedule);
+	ELSIF (SELECT string_to_array(substring(e.extversion FROM '^[0-9]+[.][0-9]+'), '.')::int[] < '{1,5}' FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+		PERFORM fluct._refuse_schedule(schedule, 'Seconds need pg_cron 1.5 or later.');
 	END IF;
 	UPDATE fluct.inboxes b SET schedule = _schedule_inbox.schedule WHERE b.name = i.name;
 	PERFORM fluct._make_job(j.job, schedule, j.command) FROM fluct._inbox_job(name) j;

@@ -23,7 +23,7 @@ COMMENT ON FUNCTION fluct._model_partitions() IS 'the partitioned tables: width 
 
 CREATE OR REPLACE FUNCTION fluct._partitions(parent regclass, OUT partition regclass, OUT since timestamptz, OUT until timestamptz, OUT is_default boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
 SELECT c.oid::regclass,
        replace(b.m[1], 'MINVALUE', '-infinity')::timestamptz,

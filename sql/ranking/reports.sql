@@ -143,7 +143,8 @@ AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
 	ranking fluct._fluctuation[] := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
-	reason text := fluct._incomplete_reason(w);
+	shortfall fluct._shortfall := fluct._find_shortfall(w, r.measure, r.average);
+	reason text := fluct._incomplete_reason(shortfall);
 BEGIN
 	DELETE FROM sales.fluctuations f WHERE f.report = r.report AND f.as_of = $2;
 	INSERT INTO sales.fluctuations (
@@ -157,7 +158,7 @@ BEGIN
 		   reason IS NULL, reason, fluct._source_offsets(), now()
 	  FROM unnest(ranking) f;
 	IF tells THEN
-		PERFORM fluct._tell(w, ranking);
+		PERFORM fluct._tell(w, ranking, shortfall);
 	END IF;
 	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, reason IS NULL);
 END
@@ -192,6 +193,7 @@ BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
 	r := fluct._report(report, recent, baseline, measure, direction, average, time_zone, min_baseline);
+	PERFORM fluct._tell_zone(r.time_zone);
 	PERFORM fluct._lock('report', r.report);
 	RETURN QUERY SELECT * FROM fluct._record(r, as_of, top_n, true);
 END
@@ -302,6 +304,7 @@ BEGIN
 	r.catch_up := catch_up;
 	r.last_slot := fluct._latest_slot(schedule, now(), zone);
 	PERFORM fluct._check_report(r);
+	PERFORM fluct._tell_zone(time_zone);
 	PERFORM fluct._cron_database();
 	PERFORM fluct._save_report(r);
 	PERFORM fluct._lock('report', r.report);

@@ -55,7 +55,7 @@ COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into sales.orders has by default.';
 
 CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	exact := false;
@@ -87,7 +87,7 @@ COMMENT ON FUNCTION fluct._start_of(text, int) IS
 
 -- A timestamp means the same in every session once its zone is written out.
 CREATE OR REPLACE FUNCTION fluct._normal_start(start_at text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	PERFORM fluct._start_of(start_at, 0);
@@ -473,7 +473,7 @@ COMMENT ON FUNCTION fluct.start_stream(text) IS
 'Starts a stream, or resumes one that is paused or failed, where it stood. Returns its state. Errors: object_not_in_prerequisite_state with the postgresql.conf lines that are missing.';
 
 CREATE OR REPLACE FUNCTION fluct._start_stream(name text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
@@ -570,9 +570,12 @@ BEGIN
 	ELSE
 		s := fluct._own_stream(name);
 		DELETE FROM fluct.dropped_streams d WHERE d.name = s.name;
-		INSERT INTO fluct.dropped_streams (name, owner, owner_oid, system_identifier, target, data_until)
-		VALUES (s.name, s.owner, s.owner_oid, s.system_identifier, s.target,
-				(SELECT f.data_until FROM fluct.freshness f WHERE f.stream = s.name));
+		INSERT INTO fluct.dropped_streams (name, owner, owner_oid, system_identifier)
+		VALUES (s.name, s.owner, s.owner_oid, s.system_identifier);
+		INSERT INTO fluct.dropped_feeds AS d (stream, data_until)
+		SELECT f.stream, f.data_until FROM fluct.freshness f
+		WHERE f.stream = s.name AND f.data_until IS NOT NULL AND to_regclass(s.target) = to_regclass('sales.orders')
+		ON CONFLICT (stream) DO UPDATE SET data_until = excluded.data_until;
 		DELETE FROM fluct.streams t WHERE t.name = s.name;
 		DELETE FROM fluct.stream_states t WHERE t.stream = s.name;
 	END IF;

@@ -29,7 +29,7 @@ COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch w
 
 -- A stream's state: what people asked for comes first, then what a process
 -- that runs says, then what one last said.  On a standby no process runs, and
--- what one last said was of the primary: it is not the state of this server.
+-- what one last said was of the primary: it is not a state of this server.
 CREATE OR REPLACE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
 	CASE WHEN idle.true THEN 'paused'
@@ -188,10 +188,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT min(f.data_until)
 	FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
-	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('sales.orders')
+	WHERE (s.starts > 0 OR EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = s.name))
+		AND to_regclass(s.target) = to_regclass('sales.orders')
 $$;
 COMMENT ON FUNCTION fluct._data_until() IS
-'Time up to which all streams into sales.orders are whole; NULL where there is none or nothing is known.';
+'Time up to which all streams into sales.orders that have run are whole; NULL where there is none or nothing is known.';
 
 CREATE OR REPLACE FUNCTION fluct._source_offsets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -79,8 +79,6 @@ CREATE TABLE fluct.dropped_streams (
 	owner text NOT NULL,
 	owner_oid oid,
 	system_identifier text,
-	target text NOT NULL,
-	data_until timestamptz,
 	dropped_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE fluct.dropped_streams IS
@@ -89,8 +87,6 @@ COMMENT ON COLUMN fluct.dropped_streams.name IS 'name of the stream';
 COMMENT ON COLUMN fluct.dropped_streams.owner IS 'role that owned it, by its name then';
 COMMENT ON COLUMN fluct.dropped_streams.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
 COMMENT ON COLUMN fluct.dropped_streams.system_identifier IS 'cluster in which the stream was created or last started';
-COMMENT ON COLUMN fluct.dropped_streams.target IS 'qualified name of the table that its messages filled';
-COMMENT ON COLUMN fluct.dropped_streams.data_until IS 'every message up to this time was committed; NULL if nothing was known';
 COMMENT ON COLUMN fluct.dropped_streams.dropped_at IS 'time of drop_stream';
 
 CREATE TABLE fluct.stream_states (

@@ -81,8 +81,12 @@ refuse_outside(const FluctFile *file, const char *detail)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("file \"%s\" is refused: outside_root", file->name),
 			 errdetail("%s", detail),
-			 errhint("Only roles with privileges of pg_read_server_files may"
-					 " load any file.")));
+			 fluct_inbox_root[0] ?
+			 errhint("fluct.inbox_root is \"%s\". Only roles with privileges of"
+					 " pg_read_server_files may load other files.",
+					 fluct_inbox_root) :
+			 errhint("fluct.inbox_root is empty. Only roles with privileges of"
+					 " pg_read_server_files may load files.")));
 }
 
 /* It could not be opened or read: errno says why. */

@@ -106,7 +106,10 @@ refuse_errno(const char *directory, const char *what)
 	const char *hint = NULL;
 
 	if (errno == ENOENT)
+	{
 		sqlstate = ERRCODE_UNDEFINED_FILE;
+		hint = "Create the folder on the server, for the operating system user of the server.";
+	}
 	else if (errno == ELOOP || errno == ENOTDIR)
 		refuse_folder(directory, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					  psprintf("\"%s\" is a symbolic link, or no folder.",
