@@ -55,6 +55,7 @@ OBJS = \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/lock.o \
 	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
@@ -99,6 +100,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/inboxes.sql \
 	tables/reports.sql \
 	text.sql \
+	locks.sql \
 	model/definition.sql \
 	model/create.sql \
 	model/lines.sql \

@@ -67,10 +67,5 @@ extern FluctStream *fluct_streams_find(const char *name,
 /* FluctWanted of all workers that should run in this database. */
 extern List *fluct_streams_wanted(MemoryContext context);
 
-/*
- * Makes this the only process that runs the stream for a session, until it
- * ends; false if another one does.
- */
-extern bool fluct_streams_try_run(const char *stream);
 
 #endif							/* FLUCT_BOOKKEEPING_STREAMS_H */
