@@ -32,6 +32,7 @@ OBJS = \
 	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \
+	src/kafka/brokers.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
@@ -55,6 +56,7 @@ OBJS = \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/lock.o \
+	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
@@ -98,6 +100,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/inboxes.sql \
 	tables/reports.sql \
 	locks.sql \
+	text.sql \
 	model/definition.sql \
 	model/create.sql \
 	model/lines.sql \
@@ -290,6 +293,11 @@ kafka: $(KAFKACTL)
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' test/soak/soak
 
+# the server's own tests with the extension under ASan and UBSan
+.PHONY: sanitize
+sanitize:
+	@PG_CONFIG='$(PG_CONFIG)' test/sanitize
+
 # other Debians, other PostgreSQLs, assertions: test/matrix/matrix LEG...
 .PHONY: matrix
 matrix:
@@ -317,6 +325,7 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
+#: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
 #: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
 #:                  root, an hour and more (test/README.md)
 #: make bench       measures the stream, a file of customers and the ranking beside COPY and plain

@@ -51,7 +51,7 @@ CREATE OR REPLACE FUNCTION fluct._file_name(path text)
 RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT regexp_replace(regexp_replace(path, '^.*/', ''), '[\u0001-\u001f\u007f-\u009f]', '?', 'g')
+SELECT fluct._printable(regexp_replace(path, '^.*/', ''))
 $$;
 COMMENT ON FUNCTION fluct._file_name(text) IS 'the name without folders, as messages show it';
 
@@ -77,7 +77,7 @@ DECLARE
 	place text := CASE WHEN line > 0 THEN ' at ' || fluct._line_word(load) || ' ' || line ELSE '' END;
 	refusal text := format('%s is refused%s: %s', fluct._told_name(load), place, reason);
 BEGIN
-	detail := upper(left(detail, 1)) || substr(detail, 2) || '.';
+	detail := fluct._printable(upper(left(detail, 1)) || substr(detail, 2) || '.');
 	IF hint IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = refusal, DETAIL = detail;
 	END IF;
@@ -360,8 +360,8 @@ SELECT CASE load.status WHEN 'loaded' THEN
 				 nullif(load.links_added, 0) || ' links added', nullif(load.links_removed, 0) || ' links removed',
 				 nullif(load.unknown_industries, 0) || ' unknown industries', nullif(load.rejected, 0) || ' rejected')
 	   WHEN 'duplicate' THEN 'its content is already loaded'
-	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || load.detail, '')
-	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, load.detail) END
+	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || fluct._printable(load.detail), '')
+	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, fluct._printable(load.detail)) END
 $$;
 COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for reading';
 

@@ -124,6 +124,7 @@ BEGIN
 			MESSAGE = format('role "%s" cannot use server "%s"', role, server),
 			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
 	END IF;
+	PERFORM fluct._check_server_owner(server, caller);
 	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
 		target := coalesce(targets[i], 'sales.raw_messages');
 		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
@@ -195,6 +196,11 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
 			MESSAGE = format('invalid stream name: "%s"', name),
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
+	END IF;
+	IF topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
+			MESSAGE = format('invalid topic name: "%s"', fluct._printable(left(topic, 250))),
+			HINT = 'In Kafka a topic has 1 to 249 letters, digits, ".", "_" or "-" in its name. A stream consumes one topic.';
 	END IF;
 	-- who creates the same one at the same time, or drops it, is waited for
 	PERFORM fluct._lock('stream', name);

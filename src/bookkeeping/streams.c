@@ -12,7 +12,6 @@
 
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 
@@ -160,24 +159,4 @@ fluct_streams_wanted(MemoryContext context)
 		MemoryContextSwitchTo(old);
 	}
 	return wanted;
-}
-
-List *
-fluct_streams_options(const char *server_name, Oid owner,
-					  MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ForeignServer *server = GetForeignServerByName(server_name, false);
-	List	   *options = server->options;
-	FluctQuery	query = {0};
-
-	/* GetUserMapping raises an error where there is none */
-	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(server->serverid), false);
-	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(owner), false);
-	if (fluct_query_run(&query, "SELECT FROM pg_catalog.pg_user_mapping"
-						" WHERE umserver = $1 AND umuser IN ($2, 0)") > 0)
-		options = list_concat(options,
-							  GetUserMapping(owner, server->serverid)->options);
-	MemoryContextSwitchTo(old);
-	return options;
 }

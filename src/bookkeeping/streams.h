@@ -67,8 +67,4 @@ extern FluctStream *fluct_streams_find(const char *name,
 /* FluctWanted of all workers that should run in this database. */
 extern List *fluct_streams_wanted(MemoryContext context);
 
-/* The names and values of the server's and the owner's mapping's options. */
-extern List *fluct_streams_options(const char *server_name, Oid owner,
-								   MemoryContext context);
-
 #endif							/* FLUCT_BOOKKEEPING_STREAMS_H */

@@ -57,6 +57,7 @@ PG_FUNCTION_INFO_V1(fluct_file_is_same);
 struct FluctFile
 {
 	int			fd;
+	bool		is_counted;		/* among the process's descriptors */
 	char		name[MAXPGPATH];	/* without folders, printable */
 	struct stat status;
 	pg_cryptohash_ctx *hash;
@@ -218,10 +219,9 @@ end_file(void *arg)
 	FluctFile  *file = arg;
 
 	if (file->fd >= 0)
-	{
 		close(file->fd);
+	if (file->is_counted)
 		ReleaseExternalFD();
-	}
 }
 
 static void
@@ -243,14 +243,13 @@ open_path(FluctFile *file, const char *full, bool any_file)
 	file->end.func = end_file;
 	file->end.arg = file;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &file->end);
-	if (!AcquireExternalFD())
+	file->is_counted = AcquireExternalFD();
+	if (!file->is_counted)
 		return;
 	if (any_file && is_absolute_path(full))
 		file->fd = open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	else
 		file->fd = open_below_root(file, fluct_files_below_root(full));
-	if (file->fd < 0)
-		ReleaseExternalFD();
 }
 
 static FluctFile *

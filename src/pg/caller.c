@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "pg/caller.h"
 #include "pg/rights.h"
 
 PG_FUNCTION_INFO_V1(fluct_call_as_owner);

@@ -57,6 +57,7 @@ detach(int code, Datum arg)
 	if (fluct_shared->launcher == MyProc)
 		fluct_shared->launcher = NULL;
 	LWLockRelease(fluct_shared->lock);
+	fluct_shmem_say_missing(0);
 }
 
 static void
@@ -321,6 +322,7 @@ start_wanted(void)
 	long		sleep = LOOK_INTERVAL;
 	List	   *refused = NIL;
 	int			running = reap(&refused);
+	int			missing = 0;
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
@@ -336,6 +338,7 @@ start_wanted(void)
 		note_refused(refused, one);
 		if (one->wait > 0)
 		{
+			missing++;
 			sleep = Min(sleep, one->wait);
 			continue;
 		}
@@ -343,7 +346,9 @@ start_wanted(void)
 			continue;
 		start(one, running, list_length(wanted));
 		running++;
+		missing += !is_running(one);
 	}
+	fluct_shmem_say_missing(missing);
 	return sleep;
 }
 
