@@ -99,8 +99,8 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/files.sql \
 	tables/inboxes.sql \
 	tables/reports.sql \
-	text.sql \
 	locks.sql \
+	text.sql \
 	model/definition.sql \
 	model/create.sql \
 	model/lines.sql \

@@ -17,7 +17,7 @@ SELECT l.grantee, l.kind, n.name
   FROM (VALUES
 -- what triggers call for any writer of orders, and what only computes
 ('public', 'routine', '
-	_bucket _time_condition fluctuation'),
+	_bucket _printable _time_condition fluctuation'),
 ('pg_monitor', 'routine', '
 	_live _loads'),
 ('pg_monitor', 'relation', '
@@ -59,7 +59,7 @@ SELECT l.grantee, l.kind, n.name
 	_waiting_steps'),
 -- for triggers on the tables, which is all that they do anything for
 ('operator', 'routine', '
-	_apply_feed _begin_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
+	_apply_feed _is_customer_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
 	_rollup_guard _rollup_industries _rollup_orders'),
 -- the extension's owner alone: grants
 ('nobody', 'routine', '
@@ -72,23 +72,24 @@ SELECT l.grantee, l.kind, n.name
 	__apply_feed __begin_run __cron_schedule __cron_unschedule __end_scan __finish_file __identify __inbox_work __is_same
 	__list_folder __lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations
 	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account
-	_alter_inbox _alter_stream _announce_change _as_text _ask _await_progress _begin_progress _begin_reprocess _check_loader
-	_check_mapping _check_refused _check_report _check_report_owner _check_rights _check_settle _check_stream
-	_check_stream_options _check_targets _chosen_partitions _claim_directory _counts_of _create_inbox _create_stream
-	_cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule _cron_zone _day_fits _derive_mapping
-	_discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions _error_reason _explain_fluctuation
-	_find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize _fluctuation_final _fluctuation_serialize
-	_given_options _grant _grants_of _identify _in_transaction_block _inbox_job _inbox_lock _inbox_owner _inbox_path
-	_is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name _known_report _latest_slot _lines_of
-	_list_folder _load _load_customers _load_file _load_inbox_file _load_industries _load_orders _load_products _load_result
-	_lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete _may_trim _move_at_commit _move_file
-	_move_position _next_epoch _next_step _next_window _normal_start _open_inbox _own_dropped_stream _own_inbox _own_stream
-	_owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded _preview_stream _privileges _qualified
-	_raw_growth _real_directory _rebuild_rollup _reconcile_stream _record _record_fluctuations _record_load _refusal
-	_refuse_schedule _reload_file _remove_job _report _reprocess _require_owner _require_rest _retry _retry_dead_letters
-	_save_report _schedule_fluctuations _schedule_inbox _seek_stream _settle_constraints _skip_file _slots _slots_of_day
-	_start_of _start_stream _store _store_chunk _stream_owner _sync _sync_done _top_fluctuations _try_lock _unmap_column
-	_unschedule_fluctuations _unschedule_inbox _verify_rollup _wait_for_stream _warn_of_going_back _working_inbox')
+	_alter_inbox _alter_stream _announce_change _announce_connections _ask _await_progress _begin_progress _begin_reprocess
+	_check_here _check_kafka _check_loader _check_mapping _check_refused _check_report _check_report_owner _check_rights
+	_check_server_owner _check_settle _check_stream _check_stream_options _check_targets _chosen_partitions _claim_directory
+	_counts_of _create_inbox _create_stream _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
+	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
+	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
+	_fluctuation_final _fluctuation_serialize _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
+	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name
+	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
+	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
+	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
+	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
+	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
+	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner
+	_require_rest _retry _retry_dead_letters _save_report _schedule_fluctuations _schedule_inbox _seek_stream
+	_settle_constraints _skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_owner _sync
+	_sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations _unschedule_inbox _verify_rollup
+	_wait_for_stream _warn_of_going_back _working_inbox')
 	) l(grantee, kind, names),
 	   LATERAL regexp_split_to_table(btrim(l.names, E'\t\n '), '\s+') n(name)
 $$;

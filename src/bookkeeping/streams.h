@@ -67,5 +67,4 @@ extern FluctStream *fluct_streams_find(const char *name,
 /* FluctWanted of all workers that should run in this database. */
 extern List *fluct_streams_wanted(MemoryContext context);
 
-
 #endif							/* FLUCT_BOOKKEEPING_STREAMS_H */

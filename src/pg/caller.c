@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "pg/caller.h"
 #include "pg/rights.h"
 
 PG_FUNCTION_INFO_V1(fluct_call_as_owner);
@@ -177,7 +178,7 @@ fluct_call_as_owner(PG_FUNCTION_ARGS)
 Datum
 fluct_call_as_caller(PG_FUNCTION_ARGS)
 {
-	if (!OidIsValid(caller))
+	if (!OidIsValid(caller) || InSecurityRestrictedOperation())
 		elog(ERROR, "there is no caller");
 	return call_sibling(fcinfo, find_sibling(fcinfo), caller, caller);
 }
@@ -217,7 +218,7 @@ fluct_call_on_tables(PG_FUNCTION_ARGS)
 	if (!OidIsValid(owner) || owner == user || !has_privs_of_role(user, owner))
 		return call_sibling(fcinfo, find_sibling(fcinfo), user, caller);
 	before = fluct_rights_take(owner);
-	result = call_sibling(fcinfo, find_sibling(fcinfo), owner, owner);
+	result = call_sibling(fcinfo, find_sibling(fcinfo), owner, user);
 	fluct_rights_give_back(before);
 	return result;
 }
