@@ -55,6 +55,7 @@ OBJS = \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/lock.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
@@ -97,6 +98,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/files.sql \
 	tables/inboxes.sql \
 	tables/reports.sql \
+	locks.sql \
 	model/definition.sql \
 	model/create.sql \
 	model/lines.sql \

@@ -57,8 +57,10 @@ DECLARE
 	load fluct.files := fluct._new_load('customers', 'customer_feed', options);
 	stored fluct._stored;
 BEGIN
+	PERFORM fluct._refuse_superuser_writer(r.oid, c.relowner)
+	   FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = to_regclass('sales.customers');
 	PERFORM fluct._require_industries(options->>'unknown_industry');
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_customers', 0));
+	-- a load locks them, too, before it compares
 	LOCK TABLE sales.customers, sales.customer_industries IN SHARE ROW EXCLUSIVE MODE;
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed (line, fields) SELECT f.line, f.fields FROM fluct._feed_rows() f;

@@ -90,11 +90,23 @@ COMMENT ON FUNCTION fluct._refuse_file(fluct.files, bigint, text, text, text) IS
 -- Progress
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._progress(kind text, phase text)
+CREATE OR REPLACE FUNCTION fluct._begin_progress(kind text, role oid)
+RETURNS void
+LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_begin_progress';
+COMMENT ON FUNCTION fluct._begin_progress(text, oid) IS 'shows in stat_files that a load of this session begins, for that role';
+
+CREATE OR REPLACE FUNCTION fluct._progress(phase text)
+RETURNS void
+LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_progress';
+COMMENT ON FUNCTION fluct._progress(text) IS 'shows in stat_files that this session''s load, if there is one, comes to that phase: waiting, identifying, checking, reading or storing rows';
+
+CREATE OR REPLACE FUNCTION fluct._end_progress()
 RETURNS void
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_progress';
-COMMENT ON FUNCTION fluct._progress(text, text) IS 'shows in stat_files that this session''s load comes to that phase; NULL = it has ended';
+AS 'MODULE_PATHNAME', 'fluct_end_progress';
+COMMENT ON FUNCTION fluct._end_progress() IS 'shows in stat_files that this session''s load has ended';
 
 CREATE OR REPLACE FUNCTION fluct._loads(OUT pid int, OUT role oid, OUT kind text, OUT phase text, OUT file text, OUT started timestamptz,
 							 OUT phase_started timestamptz, OUT bytes_total bigint, OUT bytes_done bigint, OUT rows bigint)
@@ -273,6 +285,24 @@ END
 $$;
 COMMENT ON FUNCTION fluct._record_load(fluct.files, jsonb) IS 'writes the row of fluct.files and those of fluct.file_rejects';
 
+-- Before anything is locked.
+CREATE OR REPLACE FUNCTION fluct._check_loader(kind text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('sales.' || kind));
+BEGIN
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), owner);
+	IF NOT has_any_column_privilege(fluct._caller(), 'sales.' || kind, 'INSERT') THEN
+		RAISE EXCEPTION 'permission denied for table %', kind
+			USING ERRCODE = 'insufficient_privilege',
+			      HINT = format('As its owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sales TO %I;', pg_get_userbyid(fluct._caller()));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_loader(text) IS 'raises insufficient_privilege where the caller cannot load files of that kind';
+
 CREATE OR REPLACE FUNCTION fluct._load(kind text, path bytea, options jsonb, force boolean, strict_end boolean, inbox text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -282,11 +312,12 @@ DECLARE
 	stored fluct._stored := ROW(NULL, '[]');
 BEGIN
 	PERFORM fluct._require_tables();
+	PERFORM fluct._check_loader(kind);
 	load.inbox := inbox;
-	PERFORM fluct._progress(kind, 'waiting');
+	PERFORM fluct._begin_progress(kind, fluct._caller());
 	-- one load of a kind at a time, from here to the commit
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_' || kind, 0));
-	PERFORM fluct._progress(kind, 'identifying');
+	PERFORM fluct._lock('load', kind);
+	PERFORM fluct._progress('identifying');
 	SELECT i.bytes, i.modified_at, i.inode, i.sha256 INTO load.bytes, load.modified_at, load.inode, load.sha256
 	  FROM fluct._identify(path) i;
 	IF NOT force AND fluct._is_loaded(load) THEN
@@ -300,7 +331,7 @@ BEGIN
 								   'it was appended to, replaced or deleted while it was read');
 	END IF;
 	load := fluct._record_load(load, stored.rejects);
-	PERFORM fluct._progress(NULL, NULL);
+	PERFORM fluct._end_progress();
 	IF load.duplicates > 0 THEN
 		RAISE NOTICE '%: % replaced by a later row of the same key', fluct._told_name(load),
 			CASE load.duplicates WHEN 1 THEN '1 row is' ELSE load.duplicates || ' rows are' END;
@@ -358,12 +389,12 @@ AS $$
 DECLARE
 	n bigint;
 BEGIN
-	PERFORM fluct._progress(load.kind, 'reading');
+	PERFORM fluct._progress('reading');
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed
 	SELECT * FROM fluct._read_csv(path, load.sha256, columns, strict_end);
 	GET DIAGNOSTICS n = ROW_COUNT;
-	PERFORM fluct._progress(load.kind, 'storing rows');
+	PERFORM fluct._progress('storing rows');
 	RETURN n;
 END
 $$;
@@ -431,12 +462,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._judge_feed(fluct.files, bigint) IS 'refuses the file for its bad rows, or removes them from _fluct_feed and returns them';
-
--- What reads a file is for operators, what works as the owner for nobody.
-REVOKE ALL ON FUNCTION
-	fluct._read_csv(bytea, bytea, text[], boolean),
-	fluct._loads(),
-	fluct._record_load(fluct.files, jsonb),
-	fluct._load(text, bytea, jsonb, boolean, boolean, text),
-	fluct._load_file(text, text, jsonb, boolean)
-FROM PUBLIC;

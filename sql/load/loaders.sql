@@ -433,10 +433,10 @@ DECLARE
 	span record;
 	stored record;
 BEGIN
-	PERFORM fluct._progress('orders', 'checking');
+	PERFORM fluct._progress('checking');
 	SELECT * INTO span FROM fluct._lines_span(path, load.sha256, '$.timestamp');
 	PERFORM fluct.ensure_partitions(span.since, span.until);
-	PERFORM fluct._progress('orders', 'reading');
+	PERFORM fluct._progress('reading');
 	SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'sales.orders', fluct._orders_mapping());
 	load.rows := stored.lines;
 	load.inserted := stored.inserted;
@@ -525,5 +525,3 @@ AS $$
 	SELECT fluct._load_file('orders', path, '{}', force)
 $$;
 COMMENT ON FUNCTION fluct._load_orders(text, boolean) IS 'load_orders, as the extension''s owner';
-
-REVOKE ALL ON FUNCTION fluct._lines_span(bytea, bytea, text), fluct._load_lines(bytea, bytea, text, jsonb) FROM PUBLIC;

@@ -441,6 +441,24 @@ CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	min_baseline numeric DEFAULT NULL)
 RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
 			   score numeric, recent_orders bigint, baseline_orders bigint, active_days int, complete boolean)
+LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
+measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
+Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
+
+CREATE OR REPLACE FUNCTION fluct._top_fluctuations(
+	as_of timestamptz,
+	recent interval,
+	baseline interval,
+	top_n int,
+	measure text,
+	direction text,
+	average text,
+	time_zone text,
+	min_baseline numeric)
+RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
+			   score numeric, recent_orders bigint, baseline_orders bigint, active_days int, complete boolean)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -459,10 +477,7 @@ BEGIN
 		 ORDER BY r.rank, r.industry COLLATE "C";
 END
 $$;
-COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
-'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
-measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
-Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
+COMMENT ON FUNCTION fluct._top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS 'top_fluctuations, with the rights of the tables'' owner where the caller has them';
 
 -- ---------------------------------------------------------------------------
 -- For reading
@@ -490,6 +505,20 @@ CREATE OR REPLACE FUNCTION fluct.podium(
 	average text DEFAULT 'elapsed',
 	time_zone text DEFAULT NULL)
 RETURNS SETOF fluct.podium_row
+LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS
+'The industries that fluctuated most, for reading: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, delta_pct to 1; an industry without a score, or with 0, is left out; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';
+
+CREATE OR REPLACE FUNCTION fluct._podium(
+	day date,
+	recent interval,
+	baseline interval,
+	top_n int,
+	measure text,
+	direction text,
+	average text,
+	time_zone text)
+RETURNS SETOF fluct.podium_row
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -513,5 +542,4 @@ BEGIN
 	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, shortfall.reason IS NULL);
 END
 $$;
-COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS
-'The industries that fluctuated most, for reading: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, delta_pct to 1; an industry without a score, or with 0, is left out; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';
+COMMENT ON FUNCTION fluct._podium(date, interval, interval, int, text, text, text, text) IS 'podium, with the rights of the tables'' owner where the caller has them';

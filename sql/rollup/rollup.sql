@@ -130,6 +130,13 @@ COMMENT ON FUNCTION fluct._expected_spend(timestamptz) IS
 CREATE OR REPLACE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
 									OUT stored_amount numeric, OUT expected_amount numeric)
 RETURNS SETOF record
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.verify_rollup() IS
+'Compares the rollup with the orders, all of them: a row for each industry and bucket (width in seconds) that differs; none = exact. Reads one snapshot and blocks nobody. A WARNING where the rollup is not in use, with the reason. Errors: undefined_table before create_tables().';
+
+CREATE OR REPLACE FUNCTION fluct._verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
+									OUT stored_amount numeric, OUT expected_amount numeric)
+RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -159,11 +166,16 @@ BEGIN
 		 ORDER BY 2, 3, 1;
 END
 $$;
-COMMENT ON FUNCTION fluct.verify_rollup() IS
-'Compares the rollup with the orders, all of them: a row for each industry and bucket (width in seconds) that differs; none = exact. Reads one snapshot and blocks nobody. A WARNING where the rollup is not in use, with the reason. Errors: undefined_table before create_tables().';
+COMMENT ON FUNCTION fluct._verify_rollup() IS 'verify_rollup, with the rights of the tables'' owner where the caller has them';
 
 -- DELETE rather than TRUNCATE: who reads with an older snapshot still sees it.
 CREATE OR REPLACE FUNCTION fluct.rebuild_rollup()
+RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.rebuild_rollup() IS
+'Rebuilds the rollup from the orders, in one slot, and returns its rows; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
+
+CREATE OR REPLACE FUNCTION fluct._rebuild_rollup()
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -193,9 +205,7 @@ BEGIN
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION fluct.rebuild_rollup() IS
-'Rebuilds the rollup from the orders, in one slot, and returns its rows; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
-REVOKE ALL ON FUNCTION fluct.rebuild_rollup() FROM PUBLIC;
+COMMENT ON FUNCTION fluct._rebuild_rollup() IS 'rebuild_rollup, with the rights of the tables'' owner where the caller has them';
 
 -- ---------------------------------------------------------------------------
 -- Read

@@ -199,7 +199,7 @@ BEGIN
 	chosen := fluct._chosen_partitions(s, whence, only_partition, cardinality(targets));
 
 	-- from here on nobody else makes or moves a position of the stream
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct positions ' || name, 0));
+	PERFORM fluct._lock('positions', name);
 	PERFORM FROM fluct.stream_offsets o WHERE o.stream = name FOR UPDATE;
 	is_new := NOT FOUND;
 	IF is_new AND only_partition IS NOT NULL THEN

@@ -85,7 +85,9 @@ CREATE TABLE fluct.reports (
 	catch_up int NOT NULL DEFAULT 24 CHECK (catch_up > 0),
 	last_slot timestamptz,
 	owner text NOT NULL,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	owner_oid oid,
+	system_identifier text
 );
 SELECT pg_catalog.pg_extension_config_dump('fluct.reports', '');
 COMMENT ON TABLE fluct.reports IS 'The known reports and their options; written by record_fluctuations(), schedule_fluctuations() and unschedule_fluctuations().';
@@ -100,8 +102,10 @@ COMMENT ON COLUMN fluct.reports.min_baseline IS 'industries with a lower baselin
 COMMENT ON COLUMN fluct.reports.schedule IS 'when it is recorded, as pg_cron writes it, in pg_cron''s zone; NULL = only by hand';
 COMMENT ON COLUMN fluct.reports.catch_up IS 'missing slots that one run records at most';
 COMMENT ON COLUMN fluct.reports.last_slot IS 'newest slot of the schedule that is recorded';
-COMMENT ON COLUMN fluct.reports.owner IS 'the role that made it; its members and superusers may change it';
+COMMENT ON COLUMN fluct.reports.owner IS 'the role that made it, by its name then; it and its members may change it';
 COMMENT ON COLUMN fluct.reports.created_at IS 'when it became known';
+COMMENT ON COLUMN fluct.reports.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
+COMMENT ON COLUMN fluct.reports.system_identifier IS 'cluster in which it became known';
 
 CREATE TYPE fluct._cron AS (
 	minutes int[],

@@ -181,14 +181,3 @@ fluct_streams_options(const char *server_name, Oid owner,
 	MemoryContextSwitchTo(old);
 	return options;
 }
-
-bool
-fluct_streams_try_run(const char *stream)
-{
-	FluctQuery	query = {0};
-
-	fluct_query_add_text(&query, stream);
-	fluct_query_run(&query, "SELECT pg_try_advisory_lock(hashtextextended("
-					"'fluct run ' || $1, 0))");
-	return fluct_query_field_bool(0, 1);
-}

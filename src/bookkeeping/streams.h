@@ -71,10 +71,4 @@ extern List *fluct_streams_wanted(MemoryContext context);
 extern List *fluct_streams_options(const char *server_name, Oid owner,
 								   MemoryContext context);
 
-/*
- * Makes this the only process that runs the stream for a session, until it
- * ends; false if another one does.
- */
-extern bool fluct_streams_try_run(const char *stream);
-
 #endif							/* FLUCT_BOOKKEEPING_STREAMS_H */

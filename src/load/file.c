@@ -113,22 +113,38 @@ refuse_open(const FluctFile *file)
 		refuse_file(file, ERRCODE_IO_ERROR, "unreadable", detail);
 }
 
+static const char *
+what_follows(const char *path, const char *root)
+{
+	size_t		len = strlen(root);
+
+	while (len > 1 && root[len - 1] == '/')
+		len--;
+	if (len == 0 || strncmp(path, root, len) != 0 || path[len] != '/')
+		return NULL;
+	return path + len + 1;
+}
+
 /*
  * What follows the root's folder in a path, or NULL if it is not below.  A
- * relative path begins at the root.
+ * relative path begins at the root.  The root may be a link: then both its
+ * name and the folder it leads to will do, as inboxes keep the latter.
  */
 const char *
 fluct_files_below_root(const char *path)
 {
-	size_t		len = strlen(fluct_inbox_root);
+	const char *rest;
+	char	   *real;
 
 	if (!is_absolute_path(path))
 		return path;
-	while (len > 1 && fluct_inbox_root[len - 1] == '/')
-		len--;
-	if (len == 0 || strncmp(path, fluct_inbox_root, len) != 0 || path[len] != '/')
-		return NULL;
-	return path + len + 1;
+	rest = what_follows(path, fluct_inbox_root);
+	if (rest == NULL && (real = realpath(fluct_inbox_root, NULL)) != NULL)
+	{
+		rest = what_follows(path, real);
+		free(real);
+	}
+	return rest;
 }
 
 /* Opens a member of a folder, and closes the folder. */

@@ -19,6 +19,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@
 #define MOST_MOVES		64
 
 PG_FUNCTION_INFO_V1(fluct_open_inbox);
+PG_FUNCTION_INFO_V1(fluct_real_directory);
 PG_FUNCTION_INFO_V1(fluct_list_folder);
 PG_FUNCTION_INFO_V1(fluct_inbox_path);
 PG_FUNCTION_INFO_V1(fluct_show_path);
@@ -225,6 +227,24 @@ fluct_open_inbox(PG_FUNCTION_ARGS)
 	close(open_folder(directory, "done", true));
 	close(open_folder(directory, "refused", true));
 	PG_RETURN_VOID();
+}
+
+/*
+ * fluct._real_directory(directory text): the path of that folder by which all
+ * of its spellings are the same.
+ */
+Datum
+fluct_real_directory(PG_FUNCTION_ARGS)
+{
+	char	   *directory = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *path = is_absolute_path(directory) ? directory :
+	psprintf("%s/%s", fluct_inbox_root, directory);
+	char		real[PATH_MAX];
+
+	close(open_folder(directory, "", false));
+	if (realpath(path, real) == NULL)
+		refuse_errno(directory, directory);
+	PG_RETURN_TEXT_P(cstring_to_text(real));
 }
 
 /* ----- what lies in a folder ----- */

@@ -173,10 +173,14 @@ SET ROLE regress_fluct_loader;
 SELECT fluct.load_industries(:'header');
 RESET ROLE;
 SELECT count(*) > 0 AS granted FROM fluct.grant_operator('regress_fluct_loader');
-SET ROLE regress_fluct_loader;
+SET SESSION AUTHORIZATION regress_fluct_loader;
+SELECT fluct.load_industries(:'header');
+RESET SESSION AUTHORIZATION;
+GRANT SELECT, INSERT ON sales.industries TO regress_fluct_loader;
+SET SESSION AUTHORIZATION regress_fluct_loader;
 SELECT fluct.load_industries(:'header');
 SELECT fluct.load_industries('header.csv');
-RESET ROLE;
+RESET SESSION AUTHORIZATION;
 \! mkdir -p "$TMP_CSV/inbox/sub"; printf 'industry\nRooted\n' > "$TMP_CSV/inbox/sub/good.csv"; cp "$TMP_CSV/inbox/sub/good.csv" "$TMP_CSV/inbox/twice.csv"
 \! cd "$TMP_CSV/inbox"; ln twice.csv again.csv; ln -s sub linked; ln -s sub/good.csv link.csv; mkdir -p ../outside; cp sub/good.csv ../outside
 SELECT format('ALTER SYSTEM SET fluct.inbox_root = %L', :'tmp' || '/inbox/') AS set_root \gset
@@ -192,8 +196,7 @@ BEGIN
 END
 $$;
 SELECT pg_temp.reload(:'tmp' || '/inbox/');
-GRANT SELECT, INSERT ON sales.industries TO regress_fluct_loader;
-SET ROLE regress_fluct_loader;
+SET SESSION AUTHORIZATION regress_fluct_loader;
 SELECT :cols FROM fluct.load_industries(:'tmp' || '/inbox/sub/good.csv');
 SELECT :cols FROM fluct.load_industries('sub//./good.csv');
 -- (the hint names the root, which is another one in each run)
@@ -220,8 +223,15 @@ SELECT fluct.load_industries('nowhere.csv');
 SELECT fluct.load_products('sub/good.csv');
 SELECT count(*) FROM fluct.files WHERE loaded_by = 'regress_fluct_loader';
 INSERT INTO fluct.files (kind, file, status, loaded_by) VALUES ('orders', 'x', 'loaded', 'x');
-RESET ROLE;
+SET SESSION AUTHORIZATION regress_etl;
 SELECT :cols FROM fluct.load_industries('twice.csv', force => true);
+RESET SESSION AUTHORIZATION;
+-- not by a superuser, nor by its session in another role
+SELECT fluct.load_industries('twice.csv', force => true);
+SET ROLE regress_etl;
+SELECT fluct.load_industries('twice.csv', force => true);
+INSERT INTO sales.customer_feed VALUES ('x', 'X', '');
+RESET ROLE;
 ALTER SYSTEM RESET fluct.inbox_root;
 SELECT pg_temp.reload('');
 REVOKE pg_read_server_files FROM regress_etl;

@@ -105,6 +105,7 @@ RESET SESSION AUTHORIZATION;
 CREATE ROLE regress_fluct_writer;
 GRANT USAGE ON SCHEMA fluct, sales TO regress_fluct_writer;
 GRANT INSERT, SELECT ON sales.orders TO regress_fluct_writer;
+GRANT EXECUTE ON FUNCTION fluct._rollup_exclude(), fluct._rollup_orders() TO regress_fluct_writer;
 SET ROLE regress_fluct_writer;
 INSERT INTO sales.orders VALUES ('r', 'late', 1, '2026-01-03');
 SELECT count(*) FROM sales.industry_spend;
