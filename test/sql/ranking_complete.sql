@@ -52,7 +52,7 @@ REVOKE SELECT ON sales.orders FROM regress_clerk;
 SET SESSION AUTHORIZATION regress_clerk;
 SELECT * FROM fluct.podium();
 SELECT * FROM fluct.top_fluctuations();
-SELECT * FROM fluct.explain_fluctuation('Food');
+SELECT * FROM fluct.explain_fluctuation('Food', '2026-02-14 00:00Z');
 \set SHOW_CONTEXT never
 SET SESSION AUTHORIZATION regress_etl;
 SELECT fluct.mark_complete('-infinity');
