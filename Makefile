@@ -14,6 +14,7 @@ OBJS = \
 	src/bookkeeping/streams.o \
 	src/csv/csv.o \
 	src/csv/header.o \
+	src/csv/refusal.o \
 	src/fluct.o \
 	src/inquiry/answer.o \
 	src/inquiry/check.o \
