@@ -14,6 +14,7 @@ OBJS = \
 	src/bookkeeping/streams.o \
 	src/csv/csv.o \
 	src/csv/header.o \
+	src/csv/refusal.o \
 	src/fluct.o \
 	src/inquiry/answer.o \
 	src/inquiry/check.o \
@@ -32,6 +33,7 @@ OBJS = \
 	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \
+	src/kafka/brokers.o \
 	src/kafka/changes.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
@@ -55,10 +57,13 @@ OBJS = \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/lock.o \
+	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
+	src/pg/warning.o \
 	src/process/announce.o \
 	src/process/databases.o \
 	src/process/launcher.o \
@@ -98,6 +103,8 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/files.sql \
 	tables/inboxes.sql \
 	tables/reports.sql \
+	locks.sql \
+	text.sql \
 	model/definition.sql \
 	model/create.sql \
 	model/lines.sql \
@@ -111,6 +118,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	stream/views.sql \
 	inquiry/check.sql \
 	schedule.sql \
+	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
 	ranking/explain.sql \
@@ -289,6 +297,11 @@ kafka: $(KAFKACTL)
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' test/soak/soak
 
+# the server's own tests with the extension under ASan and UBSan
+.PHONY: sanitize
+sanitize:
+	@PG_CONFIG='$(PG_CONFIG)' test/sanitize
+
 # other Debians, other PostgreSQLs, assertions: test/matrix/matrix LEG...
 .PHONY: matrix
 matrix:
@@ -316,6 +329,7 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
+#: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
 #: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
 #:                  root, an hour and more (test/README.md)
 #: make bench       measures the stream, a file of customers and the ranking beside COPY and plain

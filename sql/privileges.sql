@@ -1,38 +1,115 @@
 -- privileges.sql: who may do what.
 --
--- What changes anything, reads a file or shows processes is not for PUBLIC.
--- The rest (sums over tables that the caller must be able to read) is.
+-- Nobody gets anything but by the list below, which is written by hand: it has
+-- each routine, and each table and view that somebody may read.
+-- test/t/trust_roles.t compares it with the catalogs, and fails on a routine
+-- that it does not have.  What the extension's owner alone may call is in it,
+-- too, so that a new routine is decided upon.
+--
+-- A function with the rights of its caller needs what it calls to be granted,
+-- too.  That is why readers and operators have so many internal ones: they
+-- compute, or do as the caller what the caller could do by hand.
 
-REVOKE ALL ON FUNCTION fluct._live() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION fluct._live(), fluct._loads(), fluct._launch_obstacle() TO pg_monitor;
-GRANT SELECT ON fluct.stat_streams, fluct.stat_partitions, fluct.freshness, fluct._stream_state, fluct.stat_files TO pg_monitor;
-
--- The functions that act with the rights of the extension's owner, and their
--- siblings that do the work.
-DO $$
-DECLARE
-	f regprocedure;
-BEGIN
-	FOR f IN
-		SELECT p.oid FROM pg_catalog.pg_proc p
-		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc LIKE 'fluct\_call\_as\_%'
-			AND p.prorettype <> 'trigger'::regtype
-		UNION ALL
-		SELECT sibling.oid FROM pg_catalog.pg_proc p
-		JOIN pg_catalog.pg_proc sibling ON sibling.pronamespace = p.pronamespace
-			AND sibling.proname = '_' || p.proname AND sibling.proargtypes = p.proargtypes
-		WHERE p.pronamespace = 'fluct'::regnamespace AND p.prosrc LIKE 'fluct\_call\_as\_%'
-		UNION ALL
-		SELECT p.oid FROM pg_catalog.pg_proc p
-		WHERE p.pronamespace = 'fluct'::regnamespace
-			AND p.proname IN ('_own_stream', '_ask', '_sync', '_sync_done', '_await_progress',
-							  '_announce_change', '_retry', '_require_rest', '_move_position', '_check_rights', '_check_mapping',
-							  '_derive_mapping', '_reprocess', '_store_chunk', 'run_stream', 'reprocess_stream')
-	LOOP
-		EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f);
-	END LOOP;
-END
+CREATE OR REPLACE FUNCTION fluct._privileges(OUT grantee text, OUT kind text, OUT name text) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT l.grantee, l.kind, n.name
+  FROM (VALUES
+-- what triggers call for any writer of orders, and what only computes
+('public', 'routine', '
+	_bucket _printable _time_condition fluctuation'),
+('pg_monitor', 'routine', '
+	_launch_obstacle _live _loads'),
+('pg_monitor', 'relation', '
+	freshness stat_files stat_partitions stat_streams'),
+('reader', 'relation', '
+	_stream_state complete_marks dead_letters dropped_feeds dropped_streams file_rejects files freshness gaps granted_roles
+	inboxes made_relations open_dead_letters reports skipped_offsets stat_files stat_partitions stat_streams stream_offsets
+	stream_states streams'),
+('reader', 'routine', '
+	explain_fluctuation lines_of podium sample_customers sample_industries sample_orders sample_products top_fluctuations
+	verify_rollup'),
+-- called by these, and by the views
+('reader', 'routine', '
+	_active_windows _baseline_windows _calendar_windows _caller _check_industry _check_ranking_options _check_sample
+	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
+	_hash _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
+	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
+	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
+	_whole_days _windows_of'),
+('operator', 'routine', '
+	alter_inbox alter_stream apply_retention check_stream create_inbox create_stream create_tables discard_dead_letters
+	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions
+	map_column mark_complete pause_stream preview_stream rebuild_rollup reconcile_stream record_fluctuations reload_file
+	reprocess_stream retry_dead_letters run_stream scan_inbox schedule_fluctuations schedule_inbox seek_stream skip_file
+	start_stream unmap_column unschedule_fluctuations unschedule_inbox wait_for_stream'),
+-- called by these, with the rights of their caller
+('operator', 'routine', '
+	_add_links _apply_customers _attach_partition _begin_run _blanks _check_customer_options _check_feed_keys _check_option
+	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _end_scan
+	_feed_rows _file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown
+	_has_model_columns _inbox_work _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables
+	_maintain _make_columns _make_default_partitions _make_indexes _make_keys _make_partition _make_tables _make_triggers
+	_make_views _model_columns _model_indexes _model_keys _model_partitions _model_relations _model_view_columns
+	_model_views _move_from_default _new_load _operator_statements _orders_mapping _partition_obstacle _partitions _progress
+	_read_csv _read_feed _refuse_file _refuse_header _refuse_lost_links _refuse_strangers _refuse_superuser
+	_refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire _retire_rows
+	_run_report _scan_file _show_path _source_offsets _split_industries _store_customer_feed _store_customers
+	_store_industries _store_orders _store_products _tell_load _tell_made _tell_separator _told_name _trim_bookkeeping
+	_waiting_steps'),
+-- for triggers on the tables, which is all that they do anything for
+('operator', 'routine', '
+	_apply_feed _is_customer_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
+	_rollup_guard _rollup_industries _rollup_orders'),
+-- the extension's owner alone: grants
+('nobody', 'routine', '
+	grant_operator grant_reader kafka_options_validator'),
+-- of an event trigger
+('nobody', 'routine', '
+	_keep_servers_of_streams'),
+-- what works as the extension's owner, or is called by such
+('nobody', 'routine', '
+	__apply_feed __begin_run __cron_schedule __cron_unschedule __end_scan __finish_file __identify __inbox_work __is_same
+	__list_folder __lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations
+	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account
+	_alter_inbox _alter_stream _announce_change _announce_connections _ask _await_progress _begin_progress _begin_reprocess
+	_check_here _check_kafka _check_loader _check_mapping _check_refused _check_report _check_report_owner _check_rights
+	_check_server_owner _check_settle _check_stream _check_stream_options _check_targets _chosen_partitions _claim_directory
+	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_stream _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
+	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
+	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
+	_fluctuation_final _fluctuation_serialize _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
+	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name
+	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
+	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
+	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
+	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
+	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
+	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner
+	_require_rest _retry _retry_dead_letters _save_report _schedule_fluctuations _schedule_inbox _seek_stream
+	_settle_constraints _skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_owner _sync
+	_sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations _unschedule_inbox _verify_rollup
+	_wait_for_stream _warn_of_going_back _working_inbox')
+	) l(grantee, kind, names),
+	   LATERAL regexp_split_to_table(btrim(l.names, E'\t\n '), '\s+') n(name)
 $$;
+COMMENT ON FUNCTION fluct._privileges() IS
+'who may execute which routines and read which tables and views of schema fluct: public, pg_monitor, reader (grant_reader), operator (grant_operator, with what readers have); nobody is the extension''s owner alone';
+
+CREATE OR REPLACE FUNCTION fluct._grants_of(grantee text) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT coalesce(array_agg(g.grant ORDER BY g.grant), '{}')
+  FROM (SELECT format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::regprocedure)
+		  FROM fluct._privileges() l JOIN pg_proc p ON p.proname = l.name AND p.pronamespace = 'fluct'::regnamespace
+		 WHERE l.kind = 'routine' AND l.grantee = $1
+		   AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fluct'
+						WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+						  AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
+		 UNION ALL
+		SELECT format('SELECT ON fluct.%I', l.name) FROM fluct._privileges() l WHERE l.kind = 'relation' AND l.grantee = $1) g("grant")
+$$;
+COMMENT ON FUNCTION fluct._grants_of(text) IS 'the list''s GRANTs for a grantee, without GRANT and TO';
 
 CREATE OR REPLACE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -41,29 +118,24 @@ DECLARE
 	statement text;
 BEGIN
 	FOREACH statement IN ARRAY grants LOOP
-		statement := format('GRANT %s TO %s;', statement, role);
+		statement := format('GRANT %s TO %s;', statement, coalesce(role::text, 'PUBLIC'));
 		EXECUTE statement;
 		RETURN NEXT statement;
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role and returns them.';
+COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role, NULL for PUBLIC, and returns them.';
 
 CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	grants text[] := ARRAY['USAGE ON SCHEMA fluct', 'EXECUTE ON FUNCTION fluct._live()', 'EXECUTE ON FUNCTION fluct._loads()',
-		'EXECUTE ON FUNCTION fluct._launch_obstacle()'];
+	grants text[] := 'USAGE ON SCHEMA fluct'::text || fluct._grants_of('reader');
 BEGIN
 	INSERT INTO fluct.granted_roles (role, role_oid, system_identifier)
 	SELECT r.rolname, r.oid, c.system_identifier FROM pg_roles r, pg_control_system() c WHERE r.oid = grant_reader.role
 	ON CONFLICT DO NOTHING;
-	grants := grants || (
-		SELECT array_agg('SELECT ON ' || c.oid::regclass ORDER BY c.relname)
-		FROM pg_class c
-		WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'v'));
-	IF EXISTS (SELECT FROM fluct._model_relations() m WHERE m.is_ours) THEN
+	IF EXISTS (SELECT 1 FROM fluct._model_relations() m WHERE m.is_ours) THEN
 		grants := grants || 'USAGE ON SCHEMA sales'::text || (
 			SELECT array_agg('SELECT ON ' || m.relation::regclass ORDER BY m.name) FROM fluct._model_relations() m WHERE m.is_ours);
 	END IF;
@@ -89,19 +161,7 @@ CREATE OR REPLACE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN QUERY SELECT * FROM fluct._grant(role,
-		ARRAY['USAGE ON FOREIGN DATA WRAPPER fluct_kafka'] || (
-		SELECT array_agg(format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-								p.oid::regprocedure) ORDER BY p.proname)
-		FROM pg_proc p
-		JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-		WHERE p.pronamespace = 'fluct'::regnamespace
-			AND (p.proname !~ '^_' OR p.proname IN (
-				'_begin_run', '_reprocess_chunk', '_known_report', '_save_report', '_cron_settings',
-				'_read_csv', '_lines_span', '_load_lines', '_trim_bookkeeping',
-				'_inbox_work', '_scan_file', '_finish_file', '_end_scan', '_set_schedule', '_remember_relations'))
-			AND p.proname NOT IN ('grant_reader', 'grant_operator', 'kafka_options_validator')
-			AND NOT has_function_privilege('public', p.oid, 'EXECUTE')));
+	RETURN QUERY SELECT * FROM fluct._grant(role, 'USAGE ON FOREIGN DATA WRAPPER fluct_kafka'::text || fluct._grants_of('operator'));
 	RETURN QUERY SELECT * FROM fluct.grant_reader(role);
 	RETURN QUERY SELECT * FROM fluct._next_step(role);
 END
@@ -109,4 +169,7 @@ $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
 'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
 
-REVOKE ALL ON FUNCTION fluct._grant(regrole, text[]), fluct._next_step(regrole), fluct.grant_reader(regrole), fluct.grant_operator(regrole) FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA fluct FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA fluct FROM PUBLIC;
+SELECT FROM fluct._grant(NULL, fluct._grants_of('public'));
+SELECT FROM fluct._grant('pg_monitor', 'USAGE ON SCHEMA fluct'::text || fluct._grants_of('pg_monitor'));

@@ -84,6 +84,13 @@ BEGIN
 		SELECT x.order_id FROM sales.orders x WHERE x.ordered_at < day ORDER BY x.ordered_at LIMIT 5000));
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	what := 'rows';
+	IF rows = 0 THEN
+		what := NULL;
+		RAISE WARNING 'retention of orders ends before %: a trigger or a policy keeps the rows', day
+			USING ERRCODE = '01000',
+			      DETAIL = 'DELETE deleted none of the oldest orders.',
+			      HINT = 'Look for triggers BEFORE DELETE and row security on sales.orders.';
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._delete_old_orders(timestamptz) IS
@@ -125,13 +132,21 @@ COMMENT ON FUNCTION fluct.__trim_bookkeeping(timestamptz) IS '_trim_bookkeeping,
 CREATE OR REPLACE FUNCTION fluct._may_trim(caller oid, stream text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce((SELECT pg_has_role(caller, r.oid, 'MEMBER') FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner WHERE s.name = stream),
+	SELECT coalesce((SELECT bool_or(pg_has_role(caller, fluct._owner_role(o.owner, o.owner_oid, o.system_identifier), 'MEMBER'))
+					 FROM (SELECT s.name, s.owner, s.owner_oid, s.system_identifier FROM fluct.streams s
+						   UNION ALL
+						   SELECT d.name, d.owner, d.owner_oid, d.system_identifier FROM fluct.dropped_streams d) o
+					 WHERE o.name = stream),
 					(SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller))
 $$;
 COMMENT ON FUNCTION fluct._may_trim(oid, text) IS
-'Whether the role may delete old bookkeeping of the stream: its owner and members of it; of a dropped stream, superusers.';
+'Whether the role may delete old bookkeeping of the stream: its owner and members of it, also when it is dropped; superusers.';
 
-CREATE OR REPLACE FUNCTION fluct._retire(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
+CREATE OR REPLACE FUNCTION fluct._retire_rows(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct._retire_rows(text, timestamptz) IS 'one step of apply_retention on the tables in sales, with the rights of their owner where the caller has them';
+
+CREATE OR REPLACE FUNCTION fluct.__retire_rows(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -139,9 +154,6 @@ DECLARE
 BEGIN
 	IF kind = 'orders' THEN
 		SELECT * INTO what, rows FROM fluct._delete_old_orders(cutoff);
-		RETURN;
-	ELSIF kind = 'bookkeeping' THEN
-		rows := fluct._trim_bookkeeping(cutoff);
 		RETURN;
 	END IF;
 	SELECT * INTO model FROM fluct._model_partitions() m
@@ -153,6 +165,19 @@ BEGIN
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 	what := 'busy';
 	rows := 0;
+END
+$$;
+COMMENT ON FUNCTION fluct.__retire_rows(text, timestamptz) IS '_retire_rows, with these rights';
+
+CREATE OR REPLACE FUNCTION fluct._retire(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF kind = 'bookkeeping' THEN
+		rows := fluct._trim_bookkeeping(cutoff);
+	ELSE
+		SELECT r.what, r.rows INTO what, rows FROM fluct._retire_rows(kind, cutoff) r;
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._retire(text, timestamptz) IS
@@ -207,4 +232,3 @@ END
 $$;
 COMMENT ON PROCEDURE fluct.apply_retention(interval, interval, interval, interval) IS
 'Deletes what is older than the ages given; NULL keeps it. raw: raw_messages by ingested_at; lines: order_lines by ordered_at; both by whole partitions (days, months), with what lies in the default partition. orders: by ordered_at, whole UTC days, with their lines; the rollup of that time stays, frozen, and windows that reach there are not complete. bookkeeping: closed dead letters, gaps of former epochs, records of files that were not loaded. Works in small transactions, waits at most a second at a time for a lock, and goes on where it stopped. To be called by the tables'' owner, outside of a transaction, such as daily by pg_cron. Errors: invalid_parameter_value, insufficient_privilege.';
-REVOKE ALL ON PROCEDURE fluct.apply_retention(interval, interval, interval, interval) FROM PUBLIC;

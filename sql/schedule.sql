@@ -9,7 +9,7 @@
 
 CREATE OR REPLACE FUNCTION fluct._cron_field(field text, low int, high int, names text[])
 RETURNS int[]
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	part text;
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION fluct._refuse_schedule(text, text) IS 'raises invalid_parame
 
 CREATE OR REPLACE FUNCTION fluct._parse_schedule(schedule text)
 RETURNS fluct._cron
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	f text[] := regexp_split_to_array(btrim(
@@ -177,9 +177,11 @@ COMMENT ON FUNCTION fluct._latest_slot(text, timestamptz, text) IS 'the newest s
 -- pg_cron
 -- ---------------------------------------------------------------------------
 
--- Works with its owner's rights: these two settings are not for everybody.
+-- These work as the extension's owner, but for what makes and removes a job:
+-- pg_cron runs a job as the role that made it.
+
 CREATE OR REPLACE FUNCTION fluct._cron_settings(OUT cron_database text, OUT preloaded text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	preloaded := current_setting('shared_preload_libraries');
@@ -187,32 +189,29 @@ BEGIN
 	IF 'pg_cron' = ANY (regexp_split_to_array(preloaded, '[[:space:],"]+')) THEN
 		cron_database := current_setting('cron.database_name', true);
 	END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-	NULL;
 END
 $$;
 COMMENT ON FUNCTION fluct._cron_settings() IS 'pg_cron''s database, NULL where it is not preloaded, and shared_preload_libraries';
 
--- The same, from pg_cron 1.6 on: only pg_read_all_settings may read the zone.
 CREATE OR REPLACE FUNCTION fluct._cron_zone()
 RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(nullif(current_setting('cron.timezone', true), ''), 'GMT') $$;
 COMMENT ON FUNCTION fluct._cron_zone() IS 'the zone in which pg_cron reads schedules: cron.timezone, GMT before pg_cron 1.6';
 
 CREATE OR REPLACE FUNCTION fluct._cron_database()
 RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	s record;
 BEGIN
 	IF EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pg_cron') THEN
-		IF NOT has_schema_privilege('cron', 'USAGE') THEN
+		IF NOT has_schema_privilege(fluct._caller(), 'cron', 'USAGE') THEN
 			RAISE EXCEPTION 'permission denied for schema cron'
 				USING ERRCODE = 'insufficient_privilege',
 				      DETAIL = 'pg_cron keeps its jobs there.',
-				      HINT = format('GRANT USAGE ON SCHEMA cron TO %I', current_user);
+				      HINT = format('GRANT USAGE ON SCHEMA cron TO %I', pg_get_userbyid(fluct._caller()));
 		END IF;
 		RETURN current_database();
 	END IF;
@@ -237,3 +236,58 @@ END
 $$;
 COMMENT ON FUNCTION fluct._cron_database() IS
 'the database that pg_cron runs in; raises object_not_in_prerequisite_state where it is not preloaded or not created, insufficient_privilege where the caller cannot use it';
+
+CREATE OR REPLACE FUNCTION fluct._cron_schedule(job text, schedule text, command text) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._cron_schedule(text, text, text) IS 'has pg_cron run a command, as the caller';
+CREATE OR REPLACE FUNCTION fluct.__cron_schedule(job text, schedule text, command text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$ BEGIN EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, schedule, command; END $$;
+COMMENT ON FUNCTION fluct.__cron_schedule(text, text, text) IS '_cron_schedule, as the caller';
+
+CREATE OR REPLACE FUNCTION fluct._cron_unschedule(job text, command text) RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._cron_unschedule(text, text) IS 'ends a job of pg_cron, as the caller';
+CREATE OR REPLACE FUNCTION fluct.__cron_unschedule(job text, command text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE 'SELECT cron.unschedule(j.jobid) FROM cron.job j WHERE j.jobname = $1 AND j.command = $2' USING job, command;
+END
+$$;
+COMMENT ON FUNCTION fluct.__cron_unschedule(text, text) IS '_cron_unschedule, as the caller';
+
+-- Where pg_cron serves several databases, a job's name says which one it is for:
+-- making a job of a known name again does not move it to another database.
+CREATE OR REPLACE FUNCTION fluct._make_job(job text, schedule text, command text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	cron_database text := fluct._cron_database();
+BEGIN
+	IF cron_database = current_database() THEN
+		PERFORM fluct._cron_schedule(job, schedule, command);
+	ELSE
+		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
+			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);',
+								job || ' in ' || current_database(), schedule, command, current_database(), pg_get_userbyid(fluct._caller()));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._make_job(text, text, text) IS 'makes or changes a job of the caller''s in pg_cron, or says the call where that is in another database';
+
+CREATE OR REPLACE FUNCTION fluct._remove_job(job text, command text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	cron_database text := fluct._cron_database();
+BEGIN
+	IF cron_database = current_database() THEN
+		PERFORM fluct._cron_unschedule(job, command);
+	ELSE
+		RAISE NOTICE 'pg_cron runs in database "%": remove the job there', cron_database
+			USING HINT = format('SELECT cron.unschedule(%L)', job || ' in ' || current_database());
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._remove_job(text, text) IS 'ends a job of pg_cron, or says the call where that is in another database';

@@ -49,9 +49,9 @@ COMMENT ON FUNCTION fluct._file_sqlstate(text) IS 'the SQLSTATE of a reason that
 
 CREATE OR REPLACE FUNCTION fluct._file_name(path text)
 RETURNS text
-LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT regexp_replace(regexp_replace(path, '^.*/', ''), '[\u0001-\u001f\u007f-\u009f]', '?', 'g')
+SELECT fluct._printable(regexp_replace(path, '^.*/', ''))
 $$;
 COMMENT ON FUNCTION fluct._file_name(text) IS 'the name without folders, as messages show it';
 
@@ -77,7 +77,7 @@ DECLARE
 	place text := CASE WHEN line > 0 THEN ' at ' || fluct._line_word(load) || ' ' || line ELSE '' END;
 	refusal text := format('%s is refused%s: %s', fluct._told_name(load), place, reason);
 BEGIN
-	detail := upper(left(detail, 1)) || substr(detail, 2) || '.';
+	detail := fluct._printable(upper(left(detail, 1)) || substr(detail, 2) || '.');
 	IF hint IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = refusal, DETAIL = detail;
 	END IF;
@@ -90,11 +90,23 @@ COMMENT ON FUNCTION fluct._refuse_file(fluct.files, bigint, text, text, text) IS
 -- Progress
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._progress(kind text, phase text)
+CREATE OR REPLACE FUNCTION fluct._begin_progress(kind text, role oid)
+RETURNS void
+LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_begin_progress';
+COMMENT ON FUNCTION fluct._begin_progress(text, oid) IS 'shows in stat_files that a load of this session begins, for that role';
+
+CREATE OR REPLACE FUNCTION fluct._progress(phase text)
+RETURNS void
+LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_progress';
+COMMENT ON FUNCTION fluct._progress(text) IS 'shows in stat_files that this session''s load, if there is one, comes to that phase: waiting, identifying, checking, reading or storing rows';
+
+CREATE OR REPLACE FUNCTION fluct._end_progress()
 RETURNS void
 LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'fluct_progress';
-COMMENT ON FUNCTION fluct._progress(text, text) IS 'shows in stat_files that this session''s load comes to that phase; NULL = it has ended';
+AS 'MODULE_PATHNAME', 'fluct_end_progress';
+COMMENT ON FUNCTION fluct._end_progress() IS 'shows in stat_files that this session''s load has ended';
 
 CREATE OR REPLACE FUNCTION fluct._loads(OUT pid int, OUT role oid, OUT kind text, OUT phase text, OUT file text, OUT started timestamptz,
 							 OUT phase_started timestamptz, OUT bytes_total bigint, OUT bytes_done bigint, OUT rows bigint)
@@ -226,19 +238,23 @@ RETURNS fluct._stored
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._store(fluct.files, bytea, jsonb, boolean) IS 'reads the file and brings the users'' tables to what it says, with the rights of the caller';
 
+-- After A and B, A again is a change back, and is loaded.
 CREATE OR REPLACE FUNCTION fluct._is_loaded(load fluct.files)
 RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN coalesce((SELECT f.rejected = 0 AND f.unknown_industries = 0
+	IF load.kind = 'orders' THEN
+		RETURN EXISTS (SELECT FROM fluct.files f WHERE f.kind = 'orders' AND f.sha256 = load.sha256 AND f.status = 'loaded');
+	END IF;
+	RETURN coalesce((SELECT f.sha256 = load.sha256 AND f.options = load.options AND f.rejected = 0 AND f.unknown_industries = 0
 					   FROM fluct.files f
-					  WHERE f.kind = load.kind AND f.sha256 = load.sha256
-						AND f.options = load.options AND f.status = 'loaded'
+					  WHERE f.kind = load.kind AND f.status = 'loaded' AND (load.inbox IS NULL OR f.inbox = load.inbox)
 					  ORDER BY f.id DESC LIMIT 1), false);
 END
 $$;
-COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS 'whether this content was loaded with these options, with nothing left to report';
+COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS
+'whether this content was the last of its kind that was loaded in its inbox, or by hand in the database, with these options and nothing left to report; of orders, which are only ever added, whether it was ever loaded';
 
 CREATE OR REPLACE FUNCTION fluct._new_load(kind text, path bytea, options jsonb)
 RETURNS fluct.files
@@ -269,6 +285,24 @@ END
 $$;
 COMMENT ON FUNCTION fluct._record_load(fluct.files, jsonb) IS 'writes the row of fluct.files and those of fluct.file_rejects';
 
+-- Before anything is locked.
+CREATE OR REPLACE FUNCTION fluct._check_loader(kind text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('sales.' || kind));
+BEGIN
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), owner);
+	IF NOT has_any_column_privilege(fluct._caller(), 'sales.' || kind, 'INSERT') THEN
+		RAISE EXCEPTION 'permission denied for table %', kind
+			USING ERRCODE = 'insufficient_privilege',
+			      HINT = format('As its owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sales TO %I;', pg_get_userbyid(fluct._caller()));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_loader(text) IS 'raises insufficient_privilege where the caller cannot load files of that kind';
+
 CREATE OR REPLACE FUNCTION fluct._load(kind text, path bytea, options jsonb, force boolean, strict_end boolean, inbox text)
 RETURNS fluct.files
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -278,11 +312,12 @@ DECLARE
 	stored fluct._stored := ROW(NULL, '[]');
 BEGIN
 	PERFORM fluct._require_tables();
+	PERFORM fluct._check_loader(kind);
 	load.inbox := inbox;
-	PERFORM fluct._progress(kind, 'waiting');
+	PERFORM fluct._begin_progress(kind, fluct._caller());
 	-- one load of a kind at a time, from here to the commit
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.load_' || kind, 0));
-	PERFORM fluct._progress(kind, 'identifying');
+	PERFORM fluct._lock('load', kind);
+	PERFORM fluct._progress('identifying');
 	SELECT i.bytes, i.modified_at, i.inode, i.sha256 INTO load.bytes, load.modified_at, load.inode, load.sha256
 	  FROM fluct._identify(path) i;
 	IF NOT force AND fluct._is_loaded(load) THEN
@@ -296,7 +331,7 @@ BEGIN
 								   'it was appended to, replaced or deleted while it was read');
 	END IF;
 	load := fluct._record_load(load, stored.rejects);
-	PERFORM fluct._progress(NULL, NULL);
+	PERFORM fluct._end_progress();
 	IF load.duplicates > 0 THEN
 		RAISE NOTICE '%: % replaced by a later row of the same key', fluct._told_name(load),
 			CASE load.duplicates WHEN 1 THEN '1 row is' ELSE load.duplicates || ' rows are' END;
@@ -325,8 +360,8 @@ SELECT CASE load.status WHEN 'loaded' THEN
 				 nullif(load.links_added, 0) || ' links added', nullif(load.links_removed, 0) || ' links removed',
 				 nullif(load.unknown_industries, 0) || ' unknown industries', nullif(load.rejected, 0) || ' rejected')
 	   WHEN 'duplicate' THEN 'its content is already loaded'
-	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || load.detail, '')
-	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, load.detail) END
+	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || fluct._printable(load.detail), '')
+	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, fluct._printable(load.detail)) END
 $$;
 COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for reading';
 
@@ -354,16 +389,27 @@ AS $$
 DECLARE
 	n bigint;
 BEGIN
-	PERFORM fluct._progress(load.kind, 'reading');
+	PERFORM fluct._progress('reading');
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed
 	SELECT * FROM fluct._read_csv(path, load.sha256, columns, strict_end);
 	GET DIAGNOSTICS n = ROW_COUNT;
-	PERFORM fluct._progress(load.kind, 'storing rows');
+	PERFORM fluct._progress('storing rows');
 	RETURN n;
 END
 $$;
 COMMENT ON FUNCTION fluct._read_feed(fluct.files, bytea, text[], boolean) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
+
+-- A blank that came from a web page or a spreadsheet looks like any other.
+CREATE OR REPLACE FUNCTION fluct._blanks()
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+BEGIN
+	RETURN E' \t\r\n' || CASE WHEN getdatabaseencoding() = 'UTF8' THEN convert_from(decode('c2a0e28087e280afefbbbf', 'hex'), 'UTF8') ELSE '' END;
+END
+$$;
+COMMENT ON FUNCTION fluct._blanks() IS 'what is dropped around names of industries and numbers: blanks, non-breaking ones too, tabs, line ends';
 
 -- A key must fit into an index, together with an industry's name.
 CREATE OR REPLACE FUNCTION fluct._check_feed_keys(name text)
@@ -377,7 +423,7 @@ BEGIN
 						 THEN format('column %s holds %s bytes, expected at most 1300', name, octet_length(f.fields[1]))
 						 ELSE format('column %s is empty', name) END
 	 WHERE f.reason IS NULL
-	   AND (octet_length(f.fields[1]) > 1300 OR coalesce(btrim(f.fields[1], E' \t\r\n'), '') = '');
+	   AND (octet_length(f.fields[1]) > 1300 OR coalesce(btrim(f.fields[1], fluct._blanks()), '') = '');
 END
 $$;
 COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is not a valid key';
@@ -416,12 +462,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._judge_feed(fluct.files, bigint) IS 'refuses the file for its bad rows, or removes them from _fluct_feed and returns them';
-
--- What reads a file is for operators, what works as the owner for nobody.
-REVOKE ALL ON FUNCTION
-	fluct._read_csv(bytea, bytea, text[], boolean),
-	fluct._loads(),
-	fluct._record_load(fluct.files, jsonb),
-	fluct._load(text, bytea, jsonb, boolean, boolean, text),
-	fluct._load_file(text, text, jsonb, boolean)
-FROM PUBLIC;

@@ -3,8 +3,9 @@
 -- What an inbox is, who may do what with it, and its schedule; scans.sql loads
 -- what lies in it.
 --
--- Files are loaded as the inbox's owner: its rights count at each scan, and
--- whoever may scan (the owner's members, superusers) lends it none.
+-- Files are loaded in a session of the inbox's owner, by nobody else: what is
+-- planted on the tables could else reach the rights of the session, in a
+-- trigger that is deferred to the commit.
 
 -- ---------------------------------------------------------------------------
 -- Folders, with the rights of the caller
@@ -40,6 +41,13 @@ CREATE OR REPLACE FUNCTION fluct.__move_at_commit(directory text, from_sub text,
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_move_at_commit';
 COMMENT ON FUNCTION fluct.__move_at_commit(text, text, text, text, bigint) IS '_move_at_commit, as the caller';
 
+CREATE OR REPLACE FUNCTION fluct._real_directory(directory text) RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._real_directory(text) IS 'the path of that folder by which all of its spellings are the same, if the caller may use it';
+CREATE OR REPLACE FUNCTION fluct.__real_directory(directory text) RETURNS text
+LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_real_directory';
+COMMENT ON FUNCTION fluct.__real_directory(text) IS '_real_directory, as the caller';
+
 CREATE OR REPLACE FUNCTION fluct._inbox_path(directory text, sub text, name text) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_inbox_path';
 COMMENT ON FUNCTION fluct._inbox_path(text, text, text) IS 'the bytes of the path of a file whose name is given as it is shown';
@@ -48,46 +56,7 @@ CREATE OR REPLACE FUNCTION fluct._in_transaction_block() RETURNS boolean
 LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_in_transaction_block';
 COMMENT ON FUNCTION fluct._in_transaction_block() IS 'whether the user began a transaction, which nobody else may commit';
 
--- ---------------------------------------------------------------------------
--- As an inbox's owner
--- ---------------------------------------------------------------------------
--- The first argument is the role that becomes the caller.
-
-CREATE OR REPLACE FUNCTION fluct._open_inbox_as(role text, directory text) RETURNS void
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
-COMMENT ON FUNCTION fluct._open_inbox_as(text, text) IS '_open_inbox with the rights of a role';
-CREATE OR REPLACE FUNCTION fluct.__open_inbox_as(role text, directory text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$ BEGIN PERFORM fluct._open_inbox(directory); END $$;
-COMMENT ON FUNCTION fluct.__open_inbox_as(text, text) IS '_open_inbox_as, as the extension''s owner';
-
-CREATE OR REPLACE FUNCTION fluct._list_as(role text, directory text, sub text, only_name text)
-RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
-COMMENT ON FUNCTION fluct._list_as(text, text, text, text) IS '_list_folder with the rights of a role';
-CREATE OR REPLACE FUNCTION fluct.__list_as(role text, directory text, sub text, only_name text)
-RETURNS TABLE (name text, bytes bigint, modified_at timestamptz, inode bigint)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$ BEGIN RETURN QUERY SELECT * FROM fluct._list_folder(directory, sub, only_name); END $$;
-COMMENT ON FUNCTION fluct.__list_as(text, text, text, text) IS '_list_as, as the extension''s owner';
-
-CREATE OR REPLACE FUNCTION fluct._move_as(role text, directory text, from_sub text, name text, to_sub text, inode bigint, at_commit boolean) RETURNS text
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
-COMMENT ON FUNCTION fluct._move_as(text, text, text, text, text, bigint, boolean) IS '_move_file or _move_at_commit with the rights of a role';
-CREATE OR REPLACE FUNCTION fluct.__move_as(role text, directory text, from_sub text, name text, to_sub text, inode bigint, at_commit boolean) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF NOT at_commit THEN
-		RETURN fluct._move_file(directory, from_sub, name, to_sub, inode);
-	END IF;
-	PERFORM fluct._move_at_commit(directory, from_sub, name, to_sub, inode);
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION fluct.__move_as(text, text, text, text, text, bigint, boolean) IS '_move_as, as the extension''s owner';
-
--- What the role's deferred constraints and triggers do, they do as the role.
+-- So that a file, too, is refused for what they raise.
 CREATE OR REPLACE FUNCTION fluct._settle_constraints() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._settle_constraints() IS 'checks deferred constraints now, with the rights of the caller';
@@ -96,30 +65,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; END $$;
 COMMENT ON FUNCTION fluct.__settle_constraints() IS '_settle_constraints, as the caller';
 
-CREATE OR REPLACE FUNCTION fluct._load_as(role text, kind text, path bytea, options jsonb, force boolean, inbox text) RETURNS fluct.files
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_role';
-COMMENT ON FUNCTION fluct._load_as(text, text, bytea, jsonb, boolean, text) IS 'loads a file of an inbox with the rights of a role';
-CREATE OR REPLACE FUNCTION fluct.__load_as(role text, kind text, path bytea, options jsonb, force boolean, inbox text) RETURNS fluct.files
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	load fluct.files;
-	loader oid := (SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname = 'load_' || kind);
-BEGIN
-	IF NOT has_function_privilege(role, loader, 'EXECUTE') THEN
-		RAISE EXCEPTION 'role "%" cannot load %', role, kind
-			USING ERRCODE = 'insufficient_privilege', HINT = format('SELECT fluct.grant_operator(%L)', role);
-	END IF;
-	load := fluct._load(kind, path, options, force, true, inbox);
-	PERFORM fluct._settle_constraints();
-	RETURN load;
-END
-$$;
-COMMENT ON FUNCTION fluct.__load_as(text, text, bytea, jsonb, boolean, text) IS '_load_as, as the extension''s owner';
-
 -- ---------------------------------------------------------------------------
 -- Inboxes
 -- ---------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION fluct._inbox_owner(i fluct.inboxes) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT fluct._owner_role(i.owner, i.owner_oid, i.system_identifier) $$;
+COMMENT ON FUNCTION fluct._inbox_owner(fluct.inboxes) IS 'the role that owns the inbox; NULL when it is gone';
 
 CREATE OR REPLACE FUNCTION fluct._own_inbox(name text)
 RETURNS fluct.inboxes
@@ -132,17 +85,36 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'inbox % does not exist', coalesce('"' || name || '"', 'NULL')
 			USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM fluct.inboxes shows them.';
-	ELSIF NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = i.owner) THEN
-		RAISE EXCEPTION 'role "%", the owner of inbox "%", does not exist', i.owner, name
-			USING ERRCODE = 'undefined_object', HINT = format('SELECT fluct.drop_inbox(%L), and create it again.', name);
-	ELSIF NOT pg_has_role(fluct._caller(), i.owner, 'MEMBER') THEN
+	ELSIF NOT coalesce(pg_has_role(fluct._caller(), fluct._inbox_owner(i), 'MEMBER'),
+					   (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = fluct._caller())) THEN
 		RAISE EXCEPTION 'must be owner of inbox "%"', name
-			USING ERRCODE = 'insufficient_privilege', DETAIL = format('It belongs to %I.', i.owner);
+			USING ERRCODE = 'insufficient_privilege', DETAIL = format('It belongs to role "%s".', i.owner);
 	END IF;
 	RETURN i;
 END
 $$;
-COMMENT ON FUNCTION fluct._own_inbox(text) IS 'the inbox, if the caller may use it; raises undefined_object, insufficient_privilege';
+COMMENT ON FUNCTION fluct._own_inbox(text) IS
+'the inbox, if the caller may change it: its owner, a member of it, a superuser; raises undefined_object, insufficient_privilege';
+
+CREATE OR REPLACE FUNCTION fluct._working_inbox(name text)
+RETURNS fluct.inboxes
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	i fluct.inboxes := fluct._own_inbox(name);
+	owner oid := fluct._require_owner(i.owner, i.owner_oid, i.system_identifier);
+BEGIN
+	IF fluct._caller() <> owner OR owner <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user) THEN
+		RAISE EXCEPTION 'only a session of role "%" can load files of inbox "%"', pg_get_userbyid(owner), name
+			USING ERRCODE = 'insufficient_privilege',
+			      DETAIL = format('Code on the tables runs with the rights of the session, and this one is of role "%s".', session_user),
+			      HINT = format('Connect as %I; SET ROLE is not enough.', pg_get_userbyid(owner));
+	END IF;
+	RETURN i;
+END
+$$;
+COMMENT ON FUNCTION fluct._working_inbox(text) IS
+'the inbox, in a session of its owner; raises undefined_object, insufficient_privilege';
 
 CREATE OR REPLACE FUNCTION fluct._given_options(on_bad_row text, max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric)
 RETURNS jsonb
@@ -153,32 +125,49 @@ SELECT jsonb_strip_nulls(jsonb_build_object('on_bad_row', on_bad_row, 'max_rejec
 $$;
 COMMENT ON FUNCTION fluct._given_options(text, bigint, text, text, numeric) IS 'the loader''s options that were given';
 
--- The same folder by another name is the same, and one inbox within another
--- would load what the other has done.
-CREATE OR REPLACE FUNCTION fluct._save_inbox(i fluct.inboxes)
-RETURNS void
+-- One inbox within another would load what the other has done.  Who creates or
+-- moves an inbox waits for those that do so with a folder within or above the
+-- same, and for no others.
+CREATE OR REPLACE FUNCTION fluct._claim_directory(inbox text, directory text)
+RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	path text := fluct._real_directory(directory);
 	other text;
 BEGIN
-	IF i.directory IS NULL OR i.directory = '' OR i.settle IS NULL OR i.settle < '0' THEN
-		RAISE EXCEPTION 'directory and settle must be given, and settle not be negative' USING ERRCODE = 'invalid_parameter_value';
+	IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+		RAISE EXCEPTION 'the directory of an inbox can be set only in a READ COMMITTED transaction'
+			USING ERRCODE = 'invalid_transaction_state',
+			      DETAIL = format('This transaction is %s, so it may miss another inbox.', upper(current_setting('transaction_isolation')));
 	END IF;
-	i.directory := regexp_replace(regexp_replace(i.directory, '/(\./)*/*', '/', 'g'), '(.)/+$', '\1');
-	LOCK TABLE fluct.inboxes IN SHARE ROW EXCLUSIVE MODE;
+	PERFORM fluct._lock_shared('directory', left(path, n))
+	   FROM generate_series(1, length(path) - 1) n WHERE substr(path, n + 1, 1) = '/';
+	PERFORM fluct._lock('directory', path);
 	SELECT b.name INTO other FROM fluct.inboxes b
-	 WHERE b.name <> i.name AND (starts_with(b.directory || '/', i.directory || '/') OR starts_with(i.directory || '/', b.directory || '/'));
+	 WHERE b.name <> inbox AND (starts_with(b.directory || '/', path || '/') OR starts_with(path || '/', b.directory || '/'));
 	IF FOUND THEN
-		RAISE EXCEPTION 'directory "%" is that of inbox "%", or one holds the other', i.directory, other
+		RAISE EXCEPTION 'directory "%" is that of inbox "%", or one holds the other', path, other
 			USING ERRCODE = 'duplicate_object', HINT = 'Each inbox needs a folder of its own.';
 	END IF;
-	PERFORM fluct._open_inbox_as(i.owner, i.directory);
-	INSERT INTO fluct.inboxes SELECT i.*
-	ON CONFLICT (name) DO UPDATE SET (directory, settle, options) = (i.directory, i.settle, i.options);
+	PERFORM fluct._open_inbox(path);
+	RETURN path;
 END
 $$;
-COMMENT ON FUNCTION fluct._save_inbox(fluct.inboxes) IS 'writes an inbox''s row, if its owner may use the folder';
+COMMENT ON FUNCTION fluct._claim_directory(text, text) IS
+'the real path of a folder that the caller may use and no other inbox has; done/ and refused/ are made in it';
+
+CREATE OR REPLACE FUNCTION fluct._check_settle(settle interval)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF settle IS NULL OR settle < '0' THEN
+		RAISE EXCEPTION 'settle must be given, and not be negative' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_settle(interval) IS 'raises invalid_parameter_value';
 
 CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory text, settle interval DEFAULT '10 seconds', on_bad_row text DEFAULT NULL,
 								   max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
@@ -193,10 +182,10 @@ CREATE OR REPLACE FUNCTION fluct._create_inbox(name text, kind text, directory t
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	i fluct.inboxes;
+#variable_conflict use_variable
 BEGIN
 	PERFORM fluct._refuse_superuser(fluct._caller(), 'an inbox', 'Its files are loaded with the privileges of its owner.');
+	PERFORM fluct._require_owner(pg_get_userbyid(fluct._caller()), NULL, NULL);
 	PERFORM fluct._check_option('kind', kind, '{industries,products,customers,orders}');
 	IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION 'invalid inbox name: %', coalesce('"' || name || '"', 'NULL')
@@ -205,14 +194,15 @@ BEGIN
 		RAISE EXCEPTION 'inbox "%" already exists', name
 			USING ERRCODE = 'duplicate_object', HINT = 'Change it by fluct.alter_inbox().';
 	END IF;
-	i.name := name;
-	i.owner := pg_get_userbyid(fluct._caller());
-	i.kind := kind;
-	i.directory := directory;
-	i.settle := settle;
-	i.options := fluct._load_options(kind, fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction));
-	i.created_at := clock_timestamp();
-	PERFORM fluct._save_inbox(i);
+	IF directory IS NULL OR directory = '' THEN
+		RAISE EXCEPTION 'directory must be given' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	PERFORM fluct._check_settle(settle);
+	INSERT INTO fluct.inboxes (name, owner, owner_oid, system_identifier, kind, directory, settle, options)
+	SELECT name, pg_get_userbyid(fluct._caller()), fluct._caller(), c.system_identifier::text, kind,
+		   fluct._claim_directory(name, directory), settle,
+		   fluct._load_options(kind, fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction))
+	  FROM pg_control_system() c;
 	RETURN format('inbox "%s" created: CALL fluct.scan_inbox(%L) loads what lies in it', name, name);
 END
 $$;
@@ -234,10 +224,17 @@ AS $$
 DECLARE
 	i fluct.inboxes := fluct._own_inbox(name);
 BEGIN
-	i.directory := coalesce(directory, i.directory);
-	i.settle := coalesce(settle, i.settle);
-	i.options := fluct._load_options(i.kind, i.options || fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction));
-	PERFORM fluct._save_inbox(i);
+	IF directory IS NOT NULL AND fluct._inbox_owner(i) IS DISTINCT FROM fluct._caller() THEN
+		RAISE EXCEPTION 'only role "%" can move inbox "%" to another directory', i.owner, name
+			USING ERRCODE = 'insufficient_privilege', DETAIL = 'The folder is one that its owner may use.';
+	END IF;
+	PERFORM fluct._check_settle(coalesce(settle, i.settle));
+	UPDATE fluct.inboxes b
+	   SET settle = coalesce(_alter_inbox.settle, b.settle),
+		   directory = CASE WHEN _alter_inbox.directory IS NULL THEN b.directory
+							ELSE fluct._claim_directory(b.name, _alter_inbox.directory) END,
+		   options = fluct._load_options(i.kind, i.options || fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction))
+	 WHERE b.name = i.name;
 END
 $$;
 COMMENT ON FUNCTION fluct._alter_inbox(text, text, interval, text, bigint, text, text, numeric) IS 'alter_inbox, as the extension''s owner';
@@ -247,15 +244,8 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes;
+	i fluct.inboxes := fluct._own_inbox(name);
 BEGIN
-	IF NOT EXISTS (SELECT 1 FROM fluct.inboxes b JOIN pg_roles r ON r.rolname = b.owner WHERE b.name = _drop_inbox.name)
-	   AND (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = fluct._caller())
-	   AND EXISTS (SELECT 1 FROM fluct.inboxes b WHERE b.name = _drop_inbox.name) THEN
-		NULL;						-- its owner is gone
-	ELSE
-		i := fluct._own_inbox(name);
-	END IF;
 	IF i.schedule IS NOT NULL THEN
 		RAISE EXCEPTION 'inbox "%" is scheduled', name
 			USING ERRCODE = 'object_in_use', HINT = format('SELECT fluct.unschedule_inbox(%L)', name);
@@ -273,54 +263,43 @@ COMMENT ON FUNCTION fluct.drop_inbox(text) IS 'Forgets an inbox. Its folder, the
 -- On a schedule
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._set_schedule(inbox text, schedule text) RETURNS text
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct._set_schedule(text, text) IS 'notes an inbox''s schedule; returns the one before';
-CREATE OR REPLACE FUNCTION fluct.__set_schedule(inbox text, schedule text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
-BEGIN
-	UPDATE fluct.inboxes b SET schedule = __set_schedule.schedule WHERE b.name = i.name;
-	RETURN i.schedule;
-END
-$$;
-COMMENT ON FUNCTION fluct.__set_schedule(text, text) IS '_set_schedule, as the extension''s owner';
+CREATE OR REPLACE FUNCTION fluct._inbox_job(name text, OUT job text, OUT command text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 'fluct inbox: ' || name, format('CALL fluct.scan_inbox(%L)', name) $$;
+COMMENT ON FUNCTION fluct._inbox_job(text) IS 'the name and the statement of an inbox''s job in pg_cron';
 
 CREATE OR REPLACE FUNCTION fluct.schedule_inbox(name text, schedule text) RETURNS text
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.schedule_inbox(text, text) IS
-'Has pg_cron scan an inbox, as the calling role: five fields as crontab has them, in pg_cron''s zone, or "30 seconds" where pg_cron is 1.5 or later. Again for the same inbox it changes the schedule. Errors: invalid_parameter_value, insufficient_privilege, object_not_in_prerequisite_state without pg_cron.';
+'Has pg_cron scan an inbox, as its owner, who calls this: five fields as crontab has them, in pg_cron''s zone, or "30 seconds" where pg_cron is 1.5 or later. Again for the same inbox it changes the schedule. Errors: invalid_parameter_value, insufficient_privilege, object_not_in_prerequisite_state without pg_cron.';
 
 CREATE OR REPLACE FUNCTION fluct._schedule_inbox(name text, schedule text)
 RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
-	cron_database text;
-	job text := 'fluct inbox: ' || name;
-	command text := format('CALL fluct.scan_inbox(%L)', name);
+	i fluct.inboxes;
 BEGIN
-	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'a schedule', 'It runs by itself, with the privileges of the caller.');
+	PERFORM fluct._refuse_superuser(fluct._caller(), 'a schedule', 'It runs by itself, with the privileges of the caller.');
+	i := fluct._own_inbox(name);
+	IF fluct._require_owner(i.owner, i.owner_oid, i.system_identifier) <> fluct._caller() THEN
+		RAISE EXCEPTION 'inbox "%" belongs to role "%"', name, i.owner
+			USING ERRCODE = 'insufficient_privilege', DETAIL = 'Its schedule runs as its owner.', HINT = format('Connect as %I.', i.owner);
+	END IF;
 	IF schedule IS NULL OR schedule !~* '^\s*[1-5]?[0-9]\s+seconds?\s*$' THEN
 		PERFORM fluct._parse_schedule(schedule);
+	ELSIF (SELECT string_to_array(substring(e.extversion FROM '^[0-9]+[.][0-9]+'), '.')::int[] < '{1,5}' FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+		PERFORM fluct._refuse_schedule(schedule, 'Seconds need pg_cron 1.5 or later.');
 	END IF;
-	PERFORM fluct._set_schedule(name, schedule);
-	cron_database := fluct._cron_database();
-	IF cron_database = current_database() THEN
-		EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job, schedule, command;
-	ELSE
-		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
-			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);', job, schedule, command, current_database(), current_user);
-	END IF;
+	UPDATE fluct.inboxes b SET schedule = _schedule_inbox.schedule WHERE b.name = i.name;
+	PERFORM fluct._make_job(j.job, schedule, j.command) FROM fluct._inbox_job(name) j;
 	RETURN format('inbox "%s" is scanned at "%s" (%s)', name, schedule, fluct._cron_zone());
 END
 $$;
-COMMENT ON FUNCTION fluct._schedule_inbox(text, text) IS 'schedule_inbox; errors without the list of functions';
+COMMENT ON FUNCTION fluct._schedule_inbox(text, text) IS 'schedule_inbox, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct.unschedule_inbox(name text) RETURNS boolean
-LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.unschedule_inbox(text) IS 'Ends an inbox''s schedule. Returns false where it had none. Errors: undefined_object, insufficient_privilege.';
 
 CREATE OR REPLACE FUNCTION fluct._unschedule_inbox(name text)
@@ -328,22 +307,14 @@ RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	cron_database text;
-	job text := 'fluct inbox: ' || name;
+	i fluct.inboxes := fluct._own_inbox(name);
 BEGIN
-	IF fluct._set_schedule(name, NULL) IS NULL THEN
+	IF i.schedule IS NULL THEN
 		RETURN false;
 	END IF;
-	cron_database := fluct._cron_database();
-	IF cron_database = current_database() THEN
-		EXECUTE 'SELECT cron.unschedule(j.jobid) FROM cron.job j WHERE j.jobname = $1 AND j.command LIKE ''CALL fluct.scan_inbox(%''' USING job;
-	ELSE
-		RAISE NOTICE 'pg_cron runs in database "%": remove the job there', cron_database
-			USING HINT = format('SELECT cron.unschedule(%L)', job);
-	END IF;
+	UPDATE fluct.inboxes b SET schedule = NULL WHERE b.name = i.name;
+	PERFORM fluct._remove_job(j.job, j.command) FROM fluct._inbox_job(name) j;
 	RETURN true;
 END
 $$;
-COMMENT ON FUNCTION fluct._unschedule_inbox(text) IS 'unschedule_inbox; errors without the list of functions';
-
-REVOKE ALL ON FUNCTION fluct._own_inbox(text), fluct._save_inbox(fluct.inboxes) FROM PUBLIC;
+COMMENT ON FUNCTION fluct._unschedule_inbox(text) IS 'unschedule_inbox, as the extension''s owner';

@@ -14,7 +14,7 @@
 CREATE OR REPLACE FUNCTION fluct._inbox_lock(i fluct.inboxes)
 RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pg_try_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0)) $$;
+AS $$ SELECT fluct._try_lock('inbox', i.name) $$;
 COMMENT ON FUNCTION fluct._inbox_lock(fluct.inboxes) IS 'takes the lock of an inbox until the end of the transaction; false if another one has it';
 
 -- A time in the future says nothing: such a file counts as still.
@@ -34,22 +34,22 @@ RETURNS TABLE (folder text, file text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
+	i fluct.inboxes := fluct._working_inbox(inbox);
 BEGIN
 	PERFORM fluct._require_tables();
 	IF fluct._in_transaction_block() THEN
 		RAISE EXCEPTION 'scan_inbox() commits after each file, and you began a transaction'
 			USING ERRCODE = 'active_sql_transaction', HINT = 'COMMIT, then CALL it again.';
 	END IF;
-	PERFORM fluct._open_inbox_as(i.owner, i.directory);
+	PERFORM fluct._open_inbox(i.directory);
 	RETURN QUERY
-	SELECT 'done', d.name FROM fluct._list_as(i.owner, i.directory, 'done', NULL) d
+	SELECT 'done', d.name FROM fluct._list_folder(i.directory, 'done', NULL) d
 	 WHERE NOT EXISTS (SELECT 1 FROM fluct.files f
 						WHERE f.inbox = i.name AND f.inode = d.inode AND f.bytes = d.bytes AND f.modified_at = d.modified_at
 						  AND f.status IN ('loaded', 'duplicate'))
 	 ORDER BY d.modified_at, d.name COLLATE "C";
 	RETURN QUERY
-	SELECT '', n.name FROM fluct._list_as(i.owner, i.directory, '', NULL) n ORDER BY n.modified_at, n.name COLLATE "C";
+	SELECT '', n.name FROM fluct._list_folder(i.directory, '', NULL) n ORDER BY n.modified_at, n.name COLLATE "C";
 END
 $$;
 COMMENT ON FUNCTION fluct.__inbox_work(text) IS '_inbox_work, as the extension''s owner';
@@ -76,6 +76,19 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._error_reason(text, text) IS 'the reason for which an error refuses a file, and its line; NULL = the file is not at fault, and is tried again';
+
+CREATE OR REPLACE FUNCTION fluct._load_inbox_file(i fluct.inboxes, path bytea, force boolean)
+RETURNS fluct.files
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	load fluct.files := fluct._load(i.kind, path, i.options, force, true, i.name);
+BEGIN
+	PERFORM fluct._settle_constraints();
+	RETURN load;
+END
+$$;
+COMMENT ON FUNCTION fluct._load_inbox_file(fluct.inboxes, bytea, boolean) IS 'loads a file of an inbox for its owner, who calls';
 
 CREATE OR REPLACE FUNCTION fluct._refusal(i fluct.inboxes, path bytea, f record, state text, message text, detail text)
 RETURNS fluct.files
@@ -106,7 +119,7 @@ CREATE OR REPLACE FUNCTION fluct.__scan_file(inbox text, folder text, file text,
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
+	i fluct.inboxes := fluct._working_inbox(inbox);
 	path bytea := fluct._inbox_path(i.directory, folder, file);
 	f record;
 	load fluct.files;
@@ -118,7 +131,7 @@ BEGIN
 		result := 'busy';
 		RETURN;
 	END IF;
-	SELECT * INTO f FROM fluct._list_as(i.owner, i.directory, folder, file);
+	SELECT * INTO f FROM fluct._list_folder(i.directory, folder, file);
 	IF NOT FOUND THEN
 		result := 'gone';
 		RETURN;
@@ -135,11 +148,11 @@ BEGIN
 		RETURN;
 	END IF;
 	BEGIN
-		load := fluct._load_as(i.owner, i.kind, path, i.options, false, i.name);
+		load := fluct._load_inbox_file(i, path, false);
 	EXCEPTION WHEN OTHERS THEN
 		GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 		IF (fluct._error_reason(SQLSTATE, SQLERRM)).reason IS NULL THEN
-			RAISE WARNING 'file "%" is left for the next scan: %', file, concat_ws(': ', SQLERRM, nullif(detail, ''))
+			RAISE WARNING 'file "%" is left for the next scan: %', file, fluct._printable(concat_ws(': ', SQLERRM, nullif(detail, '')))
 				USING ERRCODE = SQLSTATE;
 			result := 'left';
 			RETURN;
@@ -162,7 +175,7 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
+	i fluct.inboxes := fluct._working_inbox(inbox);
 	load fluct.files;
 	target text;
 	moved text;
@@ -181,12 +194,12 @@ BEGIN
 	IF target = folder THEN
 		moved := file;
 	ELSE
-		moved := fluct._move_as(i.owner, i.directory, folder, file, target, load.inode, false);
+		moved := fluct._move_file(i.directory, folder, file, target, load.inode);
 	END IF;
 	UPDATE fluct.files f SET moved_to = target || '/' || moved WHERE f.id = load.id AND moved IS NOT NULL;
 EXCEPTION WHEN insufficient_privilege OR system_error OR undefined_file OR disk_full THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-	RAISE WARNING 'file "%" stays where it is: %', file, concat_ws(': ', SQLERRM, nullif(detail, ''))
+	RAISE WARNING 'file "%" stays where it is: %', file, fluct._printable(concat_ws(': ', SQLERRM, nullif(detail, '')))
 		USING ERRCODE = SQLSTATE, HINT = 'The next scan tries to move it again.';
 END
 $$;
@@ -202,7 +215,7 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
+	i fluct.inboxes := fluct._working_inbox(inbox);
 	told text;
 BEGIN
 	SELECT string_agg(n || ' ' || w.words, ', ' ORDER BY w.place) INTO told
@@ -241,7 +254,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE fluct.scan_inbox(text) IS
-'Loads each file that lies in an inbox, oldest first, one transaction a file, as the inbox''s owner; moves it to done/ or, with its reason in fluct.files, to refused/. A file that is still being written, or that could not be loaded for another cause than itself (a lock, a full disk), stays for the next scan. Hidden files and folders are left alone. A second scan at the same time ends at once.';
+'Loads each file that lies in an inbox, oldest first, one transaction a file, in a session of the inbox''s owner; moves it to done/ or, with its reason in fluct.files, to refused/. A file that is still being written, or that could not be loaded for another cause than itself (a lock, a full disk), stays for the next scan. Hidden files and folders are left alone. A second scan at the same time ends at once.';
 
 -- ---------------------------------------------------------------------------
 -- One file by hand
@@ -262,7 +275,7 @@ BEGIN
 	END IF;
 	FOREACH folder IN ARRAY folders LOOP
 		SELECT l.name, l.bytes, l.modified_at, l.inode INTO name, bytes, modified_at, inode
-		  FROM fluct._list_as(i.owner, i.directory, folder, file) l;
+		  FROM fluct._list_folder(i.directory, folder, file) l;
 		IF FOUND THEN
 			RETURN;
 		END IF;
@@ -283,15 +296,15 @@ CREATE OR REPLACE FUNCTION fluct._reload_file(inbox text, file text) RETURNS flu
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
+	i fluct.inboxes := fluct._working_inbox(inbox);
 	f record;
 	load fluct.files;
 BEGIN
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0));
+	PERFORM fluct._lock('inbox', i.name);
 	f := fluct._find_file(i, file, '{refused,done,""}');
-	load := fluct._load_as(i.owner, i.kind, fluct._inbox_path(i.directory, f.folder, f.name), i.options, true, i.name);
+	load := fluct._load_inbox_file(i, fluct._inbox_path(i.directory, f.folder, f.name), true);
 	IF f.folder <> 'done' THEN
-		PERFORM fluct._move_as(i.owner, i.directory, f.folder, f.name, 'done', load.inode, true);
+		PERFORM fluct._move_at_commit(i.directory, f.folder, f.name, 'done', load.inode);
 	END IF;
 	RETURN fluct._load_result(load);
 END
@@ -307,11 +320,11 @@ CREATE OR REPLACE FUNCTION fluct._skip_file(inbox text, file text, reason text) 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	i fluct.inboxes := fluct._own_inbox(inbox);
+	i fluct.inboxes := fluct._working_inbox(inbox);
 	f record;
 	r fluct.files;
 BEGIN
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct inbox ' || i.directory, 0));
+	PERFORM fluct._lock('inbox', i.name);
 	f := fluct._find_file(i, file, '{""}');
 	IF f.folder <> '' THEN
 		RAISE EXCEPTION 'file "%" does not lie in the inbox any more', file
@@ -325,11 +338,8 @@ BEGIN
 	r.modified_at := f.modified_at;
 	r.inode := f.inode;
 	r := fluct._record_load(r, '[]');
-	PERFORM fluct._move_as(i.owner, i.directory, '', f.name, 'refused', f.inode, true);
+	PERFORM fluct._move_at_commit(i.directory, '', f.name, 'refused', f.inode);
 	RETURN r.id;
 END
 $$;
 COMMENT ON FUNCTION fluct._skip_file(text, text, text) IS 'skip_file, as the extension''s owner';
-
-REVOKE ALL ON PROCEDURE fluct.scan_inbox(text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION fluct._refusal(fluct.inboxes, bytea, record, text, text, text), fluct._find_file(fluct.inboxes, text, text[]) FROM PUBLIC;

@@ -20,9 +20,40 @@ BEGIN
 			      DETAIL = format('Missing: %s.', missing),
 			      HINT = 'SELECT fluct.create_tables();';
 	END IF;
+	PERFORM fluct._check_tables();
 END
 $$;
-COMMENT ON FUNCTION fluct._require_tables() IS 'raises undefined_table, with the call that makes them, where a table of the model is missing';
+COMMENT ON FUNCTION fluct._require_tables() IS
+'raises undefined_table, with the call that makes them, where a table of the model is missing; and what _check_tables() raises';
+
+-- Whoever is not the owner of the tables would run what stands in their place.
+CREATE OR REPLACE FUNCTION fluct._check_tables()
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tables_owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('sales.orders'));
+	bad record;
+BEGIN
+	IF tables_owner = coalesce(fluct._caller(), (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)) THEN
+		RETURN;
+	END IF;
+	SELECT c.relname AS name, c.relkind, c.relowner AS owner INTO bad
+	  FROM fluct._model_tables() t
+	  JOIN pg_class c ON c.oid = to_regclass('sales.' || t.table_name)
+	 WHERE c.relkind NOT IN ('r', 'p') OR c.relowner <> tables_owner
+	 ORDER BY c.relname LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'relation "sales.%" is not a table of role "%", the owner of sales.orders', bad.name, pg_get_userbyid(tables_owner)
+			USING ERRCODE = 'wrong_object_type',
+			      DETAIL = CASE WHEN bad.owner = tables_owner THEN 'It is a view or a foreign table.'
+							    ELSE format('It belongs to role "%s".', pg_get_userbyid(bad.owner)) END,
+			      HINT = 'Only the owner of the tables can work with what stands in their place.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_tables() IS
+'raises wrong_object_type where a relation of the model is not an ordinary table of the owner of sales.orders, unless that owner calls';
 
 -- ---------------------------------------------------------------------------
 -- Nothing that runs by itself belongs to a superuser
@@ -30,7 +61,7 @@ COMMENT ON FUNCTION fluct._require_tables() IS 'raises undefined_table, with the
 
 CREATE OR REPLACE FUNCTION fluct._operator_statements()
 RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 SELECT concat_ws(E'\n',
 	CASE WHEN NOT o.rolsuper THEN format('Connect as role %I, the owner of schema sales, or make another operator:', o.rolname)
@@ -61,6 +92,25 @@ END
 $$;
 COMMENT ON FUNCTION fluct._refuse_superuser(oid, text, text) IS
 'raises insufficient_privilege, with the statements that make an operator, where the role is a superuser';
+
+-- Not by SET ROLE, either: what is deferred to the commit could become the
+-- session's user again.
+CREATE OR REPLACE FUNCTION fluct._refuse_superuser_writer(role oid, owner oid)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF role <> owner AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = role AND r.rolsuper)
+	   OR role <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user AND r.rolsuper) THEN
+		RAISE EXCEPTION 'a superuser cannot load into the tables of role "%"', pg_get_userbyid(owner)
+			USING ERRCODE = 'insufficient_privilege',
+			      DETAIL = format('Code on the tables runs with the rights of the session, and this one is of role "%s".', session_user),
+			      HINT = fluct._operator_statements();
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._refuse_superuser_writer(oid, oid) IS
+'raises insufficient_privilege, with the statements that make an operator, where the role, or the session of a role that is set, is a superuser and does not own the tables';
 
 -- ---------------------------------------------------------------------------
 -- Whose relations they are
@@ -109,7 +159,7 @@ COMMENT ON FUNCTION fluct._model_relations() IS
 
 CREATE OR REPLACE FUNCTION fluct._check_sales()
 RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	owner oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'sales');
@@ -406,7 +456,7 @@ COMMENT ON FUNCTION fluct._grant_made(text[]) IS 'lets those read the new tables
 
 CREATE OR REPLACE FUNCTION fluct._tell_made(made text[], had_tables boolean)
 RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	IF made = '{}' THEN
@@ -424,6 +474,23 @@ END
 $$;
 COMMENT ON FUNCTION fluct._tell_made(text[], boolean) IS 'what create_tables() returns';
 
+CREATE OR REPLACE FUNCTION fluct._lock_tables() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct._lock_tables() IS 'lets one create_tables() work at a time; those who cannot make the tables take no lock';
+CREATE OR REPLACE FUNCTION fluct.__lock_tables() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'sales');
+BEGIN
+	IF owner = fluct._caller()
+	   OR owner IS NULL AND has_database_privilege(fluct._caller(), current_database(), 'CREATE') THEN
+		PERFORM fluct._lock('tables', '');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct.__lock_tables() IS '_lock_tables, as the extension''s owner';
+
 CREATE OR REPLACE FUNCTION fluct.create_tables()
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -434,7 +501,7 @@ DECLARE
 BEGIN
 	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'the tables of fluct',
 									'The caller of create_tables() owns the tables.');
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct.create_tables', 0));
+	PERFORM fluct._lock_tables();
 	PERFORM fluct._check_sales();
 	had_tables := to_regclass('sales.orders') IS NOT NULL;
 	IF to_regnamespace('sales') IS NULL THEN

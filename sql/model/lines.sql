@@ -76,6 +76,12 @@ COMMENT ON FUNCTION fluct._orders_truncate_lines() IS 'trigger on orders: trunca
 
 CREATE OR REPLACE FUNCTION fluct.lines_of(order_id text)
 RETURNS SETOF fluct.order_line
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.lines_of(text) IS
+'The lines of one order by line_number, found through the order''s ordered_at (one partition, BRIN). No rows for an unknown order. Errors: undefined_table before create_tables().';
+
+CREATE OR REPLACE FUNCTION fluct._lines_of(order_id text)
+RETURNS SETOF fluct.order_line
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -88,5 +94,4 @@ BEGIN
 		USING $1, (SELECT o.ordered_at FROM sales.orders o WHERE o.order_id = $1);
 END
 $$;
-COMMENT ON FUNCTION fluct.lines_of(text) IS
-'The lines of one order by line_number, found through the order''s ordered_at (one partition, BRIN). No rows for an unknown order. Errors: undefined_table before create_tables().';
+COMMENT ON FUNCTION fluct._lines_of(text) IS 'lines_of, with the rights of the tables'' owner where the caller has them';

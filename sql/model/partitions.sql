@@ -23,7 +23,7 @@ COMMENT ON FUNCTION fluct._model_partitions() IS 'the partitioned tables: width 
 
 CREATE OR REPLACE FUNCTION fluct._partitions(parent regclass, OUT partition regclass, OUT since timestamptz, OUT until timestamptz, OUT is_default boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
 SELECT c.oid::regclass,
        replace(b.m[1], 'MINVALUE', '-infinity')::timestamptz,
@@ -243,6 +243,12 @@ COMMENT ON FUNCTION fluct._maintain(regclass) IS
 
 CREATE OR REPLACE FUNCTION fluct.maintain_partitions(OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
 RETURNS SETOF record
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.maintain_partitions() IS
+'Makes the partitions of order_lines (this month and the next 2) and raw_messages (today and the next 7 days), and those for rows that wait in a default partition, which it moves. Called by the tables'' owner; a lock that is not to be had within 1 s is skipped. Returns a row for each partition created or skipped. All bounds are UTC.';
+
+CREATE OR REPLACE FUNCTION fluct._maintain_partitions(OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
+RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -254,10 +260,15 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION fluct.maintain_partitions() IS
-'Makes the partitions of order_lines (this month and the next 2) and raw_messages (today and the next 7 days), and those for rows that wait in a default partition, which it moves. Called by the tables'' owner; a lock that is not to be had within 1 s is skipped. Returns a row for each partition created or skipped. All bounds are UTC.';
+COMMENT ON FUNCTION fluct._maintain_partitions() IS 'maintain_partitions, with the rights of the tables'' owner where the caller has them';
 
 CREATE OR REPLACE FUNCTION fluct.ensure_partitions(since timestamptz, until timestamptz, OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.ensure_partitions(timestamptz, timestamptz) IS
+'Makes the partitions of order_lines for the months (UTC) of since to until, both included, at most the newest 240; to be called before history is loaded. Returns a row for each partition created or skipped. Errors: invalid_parameter_value, undefined_table.';
+
+CREATE OR REPLACE FUNCTION fluct._ensure_partitions(since timestamptz, until timestamptz, OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -289,5 +300,4 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct.ensure_partitions(timestamptz, timestamptz) IS
-'Makes the partitions of order_lines for the months (UTC) of since to until, both included, at most the newest 240; to be called before history is loaded. Returns a row for each partition created or skipped. Errors: invalid_parameter_value, undefined_table.';
+COMMENT ON FUNCTION fluct._ensure_partitions(timestamptz, timestamptz) IS 'ensure_partitions, with the rights of the tables'' owner where the caller has them';

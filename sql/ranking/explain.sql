@@ -61,6 +61,20 @@ CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	top_n int DEFAULT 10)
 RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
 			   share_pct numeric)
+LANGUAGE c STABLE ROWS 24 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS
+'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+
+CREATE OR REPLACE FUNCTION fluct._explain_fluctuation(
+	industry text,
+	as_of timestamptz,
+	recent interval,
+	baseline interval,
+	average text,
+	time_zone text,
+	top_n int)
+RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
+			   share_pct numeric)
 LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $$
 DECLARE
@@ -73,7 +87,8 @@ BEGIN
 	w := fluct._windows_of(as_of, recent, baseline, time_zone);
 	PERFORM fluct._check_ranking_options(w, 'absolute', 'both', average, NULL);
 	PERFORM fluct._check_industry(industry);
-	PERFORM fluct._tell_incomplete(w);
+	PERFORM fluct._tell_zone(time_zone);
+	PERFORM fluct._tell_incomplete(fluct._find_shortfall(w, 'absolute', average));
 	n := w.numerator;
 	d := w.denominator;
 	IF average = 'active' THEN
@@ -142,5 +157,4 @@ BEGIN
 		USING w.since, w.mid, w.until, industry, n, d, top_n;
 END
 $$;
-COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS
-'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';

@@ -6,20 +6,30 @@
 -- of now(): a run that comes late, or after days without a server, gives the
 -- rows that it would have given then, up to orders that came late.
 
--- In a function with the rights of its owner, current_user is that owner.
-CREATE OR REPLACE FUNCTION fluct._outer_user()
-RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END
-$$;
-COMMENT ON FUNCTION fluct._outer_user() IS 'the role that called, as SET ROLE left it, also within functions that work with their owner''s rights';
+-- The bookkeeping is the extension's owner's; what reads and writes the tables
+-- in sales is done as the caller, by _record().
 
 CREATE OR REPLACE FUNCTION fluct._known_report(report text)
 RETURNS fluct.reports
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT r FROM fluct.reports r WHERE r.report = $1 $$;
 COMMENT ON FUNCTION fluct._known_report(text) IS 'the report''s row, NULL where it is unknown';
+
+CREATE OR REPLACE FUNCTION fluct._check_report_owner(r fluct.reports)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT coalesce(pg_has_role(fluct._caller(), fluct._owner_role(r.owner, r.owner_oid, r.system_identifier), 'MEMBER'), false) THEN
+		RAISE EXCEPTION 'permission denied for report "%"', r.report
+			USING ERRCODE = 'insufficient_privilege',
+			      DETAIL = format('It belongs to role "%s".', r.owner),
+			      HINT = 'Give your report another name.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_report_owner(fluct.reports) IS
+'raises insufficient_privilege unless the caller is the report''s owner, a member of it or a superuser';
 
 CREATE OR REPLACE FUNCTION fluct._check_report(r fluct.reports)
 RETURNS void
@@ -46,29 +56,28 @@ COMMENT ON FUNCTION fluct._check_report(fluct.reports) IS 'raises invalid_parame
 
 CREATE OR REPLACE FUNCTION fluct._save_report(r fluct.reports)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	known fluct.reports := fluct._known_report(r.report);
 BEGIN
-	IF known.report IS NOT NULL
-	   AND EXISTS (SELECT 1 FROM pg_roles o WHERE o.rolname = known.owner)
-	   AND NOT pg_has_role(fluct._outer_user(), known.owner, 'MEMBER') THEN
-		RAISE EXCEPTION 'permission denied for report "%"', r.report
-			USING ERRCODE = 'insufficient_privilege',
-			      DETAIL = format('It belongs to %I.', known.owner),
-			      HINT = 'Give your report another name.';
+	IF known.report IS NULL THEN
+		r.owner := pg_get_userbyid(fluct._caller());
+		r.owner_oid := fluct._caller();
+		r.system_identifier := (SELECT c.system_identifier::text FROM pg_control_system() c);
+		r.created_at := now();
+		INSERT INTO fluct.reports SELECT r.*;
+		RETURN;
 	END IF;
-	r.owner := coalesce(known.owner, fluct._outer_user());
-	r.created_at := coalesce(known.created_at, now());
-	INSERT INTO fluct.reports SELECT r.*
-	ON CONFLICT (report) DO UPDATE
+	PERFORM fluct._check_report_owner(known);
+	UPDATE fluct.reports k
 	   SET (recent, baseline, measure, direction, average, time_zone, min_baseline, schedule, catch_up, last_slot)
-		 = (r.recent, r.baseline, r.measure, r.direction, r.average, r.time_zone, r.min_baseline, r.schedule, r.catch_up, r.last_slot);
+		 = (r.recent, r.baseline, r.measure, r.direction, r.average, r.time_zone, r.min_baseline, r.schedule, r.catch_up, r.last_slot)
+	 WHERE k.report = r.report;
 END
 $$;
 COMMENT ON FUNCTION fluct._save_report(fluct.reports) IS
-'writes a report''s row; raises insufficient_privilege where it belongs to a role that the caller is not a member of';
+'writes a report''s row; the caller owns a new one; raises insufficient_privilege where it is another role''s';
 
 -- NULL means "as the report has it", so that a known report needs its name only.
 CREATE OR REPLACE FUNCTION fluct._report(report text, recent interval, baseline interval, measure text, direction text, average text,
@@ -94,6 +103,7 @@ BEGIN
 		PERFORM fluct._save_report(r);
 		RETURN r;
 	END IF;
+	PERFORM fluct._check_report_owner(r);
 	SELECT string_agg(format('%s is %s, not %s', o.name, coalesce(o.has, 'NULL'), o.given), '; ') INTO others
 	  FROM (VALUES ('recent', r.recent::text, recent::text, r.recent <> recent),
 				   ('baseline', r.baseline::text, baseline::text, r.baseline <> baseline),
@@ -120,22 +130,22 @@ COMMENT ON FUNCTION fluct._report(text, interval, interval, text, text, text, te
 -- Recording
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._report_lock(report text)
-RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT hashtextextended('fluct report ' || report, 0) $$;
-COMMENT ON FUNCTION fluct._report_lock(text) IS 'the advisory lock that a run of this report holds';
+CREATE OR REPLACE FUNCTION fluct._record(r fluct.reports, as_of timestamptz, top_n int, tells boolean)
+RETURNS SETOF fluct.podium_row
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct._record(fluct.reports, timestamptz, int, boolean) IS
+'replaces the report''s set of that time by every industry''s row, with the rights of the caller (or of the tables'' owner, where the caller has those), and returns the podium; tells: with the notices of a ranking';
 
-CREATE OR REPLACE FUNCTION fluct._record(r fluct.reports, as_of timestamptz, w fluct._windows)
-RETURNS fluct._fluctuation[]
+CREATE OR REPLACE FUNCTION fluct.__record(r fluct.reports, as_of timestamptz, top_n int, tells boolean)
+RETURNS SETOF fluct.podium_row
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	ranking fluct._fluctuation[];
-	reason text := fluct._incomplete_reason(w);
+	w fluct._windows := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
+	ranking fluct._fluctuation[] := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
+	shortfall fluct._shortfall := fluct._find_shortfall(w, r.measure, r.average);
+	reason text := fluct._incomplete_reason(shortfall);
 BEGIN
-	PERFORM pg_advisory_xact_lock(fluct._report_lock(r.report));
-	ranking := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
 	DELETE FROM sales.fluctuations f WHERE f.report = r.report AND f.as_of = $2;
 	INSERT INTO sales.fluctuations (
 		report, as_of, agg_date, rank, industry, recent_value, baseline_avg, delta, delta_pct,
@@ -147,11 +157,13 @@ BEGIN
 		   r.recent, r.baseline, r.measure, r.direction, r.average, r.time_zone,
 		   reason IS NULL, reason, fluct._source_offsets(), now()
 	  FROM unnest(ranking) f;
-	RETURN ranking;
+	IF tells THEN
+		PERFORM fluct._tell(w, ranking, shortfall);
+	END IF;
+	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, reason IS NULL);
 END
 $$;
-COMMENT ON FUNCTION fluct._record(fluct.reports, timestamptz, fluct._windows) IS
-'replaces the report''s set of that time by every industry''s row and returns it';
+COMMENT ON FUNCTION fluct.__record(fluct.reports, timestamptz, int, boolean) IS '_record, as the caller';
 
 CREATE OR REPLACE FUNCTION fluct.record_fluctuations(
 	report text DEFAULT 'default',
@@ -165,24 +177,29 @@ CREATE OR REPLACE FUNCTION fluct.record_fluctuations(
 	time_zone text DEFAULT NULL,
 	min_baseline numeric DEFAULT NULL)
 RETURNS SETOF fluct.podium_row
+LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+'Stores every industry''s row of the ranking as of a time in sales.fluctuations and returns the podium (rank <= top_n and score > 0); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
+
+CREATE OR REPLACE FUNCTION fluct._record_fluctuations(
+	report text, as_of timestamptz, recent interval, baseline interval, top_n int,
+	measure text, direction text, average text, time_zone text, min_baseline numeric)
+RETURNS SETOF fluct.podium_row
 LANGUAGE plpgsql ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	r fluct.reports;
-	w fluct._windows;
-	ranking fluct._fluctuation[];
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
 	r := fluct._report(report, recent, baseline, measure, direction, average, time_zone, min_baseline);
-	w := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
-	ranking := fluct._record(r, as_of, w);
-	PERFORM fluct._tell(w, ranking);
-	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w) IS NULL);
+	PERFORM fluct._tell_zone(r.time_zone);
+	PERFORM fluct._lock('report', r.report);
+	RETURN QUERY SELECT * FROM fluct._record(r, as_of, top_n, true);
 END
 $$;
-COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
-'Stores every industry''s row of the ranking as of a time in sales.fluctuations and returns the podium (rank <= top_n and score > 0); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
+COMMENT ON FUNCTION fluct._record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+'record_fluctuations, as the extension''s owner';
 
 -- ---------------------------------------------------------------------------
 -- On a schedule
@@ -194,45 +211,39 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT 'fluct: ' || report $$;
 COMMENT ON FUNCTION fluct._job_name(text) IS 'the name of a report''s job in pg_cron';
 
-CREATE OR REPLACE FUNCTION fluct._make_job(r fluct.reports, cron_database text)
-RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	command text := format('SELECT fluct._run_report(%L)', r.report);
-BEGIN
-	IF cron_database = current_database() THEN
-		EXECUTE format('SELECT cron.schedule(%L, %L, %L)', fluct._job_name(r.report), r.schedule, command);
-	ELSE
-		RAISE NOTICE 'pg_cron runs in database "%": make the job there', cron_database
-			USING HINT = format('SELECT cron.schedule_in_database(%L, %L, %L, %L, username => %L);',
-								fluct._job_name(r.report), r.schedule, command, current_database(), current_user);
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION fluct._make_job(fluct.reports, text) IS 'makes or changes the report''s job in pg_cron, or says the call where that is in another database';
+CREATE OR REPLACE FUNCTION fluct._job_command(report text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT format('SELECT fluct._run_report(%L)', report) $$;
+COMMENT ON FUNCTION fluct._job_command(text) IS 'the statement of a report''s job in pg_cron';
 
-CREATE OR REPLACE FUNCTION fluct._run_report(report text)
+CREATE OR REPLACE FUNCTION fluct._run_report(report text) RETURNS int
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct._run_report(text) IS
+'the job of a scheduled report: records the slots missing since the last one, oldest first, at most catch_up, each as of its own time; what is still missing is the next run''s. Returns their number, 0 at once where another run holds the lock.';
+
+CREATE OR REPLACE FUNCTION fluct.__run_report(report text)
 RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	r fluct.reports;
-	zone text := fluct._cron_zone();
+	r fluct.reports := fluct._known_report(report);
 	slot timestamptz;
 	n int := 0;
 BEGIN
-	IF NOT pg_try_advisory_xact_lock(fluct._report_lock(report)) THEN
-		RETURN 0;
+	IF r.report IS NOT NULL THEN
+		PERFORM fluct._check_report_owner(r);
 	END IF;
-	r := fluct._known_report(report);
 	IF r.schedule IS NULL THEN
 		RAISE EXCEPTION 'report "%" has no schedule', report
 			USING ERRCODE = 'undefined_object', DETAIL = 'Its job in pg_cron is left over.',
 			      HINT = format('SELECT cron.unschedule(%L)', fluct._job_name(report));
+	ELSIF NOT fluct._try_lock('report', report) THEN
+		RETURN 0;
 	END IF;
-	FOR slot IN SELECT s FROM fluct._slots(r.schedule, r.last_slot, now(), zone, r.catch_up) s LOOP
-		PERFORM fluct._record(r, slot, fluct._windows_of(slot, r.recent, r.baseline, r.time_zone));
+	r := fluct._known_report(report);		-- the run before has moved last_slot
+	FOR slot IN SELECT s FROM fluct._slots(r.schedule, r.last_slot, now(), fluct._cron_zone(), r.catch_up) s LOOP
+		PERFORM fluct._record(r, slot, NULL, false);
 		r.last_slot := slot;
 		n := n + 1;
 	END LOOP;
@@ -242,8 +253,7 @@ BEGIN
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION fluct._run_report(text) IS
-'the job of a scheduled report: records the slots missing since the last one, oldest first, at most catch_up, each as of its own time; what is still missing is the next run''s. Returns their number, 0 at once where another run holds the lock.';
+COMMENT ON FUNCTION fluct.__run_report(text) IS '_run_report, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct.schedule_fluctuations(
 	report text,
@@ -257,15 +267,31 @@ CREATE OR REPLACE FUNCTION fluct.schedule_fluctuations(
 	min_baseline numeric DEFAULT NULL,
 	catch_up int DEFAULT 24)
 RETURNS fluct.scheduled_report
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.schedule_fluctuations(text, text, interval, interval, text, text, text, text, numeric, int) IS
+'Records a report on a schedule by pg_cron, as the calling role: writes its options, records the latest slot at once, and returns the schedule, the zone it is read in and the next run. Again for the same report it changes schedule and options. Each run records the slots missing since the last one, oldest first, at most catch_up, each as of its own time. Options as top_fluctuations(). Errors: invalid_parameter_value, insufficient_privilege, object_not_in_prerequisite_state without pg_cron.';
+
+CREATE OR REPLACE FUNCTION fluct._schedule_fluctuations(
+	report text, schedule text, recent interval, baseline interval,
+	measure text, direction text, average text, time_zone text, min_baseline numeric, catch_up int)
+RETURNS fluct.scheduled_report
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	known fluct.reports := fluct._known_report(report);
 	r fluct.reports;
 	zone text := fluct._cron_zone();
-	cron_database text;
 BEGIN
-	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'a schedule', 'It runs by itself, with the privileges of the caller.');
+	PERFORM fluct._refuse_superuser(fluct._caller(), 'a schedule', 'It runs by itself, with the privileges of the caller.');
 	PERFORM fluct._require_tables();
+	PERFORM fluct._require_owner(pg_get_userbyid(fluct._caller()), NULL, NULL);
+	IF known.report IS NOT NULL
+	   AND fluct._owner_role(known.owner, known.owner_oid, known.system_identifier) IS DISTINCT FROM fluct._caller() THEN
+		RAISE EXCEPTION 'report "%" belongs to role "%"', report, known.owner
+			USING ERRCODE = 'insufficient_privilege',
+			      DETAIL = 'Its schedule runs as its owner.',
+			      HINT = format('Connect as %I, or give your report another name.', known.owner);
+	END IF;
 	r.report := report;
 	r.recent := recent;
 	r.baseline := baseline;
@@ -278,10 +304,12 @@ BEGIN
 	r.catch_up := catch_up;
 	r.last_slot := fluct._latest_slot(schedule, now(), zone);
 	PERFORM fluct._check_report(r);
-	cron_database := fluct._cron_database();
+	PERFORM fluct._tell_zone(time_zone);
+	PERFORM fluct._cron_database();
 	PERFORM fluct._save_report(r);
-	PERFORM fluct._record(r, r.last_slot, fluct._windows_of(r.last_slot, r.recent, r.baseline, r.time_zone));
-	PERFORM fluct._make_job(r, cron_database);
+	PERFORM fluct._lock('report', r.report);
+	PERFORM fluct._record(r, r.last_slot, NULL, false);
+	PERFORM fluct._make_job(fluct._job_name(report), schedule, fluct._job_command(report));
 	IF time_zone IS NOT NULL AND now() AT TIME ZONE time_zone <> now() AT TIME ZONE zone THEN
 		RAISE NOTICE 'the schedule is read in %, the report''s days are those of %', zone, time_zone
 			USING HINT = 'A slot takes the whole days before the last midnight there: let it come some time after that midnight.';
@@ -290,49 +318,35 @@ BEGIN
 			   (SELECT s FROM fluct._slots(schedule, now(), now() + interval '3000 days', zone, 1) s))::fluct.scheduled_report;
 END
 $$;
-COMMENT ON FUNCTION fluct.schedule_fluctuations(text, text, interval, interval, text, text, text, text, numeric, int) IS
-'Records a report on a schedule by pg_cron, as the calling role: writes its options, records the latest slot at once, and returns the schedule, the zone it is read in and the next run. Again for the same report it changes schedule and options. Each run records the slots missing since the last one, oldest first, at most catch_up, each as of its own time. Options as top_fluctuations(). Errors: invalid_parameter_value, insufficient_privilege, object_not_in_prerequisite_state without pg_cron.';
+COMMENT ON FUNCTION fluct._schedule_fluctuations(text, text, interval, interval, text, text, text, text, numeric, int) IS
+'schedule_fluctuations, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct.unschedule_fluctuations(report text)
+CREATE OR REPLACE FUNCTION fluct.unschedule_fluctuations(report text) RETURNS boolean
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.unschedule_fluctuations(text) IS
+'Ends a report''s schedule; the report, its options and its rows stay. Returns false where it had none. Errors: undefined_object for an unknown report, insufficient_privilege.';
+
+CREATE OR REPLACE FUNCTION fluct._unschedule_fluctuations(report text)
 RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	r fluct.reports := fluct._known_report(report);
-	cron_database text := fluct._cron_database();
-	job bigint;
 BEGIN
 	IF r.report IS NULL THEN
 		RAISE EXCEPTION 'unknown report %', coalesce('"' || report || '"', 'NULL')
 			USING ERRCODE = 'undefined_object', DETAIL = 'fluct.reports has no such row.',
 			      HINT = 'SELECT report, schedule FROM fluct.reports';
-	ELSIF r.schedule IS NULL THEN
+	END IF;
+	PERFORM fluct._check_report_owner(r);
+	IF r.schedule IS NULL THEN
 		RETURN false;
 	END IF;
 	r.schedule := NULL;
 	r.last_slot := NULL;
 	PERFORM fluct._save_report(r);
-	IF cron_database = current_database() THEN
-		EXECUTE 'SELECT jobid FROM cron.job WHERE jobname = $1 AND command = $2' INTO job
-			USING fluct._job_name(report), format('SELECT fluct._run_report(%L)', report);
-		EXECUTE 'SELECT cron.unschedule($1) WHERE $1 IS NOT NULL' USING job;
-	ELSE
-		RAISE NOTICE 'pg_cron runs in database "%": remove the job there', cron_database
-			USING HINT = format('SELECT cron.unschedule(%L)', fluct._job_name(report));
-	END IF;
+	PERFORM fluct._remove_job(fluct._job_name(report), fluct._job_command(report));
 	RETURN true;
 END
 $$;
-COMMENT ON FUNCTION fluct.unschedule_fluctuations(text) IS
-'Ends a report''s schedule; the report, its options and its rows stay. Returns false where it had none. Errors: undefined_object for an unknown report, insufficient_privilege.';
-
--- What writes is granted by grant_operator(); so are the functions below it that
--- work with their owner's rights.
-REVOKE ALL ON FUNCTION
-	fluct._known_report(text),
-	fluct._save_report(fluct.reports),
-	fluct._cron_settings(),
-	fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric),
-	fluct.schedule_fluctuations(text, text, interval, interval, text, text, text, text, numeric, int),
-	fluct.unschedule_fluctuations(text)
-FROM PUBLIC;
+COMMENT ON FUNCTION fluct._unschedule_fluctuations(text) IS 'unschedule_fluctuations, as the extension''s owner';

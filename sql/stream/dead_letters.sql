@@ -1,26 +1,5 @@
 -- dead_letters.sql: what to do with messages that could not be stored.
 
--- Bytes as a person reads them: text where they are UTF-8, \xNN elsewhere.
-CREATE OR REPLACE FUNCTION fluct._as_text(bytes bytea) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	start bytea := substr(bytes, 1, 400);
-BEGIN
-	-- a character cut in two at the end is not the message's fault
-	FOR cut IN 0 .. 3 LOOP
-		BEGIN
-			RETURN convert_from(substr(start, 1, length(start) - cut), 'UTF8');
-		EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
-			CONTINUE;
-		END;
-	END LOOP;
-	RETURN encode(start, 'escape');
-END
-$$;
-COMMENT ON FUNCTION fluct._as_text(bytea) IS
-'The first bytes of a message as text; those that are not UTF-8 as \nnn.';
-
 CREATE OR REPLACE FUNCTION fluct.discard_dead_letters(ids bigint[], reason text,
 	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
 RETURNS SETOF record

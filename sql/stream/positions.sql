@@ -99,7 +99,7 @@ COMMENT ON FUNCTION fluct._require_rest(text) IS
 
 -- Which partitions start_at and partition mean, of a topic that has n.
 CREATE OR REPLACE FUNCTION fluct._chosen_partitions(s fluct.streams, start_at text, partition int, n int) RETURNS int[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	named text[];
@@ -174,7 +174,7 @@ COMMENT ON FUNCTION fluct.seek_stream(text, text, int, boolean, boolean) IS
 
 CREATE OR REPLACE FUNCTION fluct._seek_stream(name text, start_at text, only_partition int, dry_run boolean, force boolean)
 RETURNS TABLE (moved int, old_offset bigint, new_offset bigint)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -199,7 +199,7 @@ BEGIN
 	chosen := fluct._chosen_partitions(s, whence, only_partition, cardinality(targets));
 
 	-- from here on nobody else makes or moves a position of the stream
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct positions ' || name, 0));
+	PERFORM fluct._lock('positions', name);
 	PERFORM FROM fluct.stream_offsets o WHERE o.stream = name FOR UPDATE;
 	is_new := NOT FOUND;
 	IF is_new AND only_partition IS NOT NULL THEN

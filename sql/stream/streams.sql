@@ -55,7 +55,7 @@ COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into sales.orders has by default.';
 
 CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	exact := false;
@@ -87,7 +87,7 @@ COMMENT ON FUNCTION fluct._start_of(text, int) IS
 
 -- A timestamp means the same in every session once its zone is written out.
 CREATE OR REPLACE FUNCTION fluct._normal_start(start_at text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	PERFORM fluct._start_of(start_at, 0);
@@ -124,6 +124,7 @@ BEGIN
 			MESSAGE = format('role "%s" cannot use server "%s"', role, server),
 			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
 	END IF;
+	PERFORM fluct._check_server_owner(server, caller);
 	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
 		target := coalesce(targets[i], 'sales.raw_messages');
 		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
@@ -196,14 +197,21 @@ BEGIN
 			MESSAGE = format('invalid stream name: "%s"', name),
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
 	END IF;
+	IF topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
+			MESSAGE = format('invalid topic name: "%s"', fluct._printable(left(topic, 250))),
+			HINT = 'In Kafka a topic has 1 to 249 letters, digits, ".", "_" or "-" in its name. A stream consumes one topic.';
+	END IF;
 	-- who creates the same one at the same time, or drops it, is waited for
-	PERFORM pg_advisory_xact_lock(hashtextextended('fluct create_stream ' || name, 0));
+	PERFORM fluct._lock('stream', name);
 	PERFORM FROM fluct.streams s WHERE s.name = _create_stream.name FOR KEY SHARE;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
 			MESSAGE = format('stream "%s" already exists', name),
 			HINT = 'fluct.alter_stream() changes it, fluct.drop_stream() drops it.';
 	END IF;
+	PERFORM fluct._own_dropped_stream(name);
+	DELETE FROM fluct.dropped_streams d WHERE d.name = _create_stream.name;
 	IF getdatabaseencoding() <> 'UTF8' THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
 			MESSAGE = format('streams need a database with the encoding UTF8, and this one has %s', getdatabaseencoding());
@@ -525,7 +533,7 @@ COMMENT ON FUNCTION fluct.start_stream(text) IS
 'Starts a stream, or resumes one that is paused or failed, where it stood. Returns its state. Errors: object_not_in_prerequisite_state with the postgresql.conf lines that are missing.';
 
 CREATE OR REPLACE FUNCTION fluct._start_stream(name text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
@@ -579,23 +587,65 @@ END
 $$;
 COMMENT ON FUNCTION fluct._pause_stream(text, text) IS 'pause_stream, as the extension''s owner.';
 
-CREATE OR REPLACE FUNCTION fluct.drop_stream(name text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct.drop_stream(name text, forget boolean DEFAULT false) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.drop_stream(text) IS
-'Drops a stream. Its targets, raw copy, dead letters and gaps stay, and so do its last offsets: a new stream of that name with start_at NULL goes on there.';
+COMMENT ON FUNCTION fluct.drop_stream(text, boolean) IS
+'Drops a stream. Its targets, raw copy, dead letters and gaps stay, and so do its last offsets: a new stream of that name with start_at NULL goes on there. The name stays its owner''s. forget: all of these but the targets and the raw copy go, also those of a stream that was dropped before, and the name is free. Errors: undefined_object, insufficient_privilege.';
 
-CREATE OR REPLACE FUNCTION fluct._drop_stream(name text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._own_dropped_stream(name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	s fluct.streams := fluct._own_stream(name);
+	d fluct.dropped_streams;
 BEGIN
-	DELETE FROM fluct.streams t WHERE t.name = s.name;
-	DELETE FROM fluct.stream_states t WHERE t.stream = s.name;
-	PERFORM fluct._announce_change(format('stream "%s" was dropped by role "%s"', name, pg_get_userbyid(fluct._caller())));
+	SELECT * INTO d FROM fluct.dropped_streams k WHERE k.name = _own_dropped_stream.name;
+	IF FOUND AND NOT coalesce(pg_has_role(fluct._caller(), fluct._owner_role(d.owner, d.owner_oid, d.system_identifier), 'MEMBER'),
+							  (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = fluct._caller())) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = format('the name "%s" is that of a dropped stream of role "%s"', name, d.owner),
+			DETAIL = 'Its offsets, dead letters and gaps are kept for that role.',
+			HINT = format('As that role, SELECT fluct.drop_stream(%L, forget => true); frees the name.', name);
+	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._drop_stream(text) IS 'drop_stream, as the extension''s owner.';
+COMMENT ON FUNCTION fluct._own_dropped_stream(text) IS
+'Raises insufficient_privilege where the name is that of another role''s dropped stream.';
+
+CREATE OR REPLACE FUNCTION fluct._drop_stream(name text, forget boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	s fluct.streams;
+BEGIN
+	PERFORM fluct._lock('stream', name);
+	IF forget AND EXISTS (SELECT FROM fluct.dropped_streams d WHERE d.name = _drop_stream.name) THEN
+		PERFORM fluct._own_dropped_stream(name);
+	ELSE
+		s := fluct._own_stream(name);
+		DELETE FROM fluct.dropped_streams d WHERE d.name = s.name;
+		INSERT INTO fluct.dropped_streams (name, owner, owner_oid, system_identifier)
+		VALUES (s.name, s.owner, s.owner_oid, s.system_identifier);
+		INSERT INTO fluct.dropped_feeds AS d (stream, data_until)
+		SELECT f.stream, f.data_until FROM fluct.freshness f
+		WHERE f.stream = s.name AND f.data_until IS NOT NULL AND to_regclass(s.target) = to_regclass('sales.orders')
+		ON CONFLICT (stream) DO UPDATE SET data_until = excluded.data_until;
+		DELETE FROM fluct.streams t WHERE t.name = s.name;
+		DELETE FROM fluct.stream_states t WHERE t.stream = s.name;
+	END IF;
+	IF forget THEN
+		DELETE FROM fluct.stream_offsets t WHERE t.stream = name;
+		DELETE FROM fluct.skipped_offsets t WHERE t.stream = name;
+		DELETE FROM fluct.dead_letters t WHERE t.stream = name;
+		DELETE FROM fluct.gaps t WHERE t.stream = name;
+		DELETE FROM fluct.dropped_streams t WHERE t.name = _drop_stream.name;
+	END IF;
+	PERFORM fluct._announce_change(format('stream "%s" was dropped by role "%s"%s', name, pg_get_userbyid(fluct._caller()),
+		CASE WHEN forget THEN ', with what it left' ELSE '' END));
+END
+$$;
+COMMENT ON FUNCTION fluct._drop_stream(text, boolean) IS 'drop_stream, as the extension''s owner.';
 
 -- ----- wait -----
 

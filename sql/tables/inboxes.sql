@@ -9,16 +9,20 @@ CREATE TABLE fluct.inboxes (
 	options jsonb NOT NULL DEFAULT '{}',
 	schedule text,
 	last_scan timestamptz,
-	created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	owner_oid oid,
+	system_identifier text
 );
 SELECT pg_catalog.pg_extension_config_dump('fluct.inboxes', '');
 COMMENT ON TABLE fluct.inboxes IS 'The folders whose files are loaded by scan_inbox(). Written by create_inbox, alter_inbox, drop_inbox and schedule_inbox only.';
 COMMENT ON COLUMN fluct.inboxes.name IS 'name of the inbox: letters, digits, _ . -, at most 63';
-COMMENT ON COLUMN fluct.inboxes.owner IS 'role (by name) that loads its files; it, its members and superusers may scan and change it';
+COMMENT ON COLUMN fluct.inboxes.owner IS 'role that loads its files, by its name when the inbox was created; it, its members and superusers may change it';
 COMMENT ON COLUMN fluct.inboxes.kind IS 'what its files hold: industries, products, customers or orders';
-COMMENT ON COLUMN fluct.inboxes.directory IS 'the folder on the server; loaded files go to done/ in it, refused ones to refused/';
+COMMENT ON COLUMN fluct.inboxes.directory IS 'the folder on the server, by its real path; loaded files go to done/ in it, refused ones to refused/';
 COMMENT ON COLUMN fluct.inboxes.settle IS 'a file is left alone until it has not changed for so long';
 COMMENT ON COLUMN fluct.inboxes.options IS 'the loader''s options';
 COMMENT ON COLUMN fluct.inboxes.schedule IS 'when it is scanned, as pg_cron writes it; NULL = only by hand';
 COMMENT ON COLUMN fluct.inboxes.last_scan IS 'when a scan last came to its end';
 COMMENT ON COLUMN fluct.inboxes.created_at IS 'time of create_inbox';
+COMMENT ON COLUMN fluct.inboxes.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
+COMMENT ON COLUMN fluct.inboxes.system_identifier IS 'cluster in which it was created';

@@ -40,6 +40,38 @@ CREATE TYPE fluct.podium_row AS (
 );
 COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, delta_pct to 1';
 
+CREATE TYPE fluct._shortfall AS (
+	reason text,
+	message text,
+	at timestamptz,
+	detail text,
+	hint text
+);
+COMMENT ON TYPE fluct._shortfall IS
+'why a ranking may be incomplete; reason is NULL where it is complete. In reason, which is stored, and in message, which is a WARNING (NULL: none), %s stands for the time in at';
+
+CREATE TABLE fluct.dropped_feeds (
+	stream text PRIMARY KEY,
+	data_until timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('fluct.dropped_feeds', '');
+COMMENT ON TABLE fluct.dropped_feeds IS 'The streams into sales.orders that were dropped; written by drop_stream().';
+COMMENT ON COLUMN fluct.dropped_feeds.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.dropped_feeds.data_until IS 'the time up to which it had stored everything when it was dropped';
+
+CREATE TABLE fluct.complete_marks (
+	relation text PRIMARY KEY,
+	until timestamptz NOT NULL,
+	marked_by text NOT NULL,
+	marked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+SELECT pg_catalog.pg_extension_config_dump('fluct.complete_marks', '');
+COMMENT ON TABLE fluct.complete_marks IS 'Up to when the rows that other programs write are whole, as the owner of the table says; written by mark_complete().';
+COMMENT ON COLUMN fluct.complete_marks.relation IS 'the table: sales.orders';
+COMMENT ON COLUMN fluct.complete_marks.until IS 'every order up to this time is there';
+COMMENT ON COLUMN fluct.complete_marks.marked_by IS 'the role that said so';
+COMMENT ON COLUMN fluct.complete_marks.marked_at IS 'when it did';
+
 CREATE TABLE fluct.reports (
 	report text PRIMARY KEY CHECK (octet_length(report) BETWEEN 1 AND 50),
 	recent interval NOT NULL DEFAULT '24 hours',
@@ -53,7 +85,9 @@ CREATE TABLE fluct.reports (
 	catch_up int NOT NULL DEFAULT 24 CHECK (catch_up > 0),
 	last_slot timestamptz,
 	owner text NOT NULL,
-	created_at timestamptz NOT NULL DEFAULT now()
+	created_at timestamptz NOT NULL DEFAULT now(),
+	owner_oid oid,
+	system_identifier text
 );
 SELECT pg_catalog.pg_extension_config_dump('fluct.reports', '');
 COMMENT ON TABLE fluct.reports IS 'The known reports and their options; written by record_fluctuations(), schedule_fluctuations() and unschedule_fluctuations().';
@@ -68,8 +102,10 @@ COMMENT ON COLUMN fluct.reports.min_baseline IS 'industries with a lower baselin
 COMMENT ON COLUMN fluct.reports.schedule IS 'when it is recorded, as pg_cron writes it, in pg_cron''s zone; NULL = only by hand';
 COMMENT ON COLUMN fluct.reports.catch_up IS 'missing slots that one run records at most';
 COMMENT ON COLUMN fluct.reports.last_slot IS 'newest slot of the schedule that is recorded';
-COMMENT ON COLUMN fluct.reports.owner IS 'the role that made it; its members and superusers may change it';
+COMMENT ON COLUMN fluct.reports.owner IS 'the role that made it, by its name then; it and its members may change it';
 COMMENT ON COLUMN fluct.reports.created_at IS 'when it became known';
+COMMENT ON COLUMN fluct.reports.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
+COMMENT ON COLUMN fluct.reports.system_identifier IS 'cluster in which it became known';
 
 CREATE TYPE fluct._cron AS (
 	minutes int[],

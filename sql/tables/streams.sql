@@ -74,6 +74,21 @@ COMMENT ON COLUMN fluct.streams.keyed IS 'whether the target had a unique key, a
 COMMENT ON COLUMN fluct.streams.changed_at IS 'time of the last change';
 COMMENT ON COLUMN fluct.streams.created_at IS 'time of create_stream';
 
+CREATE TABLE fluct.dropped_streams (
+	name text PRIMARY KEY,
+	owner text NOT NULL,
+	owner_oid oid,
+	system_identifier text,
+	dropped_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE fluct.dropped_streams IS
+'Names of dropped streams whose offsets, dead letters and gaps are kept for the role that owned them. Written by drop_stream and create_stream only.';
+COMMENT ON COLUMN fluct.dropped_streams.name IS 'name of the stream';
+COMMENT ON COLUMN fluct.dropped_streams.owner IS 'role that owned it, by its name then';
+COMMENT ON COLUMN fluct.dropped_streams.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
+COMMENT ON COLUMN fluct.dropped_streams.system_identifier IS 'cluster in which the stream was created or last started';
+COMMENT ON COLUMN fluct.dropped_streams.dropped_at IS 'time of drop_stream';
+
 CREATE TABLE fluct.stream_states (
 	stream text NOT NULL,
 	worker int NOT NULL DEFAULT 0,
@@ -253,6 +268,7 @@ COMMENT ON COLUMN fluct.skipped_offsets.intervals IS 'the intervals, about a hun
 COMMENT ON COLUMN fluct.skipped_offsets.created_at IS 'time of the first interval';
 
 SELECT pg_catalog.pg_extension_config_dump('fluct.streams', '');
+SELECT pg_catalog.pg_extension_config_dump('fluct.dropped_streams', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.stream_states', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.stream_offsets', '');
 SELECT pg_catalog.pg_extension_config_dump('fluct.dead_letters', '');

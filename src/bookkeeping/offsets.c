@@ -16,6 +16,7 @@
 #include "utils/array.h"
 
 #include "bookkeeping/offsets.h"
+#include "pg/lock.h"
 #include "pg/query.h"
 
 /* ----- positions ----- */
@@ -99,11 +100,7 @@ fluct_offsets_start_of(const char *start_at, int partition, bool *exact)
 void
 fluct_offsets_lock(const char *stream)
 {
-	FluctQuery	query = {0};
-
-	fluct_query_add_text(&query, stream);
-	fluct_query_run(&query, "SELECT pg_advisory_xact_lock(hashtextextended("
-					"'fluct positions ' || $1, 0))");
+	fluct_lock(FLUCT_LOCK_POSITIONS, stream);
 }
 
 /* An int8 array of one member of each position. */

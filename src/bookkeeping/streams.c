@@ -12,7 +12,6 @@
 
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 
@@ -160,35 +159,4 @@ fluct_streams_wanted(MemoryContext context)
 		MemoryContextSwitchTo(old);
 	}
 	return wanted;
-}
-
-List *
-fluct_streams_options(const char *server_name, Oid owner,
-					  MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ForeignServer *server = GetForeignServerByName(server_name, false);
-	List	   *options = server->options;
-	FluctQuery	query = {0};
-
-	/* GetUserMapping raises an error where there is none */
-	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(server->serverid), false);
-	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(owner), false);
-	if (fluct_query_run(&query, "SELECT FROM pg_catalog.pg_user_mapping"
-						" WHERE umserver = $1 AND umuser IN ($2, 0)") > 0)
-		options = list_concat(options,
-							  GetUserMapping(owner, server->serverid)->options);
-	MemoryContextSwitchTo(old);
-	return options;
-}
-
-bool
-fluct_streams_try_run(const char *stream)
-{
-	FluctQuery	query = {0};
-
-	fluct_query_add_text(&query, stream);
-	fluct_query_run(&query, "SELECT pg_try_advisory_lock(hashtextextended("
-					"'fluct run ' || $1, 0))");
-	return fluct_query_field_bool(0, 1);
 }

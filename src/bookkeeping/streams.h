@@ -67,14 +67,4 @@ extern FluctStream *fluct_streams_find(const char *name,
 /* FluctWanted of all workers that should run in this database. */
 extern List *fluct_streams_wanted(MemoryContext context);
 
-/* The names and values of the server's and the owner's mapping's options. */
-extern List *fluct_streams_options(const char *server_name, Oid owner,
-								   MemoryContext context);
-
-/*
- * Makes this the only process that runs the stream for a session, until it
- * ends; false if another one does.
- */
-extern bool fluct_streams_try_run(const char *stream);
-
 #endif							/* FLUCT_BOOKKEEPING_STREAMS_H */

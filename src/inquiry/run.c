@@ -8,6 +8,10 @@
  * however long somebody watches.  What it does with the rights of the
  * extension's owner is in an SQL function, which checks the caller.
  *
+ * The session holds the lock that lets one session run a stream at a time: no
+ * code of the stream's owner runs in its transaction, which lasts as long as
+ * the call.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,13 +22,42 @@
 #include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "inquiry/session.h"
+#include "pg/compat.h"
+#include "pg/lock.h"
 #include "pg/procedure.h"
 #include "pg/query.h"
 
+/* ms: for a session that was cancelled to release the stream */
+#define TURN_TIMEOUT		3000
+#define TURN_INTERVAL		100
+
 PG_FUNCTION_INFO_V1(fluct_run_stream);
+
+/* One session at a time; one that was just cancelled may still be ending. */
+static void
+take_turn(const char *stream)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+
+	while (!fluct_lock_try(FLUCT_LOCK_RUN, stream))
+	{
+		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(),
+									   TURN_TIMEOUT))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("stream \"%s\" is being run by another session",
+							stream)));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 TURN_INTERVAL, fluct_compat_wait_event("FluctInquiry"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
 
 /* Runs the stream until the end, or until another worker has to go on. */
 static bool
@@ -77,6 +110,7 @@ fluct_run_stream(PG_FUNCTION_ARGS)
 	strlcpy(inquiry.stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 			sizeof(inquiry.stream));
 	SPI_commit();
+	take_turn(inquiry.stream);
 	while (run_once(&inquiry))
 		CHECK_FOR_INTERRUPTS();
 	SPI_finish();

@@ -57,6 +57,7 @@ PG_FUNCTION_INFO_V1(fluct_file_is_same);
 struct FluctFile
 {
 	int			fd;
+	bool		is_counted;		/* among the process's descriptors */
 	char		name[MAXPGPATH];	/* without folders, printable */
 	struct stat status;
 	pg_cryptohash_ctx *hash;
@@ -81,8 +82,12 @@ refuse_outside(const FluctFile *file, const char *detail)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("file \"%s\" is refused: outside_root", file->name),
 			 errdetail("%s", detail),
-			 errhint("Only roles with privileges of pg_read_server_files may"
-					 " load any file.")));
+			 fluct_inbox_root[0] ?
+			 errhint("fluct.inbox_root is \"%s\". Only roles with privileges of"
+					 " pg_read_server_files may load other files.",
+					 fluct_inbox_root) :
+			 errhint("fluct.inbox_root is empty. Only roles with privileges of"
+					 " pg_read_server_files may load files.")));
 }
 
 /* It could not be opened or read: errno says why. */
@@ -109,22 +114,38 @@ refuse_open(const FluctFile *file)
 		refuse_file(file, ERRCODE_IO_ERROR, "unreadable", detail);
 }
 
+static const char *
+what_follows(const char *path, const char *root)
+{
+	size_t		len = strlen(root);
+
+	while (len > 1 && root[len - 1] == '/')
+		len--;
+	if (len == 0 || strncmp(path, root, len) != 0 || path[len] != '/')
+		return NULL;
+	return path + len + 1;
+}
+
 /*
  * What follows the root's folder in a path, or NULL if it is not below.  A
- * relative path begins at the root.
+ * relative path begins at the root.  The root may be a link: then both its
+ * name and the folder it leads to will do, as inboxes keep the latter.
  */
 const char *
 fluct_files_below_root(const char *path)
 {
-	size_t		len = strlen(fluct_inbox_root);
+	const char *rest;
+	char	   *real;
 
 	if (!is_absolute_path(path))
 		return path;
-	while (len > 1 && fluct_inbox_root[len - 1] == '/')
-		len--;
-	if (len == 0 || strncmp(path, fluct_inbox_root, len) != 0 || path[len] != '/')
-		return NULL;
-	return path + len + 1;
+	rest = what_follows(path, fluct_inbox_root);
+	if (rest == NULL && (real = realpath(fluct_inbox_root, NULL)) != NULL)
+	{
+		rest = what_follows(path, real);
+		free(real);
+	}
+	return rest;
 }
 
 /* Opens a member of a folder, and closes the folder. */
@@ -198,10 +219,9 @@ end_file(void *arg)
 	FluctFile  *file = arg;
 
 	if (file->fd >= 0)
-	{
 		close(file->fd);
+	if (file->is_counted)
 		ReleaseExternalFD();
-	}
 }
 
 static void
@@ -223,14 +243,13 @@ open_path(FluctFile *file, const char *full, bool any_file)
 	file->end.func = end_file;
 	file->end.arg = file;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &file->end);
-	if (!AcquireExternalFD())
+	file->is_counted = AcquireExternalFD();
+	if (!file->is_counted)
 		return;
 	if (any_file && is_absolute_path(full))
 		file->fd = open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	else
 		file->fd = open_below_root(file, fluct_files_below_root(full));
-	if (file->fd < 0)
-		ReleaseExternalFD();
 }
 
 static FluctFile *

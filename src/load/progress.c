@@ -32,7 +32,9 @@
 #define WORD_LEN		16
 #define FILE_LEN		128
 
+PG_FUNCTION_INFO_V1(fluct_begin_progress);
 PG_FUNCTION_INFO_V1(fluct_progress);
+PG_FUNCTION_INFO_V1(fluct_end_progress);
 PG_FUNCTION_INFO_V1(fluct_loads);
 
 typedef struct Load
@@ -58,6 +60,10 @@ typedef struct Loads
 	LWLock	   *lock;
 	Load		loads[MAX_LOADS];
 } Loads;
+
+static const char *const phases[] = {
+	"waiting", "identifying", "checking", "reading", "storing rows"
+};
 
 static Loads *loads = NULL;
 static Load *mine = NULL;
@@ -125,35 +131,64 @@ reset_counters(int64_t bytes_total)
 	pg_atomic_write_u64(&mine->rows, 0);
 }
 
+/* The caller holds the lock. */
+static void
+enter(const char *phase)
+{
+	strlcpy(mine->phase, phase, WORD_LEN);
+	mine->phase_started = GetCurrentTimestamp();
+}
+
 /*
- * fluct._progress(kind text, phase text): this backend's load enters that
- * phase; NULL ends it.
+ * fluct._begin_progress(kind text, role oid): a load of this backend begins,
+ * in its first phase.  For the extension's owner.
+ */
+Datum
+fluct_begin_progress(PG_FUNCTION_ARGS)
+{
+	if (loads == NULL)
+		PG_RETURN_VOID();
+	LWLockAcquire(loads->lock, LW_EXCLUSIVE);
+	take_slot();
+	if (mine != NULL)
+	{
+		reset_counters(0);
+		strlcpy(mine->kind, text_to_cstring(PG_GETARG_TEXT_PP(0)), WORD_LEN);
+		mine->role = PG_GETARG_OID(1);
+		enter(phases[0]);
+	}
+	LWLockRelease(loads->lock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * fluct._progress(phase text): the load of this backend, if there is one,
+ * enters that phase.  Whoever loads may call it, so it takes the words of the
+ * list only.
  */
 Datum
 fluct_progress(PG_FUNCTION_ARGS)
 {
-	if (loads == NULL)
-		PG_RETURN_VOID();
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-	{
-		leave();
-		PG_RETURN_VOID();
-	}
-	LWLockAcquire(loads->lock, LW_EXCLUSIVE);
+	char	   *phase = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
 	if (mine == NULL)
+		PG_RETURN_VOID();
+	for (int i = 0; i < lengthof(phases); i++)
 	{
-		take_slot();
-		if (mine != NULL)
-			reset_counters(0);
+		if (strcmp(phases[i], phase) != 0)
+			continue;
+		LWLockAcquire(loads->lock, LW_EXCLUSIVE);
+		enter(phases[i]);
+		LWLockRelease(loads->lock);
 	}
-	if (mine != NULL)
-	{
-		strlcpy(mine->kind, text_to_cstring(PG_GETARG_TEXT_PP(0)), WORD_LEN);
-		strlcpy(mine->phase, text_to_cstring(PG_GETARG_TEXT_PP(1)), WORD_LEN);
-		mine->role = GetUserId();
-		mine->phase_started = GetCurrentTimestamp();
-	}
-	LWLockRelease(loads->lock);
+	PG_RETURN_VOID();
+}
+
+/* fluct._end_progress(): the load of this backend has ended. */
+Datum
+fluct_end_progress(PG_FUNCTION_ARGS)
+{
+	leave();
 	PG_RETURN_VOID();
 }
 

@@ -8,8 +8,9 @@
  * savepoint.
  *
  * COMMIT PREPARED comes from another session, which knows nothing of this one,
- * and the worker of a stream that was paused so would never wake up.  So such
- * a transaction cannot be prepared.
+ * and the worker of a stream that was paused so would never wake up.  So a
+ * transaction that has changed a stream, which always is a line in the log,
+ * cannot be prepared.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,7 +52,7 @@ write_lines(void)
 static void
 refuse_prepare(void)
 {
-	if (wake_pending || lines != NIL)
+	if (lines != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has changed a stream"),

@@ -77,6 +77,7 @@ detach(int code, Datum arg)
 	self->waiting = false;
 	self->wanted = 0;
 	LWLockRelease(fluct_shared->lock);
+	fluct_shmem_say_missing(0);
 	fluct_shmem_wake_launchers();
 }
 

@@ -337,6 +337,7 @@ start_wanted(void)
 	long		sleep = LOOK_INTERVAL;
 	List	   *refused = NIL;
 	bool		waiting = false;
+	int			missing = 0;
 
 	reap(&refused);
 	wanted = read_wanted();
@@ -350,6 +351,7 @@ start_wanted(void)
 		note_refused(refused, one);
 		if (one->wait > 0)
 		{
+			missing++;
 			sleep = Min(sleep, one->wait);
 			continue;
 		}
@@ -359,8 +361,10 @@ start_wanted(void)
 			waiting = true;
 		else if (!is_running(one))
 			sleep = Min(sleep, LOCK_INTERVAL);
+		missing += !is_running(one);
 	}
 	fluct_databases_note_waiting(waiting);
+	fluct_shmem_say_missing(missing);
 	return sleep;
 }
 

@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "base/text.h"
 #include "process/shmem.h"
 
 FluctShared *fluct_shared = NULL;
@@ -98,6 +99,7 @@ begin_empty(LWLock *lock)
 {
 	fluct_shared->lock = lock;
 	pg_atomic_init_u64(&fluct_shared->changes, 0);
+	pg_atomic_init_u32(&fluct_shared->missing, 0);
 	ConditionVariableInit(&fluct_shared->progress);
 	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
 	{
@@ -310,7 +312,7 @@ fluct_shmem_set_state(FluctSlot *slot, const char *state, const char *reason,
 		slot->since = GetCurrentTimestamp();
 	strlcpy(slot->state, state, FLUCT_STATE_LEN);
 	strlcpy(slot->reason, reason, FLUCT_STATE_LEN);
-	strlcpy(slot->detail, detail ? detail : "", FLUCT_LIVE_DETAIL_LEN);
+	fluct_text_printable(slot->detail, FLUCT_LIVE_DETAIL_LEN, detail ? detail : "");
 	LWLockRelease(fluct_shared->lock);
 	ConditionVariableBroadcast(&fluct_shared->progress);
 }
@@ -326,6 +328,21 @@ fluct_shmem_set_detail(FluctSlot *slot, const char *reason, const char *detail)
 		strlcpy(slot->detail, detail, FLUCT_LIVE_DETAIL_LEN);
 	LWLockRelease(fluct_shared->lock);
 	return is_so;
+}
+
+void
+fluct_shmem_say_missing(int count)
+{
+	static int	said = 0;
+
+	pg_atomic_fetch_add_u32(&fluct_shared->missing, count - said);
+	said = count;
+}
+
+int
+fluct_shmem_missing(void)
+{
+	return fluct_shared ? (int) pg_atomic_read_u32(&fluct_shared->missing) : 0;
 }
 
 void

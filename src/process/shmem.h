@@ -84,6 +84,7 @@ typedef struct FluctShared
 	FluctLauncher launchers[FLUCT_MAX_LAUNCHERS];
 	bool		connecting;		/* the first died while connecting */
 	pg_atomic_uint64 changes;	/* raised after every commit of a change */
+	pg_atomic_uint32 missing;	/* see fluct_shmem_say_missing */
 	ConditionVariable progress; /* of what wait_for_stream waits for */
 	FluctSlot	slots[FLUCT_MAX_SLOTS];
 } FluctShared;
@@ -141,6 +142,13 @@ extern void fluct_shmem_note_alive(FluctSlot *slot);
  * ms, as stalled; true if it was not marked before.
  */
 extern bool fluct_shmem_say_stuck(FluctSlot *slot, long ms);
+
+/*
+ * A launcher says how many workers of its database are to run and do not; 0 at
+ * its end.  And how many that are, in all databases.
+ */
+extern void fluct_shmem_say_missing(int count);
+extern int	fluct_shmem_missing(void);
 
 /* Whether the stream may write a line to the log now; counts it if so. */
 extern bool fluct_shmem_may_log(FluctSlot *slot);

@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(fluct_await_progress);
 
 /* ----- waking ----- */
 
-/* _announce_change(message text, detail text): what the log is to say. */
+/* _announce_change(message, detail text): without a message, no line. */
 Datum
 fluct_announce_change(PG_FUNCTION_ARGS)
 {
@@ -46,6 +46,8 @@ fluct_announce_change(PG_FUNCTION_ARGS)
 		fluct_text_printable(detail, sizeof(detail),
 							 text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	fluct_announce_wake();
+	if (PG_ARGISNULL(0))
+		PG_RETURN_VOID();
 	fluct_announce_line(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						detail[0] ? detail : NULL);
 	PG_RETURN_VOID();

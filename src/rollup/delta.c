@@ -32,7 +32,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -41,14 +40,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pg/lock.h"
 #include "rollup/buckets.h"
 #include "rollup/delta.h"
 
 #define CHUNK			10000
 /* More than these, and the planner should know how many. */
 #define FEW_INDUSTRIES	20
-/* The class of the slots' locks; 1 and 2 are those of pg_advisory_lock. */
-#define SLOT_LOCK		7
 
 #define MINUTE		60
 #define HOUR		3600
@@ -238,11 +236,7 @@ make_array(const Datum *values, int n, Oid type)
 static bool
 lock_slot(Oid rollup, int slot)
 {
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, rollup, slot, SLOT_LOCK);
-	return LockAcquire(&tag, ExclusiveLock, false, true) !=
-		LOCKACQUIRE_NOT_AVAIL;
+	return fluct_lock_try_pair(FLUCT_LOCK_SLOT, rollup, slot);
 }
 
 /* The one that this transaction has, unless a ROLLBACK TO gave it back. */

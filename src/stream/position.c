@@ -297,6 +297,7 @@ fluct_position_take(void)
 	FluctOffset *beginnings,
 			   *ends;
 
+	fluct_position_note_held();
 	place.topic_partitions = fluct_kafkalog_partitions(wait_out_trouble);
 	read_positions();
 	check_cluster();

@@ -29,6 +29,7 @@
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "kafka/changes.h"
+#include "kafka/connection.h"
 #include "pg/guc.h"
 #include "process/worker.h"
 #include "stream/state.h"
@@ -346,7 +347,8 @@ is_another_stream(void)
 	else if (now && (!now->enabled || !now->here))
 		now = NULL;
 	changed = now == NULL || now->version != fluct_stream->version ||
-		now->created_at != fluct_stream->created_at;
+		now->created_at != fluct_stream->created_at ||
+		fluct_client_changed(fluct_stream);
 	MemoryContextDelete(context);
 	return changed;
 }

@@ -133,10 +133,12 @@ SELECT * FROM fluct.ensure_partitions('infinity', NULL);
 RESET SESSION AUTHORIZATION;
 CREATE ROLE regress_fluct_none LOGIN;
 GRANT USAGE ON SCHEMA fluct, sales TO regress_fluct_none;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA fluct TO regress_fluct_none;
 SET ROLE regress_fluct_none;
 SELECT * FROM fluct.ensure_partitions('2023-11-30', '2023-11-30');
 SELECT fluct.create_tables();
 RESET ROLE;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA fluct FROM regress_fluct_none;
 -- a superuser makes no tables: the hint can be pasted
 SELECT fluct.create_tables();
 SELECT count(*) AS grants FROM fluct.grant_operator('regress_fluct_none') g WHERE g ~ 'CREATE';
@@ -204,10 +206,11 @@ REVOKE CREATE ON SCHEMA sales FROM regress_fluct_none;
 SET ROLE regress_fluct_none;
 SELECT * FROM fluct.ensure_partitions('2019-05-05', '2019-05-05');
 RESET ROLE;
--- what a superuser makes still belongs to the tables' owner
+-- a superuser makes them as the tables' owner
+SELECT * FROM fluct.ensure_partitions('2019-05-05', '2019-05-05');
+GRANT CREATE ON SCHEMA sales TO regress_fluct_none;
 SELECT * FROM fluct.ensure_partitions('2019-05-05', '2019-05-05');
 SELECT tableowner FROM pg_tables WHERE tablename = 'order_lines_2019_05';
-GRANT CREATE ON SCHEMA sales TO regress_fluct_none;
 
 -- Only an empty schema of the caller's is taken.
 SET client_min_messages = warning;

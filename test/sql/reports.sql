@@ -9,6 +9,7 @@ SET intervalstyle = 'postgres';
 SELECT * FROM fluct.record_fluctuations();
 \o /dev/null
 SELECT fluct.create_tables();
+SELECT fluct.mark_complete('infinity');
 \o
 INSERT INTO sales.industries VALUES ('Alpha'), ('Beta'), ('Gamma'), ('Delta');
 INSERT INTO sales.customers VALUES ('a', 'A'), ('b', 'B'), ('g', 'G');
@@ -55,6 +56,7 @@ SELECT count(*) AS podium FROM fluct.record_fluctuations(as_of => '2999-01-01', 
 SELECT DISTINCT complete, incomplete_reason FROM sales.fluctuations WHERE as_of = '2999-01-01';
 
 -- Schedules, as pg_cron matches them.
+RESET SESSION AUTHORIZATION;
 CREATE FUNCTION pg_temp.s(schedule text, since timestamptz, until timestamptz, zone text DEFAULT 'GMT', most int DEFAULT 6) RETURNS text LANGUAGE sql AS
 $$ SELECT string_agg(to_char(s, 'Dy DD Mon YYYY HH24:MI'), ', ' ORDER BY s) FROM fluct._slots($1, $2, $3, $4, $5) s $$;
 SELECT pg_temp.s('*/20 * * * *', '2026-01-01 00:00Z', '2026-01-01 01:00Z');         -- since excluded, until included
@@ -86,8 +88,9 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY['', '* * * *', '* * * * * *', '60 * 
 
 -- A run records what is missing, oldest first, as of its own time, at most catch_up.
 BEGIN;
-SELECT fluct._save_report(r) FROM (SELECT ('hourly', '1 hour', '3 hours', 'absolute', 'both', 'elapsed', NULL, NULL, '0 * * * *', 4,
-	date_trunc('hour', now()) - interval '6 hours', NULL, NULL)::fluct.reports AS r) x \g /dev/null
+INSERT INTO fluct.reports (report, recent, baseline, schedule, catch_up, last_slot, owner)
+VALUES ('hourly', '1 hour', '3 hours', '0 * * * *', 4, date_trunc('hour', now()) - interval '6 hours', 'regress_etl');
+SET SESSION AUTHORIZATION regress_etl;
 SET client_min_messages = warning;
 SELECT fluct._run_report('hourly');
 SELECT extract(hour FROM date_trunc('hour', now()) - as_of) AS hours_ago, count(*) FROM sales.fluctuations WHERE report = 'hourly' GROUP BY as_of ORDER BY as_of;
@@ -117,7 +120,10 @@ SELECT count(*) FROM fluct.record_fluctuations('ones', '2020-03-02 12:00Z');
 SELECT owner FROM fluct.reports WHERE report = 'ones';
 INSERT INTO fluct.reports (report, owner) VALUES ('forged', 'x');
 SET ROLE regress_fluct_two;
-SELECT fluct._save_report((fluct._known_report('ones')));
+SELECT fluct._save_report(NULL);
+SELECT * FROM fluct.record_fluctuations('ones', '2020-03-02 12:00Z');
+SELECT fluct._run_report('ones');
+SELECT fluct.unschedule_fluctuations('ones');
 RESET ROLE;
 SET client_min_messages = warning;
 DROP OWNED BY regress_fluct_one, regress_fluct_two;

@@ -25,14 +25,14 @@ sub scan
 {
 	my ($inbox, @options) = @_;
 
-	return said("CALL fluct.scan_inbox('$inbox')", @options);
+	return said("CALL fluct.scan_inbox('$inbox')", @options, as => 'etl');
 }
 
 sub background
 {
 	my ($statement, $out, $err) = @_;
 
-	return IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('postgres'), '-c', 'SELECT pg_backend_pid()', '-c', $statement ],
+	return IPC::Run::start([ 'psql', '-qXAt', '-U', 'etl', '-d', $node->connstr('postgres'), '-c', 'SELECT pg_backend_pid()', '-c', $statement ],
 		'<', \undef, '>', $out, '2>', $err, IPC::Run::timeout(180));
 }
 
@@ -140,7 +140,7 @@ foreach my $what (sort keys %doing)
 
 	sql("TRUNCATE doing; INSERT INTO doing VALUES (\$c\$$command\$c\$)");
 	write_file("$in/$what.csv", $header . "$what,x,\n");
-	fails_like($node, "SELECT fluct.load_customers('$in/$what.csv')", qr/55006: file "$what\.csv" is refused: changed_while_read/, "$what while read: an error");
+	fails_like($node, "SELECT fluct.load_customers('$in/$what.csv')", qr/55006: file "$what\.csv" is refused: changed_while_read/, "$what while read: an error", as => 'etl');
 	write_file("$in/$what.csv", $header . "$what,x,\n");
 	like(scan('customers'), qr/file "$what\.csv" is left for the next scan: .*changed_while_read/, "$what while read: left alone");
 	is(sql("SELECT count(*) FROM sales.customers WHERE customer_id = '$what'"), '0', 'nothing loaded');
@@ -161,9 +161,9 @@ foreach my $table (qw(customers customer_industries products industries))
 write_file("$in/many.csv", $header, map { "w$_,Name $_,Food;Pharma\n" } 1 .. 1000);
 like(scan('customers'), qr/1000 rows, 1000 inserted, 2000 links added/, 'new rows');
 sql('TRUNCATE work');
-like(sql("SELECT unchanged FROM fluct.reload_file('customers', 'many.csv')"), qr/^1000$/, 'the same again');
+like(etl("SELECT unchanged FROM fluct.reload_file('customers', 'many.csv')"), qr/^1000$/, 'the same again');
 write_file("$root/p.csv", "product_id,product_name,price\np9,x,1\n");
-sql("SELECT fluct.load_products('$root/p.csv'); TRUNCATE work; SELECT fluct.load_products('$root/p.csv', force => true)");
+etl("SELECT fluct.load_products('$root/p.csv'); TRUNCATE work; SELECT fluct.load_products('$root/p.csv', force => true)");
 is(sql('SELECT count(*) FROM work'), '0', 'no statement and no row of a trigger');
 write_file("$in/many.csv", $header, map { "w$_," . ($_ == 7 ? 'New' : "Name $_") . ',' . ($_ == 8 ? 'Food' : 'Food;Pharma') . "\n" } 1 .. 1000);
 like(scan('customers'), qr/1000 rows, 0 inserted, 2 updated, 998 unchanged, 1 links removed/, 'two rows changed');
@@ -173,16 +173,14 @@ sql('DROP FUNCTION work CASCADE; DROP TABLE work');
 
 # ----- the feed -----
 
-my ($out, $err);
-$node->psql('postgres', "COPY sales.customer_feed FROM STDIN (FORMAT csv, HEADER);\ncustomer_id,company_name,specialized_industries\nf1,One,Food;Toys\nf2,Two,\nf1,Once,\" Pharma ;Food;;Pharma\"\n\\.\n",
-	stdout => \$out, stderr => \$err);
+my $err = said("COPY sales.customer_feed FROM STDIN (FORMAT csv, HEADER);\ncustomer_id,company_name,specialized_industries\nf1,One,Food;Toys\nf2,Two,\nf1,Once,\" Pharma ;Food;;Pharma\"\n\\.\n", as => 'etl');
 like($err, qr/customer_feed: unknown industries, left out: "Toys" \(row 1\)\n.*customer_feed: 3 rows, 2 inserted, 1 replaced by a later row, 2 links added/s, 'COPY sales.customer_feed: says what it did');
 is(sql("SELECT string_agg(f::text, ' ' ORDER BY customer_id) FROM sales.customer_feed f WHERE customer_id ~ '^f'"), '(f1,Once,Food;Pharma) (f2,Two,)', 'the last row of a customer wins');
-fails_like($node, "INSERT INTO sales.customer_feed VALUES ('f3', 'x', 'y'), ('', 'x', 'y')", qr/2200F: customer_feed is refused at row 2: empty_key(?!.*CONTEXT)/s, 'a bad row ends the statement');
-is(sql(q{BEGIN; SAVEPOINT s; INSERT INTO sales.customer_feed VALUES ('f4', 'x', 'Food'); ROLLBACK TO s;
+fails_like($node, "INSERT INTO sales.customer_feed VALUES ('f3', 'x', 'y'), ('', 'x', 'y')", qr/2200F: customer_feed is refused at row 2: empty_key(?!.*CONTEXT)/s, 'a bad row ends the statement', as => 'etl');
+is(etl(q{BEGIN; SAVEPOINT s; INSERT INTO sales.customer_feed VALUES ('f4', 'x', 'Food'); ROLLBACK TO s;
 	INSERT INTO sales.customer_feed SELECT 'f5', 'x', 'Food' WHERE false; INSERT INTO sales.customer_feed VALUES ('f6', 'x', 'Food'), ('f7', 'x', NULL);
 	COMMIT; SELECT string_agg(customer_id, ' ' ORDER BY 1) FROM sales.customers WHERE customer_id ~ '^f'}), 'f1 f2 f6 f7', 'savepoints, no row');
-sql(q{DO $$ BEGIN INSERT INTO sales.customer_feed SELECT 'f8', 'x', repeat('x', 2000000) FROM generate_series(1, 20); RAISE EXCEPTION 'x'; EXCEPTION WHEN OTHERS THEN NULL; END $$;
+etl(q{DO $$ BEGIN INSERT INTO sales.customer_feed SELECT 'f8', 'x', repeat('x', 2000000) FROM generate_series(1, 20); RAISE EXCEPTION 'x'; EXCEPTION WHEN OTHERS THEN NULL; END $$;
 	INSERT INTO sales.customer_feed VALUES ('f9', 'x', 'Food')});
 is(sql("SELECT count(*) FROM sales.customers WHERE customer_id IN ('f8', 'f9')"), '1', 'an error after the rows were on disk');
 my @sessions = map {

@@ -11,12 +11,12 @@ my $root = PostgreSQL::Test::Utils::tempdir();
 my $node = fluct_node('inbox', operator => 1, 'fluct.inbox_root' => $root);
 my $header = "customer_id,company_name,specialized_industries\n";
 
-# CALL scan_inbox: what it says.
+# CALL scan_inbox, as its owner: what it says.
 sub scan
 {
 	my ($inbox, @options) = @_;
 
-	return said("CALL fluct.scan_inbox('$inbox')", @options);
+	return said("CALL fluct.scan_inbox('$inbox')", @options ? @options : (as => 'etl'));
 }
 
 sub listing
@@ -50,8 +50,8 @@ is(etl("SELECT fluct.create_inbox('a', 'customers', '$in//', settle => '0')"),
 is(sql("SELECT directory = '$in', settle, options->>'mode' FROM fluct.inboxes"), 't|00:00:00|upsert', 'with what it is');
 fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other')", qr/42710: inbox "a" already exists/, 'a second of that name', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('b', 'products', '$in/done')", qr/42710: directory .* is that of inbox "a", or one holds the other/, 'a folder of another', as => 'etl');
-fails_like($node, "CALL fluct.scan_inbox('b')", qr/42704: inbox "b" does not exist/, 'unknown inbox');
-fails_like($node, "BEGIN; CALL fluct.scan_inbox('a')", qr/25001: scan_inbox\(\) commits after each file, and you began a transaction/, 'within a transaction');
+fails_like($node, "CALL fluct.scan_inbox('b')", qr/42704: inbox "b" does not exist/, 'unknown inbox', as => 'etl');
+fails_like($node, "BEGIN; CALL fluct.scan_inbox('a')", qr/25001: scan_inbox\(\) commits after each file, and you began a transaction/, 'within a transaction', as => 'etl');
 like(scan('a'), qr/inbox "a": no new file/, 'nothing there');
 
 # ----- one scan -----
@@ -61,7 +61,8 @@ write_file("$in/2.csv", $header . "c3,Three,Food\nc4,Four\n");
 write_file("$in/3.csv", $header . "c5,Five,Toys\n");
 write_file("$in/4.csv", $header . "c1,One,Food;Pharma\nc2,Two,\n");
 write_file("$in/.hidden", 'x');
-utime(1e9 + $_, 1e9 + $_, "$in/$_.csv") foreach 1 .. 4;
+utime(1e9 + $_, 1e9 + $_, "$in/$_.csv") foreach 1 .. 3;
+utime(1e9 + 2, 1e9 + 2, "$in/4.csv");
 my $said = scan('a');
 like($said, qr/NOTICE:  file "1\.csv": 2 rows, 2 inserted, 2 links added\n/, 'loaded: says what');
 like($said, qr/WARNING:  file "2\.csv": refused at line 3: missing_column: Found 2 columns, expected 3\.\n/, 'refused: says why');
@@ -99,7 +100,7 @@ write_file("$in/ahead.csv", $header . "c7,Seven,\n");
 utime(time() + 400000, time() + 400000, "$in/ahead.csv");
 like(scan('a'), qr/1 loaded/, 'a time in the far future says nothing');
 sql("SELECT fluct.alter_inbox('a', settle => '0')");
-fails_like($node, "SELECT fluct.alter_inbox('a', settle => '-1 s')", qr/22023/, 'settle is not negative');
+fails_like($node, "SELECT fluct.alter_inbox('a', settle => '-1 s')", qr/22023/, 'settle is not negative', as => 'etl');
 
 # ----- what is no file -----
 
@@ -136,25 +137,25 @@ is(sql(q{SELECT string_agg(moved_to, ' ' ORDER BY id) FROM fluct.files WHERE mov
 write_file("$in/" . ('n' x 255), $header . "name11,x,\n");
 scan('a');
 ok(-f "$in/done/" . ('n' x 253) . '.2', 'a long name that is taken is cut for its number');
-is(sql(q{SELECT status FROM fluct.reload_file('a', 'done/\xff\xfe.csv')}), 'loaded', 'found again by the name as it is shown');
+is(etl(q{SELECT status FROM fluct.reload_file('a', 'done/\xff\xfe.csv')}), 'loaded', 'found again by the name as it is shown');
 
 # ----- reload and skip -----
 
 sql("DELETE FROM sales.customers WHERE customer_id = 'c1'");
-is(sql("SELECT status, inserted FROM fluct.reload_file('a', 'done/4.csv')"), 'loaded|1', 'reload_file: from done/, whatever is recorded');
-fails_like($node, "SELECT fluct.reload_file('a', '2.csv')", qr/22P04: file "2\.csv" is refused at line 3: missing_column\n(?!.*CONTEXT.*PL)/, 'reload_file: refused again');
+is(etl("SELECT status, inserted FROM fluct.reload_file('a', 'done/4.csv')"), 'loaded|1', 'reload_file: from done/, whatever is recorded');
+fails_like($node, "SELECT fluct.reload_file('a', '2.csv')", qr/22P04: file "2\.csv" is refused at line 3: missing_column\n(?!.*CONTEXT.*PL)/, 'reload_file: refused again', as => 'etl');
 write_file("$in/refused/2.csv", $header . "c3,Three,Food\nc4,Four,\n");
-is(sql("SELECT status, inserted FROM fluct.reload_file('a', '2.csv')"), 'loaded|2', 'mended in refused/: loaded');
+is(etl("SELECT status, inserted FROM fluct.reload_file('a', '2.csv')"), 'loaded|2', 'mended in refused/: loaded');
 ok(-f "$in/done/2.csv" && !-e "$in/refused/2.csv", 'and moved');
-fails_like($node, "SELECT fluct.reload_file('a', '../one')", qr/is not a valid file name/, 'no path out');
-fails_like($node, "SELECT fluct.$_", qr/must not be null/, "NULL: $_") foreach "skip_file('a', NULL)", "reload_file('a', NULL)", "_scan_file('a', '', NULL)";
-fails_like($node, "SELECT fluct._scan_file('a', '../other', 'x')", qr/an inbox has no such folder/, 'no folder beside it');
-fails_like($node, "SELECT fluct.skip_file('a', 'done/1.csv')", qr/does not lie in the inbox any more/, 'skip_file: only what waits');
-fails_like($node, "SELECT fluct.skip_file('a', 'none.csv')", qr/58P01: file "none\.csv" is not in inbox "a"/, 'skip_file: not there');
+fails_like($node, "SELECT fluct.reload_file('a', '../one')", qr/is not a valid file name/, 'no path out', as => 'etl');
+fails_like($node, "SELECT fluct.$_", qr/must not be null/, "NULL: $_", as => 'etl') foreach "skip_file('a', NULL)", "reload_file('a', NULL)", "_scan_file('a', '', NULL)";
+fails_like($node, "SELECT fluct._scan_file('a', '../other', 'x')", qr/an inbox has no such folder/, 'no folder beside it', as => 'etl');
+fails_like($node, "SELECT fluct.skip_file('a', 'done/1.csv')", qr/does not lie in the inbox any more/, 'skip_file: only what waits', as => 'etl');
+fails_like($node, "SELECT fluct.skip_file('a', 'none.csv')", qr/58P01: file "none\.csv" is not in inbox "a"/, 'skip_file: not there', as => 'etl');
 write_file("$in/skip.csv", $header . "skipped,x,\n");
-sql("BEGIN; SELECT fluct.skip_file('a', 'skip.csv'); ROLLBACK");
+etl("BEGIN; SELECT fluct.skip_file('a', 'skip.csv'); ROLLBACK");
 is(listing($in), 'skip.csv', 'rolled back: it stays');
-sql("SELECT fluct.skip_file('a', 'skip.csv', 'not ours')");
+etl("SELECT fluct.skip_file('a', 'skip.csv', 'not ours')");
 is(last_file(), 'skipped', 'skipped');
 ok(-f "$in/refused/skip.csv", 'moved at the commit');
 is(sql("SELECT count(*) FROM sales.customers WHERE customer_id = 'skipped'"), '0', 'not loaded');
@@ -166,16 +167,15 @@ my ($psql_in, $psql_out, $timer) = ('', '', IPC::Run::timeout(60));
 my $holder = IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('postgres'), '-f', '-' ], '<', \$psql_in, '>', \$psql_out, '2>&1', $timer);
 $psql_in = "BEGIN; LOCK TABLE sales.customers; SELECT 'held';\n";
 $holder->pump until $psql_out =~ /held/;
-my ($out, $err);
-$node->psql('postgres', "SET lock_timeout = '100 ms'; CALL fluct.scan_inbox('a')", stderr => \$err);
+my $err = said("SET lock_timeout = '100 ms'; CALL fluct.scan_inbox('a')", as => 'etl');
 like($err, qr/file "lock\.csv" is left for the next scan: canceling statement due to lock timeout.*1 left for the next scan/s, 'a lock: left');
-$node->psql('postgres', "SET statement_timeout = '100 ms'; CALL fluct.scan_inbox('a')", stderr => \$err);
+$err = said("SET statement_timeout = '100 ms'; CALL fluct.scan_inbox('a')", as => 'etl');
 like($err, qr/canceling statement due to statement timeout/, 'a cancel ends the scan');
 is(listing($in), 'lock.csv', 'and the file stays');
 
 # two scans at once
 my ($scan_out, $scan_err) = ('', '');
-my $first = IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('postgres'), '-c', "CALL fluct.scan_inbox('a')" ], '<', \undef, '>', \$scan_out, '2>', \$scan_err, IPC::Run::timeout(60));
+my $first = IPC::Run::start([ 'psql', '-qXAt', '-U', 'etl', '-d', $node->connstr('postgres'), '-c', "CALL fluct.scan_inbox('a')" ], '<', \undef, '>', \$scan_out, '2>', \$scan_err, IPC::Run::timeout(60));
 ok(poll($node, q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'sales.customers'::regclass)}), 'a scan waits for the lock');
 like(scan('a'), qr/inbox "a": another scan is at work/, 'a second one ends at once');
 $psql_in = "COMMIT;\n\\q\n";
@@ -235,18 +235,23 @@ fails_like($node, "SELECT fluct.$_", qr/42501: must be owner of inbox "c"/, "nor
   foreach "drop_inbox('c')", "alter_inbox('c', settle => '1 s')", "skip_file('c', 'x')", "reload_file('c', 'x')", "_scan_file('c', '', 'x')", "_end_scan('c', '{}')";
 fails_like($node, $_, qr/42501: permission denied/, "not for an operator: $_", @clerk)
   foreach "INSERT INTO fluct.files (kind, file, status, loaded_by) VALUES ('orders', 'x', 'loaded', 'x')", "SELECT fluct._record_load(NULL, '[]')",
-  "SELECT fluct._load_as('postgres', 'customers', 'x', '{}', true, NULL)", "SELECT fluct._load('customers', 'x', '{}', true, false, NULL)", "UPDATE fluct.inboxes SET owner = 'postgres'";
+  "SELECT fluct._load_inbox_file(NULL, 'x', true)", "SELECT fluct._load('customers', 'x', '{}', true, false, NULL)", "UPDATE fluct.inboxes SET owner = 'postgres'";
 write_file("$root/clerk/x.csv", $header . "by clerk,x,\n");
-like(scan('c'), qr/1 loaded/, 'a superuser scans it');
-is(last_file() . sql(' SELECT loaded_by FROM fluct.files ORDER BY id DESC LIMIT 1'), 'loaded|done/x.csvclerk', 'as its owner');
+fails_like($node, "CALL fluct.scan_inbox('c')", qr/42501: only a session of role "clerk" can load files of inbox "c".*HINT:  Connect as clerk; SET ROLE is not enough/s, 'nor a superuser');
+fails_like($node, "SET ROLE clerk; CALL fluct.scan_inbox('c')", qr/42501: only a session of role "clerk"/, 'nor its session in that role');
+sql('GRANT clerk TO other');
+fails_like($node, "CALL fluct.scan_inbox('c')", qr/42501: only a session of role "clerk"/, 'nor a member', @other);
+sql('REVOKE clerk FROM other');
+like(scan('c', @clerk), qr/1 loaded/, 'its owner does');
+is(last_file() . sql(' SELECT loaded_by FROM fluct.files ORDER BY id DESC LIMIT 1'), 'loaded|done/x.csvclerk', 'as it is recorded');
 sql('REVOKE INSERT ON sales.customers FROM clerk');
 write_file("$root/clerk/y.csv", $header . "by clerk too,x,\n");
-like(scan('c'), qr/left for the next scan: permission denied for table customers/, 'whose rights count');
+like(scan('c', @clerk), qr/left for the next scan: permission denied for table customers/, 'whose rights count');
 sql('GRANT INSERT ON sales.customers TO clerk');
 $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root/other'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', "$root/other"), 'the root is elsewhere now');
-like(scan('c'), qr/not below fluct\.inbox_root/, 'checked at each scan');
+like(scan('c', @clerk), qr/not below fluct\.inbox_root/, 'checked at each scan');
 $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', $root), 'and back');

@@ -17,6 +17,15 @@ etl(q{
 	INSERT INTO sales.orders SELECT 'o' || i, 'c', i, now() - i * interval '1 hour' FROM generate_series(1, 1000) i;
 }, db => 'shop');
 
+# What a ranking says about itself is for the client: the server's log has none of it.
+my (undef, $complete, $warned) = outcome('SELECT DISTINCT complete FROM fluct.top_fluctuations()', as => 'etl', db => 'shop');
+is($complete, 'f', 'nothing feeds the orders');
+like($warned, qr/\AWARNING:  the ranking may be incomplete: nothing feeds sales\.orders\n(?!.*WARNING)/s, 'one warning');
+unlike(slurp_file($node->logfile), qr/may be incomplete/, 'and not in the log');
+etl(q{SELECT fluct.mark_complete('infinity')}, db => 'shop');
+(undef, $complete, $warned) = outcome('SELECT DISTINCT complete FROM fluct.top_fluctuations()', as => 'etl', db => 'shop');
+is("$complete $warned", 't ', 'once its owner says so, it is complete');
+
 # Without pg_cron: what to do, and nothing written.
 my ($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')}, as => 'etl', db => 'shop');
 like($err, qr/pg_cron is not available/, 'no pg_cron: says so');
@@ -73,6 +82,14 @@ is(sql(q{SELECT fluct._run_report('daily')}, @clerk, db => 'shop'), '0', 'no mor
 is(sql(q{SELECT count(DISTINCT as_of), bool_and(to_char(as_of AT TIME ZONE 'GMT', 'HH24:MI') = '00:05') FROM sales.fluctuations WHERE report = 'daily'}, db => 'shop'),
 	'4|t', 'each as of its own time');
 
+# A second role's schedule of the same report would be a second job.
+my $second = q{SELECT fluct.schedule_fluctuations('daily', '0 6 * * *')};
+fails_like($node, $second, qr/42501: report "daily" belongs to role "clerk".*Its schedule runs as its owner/s, 'another role', as => 'etl', db => 'shop');
+sql('GRANT clerk TO etl', db => 'shop');
+fails_like($node, $second, qr/42501: report "daily" belongs to role "clerk"/, 'a member of the owner', as => 'etl', db => 'shop');
+sql('REVOKE clerk FROM etl', db => 'shop');
+is(sql(q{SELECT count(*) FROM cron.job WHERE jobname = 'fluct: daily'}, db => 'shop'), '1', 'one job');
+
 # From another database: the call to make.
 sql('CREATE DATABASE other');
 sql('CREATE EXTENSION fluct', db => 'other');
@@ -80,7 +97,7 @@ make_operator(db => 'other');
 etl('INSERT INTO sales.industries VALUES ($$Food$$)', db => 'other');
 ($rc, $out, $err) = outcome(q{SELECT report FROM fluct.schedule_fluctuations('hourly', '* * * * *')}, as => 'etl', db => 'other');
 is($out, 'hourly', 'in another database: scheduled');
-my ($call) = $err =~ /HINT:\s+(SELECT cron\.schedule_in_database\('fluct: hourly', '\* \* \* \* \*', '.*', 'other', username => 'etl'\);)/;
+my ($call) = $err =~ /HINT:\s+(SELECT cron\.schedule_in_database\('fluct: hourly in other', '\* \* \* \* \*', '.*', 'other', username => 'etl'\);)/;
 ok($call, 'and the call is said');
 sql($call, db => 'shop');
 
@@ -111,7 +128,7 @@ $holder->finish;
 
 is(sql(q{SELECT fluct.unschedule_fluctuations('minutely')}, @clerk, db => 'shop'), 't', 'unscheduled');
 is(sql(q{SELECT fluct.unschedule_fluctuations('minutely')}, @clerk, db => 'shop'), 'f', 'only once');
-is(sql(q{SELECT string_agg(jobname, ',' ORDER BY jobname) FROM cron.job}, db => 'shop'), 'fluct: daily,fluct: hourly', 'its job is gone');
+is(sql(q{SELECT string_agg(jobname, ',' ORDER BY jobname) FROM cron.job}, db => 'shop'), 'fluct: daily,fluct: hourly in other', 'its job is gone');
 
 $node->stop;
 done_testing();

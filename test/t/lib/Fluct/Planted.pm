@@ -27,10 +27,10 @@ our @KINDS = qw(default generated check domain index_expression index_predicate
   partition_key policy rule view trigger deferred_trigger cast operator);
 
 # Makes the role, unless it exists, and its schema, with the canary and what
-# calls it.  A schema may be given for a second role.
+# calls it.  A schema may be given for a second role, and options of sql().
 sub plant_seed
 {
-	my ($role, $schema) = @_;
+	my ($role, $schema, %option) = @_;
 
 	$schema //= $role;
 	sql(qq{
@@ -38,7 +38,7 @@ sub plant_seed
 			IF to_regrole('$role') IS NULL THEN CREATE ROLE $role LOGIN; END IF;
 		END \$\$;
 		CREATE SCHEMA $schema AUTHORIZATION $role;
-		GRANT USAGE ON SCHEMA $schema TO PUBLIC});
+		GRANT USAGE ON SCHEMA $schema TO PUBLIC}, %option);
 	sql(qq{
 		CREATE FUNCTION $schema.canary(kind text) RETURNS void LANGUAGE plpgsql AS \$\$
 		DECLARE
@@ -78,7 +78,7 @@ sub plant_seed
 			\$\$ BEGIN PERFORM $schema.canary('cast'); RETURN enum_first(NULL::$schema.mood); END \$\$;
 		CREATE CAST (text AS $schema.mood) WITH FUNCTION $schema.to_mood(text) AS ASSIGNMENT;
 		CREATE DOMAIN $schema.guarded AS text CHECK ($schema.one('domain') = 1)},
-		as => $role);
+		as => $role, %option);
 	return;
 }
 
