@@ -291,7 +291,8 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
 	owner = stream->role;
-	fluct_owner_require(stream->owner, owner, false);
+	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
+						stream->owner, owner, false);
 	fluct_owner_require_session(owner);
 	stream->keep_raw = false;	/* the messages come from there */
 	if (strcmp(stream->on_conflict, "error") == 0)

@@ -75,7 +75,8 @@ fluct_retry(PG_FUNCTION_ARGS)
 								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
-	fluct_owner_require(stream->owner, stream->role, false);
+	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
+						stream->owner, stream->role, false);
 	fluct_owner_require_session(stream->role);
 	messages = fluct_dead_letters_take(stream->name,
 									   PG_GETARG_ARRAYTYPE_P(1), &ids,

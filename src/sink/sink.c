@@ -539,7 +539,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 			   *hint;
 
 	fluct_worker_begin();
-	if (fluct_owner_obstacle(sink->stream, sink->owner, false, &detail, &hint))
+	if (fluct_owner_obstacle("", "", sink->owner, false, &detail, &hint))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_OWNER_UNFIT;

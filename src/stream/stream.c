@@ -144,7 +144,8 @@ fail_unfit_owner(void)
 	char	   *hint = NULL;
 
 	fluct_worker_begin();
-	reason = fluct_owner_obstacle(fluct_stream->owner, self.owner, false,
+	reason = fluct_owner_obstacle(psprintf("stream \"%s\"", fluct_stream->name),
+								  fluct_stream->owner, self.owner, false,
 								  &detail, &hint);
 	fluct_worker_commit();
 	if (reason)
