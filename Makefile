@@ -8,6 +8,7 @@ OBJS = \
 	src/base/text.o \
 	src/bookkeeping/dead_letters.o \
 	src/bookkeeping/offsets.o \
+	src/bookkeeping/owner.o \
 	src/bookkeeping/skipped.o \
 	src/bookkeeping/states.o \
 	src/bookkeeping/streams.o \
@@ -31,6 +32,7 @@ OBJS = \
 	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \
+	src/kafka/brokers.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
@@ -51,15 +53,19 @@ OBJS = \
 	src/mapping/encode.o \
 	src/mapping/field.o \
 	src/mapping/mapping.o \
+	src/mapping/relations.o \
 	src/mapping/source.o \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
+	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
+	src/pg/warning.o \
 	src/process/launcher.o \
+	src/process/maintenance.o \
 	src/process/shmem.o \
 	src/process/status.o \
 	src/process/worker.o \
@@ -97,6 +103,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/files.sql \
 	tables/inboxes.sql \
 	tables/reports.sql \
+	text.sql \
 	model/definition.sql \
 	model/create.sql \
 	model/lines.sql \
@@ -110,6 +117,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	stream/views.sql \
 	inquiry/check.sql \
 	schedule.sql \
+	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
 	ranking/explain.sql \
@@ -289,6 +297,11 @@ kafka: $(KAFKACTL)
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' test/soak/soak
 
+# the server's own tests with the extension under ASan and UBSan
+.PHONY: sanitize
+sanitize:
+	@PG_CONFIG='$(PG_CONFIG)' test/sanitize
+
 # other Debians, other PostgreSQLs, assertions: test/matrix/matrix LEG...
 .PHONY: matrix
 matrix:
@@ -316,6 +329,7 @@ help:
 #: make test        sets up, builds, and runs every test; the summary is the last line
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
+#: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
 #: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
 #:                  root, an hour and more (test/README.md)
 #: make bench       measures the stream, a file of customers and the ranking beside COPY and plain

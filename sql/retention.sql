@@ -84,6 +84,13 @@ BEGIN
 		SELECT x.order_id FROM sales.orders x WHERE x.ordered_at < day ORDER BY x.ordered_at LIMIT 5000));
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	what := 'rows';
+	IF rows = 0 THEN
+		what := NULL;
+		RAISE WARNING 'retention of orders ends before %: a trigger or a policy keeps the rows', day
+			USING ERRCODE = '01000',
+			      DETAIL = 'DELETE deleted none of the oldest orders.',
+			      HINT = 'Look for triggers BEFORE DELETE and row security on sales.orders.';
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._delete_old_orders(timestamptz) IS

@@ -132,7 +132,7 @@ COMMENT ON FUNCTION fluct._sample_movers(int, int) IS 'the customers of the indu
 
 CREATE OR REPLACE FUNCTION fluct.sample_orders(
 	n int DEFAULT 20000,
-	first timestamptz DEFAULT now() - interval '31 days',
+	first timestamptz DEFAULT now() - interval '32 days',
 	last timestamptz DEFAULT now(),
 	seed int DEFAULT 1,
 	customers int DEFAULT 1000,
@@ -155,7 +155,7 @@ BEGIN
 		RAISE EXCEPTION 'first must be a time before last'
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = format('first is %s, last is %s.', coalesce(first::text, 'NULL'), coalesce(last::text, 'NULL')),
-			      HINT = 'Omit both for the last 31 days.';
+			      HINT = 'Omit both for the last 32 days.';
 	END IF;
 	step := greatest((extract(epoch FROM last - first) * 1000000)::bigint / greatest(n, 1), 1);
 	customer_ids := ARRAY(SELECT c.customer_id FROM fluct.sample_customers(customers, seed) c);

@@ -9,7 +9,7 @@
 
 CREATE OR REPLACE FUNCTION fluct._cron_field(field text, low int, high int, names text[])
 RETURNS int[]
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	part text;
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION fluct._refuse_schedule(text, text) IS 'raises invalid_parame
 
 CREATE OR REPLACE FUNCTION fluct._parse_schedule(schedule text)
 RETURNS fluct._cron
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	f text[] := regexp_split_to_array(btrim(
@@ -202,7 +202,7 @@ COMMENT ON FUNCTION fluct._cron_zone() IS 'the zone in which pg_cron reads sched
 
 CREATE OR REPLACE FUNCTION fluct._cron_database()
 RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	s record;

@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION fluct.check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.check_stream(text) IS
-'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Errors: undefined_object, insufficient_privilege, configuration_limit_exceeded without a free background worker.';
+'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Without a free background worker to query Kafka, what Kafka would answer is skipped, and the first item says why. Errors: undefined_object, insufficient_privilege.';
 
 -- What is kept without end should be known before it fills the disk.
 CREATE OR REPLACE FUNCTION fluct._raw_growth() RETURNS text
@@ -27,49 +27,95 @@ $$;
 COMMENT ON FUNCTION fluct._raw_growth() IS
 'How much raw_messages keeps a day, by its partitions of the last whole days; NULL for less than 1 MB.';
 
-CREATE OR REPLACE FUNCTION fluct._check_stream(name text)
+-- What Kafka says, in the order of the checks; what would have been asked, where
+-- no worker is free to ask or none answers.
+CREATE OR REPLACE FUNCTION fluct._check_kafka(stream text)
+RETURNS TABLE (number int, item text, status text, detail text, hint text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	fact text;
+BEGIN
+	RETURN QUERY SELECT a.number, a.fields[1], a.fields[2], a.fields[3], a.fields[4]
+				 FROM fluct._ask(stream, 'check', 0, NULL) a;
+EXCEPTION WHEN configuration_limit_exceeded OR connection_failure THEN
+	GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, fact = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	detail := concat_ws(': ', detail, nullif(fact, ''));
+	FOR number, item IN
+		SELECT i.n, i.item
+		FROM unnest('{dns,broker,tls,login,topic,partitions,retention,"messages waiting"}'::text[]) WITH ORDINALITY i(item, n)
+	LOOP
+		status := 'skipped';
+		RETURN NEXT;
+		detail := NULL; hint := NULL;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_kafka(text) IS 'the items of check_stream that Kafka answers; skipped, with the reason at the first, without a worker';
+
+CREATE OR REPLACE FUNCTION fluct._check_here(s fluct.streams)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-	s fluct.streams := fluct._own_stream(name, false);
-	owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
+	owner oid := fluct._stream_owner(s);
 	targets text[];
+BEGIN
+	BEGIN
+		item := 'columns'; status := 'ok';
+		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner);
+		detail := array_to_string(targets, ', ');
+	EXCEPTION WHEN OTHERS THEN
+		status := 'fail';
+		GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+		hint := nullif(hint, '');
+	END;
+	RETURN NEXT;
+	BEGIN
+		item := 'privileges'; status := 'skipped'; detail := NULL; hint := NULL;
+		IF targets IS NOT NULL THEN
+			PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw);
+			status := 'ok';
+			detail := format('role %s', s.owner);
+		END IF;
+	EXCEPTION WHEN OTHERS THEN
+		status := 'fail';
+		GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+		hint := nullif(hint, '');
+	END;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_here(fluct.streams) IS 'the items of check_stream that this database answers: columns and privileges';
+
+-- A lock that somebody holds is waited for only so long that the whole answer
+-- takes less than 10 seconds.
+CREATE OR REPLACE FUNCTION fluct._check_stream(name text)
+RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms'
+AS $$
+#variable_conflict use_variable
+DECLARE
+	s fluct.streams := fluct._own_stream(name, false);
+	growth text;
 	answer record;
 BEGIN
-	FOR answer IN SELECT a.fields FROM fluct._ask(s.name, 'check', 0, NULL) a ORDER BY a.number LOOP
-		IF answer.fields[1] = 'retention' THEN
-			BEGIN
-				item := 'columns'; status := 'ok'; hint := NULL;
-				targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner);
-				detail := array_to_string(targets, ', ');
-			EXCEPTION WHEN OTHERS THEN
-				status := 'fail';
-				GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-				hint := nullif(hint, '');
-			END;
-			RETURN NEXT;
-			BEGIN
-				item := 'privileges'; status := 'skipped'; detail := NULL; hint := NULL;
-				IF targets IS NOT NULL THEN
-					PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw);
-					status := 'ok';
-					detail := format('role %s', s.owner);
-				END IF;
-			EXCEPTION WHEN OTHERS THEN
-				status := 'fail';
-				GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-				hint := nullif(hint, '');
-			END;
-			RETURN NEXT;
+	FOR answer IN SELECT * FROM fluct._check_kafka(s.name) k ORDER BY k.number LOOP
+		IF answer.item = 'retention' THEN
+			RETURN QUERY SELECT * FROM fluct._check_here(s);
 		END IF;
-		item := answer.fields[1];
-		status := answer.fields[2];
-		detail := answer.fields[3];
-		hint := answer.fields[4];
-		IF item = 'retention' AND s.keep_raw AND fluct._raw_growth() IS NOT NULL THEN
-			detail := concat_ws('; ', detail, fluct._raw_growth());
+		item := answer.item;
+		status := answer.status;
+		detail := fluct._printable(answer.detail);
+		hint := fluct._printable(answer.hint);
+		BEGIN
+			growth := CASE WHEN item = 'retention' AND s.keep_raw THEN fluct._raw_growth() END;
+		EXCEPTION WHEN lock_not_available THEN
+			growth := NULL;
+		END;
+		IF growth IS NOT NULL THEN
+			detail := concat_ws('; ', detail, growth);
 			hint := coalesce(hint, 'CALL fluct.apply_retention(raw => ''30 days''); drops what is older.');
 		END IF;
 		RETURN NEXT;

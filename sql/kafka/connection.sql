@@ -8,6 +8,11 @@ LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_caller';
 COMMENT ON FUNCTION fluct._caller() IS
 'The role that called the public function whose underscored sibling is running; NULL outside of one.';
 
+CREATE OR REPLACE FUNCTION fluct._check_server_owner(server text, owner oid) RETURNS void
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'fluct_check_server_owner';
+COMMENT ON FUNCTION fluct._check_server_owner(text, oid) IS
+'Raises insufficient_privilege where the role has a user mapping for the server, which is sent only if the server belongs to that role itself or to a superuser. Workers check the same at each connection.';
+
 CREATE OR REPLACE FUNCTION fluct._announce_change() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_announce_change';
 COMMENT ON FUNCTION fluct._announce_change() IS

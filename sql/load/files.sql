@@ -49,9 +49,9 @@ COMMENT ON FUNCTION fluct._file_sqlstate(text) IS 'the SQLSTATE of a reason that
 
 CREATE OR REPLACE FUNCTION fluct._file_name(path text)
 RETURNS text
-LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT regexp_replace(regexp_replace(path, '^.*/', ''), '[\u0001-\u001f\u007f-\u009f]', '?', 'g')
+SELECT fluct._printable(regexp_replace(path, '^.*/', ''))
 $$;
 COMMENT ON FUNCTION fluct._file_name(text) IS 'the name without folders, as messages show it';
 
@@ -77,7 +77,7 @@ DECLARE
 	place text := CASE WHEN line > 0 THEN ' at ' || fluct._line_word(load) || ' ' || line ELSE '' END;
 	refusal text := format('%s is refused%s: %s', fluct._told_name(load), place, reason);
 BEGIN
-	detail := upper(left(detail, 1)) || substr(detail, 2) || '.';
+	detail := fluct._printable(upper(left(detail, 1)) || substr(detail, 2) || '.');
 	IF hint IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = fluct._file_sqlstate(reason), MESSAGE = refusal, DETAIL = detail;
 	END IF;
@@ -226,19 +226,23 @@ RETURNS fluct._stored
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
 COMMENT ON FUNCTION fluct._store(fluct.files, bytea, jsonb, boolean) IS 'reads the file and brings the users'' tables to what it says, with the rights of the caller';
 
+-- After A and B, A again is a change back, and is loaded.
 CREATE OR REPLACE FUNCTION fluct._is_loaded(load fluct.files)
 RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN coalesce((SELECT f.rejected = 0 AND f.unknown_industries = 0
+	IF load.kind = 'orders' THEN
+		RETURN EXISTS (SELECT FROM fluct.files f WHERE f.kind = 'orders' AND f.sha256 = load.sha256 AND f.status = 'loaded');
+	END IF;
+	RETURN coalesce((SELECT f.sha256 = load.sha256 AND f.options = load.options AND f.rejected = 0 AND f.unknown_industries = 0
 					   FROM fluct.files f
-					  WHERE f.kind = load.kind AND f.sha256 = load.sha256
-						AND f.options = load.options AND f.status = 'loaded'
+					  WHERE f.kind = load.kind AND f.status = 'loaded' AND (load.inbox IS NULL OR f.inbox = load.inbox)
 					  ORDER BY f.id DESC LIMIT 1), false);
 END
 $$;
-COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS 'whether this content was loaded with these options, with nothing left to report';
+COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS
+'whether this content was the last of its kind that was loaded in its inbox, or by hand in the database, with these options and nothing left to report; of orders, which are only ever added, whether it was ever loaded';
 
 CREATE OR REPLACE FUNCTION fluct._new_load(kind text, path bytea, options jsonb)
 RETURNS fluct.files
@@ -325,8 +329,8 @@ SELECT CASE load.status WHEN 'loaded' THEN
 				 nullif(load.links_added, 0) || ' links added', nullif(load.links_removed, 0) || ' links removed',
 				 nullif(load.unknown_industries, 0) || ' unknown industries', nullif(load.rejected, 0) || ' rejected')
 	   WHEN 'duplicate' THEN 'its content is already loaded'
-	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || load.detail, '')
-	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, load.detail) END
+	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || fluct._printable(load.detail), '')
+	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, fluct._printable(load.detail)) END
 $$;
 COMMENT ON FUNCTION fluct._tell_load(fluct.files) IS 'what became of a file, in a line for reading';
 
@@ -365,6 +369,17 @@ END
 $$;
 COMMENT ON FUNCTION fluct._read_feed(fluct.files, bytea, text[], boolean) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
 
+-- A blank that came from a web page or a spreadsheet looks like any other.
+CREATE OR REPLACE FUNCTION fluct._blanks()
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+BEGIN
+	RETURN E' \t\r\n' || CASE WHEN getdatabaseencoding() = 'UTF8' THEN convert_from(decode('c2a0e28087e280afefbbbf', 'hex'), 'UTF8') ELSE '' END;
+END
+$$;
+COMMENT ON FUNCTION fluct._blanks() IS 'what is dropped around names of industries and numbers: blanks, non-breaking ones too, tabs, line ends';
+
 -- A key must fit into an index, together with an industry's name.
 CREATE OR REPLACE FUNCTION fluct._check_feed_keys(name text)
 RETURNS void
@@ -377,7 +392,7 @@ BEGIN
 						 THEN format('column %s holds %s bytes, expected at most 1300', name, octet_length(f.fields[1]))
 						 ELSE format('column %s is empty', name) END
 	 WHERE f.reason IS NULL
-	   AND (octet_length(f.fields[1]) > 1300 OR coalesce(btrim(f.fields[1], E' \t\r\n'), '') = '');
+	   AND (octet_length(f.fields[1]) > 1300 OR coalesce(btrim(f.fields[1], fluct._blanks()), '') = '');
 END
 $$;
 COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is not a valid key';

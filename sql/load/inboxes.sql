@@ -157,7 +157,7 @@ COMMENT ON FUNCTION fluct._given_options(text, bigint, text, text, numeric) IS '
 -- would load what the other has done.
 CREATE OR REPLACE FUNCTION fluct._save_inbox(i fluct.inboxes)
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	other text;
@@ -295,7 +295,7 @@ COMMENT ON FUNCTION fluct.schedule_inbox(text, text) IS
 
 CREATE OR REPLACE FUNCTION fluct._schedule_inbox(name text, schedule text)
 RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	cron_database text;
@@ -305,6 +305,8 @@ BEGIN
 	PERFORM fluct._refuse_superuser(to_regrole(quote_ident(current_user)), 'a schedule', 'It runs by itself, with the privileges of the caller.');
 	IF schedule IS NULL OR schedule !~* '^\s*[1-5]?[0-9]\s+seconds?\s*$' THEN
 		PERFORM fluct._parse_schedule(schedule);
+	ELSIF (SELECT string_to_array(substring(e.extversion FROM '^[0-9]+[.][0-9]+'), '.')::int[] < '{1,5}' FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+		PERFORM fluct._refuse_schedule(schedule, 'Seconds need pg_cron 1.5 or later.');
 	END IF;
 	PERFORM fluct._set_schedule(name, schedule);
 	cron_database := fluct._cron_database();

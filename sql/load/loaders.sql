@@ -23,7 +23,7 @@ BEGIN
 	PERFORM fluct._check_feed_keys('industry');
 	rejects := fluct._judge_feed(load, (options->>'max_rejects')::bigint);
 	CREATE TEMPORARY TABLE _fluct_industries ON COMMIT DROP AS
-	SELECT DISTINCT btrim(f.fields[1], E' \t\r\n') AS industry FROM pg_temp._fluct_feed f;
+	SELECT DISTINCT btrim(f.fields[1], fluct._blanks()) AS industry FROM pg_temp._fluct_feed f;
 	GET DIAGNOSTICS different = ROW_COUNT;
 	DELETE FROM pg_temp._fluct_industries n USING sales.industries i WHERE i.industry = n.industry;
 	GET DIAGNOSTICS load.unchanged = ROW_COUNT;
@@ -41,7 +41,7 @@ COMMENT ON FUNCTION fluct._store_industries(fluct.files, bytea, jsonb, boolean) 
 
 CREATE OR REPLACE FUNCTION fluct._store_products(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	rejects jsonb;
@@ -49,6 +49,8 @@ DECLARE
 BEGIN
 	load.rows := fluct._read_feed(load, path, '{product_id,product_name,price}', strict_end);
 	PERFORM fluct._check_feed_keys('product_id');
+	UPDATE pg_temp._fluct_feed f SET fields[3] = btrim(f.fields[3], fluct._blanks())
+	 WHERE f.reason IS NULL AND f.fields[3] <> btrim(f.fields[3], fluct._blanks());
 	UPDATE pg_temp._fluct_feed f
 	   SET reason = 'bad_number', detail = format('column price holds "%s", expected a number', left(f.fields[3], 80))
 	 WHERE f.reason IS NULL
@@ -89,19 +91,106 @@ CREATE OR REPLACE FUNCTION fluct._split_industries()
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	blanks CONSTANT text := fluct._blanks();
 BEGIN
 	CREATE TEMPORARY TABLE _fluct_links ON COMMIT DROP AS
-	SELECT f.line, f.fields[1] AS customer_id, btrim(f.fields[3], E' \t\r\n') AS industry
+	SELECT f.line, f.fields[1] AS customer_id, btrim(f.fields[3], blanks) AS industry
 	  FROM pg_temp._fluct_feed f
-	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') = 0 AND btrim(f.fields[3], E' \t\r\n') <> ''
+	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') = 0 AND btrim(f.fields[3], blanks) <> ''
 	UNION ALL
-	SELECT DISTINCT f.line, f.fields[1], btrim(p.part, E' \t\r\n')
+	SELECT DISTINCT f.line, f.fields[1], btrim(p.part, blanks)
 	  FROM pg_temp._fluct_feed f, string_to_table(f.fields[3], ';') p(part)
-	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') > 0 AND btrim(p.part, E' \t\r\n') <> '';
+	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') > 0 AND btrim(p.part, blanks) <> '';
 	ANALYZE pg_temp._fluct_links;
 END
 $$;
 COMMENT ON FUNCTION fluct._split_industries() IS 'makes the temporary table _fluct_links from _fluct_feed';
+
+CREATE OR REPLACE FUNCTION fluct._nearest_industry(name text)
+RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT i.industry FROM sales.industries i
+ ORDER BY fluct._distance(lower(left(i.industry, 200)), lower(left(name, 200))), i.industry LIMIT 1
+$$;
+COMMENT ON FUNCTION fluct._nearest_industry(text) IS 'the known industry whose name is most like this one';
+
+-- Names between other separators, or in an array of JSON, come as one name.
+CREATE OR REPLACE FUNCTION fluct._tell_separator()
+RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT format('Line %s separates industries by "%s", expected ";".', x.line, CASE x.separator WHEN E'\t' THEN 'tab' ELSE x.separator END)
+  FROM (SELECT l.line, s.separator
+		  FROM (SELECT * FROM pg_temp._fluct_links n
+				 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = n.industry)
+				 ORDER BY n.line LIMIT 1000) l
+		 CROSS JOIN unnest(ARRAY[',', '|', '/', '+', '&', ':', E'\t']) s(separator)
+		 WHERE strpos(l.industry, s.separator) > 0
+		   AND EXISTS (SELECT FROM string_to_table(l.industry, s.separator) p(part)
+						 JOIN sales.industries i ON i.industry = btrim(p.part, fluct._blanks() || '[]{}"'''))
+		 ORDER BY l.line LIMIT 1) x
+$$;
+COMMENT ON FUNCTION fluct._tell_separator() IS
+'which other separator the unknown names of _fluct_links show, and on which line; NULL where they show none';
+
+-- Most likely another separator, or another column.
+CREATE OR REPLACE FUNCTION fluct._refuse_strangers(load fluct.files, unknown_industry text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	few CONSTANT int := 10;
+	customers bigint;
+	first record;
+BEGIN
+	IF unknown_industry = 'add'
+	   OR EXISTS (SELECT 1 FROM pg_temp._fluct_links l JOIN sales.industries i ON i.industry = l.industry) THEN
+		RETURN;
+	END IF;
+	SELECT count(DISTINCT l.customer_id) INTO customers FROM pg_temp._fluct_links l;
+	IF customers >= few THEN
+		SELECT l.line, l.industry INTO first FROM pg_temp._fluct_links l ORDER BY l.line, l.industry LIMIT 1;
+		PERFORM fluct._refuse_file(load, first.line, 'unknown_industry',
+								   format('%s customers have industries, and none is in sales.industries; the first is "%s"', customers, left(first.industry, 80)),
+								   coalesce(fluct._tell_separator(), 'Load the industries first, or use unknown_industry => ''add''.'));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._refuse_strangers(fluct.files, text) IS 'refuses a file of at least 10 customers with industries of which none is known';
+
+-- A customer may lose industries.  Many at once, or a few to a file that knows none
+-- of its names, are a fault of the file.
+CREATE OR REPLACE FUNCTION fluct._refuse_lost_links(load fluct.files, options jsonb)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	few CONSTANT int := 10;
+	fraction CONSTANT numeric := (options->>'max_delete_fraction')::numeric;
+	known bigint;
+	lost bigint;
+BEGIN
+	SELECT count(*) FILTER (WHERE NOT l.is_new) - count(*) FILTER (WHERE l.is_new) INTO lost
+	  FROM pg_temp._fluct_link_changes l JOIN pg_temp._fluct_customers c USING (customer_id) WHERE NOT c.is_new;
+	IF options->>'mode' = 'snapshot' THEN
+		SELECT lost + count(*) INTO lost FROM sales.customer_industries ci
+		 WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers n WHERE n.customer_id = ci.customer_id);
+	END IF;
+	IF lost < few AND (lost <= 0 OR load.unknown_industries = 0 OR load.links > 0) THEN
+		RETURN;
+	END IF;
+	SELECT count(*) INTO known FROM sales.customer_industries;
+	IF lost > known * fraction THEN
+		PERFORM fluct._refuse_file(load, NULL, 'too_many_deletes',
+								   format('%s of %s industries of customers would go, expected at most %s %%', lost, known, round(fraction * 100, 1)),
+								   coalesce(fluct._tell_separator(), 'Raise max_delete_fraction if the file is right.'));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._refuse_lost_links(fluct.files, jsonb) IS
+'refuses a file that would take away more than max_delete_fraction of the links: 10 or more, or fewer where all of its industries are unknown';
 
 -- What becomes of names that sales.industries does not hold: they are counted,
 -- and told with the lines on which they come first.
@@ -111,6 +200,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	told text;
+	nearest text;
 BEGIN
 	IF unknown_industry = 'reject' THEN
 		UPDATE pg_temp._fluct_feed f
@@ -127,16 +217,19 @@ BEGIN
 	END IF;
 	SELECT count(*),
 		   coalesce(array_agg(left(u.industry, 200) ORDER BY u.place) FILTER (WHERE u.place <= 20), '{}'),
-		   string_agg(format('"%s" (%s %s)', left(u.industry, 80), fluct._line_word(load), u.line), ', '
+		   string_agg(format('"%s" (%s %s)', fluct._printable(left(u.industry, 80)), fluct._line_word(load), u.line), ', '
+					  ORDER BY u.place) FILTER (WHERE u.place <= 5),
+		   string_agg(format('"%s" for "%s"', fluct._nearest_industry(u.industry), fluct._printable(left(u.industry, 80))), ', '
 					  ORDER BY u.place) FILTER (WHERE u.place <= 5)
-	  INTO load.unknown_industries, load.unknown_names, told
+	  INTO load.unknown_industries, load.unknown_names, told, nearest
 	  FROM (SELECT l.industry, min(l.line) AS line, row_number() OVER (ORDER BY min(l.line), l.industry) AS place
 			  FROM pg_temp._fluct_links l
 			 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry)
 			 GROUP BY l.industry) u;
 	IF load.unknown_industries > 0 AND unknown_industry = 'report' THEN
 		RAISE NOTICE '%: unknown industries, left out: %', fluct._told_name(load),
-			told || CASE WHEN load.unknown_industries > 5 THEN format(' and %s more', load.unknown_industries - 5) ELSE '' END;
+			told || CASE WHEN load.unknown_industries > 5 THEN format(' and %s more', load.unknown_industries - 5) ELSE '' END
+			USING HINT = coalesce(fluct._tell_separator(), format('The nearest known ones are %s.', nearest));
 		DELETE FROM pg_temp._fluct_links l
 		 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry);
 	END IF;
@@ -284,9 +377,11 @@ DECLARE
 BEGIN
 	PERFORM fluct._check_feed_keys('customer_id');
 	PERFORM fluct._split_industries();
+	PERFORM fluct._refuse_strangers(load, options->>'unknown_industry');
 	load := fluct._handle_unknown(load, options->>'unknown_industry');
 	rejects := fluct._judge_feed(load, (options->>'max_rejects')::bigint);
 	load := fluct._compare_customers(load);
+	PERFORM fluct._refuse_lost_links(load, options);
 	PERFORM fluct._apply_customers(load);
 	IF options->>'mode' = 'snapshot' THEN
 		load.removed := fluct._remove_absent(load, (options->>'max_delete_fraction')::numeric);
@@ -404,7 +499,7 @@ CREATE OR REPLACE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'up
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) IS
-'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into sales.customers and sales.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted, unless more than max_delete_fraction of them). unknown_industry report (left out and told), add or reject. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
+'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into sales.customers and sales.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted). unknown_industry report (left out and listed), add or reject. A file that would delete more than max_delete_fraction of the customers, or of their industries, is refused, and so is one of at least 10 customers with industries of which none is known. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
 
 CREATE OR REPLACE FUNCTION fluct._load_customers(path text, mode text, unknown_industry text,
 									  on_bad_row text, max_rejects bigint,

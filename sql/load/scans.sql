@@ -139,7 +139,7 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
 		IF (fluct._error_reason(SQLSTATE, SQLERRM)).reason IS NULL THEN
-			RAISE WARNING 'file "%" is left for the next scan: %', file, concat_ws(': ', SQLERRM, nullif(detail, ''))
+			RAISE WARNING 'file "%" is left for the next scan: %', file, fluct._printable(concat_ws(': ', SQLERRM, nullif(detail, '')))
 				USING ERRCODE = SQLSTATE;
 			result := 'left';
 			RETURN;
@@ -186,7 +186,7 @@ BEGIN
 	UPDATE fluct.files f SET moved_to = target || '/' || moved WHERE f.id = load.id AND moved IS NOT NULL;
 EXCEPTION WHEN insufficient_privilege OR system_error OR undefined_file OR disk_full THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-	RAISE WARNING 'file "%" stays where it is: %', file, concat_ws(': ', SQLERRM, nullif(detail, ''))
+	RAISE WARNING 'file "%" stays where it is: %', file, fluct._printable(concat_ws(': ', SQLERRM, nullif(detail, '')))
 		USING ERRCODE = SQLSTATE, HINT = 'The next scan tries to move it again.';
 END
 $$;

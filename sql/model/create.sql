@@ -30,7 +30,7 @@ COMMENT ON FUNCTION fluct._require_tables() IS 'raises undefined_table, with the
 
 CREATE OR REPLACE FUNCTION fluct._operator_statements()
 RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 SELECT concat_ws(E'\n',
 	CASE WHEN NOT o.rolsuper THEN format('Connect as role %I, the owner of schema sales, or make another operator:', o.rolname)
@@ -109,7 +109,7 @@ COMMENT ON FUNCTION fluct._model_relations() IS
 
 CREATE OR REPLACE FUNCTION fluct._check_sales()
 RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	owner oid := (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'sales');
@@ -406,7 +406,7 @@ COMMENT ON FUNCTION fluct._grant_made(text[]) IS 'lets those read the new tables
 
 CREATE OR REPLACE FUNCTION fluct._tell_made(made text[], had_tables boolean)
 RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	IF made = '{}' THEN

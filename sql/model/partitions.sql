@@ -23,7 +23,7 @@ COMMENT ON FUNCTION fluct._model_partitions() IS 'the partitioned tables: width 
 
 CREATE OR REPLACE FUNCTION fluct._partitions(parent regclass, OUT partition regclass, OUT since timestamptz, OUT until timestamptz, OUT is_default boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
 SELECT c.oid::regclass,
        replace(b.m[1], 'MINVALUE', '-infinity')::timestamptz,
@@ -210,7 +210,8 @@ $$;
 COMMENT ON FUNCTION fluct._waiting_steps(regclass, text, interval) IS
 'the newest 24 days or months (UTC), from ten years ago to a year ahead, of which rows wait in the default partition';
 
-CREATE OR REPLACE FUNCTION fluct.maintain_partitions(OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
+-- For one table, so that each can be maintained as its own owner.
+CREATE OR REPLACE FUNCTION fluct._maintain(rel regclass, OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
@@ -218,24 +219,36 @@ DECLARE
 	m record;
 	t timestamptz;
 BEGIN
-	PERFORM fluct._require_tables();
-	FOR m IN SELECT *, to_regclass('sales.' || x.parent) AS rel,
-					CASE WHEN x.step = '1 day' THEN 'day' ELSE 'month' END AS unit
-			   FROM fluct._model_partitions() x
+	SELECT x.*, CASE WHEN x.step = '1 day' THEN 'day' ELSE 'month' END AS unit INTO STRICT m
+	  FROM fluct._model_partitions() x WHERE to_regclass('sales.' || x.parent) = rel;
+	FOR t IN
+		SELECT s FROM generate_series(date_trunc(m.unit, now()),
+									  date_trunc(m.unit, now()) + m.ahead * m.step, m.step) s
+		UNION
+		SELECT s FROM fluct._waiting_steps(rel, m.key_column, m.step) s
+		ORDER BY 1
 	LOOP
-		FOR t IN
-			SELECT s FROM generate_series(date_trunc(m.unit, now()),
-										  date_trunc(m.unit, now()) + m.ahead * m.step, m.step) s
-			UNION
-			SELECT s FROM fluct._waiting_steps(m.rel, m.key_column, m.step) s
-			ORDER BY 1
-		LOOP
-			SELECT p.* INTO partition, action, rows_moved, detail
-			  FROM fluct._make_partition(m.rel, to_char(t, m.name_format), m.key_column, t, t + m.step) p;
-			IF action IS NOT NULL THEN
-				RETURN NEXT;
-			END IF;
-		END LOOP;
+		SELECT p.* INTO partition, action, rows_moved, detail
+		  FROM fluct._make_partition(rel, to_char(t, m.name_format), m.key_column, t, t + m.step) p;
+		IF action IS NOT NULL THEN
+			RETURN NEXT;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._maintain(regclass) IS
+'maintain_partitions() for one of the tables.';
+
+CREATE OR REPLACE FUNCTION fluct.maintain_partitions(OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
+RETURNS SETOF record
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	parent text;
+BEGIN
+	PERFORM fluct._require_tables();
+	FOR parent IN SELECT m.parent FROM fluct._model_partitions() m LOOP
+		RETURN QUERY SELECT p.* FROM fluct._maintain(to_regclass('sales.' || parent)) p;
 	END LOOP;
 END
 $$;

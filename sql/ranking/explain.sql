@@ -73,7 +73,8 @@ BEGIN
 	w := fluct._windows_of(as_of, recent, baseline, time_zone);
 	PERFORM fluct._check_ranking_options(w, 'absolute', 'both', average, NULL);
 	PERFORM fluct._check_industry(industry);
-	PERFORM fluct._tell_incomplete(w);
+	PERFORM fluct._tell_zone(time_zone);
+	PERFORM fluct._tell_incomplete(fluct._find_shortfall(w, 'absolute', average));
 	n := w.numerator;
 	d := w.denominator;
 	IF average = 'active' THEN

@@ -60,20 +60,57 @@ $$;
 COMMENT ON FUNCTION fluct._whole_days(text, interval) IS
 'the length of a window in calendar days; raises invalid_parameter_value, naming the option, where it is none';
 
+-- AT TIME ZONE takes abbreviations and POSIX forms as well, where UTC+2 is west
+-- of UTC.  Neither has a slash, unless it has digits as well; only where this
+-- does not tell are the names read, all of them, which takes a while.
+CREATE OR REPLACE FUNCTION fluct._is_zone(zone text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF zone ~* '^(posix|right/)' THEN
+		RETURN false;
+	END IF;
+	PERFORM now() AT TIME ZONE zone;
+	RETURN lower(zone) = 'utc' OR zone ~ '^[A-Za-z_]+(/[A-Za-z_-]+)+$'
+		OR EXISTS (SELECT FROM pg_timezone_names n WHERE lower(n.name) = lower(zone));
+EXCEPTION WHEN invalid_parameter_value THEN
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION fluct._is_zone(text) IS 'whether it is a name of pg_timezone_names, in any case';
+
 CREATE OR REPLACE FUNCTION fluct._check_zone(name text, zone text)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM now() AT TIME ZONE zone;
-EXCEPTION WHEN invalid_parameter_value THEN
+	IF fluct._is_zone(zone) THEN
+		RETURN;
+	END IF;
 	RAISE EXCEPTION 'unknown %: "%"', name, zone
 		USING ERRCODE = 'invalid_parameter_value',
-		      DETAIL = 'NULL, or a name such as Europe/Berlin or UTC, is allowed.',
+		      DETAIL = 'NULL, or a name such as Europe/Berlin or UTC, is allowed.'
+		               || CASE WHEN zone ~ '[0-9]' THEN ' An offset is not: PostgreSQL reads UTC+2 as two hours west of UTC.' ELSE '' END,
 		      HINT = 'SELECT name FROM pg_timezone_names';
 END
 $$;
-COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_value, naming the option, where the zone is unknown';
+COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_value, naming the option, unless it is the name of a time zone';
+
+CREATE OR REPLACE FUNCTION fluct._tell_zone(zone text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+	west CONSTANT interval := timestamp '2000-01-01' - timestamptz '2000-01-01 00:00Z' AT TIME ZONE zone;
+BEGIN
+	IF zone ~* '^(etc/)?gmt[-+]?[0-9]' AND west <> '0' THEN
+		RAISE NOTICE 'time zone % is % hours % of UTC', zone, abs(extract(hour FROM west)), CASE WHEN west > '0' THEN 'west' ELSE 'east' END
+			USING HINT = 'A name such as Europe/Berlin says it without a sign, and knows about daylight saving time.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._tell_zone(text) IS 'a NOTICE about a zone whose sign is not that of ISO 8601: Etc/GMT+2 is two hours west';
 
 -- Interval arithmetic is done in UTC: "30 days" across a change of the clocks
 -- is otherwise 719 or 721 hours.
@@ -157,44 +194,6 @@ COMMENT ON FUNCTION fluct._windows_of(timestamptz, interval, interval, text) IS
 'the windows of a ranking: rolling, or of whole calendar days where a zone is given';
 
 -- ---------------------------------------------------------------------------
--- How far the data reaches
--- ---------------------------------------------------------------------------
-
--- fluct._data_until() and fluct._source_offsets() are in stream/views.sql.
-
-CREATE OR REPLACE FUNCTION fluct._horizon()
-RETURNS timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN (SELECT max(s.horizon) FROM sales.rollup_state s);
-END
-$$;
-COMMENT ON FUNCTION fluct._horizon() IS
-'orders before this time were deleted by apply_retention(); NULL = none were';
-
-CREATE OR REPLACE FUNCTION fluct._incomplete_reason(w fluct._windows)
-RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
-AS $$
-DECLARE
-	data_until timestamptz := fluct._data_until();
-	horizon timestamptz := fluct._horizon();
-BEGIN
-	IF data_until < w.until THEN
-		RETURN format('data is whole up to %s', data_until);
-	ELSIF w.since < horizon THEN
-		RETURN format('orders before %s were deleted', horizon);
-	ELSIF w.until > clock_timestamp() THEN
-		RETURN format('the recent window ends at %s', w.until);
-	END IF;
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION fluct._incomplete_reason(fluct._windows) IS
-'why data of these windows may be missing: the streams have not stored it, apply_retention() has deleted it, or it lies ahead; NULL where all is there';
-
--- ---------------------------------------------------------------------------
 -- The spend
 -- ---------------------------------------------------------------------------
 
@@ -274,7 +273,7 @@ COMMENT ON FUNCTION fluct._spend(fluct._windows, boolean) IS
 
 CREATE OR REPLACE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
 RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	IF value IS NULL OR value <> ALL (allowed) THEN
@@ -331,9 +330,13 @@ COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value w
 -- n/d is recent ÷ baseline, or for average => 'active' 1 ÷ active windows, and
 -- 0/1 where there are none.  deviation = (N·Σv² − (Σv)²), N² times the population
 -- variance over all N windows, so that the square of the score is
--- x²·N² ÷ (d²·deviation).  Scores are rounded to 60 decimals, finer than any two
--- different quotients of such sums lie apart: unrounded, equal ones would
--- differ where their amounts were sent with different numbers of decimals.
+-- x²·N² ÷ (d²·deviation).
+--
+-- Ranks compare the quotients p/q themselves, which no number of decimals holds.
+-- With k decimals at most in any p and q, two that differ do so by 1 ÷ (10^2k·q1·q2)
+-- or more: multiplied by a power of ten that is larger than that divisor they lie
+-- more than 1 apart, so that their whole parts, which div() gives exactly, are
+-- ordered as they are, and equal only where they are.
 CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
 RETURNS fluct._fluctuation[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -364,55 +367,34 @@ BEGIN
 							ELSE greatest(s.active_days, 1) END::numeric AS d) q
 		), scored AS (
 			SELECT q.*,
-				   round(CASE measure
-				   WHEN 'absolute' THEN abs(q.x) * round(1.0, 60) / q.d
-				   WHEN 'relative' THEN 100 * abs(q.x) * round(1.0, 60) / nullif(abs(q.b * q.n), 0)
-				   ELSE q.x * q.x * q.windows * q.windows * round(1.0, 60)
-						/ nullif(q.d * q.d * (q.windows * q.squares - q.b * q.b), 0)
-				   END, 60) AS score,
+				   CASE measure WHEN 'absolute' THEN abs(q.x) WHEN 'relative' THEN 100 * abs(q.x)
+								ELSE q.x * q.x * q.windows * q.windows END AS p,
+				   nullif(CASE measure WHEN 'absolute' THEN q.d WHEN 'relative' THEN abs(q.b * q.n)
+									   ELSE q.d * q.d * (q.windows * q.squares - q.b * q.b) END, 0) AS q,
 				   (direction = 'both' OR direction = 'up' AND q.x > 0 OR direction = 'down' AND q.x < 0)
 				   AND (min_baseline IS NULL OR q.b * q.n >= min_baseline * q.d) AS ranked
 			  FROM quotients q
+		), keyed AS (
+			SELECT s.*, div(s.p * power.of_ten, s.q) AS key, round(s.p * round(1.0, 60) / s.q, 60) AS score
+			  FROM scored s,
+				   (SELECT ('1e' || 2 * (coalesce(max(length(trunc(x.q)::text)), 1) + coalesce(max(greatest(scale(x.p), scale(x.q))), 0)))::numeric AS of_ten
+					  FROM scored x) power
 		)
-		SELECT (CASE WHEN s.ranked THEN rank() OVER (PARTITION BY s.ranked ORDER BY s.score DESC NULLS LAST) END,
-				s.industry, s.r,
+		SELECT (CASE WHEN s.ranked THEN rank() OVER (PARTITION BY s.ranked ORDER BY s.key DESC NULLS LAST) END,
+				s.industry, trim_scale(s.r),
 				trim_scale(round(s.b * s.n * round(1.0, 20) / s.d, 20)),
 				trim_scale(round(s.x * round(1.0, 20) / s.d, 20)),
 				trim_scale(round(100 * s.x * round(1.0, 20) / nullif(s.b * s.n, 0), 20)),
 				trim_scale(round(CASE measure WHEN 'zscore' THEN sqrt(s.score) ELSE s.score END, 20)),
 				s.recent_orders, s.baseline_orders, s.active_days)::fluct._fluctuation
-		  FROM scored s
+		  FROM keyed s
 		 ORDER BY 1);
 END
 $$;
 COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric) IS
 'every listed industry with its sums, averages and rank, ordered by rank';
 
--- A consumer that stands still must not look like a market crash.
-CREATE OR REPLACE FUNCTION fluct._tell_incomplete(w fluct._windows)
-RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	data_until timestamptz := fluct._data_until();
-BEGIN
-	IF data_until < w.until THEN
-		RAISE WARNING 'the ranking may be incomplete: orders are stored only up to %', data_until
-			USING ERRCODE = '01000',
-			      DETAIL = format('The recent window ends at %s.', w.until),
-			      HINT = 'SELECT * FROM fluct.freshness';
-	ELSIF w.since < fluct._horizon() THEN
-		RAISE WARNING 'the ranking may be incomplete: orders before % were deleted', fluct._horizon()
-			USING ERRCODE = '01000',
-			      DETAIL = format('The baseline begins at %s.', w.since),
-			      HINT = 'CALL fluct.apply_retention(...) with a longer time for orders keeps them.';
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION fluct._tell_incomplete(fluct._windows) IS
-'one WARNING where the windows reach past what the streams have stored, or back to what apply_retention() has deleted';
-
-CREATE OR REPLACE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[])
+CREATE OR REPLACE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[], shortfall fluct._shortfall)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -422,7 +404,7 @@ DECLARE
 	lost numeric;
 	counted numeric;
 BEGIN
-	PERFORM fluct._tell_incomplete(w);
+	PERFORM fluct._tell_incomplete(shortfall);
 	SELECT coalesce(sum(r.recent_orders), 0) INTO counted FROM unnest(ranking) r;
 	IF counted > 0 THEN
 		RETURN;
@@ -444,8 +426,8 @@ BEGIN
 		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
 END
 $$;
-COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[]) IS
-'one WARNING where the windows reach past what the streams have stored, one NOTICE where no order counts in the recent window';
+COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[], fluct._shortfall) IS
+'one WARNING where data of the windows may be missing, one NOTICE where no order counts in the recent window';
 
 CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	as_of timestamptz DEFAULT now(),
@@ -464,14 +446,15 @@ AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, recent, baseline, time_zone);
 	ranking fluct._fluctuation[];
-	whole boolean;
+	shortfall fluct._shortfall;
 BEGIN
 	PERFORM fluct._check_top_n(top_n);
+	PERFORM fluct._tell_zone(time_zone);
 	ranking := fluct._rank(w, measure, direction, average, min_baseline);
-	PERFORM fluct._tell(w, ranking);
-	whole := fluct._incomplete_reason(w) IS NULL;
+	shortfall := fluct._find_shortfall(w, measure, average);
+	PERFORM fluct._tell(w, ranking, shortfall);
 	RETURN QUERY
-		SELECT r.*, whole FROM unnest(ranking) r
+		SELECT r.*, shortfall.reason IS NULL FROM unnest(ranking) r
 		 WHERE r.rank <= coalesce(top_n, r.rank)
 		 ORDER BY r.rank, r.industry COLLATE "C";
 END
@@ -515,6 +498,7 @@ DECLARE
 	as_of timestamptz := now();
 	w fluct._windows;
 	ranking fluct._fluctuation[];
+	shortfall fluct._shortfall;
 BEGIN
 	PERFORM fluct._check_top_n(top_n);
 	IF day IS NOT NULL THEN
@@ -522,9 +506,11 @@ BEGIN
 		as_of := (day + 1)::timestamp AT TIME ZONE zone;
 	END IF;
 	w := fluct._windows_of(as_of, recent, baseline, zone);
+	PERFORM fluct._tell_zone(time_zone);
 	ranking := fluct._rank(w, measure, direction, average, NULL);
-	PERFORM fluct._tell(w, ranking);
-	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w) IS NULL);
+	shortfall := fluct._find_shortfall(w, measure, average);
+	PERFORM fluct._tell(w, ranking, shortfall);
+	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, shortfall.reason IS NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS

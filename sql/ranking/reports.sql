@@ -132,7 +132,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	ranking fluct._fluctuation[];
-	reason text := fluct._incomplete_reason(w);
+	reason text := fluct._incomplete_reason(fluct._find_shortfall(w, r.measure, r.average));
 BEGIN
 	PERFORM pg_advisory_xact_lock(fluct._report_lock(r.report));
 	ranking := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
@@ -171,14 +171,17 @@ DECLARE
 	r fluct.reports;
 	w fluct._windows;
 	ranking fluct._fluctuation[];
+	shortfall fluct._shortfall;
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
 	r := fluct._report(report, recent, baseline, measure, direction, average, time_zone, min_baseline);
 	w := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
+	PERFORM fluct._tell_zone(r.time_zone);
 	ranking := fluct._record(r, as_of, w);
-	PERFORM fluct._tell(w, ranking);
-	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, fluct._incomplete_reason(w) IS NULL);
+	shortfall := fluct._find_shortfall(w, r.measure, r.average);
+	PERFORM fluct._tell(w, ranking, shortfall);
+	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, shortfall.reason IS NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
@@ -278,6 +281,7 @@ BEGIN
 	r.catch_up := catch_up;
 	r.last_slot := fluct._latest_slot(schedule, now(), zone);
 	PERFORM fluct._check_report(r);
+	PERFORM fluct._tell_zone(time_zone);
 	cron_database := fluct._cron_database();
 	PERFORM fluct._save_report(r);
 	PERFORM fluct._record(r, r.last_slot, fluct._windows_of(r.last_slot, r.recent, r.baseline, r.time_zone));

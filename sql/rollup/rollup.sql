@@ -38,10 +38,11 @@ COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the buc
 
 CREATE OR REPLACE FUNCTION fluct._rollup_obstacle()
 RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	bad record;
+	obstacle text;
 BEGIN
 	-- locked in the order in which a TRUNCATE would take them
 	PERFORM 1 FROM sales.orders LIMIT 0;
@@ -54,6 +55,18 @@ BEGIN
 	IF FOUND THEN
 		RETURN format('trigger %s is %s', bad.trigger, CASE WHEN bad.absent THEN 'absent' ELSE 'disabled' END);
 	END IF;
+	-- rows may come and go there without our triggers
+	SELECT format('sales.%s is %s', c.relname, CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN c.relispartition THEN 'a partition of ' || i.inhparent::regclass
+													WHEN i.inhrelid = c.oid THEN 'an inheritor of ' || i.inhparent::regclass
+													ELSE 'inherited by ' || i.inhrelid::regclass END) INTO obstacle
+	  FROM pg_class c
+	  LEFT JOIN LATERAL (SELECT p.inhrelid, p.inhparent FROM pg_inherits p WHERE p.inhrelid = c.oid
+						 UNION ALL SELECT p.inhrelid, p.inhparent FROM pg_inherits p WHERE p.inhparent = c.oid) i ON true
+	 WHERE c.oid IN (to_regclass('sales.orders'), to_regclass('sales.customer_industries')) AND (c.relkind = 'p' OR i.inhrelid IS NOT NULL)
+	 ORDER BY 1 LIMIT 1;
+	IF FOUND THEN
+		RETURN obstacle;
+	END IF;
 	-- a restore may have added a row
 	RETURN (SELECT CASE WHEN count(*) = 0 THEN 'sales.rollup_state is empty'
 						WHEN NOT bool_and(s.valid) THEN coalesce(max(s.reason), 'it is marked as not valid') END
@@ -62,10 +75,10 @@ END
 $$;
 COMMENT ON FUNCTION fluct._rollup_obstacle() IS 'why the rollup cannot be read; NULL = it can';
 
--- A rollup that was not kept all the time is not read until it is made anew.
+-- A rollup that was not kept all the time is not read until it is rebuilt.
 CREATE OR REPLACE FUNCTION fluct._judge_rollup(made text[])
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	new_parts text[] := ARRAY(SELECT m FROM unnest(made) m
@@ -126,12 +139,11 @@ BEGIN
 	PERFORM fluct._require_tables();
 	obstacle := fluct._rollup_obstacle();
 	IF obstacle IS NOT NULL THEN
-		RAISE WARNING 'the rollup is not in use: %', obstacle
-			USING ERRCODE = '01000',
-			      DETAIL = 'The ranking reads the orders one by one.',
-			      HINT = CASE WHEN obstacle LIKE 'trigger % disabled' THEN 'Enable the trigger, then SELECT fluct.rebuild_rollup()'
+		PERFORM fluct._warn('the rollup is not in use: ' || obstacle, 'The ranking reads the orders one by one.',
+			CASE WHEN obstacle LIKE 'trigger % disabled' THEN 'Enable the trigger, then SELECT fluct.rebuild_rollup()'
 							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(), then SELECT fluct.rebuild_rollup()'
-							  ELSE 'SELECT fluct.rebuild_rollup()' END;
+							  WHEN obstacle LIKE 'sales.% is %' AND obstacle <> 'sales.rollup_state is empty' THEN 'Make it a table on its own, then SELECT fluct.rebuild_rollup()'
+							  ELSE 'SELECT fluct.rebuild_rollup()' END);
 	END IF;
 	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
 	RETURN QUERY

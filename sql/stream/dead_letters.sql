@@ -1,26 +1,5 @@
 -- dead_letters.sql: what to do with messages that could not be stored.
 
--- Bytes as a person reads them: text where they are UTF-8, \xNN elsewhere.
-CREATE OR REPLACE FUNCTION fluct._as_text(bytes bytea) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	start bytea := substr(bytes, 1, 400);
-BEGIN
-	-- a character cut in two at the end is not the message's fault
-	FOR cut IN 0 .. 3 LOOP
-		BEGIN
-			RETURN convert_from(substr(start, 1, length(start) - cut), 'UTF8');
-		EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
-			CONTINUE;
-		END;
-	END LOOP;
-	RETURN encode(start, 'escape');
-END
-$$;
-COMMENT ON FUNCTION fluct._as_text(bytea) IS
-'The first bytes of a message as text; those that are not UTF-8 as \nnn.';
-
 CREATE OR REPLACE FUNCTION fluct.discard_dead_letters(ids bigint[], reason text,
 	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
 RETURNS SETOF record
@@ -51,8 +30,8 @@ BEGIN
 		closed_by = closer, close_reason = _discard_dead_letters.reason
 	WHERE d.status = 'open'
 		AND CASE WHEN _discard_dead_letters.ids IS NOT NULL THEN d.id = ANY (_discard_dead_letters.ids)
-			ELSE d.stream IN (SELECT s.name FROM fluct.streams s JOIN pg_roles r ON r.rolname = s.owner
-							  WHERE pg_has_role(fluct._caller(), r.oid, 'MEMBER')) END
+			ELSE d.stream IN (SELECT s.name FROM fluct.streams s
+							  WHERE pg_has_role(fluct._caller(), fluct._stream_owner(s), 'MEMBER')) END
 	RETURNING d.id, d.status, d.close_reason, d.reason;
 END
 $$;
@@ -97,8 +76,8 @@ BEGIN
 		WHERE d.status = 'open'
 			AND (_retry_dead_letters.ids IS NULL OR d.id = ANY (_retry_dead_letters.ids))
 			AND (_retry_dead_letters.stream IS NULL OR d.stream = _retry_dead_letters.stream)
-			AND (_retry_dead_letters.ids IS NOT NULL OR EXISTS (
-				SELECT FROM pg_roles o WHERE o.rolname = s.owner AND pg_has_role(caller, o.oid, 'MEMBER')))
+			AND (_retry_dead_letters.ids IS NOT NULL
+				OR pg_has_role(caller, fluct._stream_owner(s), 'MEMBER'))
 		GROUP BY d.stream ORDER BY d.stream
 	LOOP
 		PERFORM fluct._own_stream(mine.name);

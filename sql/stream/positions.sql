@@ -3,7 +3,7 @@
 -- A batch moves a position forward (src/sink/sink.c).  Here a person moves it, and
 -- asks whether every offset up to it is accounted for.  That question is
 -- about an epoch: a stretch in which the position only goes forward in one
--- topic.  Going back begins a new one, and so does a topic that was made anew;
+-- topic.  Going back begins a new one, and so does a topic that was recreated;
 -- the totals in stat_streams go on over all of them.
 
 -- An epoch whose gaps are kept is not used a second time.
@@ -45,7 +45,7 @@ RETURNS TABLE (partition int, from_offset bigint, to_offset bigint, offsets bigi
 	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, unexplained bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.reconcile_stream(text) IS
-'Accounts for every offset of each partition''s present epoch [from_offset, to_offset): messages stored, duplicates, dead letters, tombstones, offsets at which Kafka delivered nothing (skipped), gaps. It reads the skipped offsets in Kafka again; what is delivered there, or missing in the sum, is unexplained, and must be 0. The stream may run meanwhile. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where the topic was made anew, fdw_unable_to_establish_connection, configuration_limit_exceeded without a free background worker.';
+'Accounts for every offset of each partition''s present epoch [from_offset, to_offset): messages stored, duplicates, dead letters, tombstones, offsets at which Kafka delivered nothing (skipped), gaps. It reads the skipped offsets in Kafka again; what is delivered there, or missing in the sum, is unexplained, and must be 0. The stream may run meanwhile. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where the topic was recreated, fdw_unable_to_establish_connection, configuration_limit_exceeded without a free background worker.';
 
 CREATE OR REPLACE FUNCTION fluct._reconcile_stream(name text)
 RETURNS TABLE (partition int, from_offset bigint, to_offset bigint, offsets bigint, stored bigint, duplicates bigint,
@@ -99,7 +99,7 @@ COMMENT ON FUNCTION fluct._require_rest(text) IS
 
 -- Which partitions start_at and partition mean, of a topic that has n.
 CREATE OR REPLACE FUNCTION fluct._chosen_partitions(s fluct.streams, start_at text, partition int, n int) RETURNS int[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	named text[];
@@ -174,7 +174,7 @@ COMMENT ON FUNCTION fluct.seek_stream(text, text, int, boolean, boolean) IS
 
 CREATE OR REPLACE FUNCTION fluct._seek_stream(name text, start_at text, only_partition int, dry_run boolean, force boolean)
 RETURNS TABLE (moved int, old_offset bigint, new_offset bigint)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 #variable_conflict use_variable
 DECLARE

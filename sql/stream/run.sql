@@ -3,12 +3,12 @@
 -- They are C, see src/inquiry/run.c and src/replay/reprocess.c, and call the functions here for what needs the
 -- rights of the extension's owner.
 
-CREATE OR REPLACE FUNCTION fluct._begin_run(name text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._begin_run(name text) RETURNS oid
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._begin_run(text) IS
-'The stream''s name, if the caller may run it now. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where it is started.';
+'The role in whose session the stream is to run, if the caller may run it now. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where it is started.';
 
-CREATE OR REPLACE FUNCTION fluct.__begin_run(name text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct.__begin_run(name text) RETURNS oid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -23,7 +23,7 @@ BEGIN
 			DETAIL = 'Its own worker goes on with it.',
 			HINT = format('SELECT fluct.pause_stream(%L); stops that one.', name);
 	END IF;
-	RETURN s.name;
+	RETURN fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
 END
 $$;
 COMMENT ON FUNCTION fluct.__begin_run(text) IS '_begin_run, as the extension''s owner.';

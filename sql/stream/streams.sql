@@ -10,9 +10,33 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_check_mapping';
 COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid) IS
 'Compiles a mapping and returns the names of the tables that it fills; an error names the table and column at fault.';
 
-CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass) RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid)
+RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_is_keyed';
+COMMENT ON FUNCTION fluct._is_keyed(regclass, jsonb, text, oid) IS
+'Whether the target has a unique key whose columns are all mapped, so that on_conflict can tell a message that was stored before.';
+
+CREATE OR REPLACE FUNCTION fluct._owner_role(name text, role oid, system_identifier text) RETURNS oid
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_owner_role';
+COMMENT ON FUNCTION fluct._owner_role(text, oid, text) IS
+'The role that a stored owner is: by its OID in the cluster of that system identifier, by its name in any other or without an OID; NULL when there is none.';
+
+CREATE OR REPLACE FUNCTION fluct._require_owner(name text, role oid, system_identifier text) RETURNS oid
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_require_owner';
+COMMENT ON FUNCTION fluct._require_owner(text, oid, text) IS
+'The role that a stored owner is, if something may run for it by itself. Errors: insufficient_privilege where it is gone, is a superuser, or lacks LOGIN or CONNECT, with the statement that gives it.';
+
+CREATE OR REPLACE FUNCTION fluct._stream_owner(stream fluct.streams) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT fluct._owner_role(stream.owner, stream.owner_oid, stream.system_identifier)
+$$;
+COMMENT ON FUNCTION fluct._stream_owner(fluct.streams) IS
+'The role that owns the stream; NULL when it is gone.';
+
+CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass, owner oid) RETURNS jsonb
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_derive_mapping';
-COMMENT ON FUNCTION fluct._derive_mapping(regclass) IS
+COMMENT ON FUNCTION fluct._derive_mapping(regclass, oid) IS
 'The mapping that takes each column of a table from the top-level field of the same name; a jsonb column "extra" takes the rest.';
 
 CREATE OR REPLACE FUNCTION fluct._orders_mapping() RETURNS jsonb
@@ -31,7 +55,7 @@ COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into sales.orders has by default.';
 
 CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	exact := false;
@@ -63,7 +87,7 @@ COMMENT ON FUNCTION fluct._start_of(text, int) IS
 
 -- A timestamp means the same in every session once its zone is written out.
 CREATE OR REPLACE FUNCTION fluct._normal_start(start_at text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	PERFORM fluct._start_of(start_at, 0);
@@ -100,6 +124,7 @@ BEGIN
 			MESSAGE = format('role "%s" cannot use server "%s"', role, server),
 			HINT = format('GRANT USAGE ON FOREIGN SERVER %I TO %I;', server, role);
 	END IF;
+	PERFORM fluct._check_server_owner(server, caller);
 	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
 		target := coalesce(targets[i], 'sales.raw_messages');
 		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
@@ -166,10 +191,16 @@ BEGIN
 			MESSAGE = 'a stream needs a name, a server and a topic';
 	END IF;
 	PERFORM fluct._refuse_superuser(caller, 'a stream', 'A stream runs by itself, with the privileges of its owner.');
+	PERFORM fluct._require_owner(owner, NULL, NULL);
 	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
 			MESSAGE = format('invalid stream name: "%s"', name),
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
+	END IF;
+	IF topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
+			MESSAGE = format('invalid topic name: "%s"', fluct._printable(left(topic, 250))),
+			HINT = 'In Kafka a topic has 1 to 249 letters, digits, ".", "_" or "-" in its name. A stream consumes one topic.';
 	END IF;
 	-- who creates the same one at the same time, or drops it, is waited for
 	PERFORM pg_advisory_xact_lock(hashtextextended('fluct create_stream ' || name, 0));
@@ -190,7 +221,7 @@ BEGIN
 	IF whole IS NULL AND target = to_regclass('sales.orders') THEN
 		whole := fluct._orders_mapping();
 	ELSIF whole IS NULL THEN
-		whole := fluct._derive_mapping(target);
+		whole := fluct._derive_mapping(target, caller);
 		RAISE NOTICE 'mapping of stream "%": %', name, whole;
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
@@ -205,10 +236,12 @@ BEGIN
 		RAISE NOTICE 'stream "%" continues where the dropped stream of that name left off', name
 			USING HINT = 'Give start_at to begin elsewhere.';
 	END IF;
-	INSERT INTO fluct.streams (name, owner, server, topic, target, mapping, on_conflict, start_at,
+	INSERT INTO fluct.streams (name, owner, owner_oid, system_identifier, database_oid, keyed, server, topic, target, mapping, on_conflict, start_at,
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
 		batch_interval, workers, keep_raw, partitions)
-	VALUES (name, owner, server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
+	VALUES (name, owner, caller, (SELECT c.system_identifier::text FROM pg_control_system() c),
+		(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
+		fluct._is_keyed(target, whole, on_conflict, caller), server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
 		batch_interval, workers, keep_raw, partitions);
 	DELETE FROM fluct.stream_states st WHERE st.stream = name;
@@ -283,7 +316,7 @@ BEGIN
 	IF (SELECT rolsuper FROM pg_roles WHERE oid = caller) THEN
 		RETURN stream;
 	END IF;
-	IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = stream.owner AND pg_has_role(caller, r.oid, 'MEMBER')) THEN
+	IF NOT coalesce(pg_has_role(caller, fluct._stream_owner(stream), 'MEMBER'), false) THEN
 		RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
 			MESSAGE = format('stream "%s" belongs to role "%s"', name, stream.owner);
 	END IF;
@@ -326,7 +359,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
-	owner oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = s.owner);
+	owner oid := fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
 BEGIN
 	IF start_at IS NOT NULL AND EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -342,6 +375,7 @@ BEGIN
 		server = coalesce(server, t.server),
 		mapping = coalesce(mapping, t.mapping),
 		on_conflict = coalesce(on_conflict, t.on_conflict),
+		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
 		start_at = coalesce(fluct._normal_start(start_at), t.start_at),
 		on_bad_message = coalesce(on_bad_message, t.on_bad_message),
 		on_data_loss = coalesce(on_data_loss, t.on_data_loss),
@@ -443,10 +477,12 @@ COMMENT ON FUNCTION fluct.start_stream(text) IS
 'Starts a stream, or resumes one that is paused or failed, where it stood. Returns its state. Errors: object_not_in_prerequisite_state with the postgresql.conf lines that are missing.';
 
 CREATE OR REPLACE FUNCTION fluct._start_stream(name text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
+	role oid := fluct._stream_owner(s);
+	here text := (SELECT c.system_identifier::text FROM pg_control_system() c);
 	present text := current_setting('shared_preload_libraries');
 	database text := current_setting('fluct.database', true);
 BEGIN
@@ -464,9 +500,14 @@ BEGIN
 						  ELSE format('fluct.database is "%s", and only one database''s streams run.', database) END,
 			HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', current_database());
 	END IF;
+	IF role IS NULL AND s.system_identifier IS DISTINCT FROM here THEN
+		PERFORM fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
+	END IF;
 	UPDATE fluct.streams t SET enabled = true, pause_reason = NULL, starts = t.starts + 1,
 		version = t.version + 1, changed_at = clock_timestamp(),
-		system_identifier = (SELECT c.system_identifier::text FROM pg_control_system() c),
+		owner = coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = role), t.owner),
+		owner_oid = coalesce(role, t.owner_oid),
+		system_identifier = here,
 		database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	WHERE t.name = s.name;
 	PERFORM fluct._announce_change();
@@ -506,6 +547,10 @@ AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
 BEGIN
+	INSERT INTO fluct.dropped_feeds AS d (stream, data_until)
+	SELECT f.stream, f.data_until FROM fluct.freshness f
+	WHERE f.stream = s.name AND f.data_until IS NOT NULL AND to_regclass(s.target) = to_regclass('sales.orders')
+	ON CONFLICT (stream) DO UPDATE SET data_until = excluded.data_until;
 	DELETE FROM fluct.streams t WHERE t.name = s.name;
 	DELETE FROM fluct.stream_states t WHERE t.stream = s.name;
 	PERFORM fluct._announce_change();

@@ -10,7 +10,7 @@ COMMENT ON FUNCTION fluct._live() IS
 'The stream workers of this database that run now, from shared memory. lag in messages, rate in messages a second over the last 10 s or more.';
 
 CREATE OR REPLACE VIEW fluct.stat_partitions AS
-SELECT o.stream, o.topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
+SELECT o.stream, fluct._printable(o.topic) AS topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
 	greatest(o.log_end_offset - o.next_offset, 0) AS lag,
 	o.log_start_offset, o.last_commit
 FROM fluct.stream_offsets o
@@ -29,7 +29,7 @@ COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch w
 
 -- A stream's state: what people asked for comes first, then what a process
 -- that runs says, then what one last said.  On a standby no process runs, and
--- what one last said was of the primary: it is no state of this server.
+-- what one last said was of the primary: it is not a state of this server.
 CREATE OR REPLACE VIEW fluct._stream_state AS
 SELECT s.name AS stream,
 	CASE WHEN idle.true THEN 'paused'
@@ -120,8 +120,9 @@ CREATE OR REPLACE VIEW fluct.stat_streams AS
 SELECT v.stream, v.state, v.reason,
 	coalesce(v.lag, sums.lag) AS lag, f.behind,
 	v.rate, sums.messages, sums.duplicates, sums.dead_letters,
-	v.since, v.detail, sums.rows, sums.partitions, sums.last_commit,
-	errors.last_error, errors.last_error_at, sums.tombstones, s.owner, s.server, s.topic, s.target, s.workers, v.pids
+	v.since, fluct._printable(v.detail) AS detail, sums.rows, sums.partitions, sums.last_commit,
+	fluct._printable(errors.last_error) AS last_error, errors.last_error_at, sums.tombstones,
+	s.owner, s.server, fluct._printable(s.topic) AS topic, s.target, s.workers, v.pids
 FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 JOIN fluct.freshness f ON f.stream = v.stream
@@ -166,9 +167,10 @@ COMMENT ON COLUMN fluct.stat_streams.workers IS 'worker processes that divide th
 COMMENT ON COLUMN fluct.stat_streams.pids IS 'process ids of those that run now';
 
 CREATE OR REPLACE VIEW fluct.open_dead_letters AS
-SELECT d.id, format('%s[%s]@%s', d.topic, d.partition, d."offset") AS at,
-	d.reason, d.path, d.detail,
-	left(fluct._as_text(d.value), 80) AS message, d.created_at
+SELECT d.id, format('%s[%s]@%s', fluct._printable(d.topic), d.partition, d."offset") AS at,
+	d.reason, fluct._printable(d.path) AS path, fluct._printable(d.detail) AS detail,
+	-- 80 characters have at most 320 bytes
+	left(fluct._printable(substr(d.value, 1, 320)), 80) AS message, d.created_at
 FROM fluct.dead_letters d
 WHERE d.status = 'open'
 ORDER BY d.id;
@@ -179,7 +181,7 @@ COMMENT ON COLUMN fluct.open_dead_letters.at IS 'topic[partition]@offset';
 COMMENT ON COLUMN fluct.open_dead_letters.reason IS 'one word for why it was refused';
 COMMENT ON COLUMN fluct.open_dead_letters.path IS 'where in the message';
 COMMENT ON COLUMN fluct.open_dead_letters.detail IS 'what was found';
-COMMENT ON COLUMN fluct.open_dead_letters.message IS 'first 80 characters, bytes that are not text as \xNN';
+COMMENT ON COLUMN fluct.open_dead_letters.message IS 'first 80 characters; what is not safe to print is \xNN or \uNNNN';
 COMMENT ON COLUMN fluct.open_dead_letters.created_at IS 'time of the refusal';
 
 -- The time up to which the orders are whole; the ranking warns by it.
@@ -188,10 +190,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT min(f.data_until)
 	FROM fluct.freshness f JOIN fluct.streams s ON s.name = f.stream
-	WHERE s.starts > 0 AND to_regclass(s.target) = to_regclass('sales.orders')
+	WHERE (s.starts > 0 OR EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = s.name))
+		AND to_regclass(s.target) = to_regclass('sales.orders')
 $$;
 COMMENT ON FUNCTION fluct._data_until() IS
-'Time up to which all streams into sales.orders are whole; NULL where there is none or nothing is known.';
+'Time up to which all streams into sales.orders that have run are whole; NULL where there is none or nothing is known.';
 
 CREATE OR REPLACE FUNCTION fluct._source_offsets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -33,6 +33,7 @@ CREATE TABLE fluct.files (
 );
 CREATE INDEX ON fluct.files (sha256);
 CREATE INDEX ON fluct.files (inbox, inode);
+CREATE INDEX files_orders_idx ON fluct.files (id) WHERE kind = 'orders' AND status = 'loaded';
 COMMENT ON TABLE fluct.files IS 'Each file that was loaded, or found to be loaded already, or refused or skipped in an inbox, with what became of its rows.';
 COMMENT ON COLUMN fluct.files.id IS 'number of the load';
 COMMENT ON COLUMN fluct.files.kind IS 'industries, products, customers or orders';
@@ -40,7 +41,7 @@ COMMENT ON COLUMN fluct.files.file IS 'path on the server; bytes that are not pr
 COMMENT ON COLUMN fluct.files.bytes IS 'size of the file';
 COMMENT ON COLUMN fluct.files.sha256 IS 'SHA-256 of the content, which is the file''s identity';
 COMMENT ON COLUMN fluct.files.options IS 'the options that decide what the content becomes';
-COMMENT ON COLUMN fluct.files.status IS 'loaded, duplicate (the same content was loaded before with the same options), refused, or skipped (by skip_file)';
+COMMENT ON COLUMN fluct.files.status IS 'loaded, duplicate (the last load was of the same content with the same options; of orders, any load), refused, or skipped (by skip_file)';
 COMMENT ON COLUMN fluct.files.reason IS 'why it was refused';
 COMMENT ON COLUMN fluct.files.line IS 'the physical line that refused it, from 1';
 COMMENT ON COLUMN fluct.files.detail IS 'what was found there';

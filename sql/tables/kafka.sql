@@ -37,6 +37,21 @@ $$;
 COMMENT ON FUNCTION fluct._keep_servers_of_streams() IS
 'Event trigger: refuses DROP SERVER while a stream uses the server.';
 
+-- Workers look at once whether what they connected with is still so.
+CREATE OR REPLACE FUNCTION fluct._announce_connections() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._announce_change();
+END
+$$;
+COMMENT ON FUNCTION fluct._announce_connections() IS
+'Event trigger: wakes the stream workers when a server or a user mapping was changed.';
+
+CREATE EVENT TRIGGER fluct_announce_connections ON ddl_command_end
+	WHEN TAG IN ('ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING', 'DROP USER MAPPING', 'DROP OWNED')
+	EXECUTE FUNCTION fluct._announce_connections();
+
 CREATE EVENT TRIGGER fluct_keep_servers ON sql_drop
 	WHEN TAG IN ('DROP SERVER')
 	EXECUTE FUNCTION fluct._keep_servers_of_streams();

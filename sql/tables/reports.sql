@@ -40,6 +40,38 @@ CREATE TYPE fluct.podium_row AS (
 );
 COMMENT ON TYPE fluct.podium_row IS 'a row of podium() and record_fluctuations(): amounts to 2 decimals, delta_pct to 1';
 
+CREATE TYPE fluct._shortfall AS (
+	reason text,
+	message text,
+	at timestamptz,
+	detail text,
+	hint text
+);
+COMMENT ON TYPE fluct._shortfall IS
+'why a ranking may be incomplete; reason is NULL where it is complete. In reason, which is stored, and in message, which is a WARNING (NULL: none), %s stands for the time in at';
+
+CREATE TABLE fluct.dropped_feeds (
+	stream text PRIMARY KEY,
+	data_until timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('fluct.dropped_feeds', '');
+COMMENT ON TABLE fluct.dropped_feeds IS 'The streams into sales.orders that were dropped; written by drop_stream().';
+COMMENT ON COLUMN fluct.dropped_feeds.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.dropped_feeds.data_until IS 'the time up to which it had stored everything when it was dropped';
+
+CREATE TABLE fluct.complete_marks (
+	relation text PRIMARY KEY,
+	until timestamptz NOT NULL,
+	marked_by text NOT NULL,
+	marked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+SELECT pg_catalog.pg_extension_config_dump('fluct.complete_marks', '');
+COMMENT ON TABLE fluct.complete_marks IS 'Up to when the rows that other programs write are whole, as the owner of the table says; written by mark_complete().';
+COMMENT ON COLUMN fluct.complete_marks.relation IS 'the table: sales.orders';
+COMMENT ON COLUMN fluct.complete_marks.until IS 'every order up to this time is there';
+COMMENT ON COLUMN fluct.complete_marks.marked_by IS 'the role that said so';
+COMMENT ON COLUMN fluct.complete_marks.marked_at IS 'when it did';
+
 CREATE TABLE fluct.reports (
 	report text PRIMARY KEY CHECK (octet_length(report) BETWEEN 1 AND 50),
 	recent interval NOT NULL DEFAULT '24 hours',

@@ -39,12 +39,14 @@ CREATE TABLE fluct.streams (
 	system_identifier text,
 	database_oid oid,
 	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	owner_oid oid,
+	keyed boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE fluct.streams IS
 'One Kafka topic consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
 COMMENT ON COLUMN fluct.streams.name IS 'name of the stream: letters, digits, _ . -, at most 63';
-COMMENT ON COLUMN fluct.streams.owner IS 'role (by name) that writes the targets; it, its members and superusers may change the stream';
+COMMENT ON COLUMN fluct.streams.owner IS 'role that writes the targets, by its name when the stream was created or last started; it, its members and superusers may change the stream';
 COMMENT ON COLUMN fluct.streams.server IS 'foreign server of the wrapper fluct_kafka that holds the connection';
 COMMENT ON COLUMN fluct.streams.topic IS 'Kafka topic';
 COMMENT ON COLUMN fluct.streams.target IS 'qualified name of the table that the messages fill';
@@ -65,8 +67,10 @@ COMMENT ON COLUMN fluct.streams.enabled IS 'whether it is to run';
 COMMENT ON COLUMN fluct.streams.pause_reason IS 'the words given to pause_stream';
 COMMENT ON COLUMN fluct.streams.starts IS 'how often start_stream was called; a failure counts until the next start';
 COMMENT ON COLUMN fluct.streams.version IS 'raised by every change; a worker of an older version leaves';
-COMMENT ON COLUMN fluct.streams.system_identifier IS 'cluster in which it was last started; it runs in no other';
-COMMENT ON COLUMN fluct.streams.database_oid IS 'database in which it was last started; it runs in no other';
+COMMENT ON COLUMN fluct.streams.system_identifier IS 'cluster in which it was created or last started; it runs in no other';
+COMMENT ON COLUMN fluct.streams.database_oid IS 'database in which it was created or last started; it runs in no other';
+COMMENT ON COLUMN fluct.streams.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
+COMMENT ON COLUMN fluct.streams.keyed IS 'whether the target had a unique key, all mapped, when the mapping was set; without it the stream fails as key_missing';
 COMMENT ON COLUMN fluct.streams.changed_at IS 'time of the last change';
 COMMENT ON COLUMN fluct.streams.created_at IS 'time of create_stream';
 

@@ -7,6 +7,7 @@
  */
 #include "base/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -45,44 +46,88 @@ fluct_text_utf8_char(const char *p, const char *end)
 	return length;
 }
 
-/* C0, DEL and C1: what a terminal might obey. */
-static bool
-is_control(const char *p, int length)
+/* The code point of a valid character of so many bytes. */
+static unsigned
+code_point(const char *p, int length)
 {
 	const unsigned char *u = (const unsigned char *) p;
+	unsigned	c = length == 1 ? u[0] : u[0] & (0x7F >> length);
 
-	if (length == 1)
-		return u[0] < 0x20 || u[0] == 0x7F;
-	return length == 2 && u[0] == 0xC2 && u[1] < 0xA0;
+	for (int i = 1; i < length; i++)
+		c = c << 6 | (u[i] & 0x3F);
+	return c;
 }
 
 /*
- * Invalid bytes and control characters become `?`.
+ * C0, DEL and C1 are what a terminal might obey; the others turn the direction
+ * of text, break lines, or are not seen.
  */
+static bool
+is_unsafe(unsigned c)
+{
+	return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xAD || c == 0x61C ||
+		c == 0x180E || (c >= 0x200B && c <= 0x200F) ||
+		(c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) ||
+		c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) ||
+		(c >= 0xE0000 && c <= 0xE007F);
+}
+
+bool
+fluct_text_is_safe(const char *p, int length)
+{
+	return length > 0 && !is_unsafe(code_point(p, length));
+}
+
+/* Past U+FFFF the four digits are those of UTF-16, as in JSON. */
+int
+fluct_text_show(char out[FLUCT_TEXT_SHOWN], const char *p, const char *end,
+				int *length)
+{
+	unsigned	c;
+
+	*length = fluct_text_utf8_char(p, end);
+	if (fluct_text_is_safe(p, *length))
+	{
+		memcpy(out, p, *length);
+		return *length;
+	}
+	if (*length < 2)
+	{
+		*length = 1;
+		return snprintf(out, FLUCT_TEXT_SHOWN, "\\x%02x", (unsigned char) *p);
+	}
+	c = code_point(p, *length);
+	if (c < 0x10000)
+		return snprintf(out, FLUCT_TEXT_SHOWN, "\\u%04x", c);
+	c -= 0x10000;
+	return snprintf(out, FLUCT_TEXT_SHOWN, "\\u%04x\\u%04x",
+					0xD800 + (c >> 10), 0xDC00 + (c & 0x3FF));
+}
+
 void
 fluct_text_printable(char *out, size_t size, const char *text)
 {
 	const char *end = text + strlen(text);
 	size_t		n = 0;
+	size_t		room_for_dots = 0;	/* where they go if the rest is too long */
 
 	while (text < end)
 	{
-		int			length = fluct_text_utf8_char(text, end);
-		bool		bad = length == 0 || is_control(text, length);
-		int			width = bad ? 1 : length;
+		char		shown[FLUCT_TEXT_SHOWN];
+		int			length;
+		int			width = fluct_text_show(shown, text, end, &length);
 
-		if (n + width + 3 >= size && n + (end - text) >= size)
+		if (n + 4 <= size)
+			room_for_dots = n;
+		if (n + width + 1 > size)
 		{
-			memcpy(out + n, "...", 3);
-			n += 3;
+			memcpy(out + room_for_dots, "...", 3);
+			n = room_for_dots + 3;
 			break;
 		}
-		if (bad)
-			out[n] = '?';
-		else
-			memcpy(out + n, text, length);
+		memcpy(out + n, shown, width);
 		n += width;
-		text += length == 0 ? 1 : length;
+		text += length;
 	}
 	out[n] = '\0';
 }

@@ -12,10 +12,10 @@
 
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 
+#include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "pg/query.h"
 
@@ -49,6 +49,26 @@ add_place(FluctQuery *query)
 	fluct_query_add(query, OIDOID, ObjectIdGetDatum(MyDatabaseId), false);
 }
 
+/*
+ * The owner, of the name in that column and of its OID and its cluster in
+ * that and the next one.
+ */
+static Oid
+read_owner(MemoryContext context, int row, int name, int role, char **now)
+{
+	bool		null;
+	Datum		value = fluct_query_field(row, role, &null);
+	const char *system = fluct_query_field_text(context, row, role + 1);
+	Oid			owner;
+
+	*now = fluct_query_field_text(context, row, name);
+	owner = fluct_owner_find(*now, null ? InvalidOid : DatumGetObjectId(value),
+							 system);
+	if (OidIsValid(owner))
+		*now = MemoryContextStrdup(context, GetUserNameFromId(owner, false));
+	return owner;
+}
+
 FluctStream *
 fluct_streams_find(const char *name, MemoryContext context)
 {
@@ -66,13 +86,13 @@ fluct_streams_find(const char *name, MemoryContext context)
 						" (1000 * extract(epoch FROM batch_interval))::int, workers,"
 						" keep_raw, partitions, enabled,"
 						" system_identifier = $2 AND database_oid = $3, starts, version,"
-						" created_at"
+						" created_at, owner_oid, system_identifier, keyed"
 						" FROM fluct.streams WHERE name = $1") == 0)
 		return NULL;
 	stream = MemoryContextAlloc(context, sizeof(FluctStream));
 	memset(stream, 0, sizeof(FluctStream));
 	stream->name = fluct_query_field_text(context, 0, 1);
-	stream->owner = fluct_query_field_text(context, 0, 2);
+	stream->role = read_owner(context, 0, 2, 23, &stream->owner);
 	stream->server = fluct_query_field_text(context, 0, 3);
 	stream->topic = fluct_query_field_text(context, 0, 4);
 	stream->target = fluct_query_field_text(context, 0, 5);
@@ -95,6 +115,7 @@ fluct_streams_find(const char *name, MemoryContext context)
 	stream->starts = fluct_query_field_int(0, 20);
 	stream->version = fluct_query_field_int(0, 21);
 	stream->created_at = DatumGetTimestampTz(fluct_query_field(0, 22, &null));
+	stream->keyed = fluct_query_field_bool(0, 25);
 	return stream;
 }
 
@@ -111,7 +132,7 @@ fluct_streams_wanted(MemoryContext context)
 						" CASE WHEN st.since >= pg_postmaster_start_time()"
 						"  THEN coalesce(ceil(1000 * extract(epoch FROM"
 						"   st.next_start - clock_timestamp())), 0)"
-						"  ELSE 0 END::int8"
+						"  ELSE 0 END::int8, s.owner, s.owner_oid, s.system_identifier"
 						" FROM fluct.streams s"
 						" CROSS JOIN LATERAL generate_series(0, s.workers - 1) AS w(n)"
 						" LEFT JOIN fluct.stream_states st"
@@ -132,31 +153,12 @@ fluct_streams_wanted(MemoryContext context)
 		one->worker = fluct_query_field_int(i, 2);
 		one->starts = fluct_query_field_int(i, 3);
 		one->wait = fluct_query_field_int(i, 4);
+		one->role = read_owner(context, i, 5, 6, &one->owner);
 		old = MemoryContextSwitchTo(context);
 		wanted = lappend(wanted, one);
 		MemoryContextSwitchTo(old);
 	}
 	return wanted;
-}
-
-List *
-fluct_streams_options(const char *server_name, Oid owner,
-					  MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	ForeignServer *server = GetForeignServerByName(server_name, false);
-	List	   *options = server->options;
-	FluctQuery	query = {0};
-
-	/* GetUserMapping raises an error where there is none */
-	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(server->serverid), false);
-	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(owner), false);
-	if (fluct_query_run(&query, "SELECT FROM pg_catalog.pg_user_mapping"
-						" WHERE umserver = $1 AND umuser IN ($2, 0)") > 0)
-		options = list_concat(options,
-							  GetUserMapping(owner, server->serverid)->options);
-	MemoryContextSwitchTo(old);
-	return options;
 }
 
 bool

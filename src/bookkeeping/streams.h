@@ -20,7 +20,8 @@
 typedef struct FluctStream
 {
 	char	   *name;
-	char	   *owner;
+	char	   *owner;			/* its name; as it was stored if it is gone */
+	Oid			role;			/* the owner now; invalid = gone or changed */
 	char	   *server;
 	char	   *topic;
 	char	   *target;
@@ -41,6 +42,7 @@ typedef struct FluctStream
 	bool		here;			/* last started in this database */
 	int			starts;
 	int			version;
+	bool		keyed;			/* its target had a unique key when it was set */
 	TimestampTz created_at;		/* another time: another stream of this name */
 } FluctStream;
 
@@ -48,6 +50,8 @@ typedef struct FluctStream
 typedef struct FluctWanted
 {
 	char	   *stream;
+	char	   *owner;			/* as in FluctStream */
+	Oid			role;
 	int			worker;
 	int			starts;
 	int64		wait;			/* milliseconds until it may start */
@@ -62,10 +66,6 @@ extern FluctStream *fluct_streams_find(const char *name,
 
 /* FluctWanted of all workers that should run in this database. */
 extern List *fluct_streams_wanted(MemoryContext context);
-
-/* The names and values of the server's and the owner's mapping's options. */
-extern List *fluct_streams_options(const char *server_name, Oid owner,
-								   MemoryContext context);
 
 /*
  * Makes this the only process that runs the stream for a session, until it

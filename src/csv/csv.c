@@ -10,7 +10,9 @@
  * - a quote opens a field at its very start only, and is doubled inside; the
  *	 closing one must end the field.  Anything else is `bad_quote`.
  * - a byte order mark before the header is skipped; `\.` is data.
- * - empty lines at the end are ignored; elsewhere they lack columns.
+ * - empty lines at the end are ignored, and so are lines of commas alone, as
+ *	 spreadsheets write them; elsewhere the former lack columns, and the latter
+ *	 are records of empty fields.
  * - NUL bytes and broken UTF-8 are refused.
  *
  * A refused record does not stop the reading.  Even a misplaced quote leaves
@@ -21,7 +23,8 @@
  * Lines are physical ones, as editors count them: those within quotes count.
  *
  * Memory is one buffer, one record and its fields.  A field that is too long
- * is read to its end but not kept.
+ * is read to its end but not kept.  Of the lines that may turn out to be at the
+ * end only the numbers are held.
  *
  *-------------------------------------------------------------------------
  */
@@ -56,6 +59,14 @@ static const char *const reasons[] = {
 	[FLUCT_CSV_TOO_LONG] = "too_long",
 };
 
+/* Lines that are ignored if nothing follows. */
+typedef struct Held
+{
+	uint64_t	line;
+	uint64_t	count;
+	bool		commas;			/* else they are empty */
+} Held;
+
 struct FluctCsv
 {
 	FluctAllocator allocator;
@@ -69,8 +80,6 @@ struct FluctCsv
 	uint64_t	read;			/* bytes before buffer[0] */
 
 	uint64_t	line;			/* of the byte at pos */
-	uint64_t	blank_line;		/* the next blank line to report */
-	uint64_t	blank_end;		/* after the last one */
 	int			expected;		/* fields of the header, 0 before it */
 
 	/* the record at hand */
@@ -81,6 +90,17 @@ struct FluctCsv
 	size_t		fields_room;
 	int			count;			/* may be more than are kept */
 	FluctCsvRefusal fault;		/* the first one in it */
+
+	/* what came before the record at hand, and is given first */
+	Held	   *held;
+	size_t		held_count;
+	size_t		held_room;
+	size_t		held_given;
+	FluctCsvField *no_fields;	/* of a line of commas */
+	bool		has_next;		/* the record at hand waits for them */
+	FluctCsvStatus next_status;
+	FluctCsvRecord next;
+	FluctCsvRefusal next_refusal;
 };
 
 const char *
@@ -450,6 +470,17 @@ check_text(FluctCsv *csv, uint64_t line)
 	}
 }
 
+/* U+201C to U+201E, the quotes of a word processor. */
+static bool
+has_curly_quote(const FluctCsv *csv)
+{
+	for (size_t i = 0; i + 2 < csv->text_len; i++)
+		if (memcmp(csv->text + i, "\xE2\x80", 2) == 0 &&
+			csv->text[i + 2] >= '\x9C' && csv->text[i + 2] <= '\x9E')
+			return true;
+	return false;
+}
+
 static void
 check_count(FluctCsv *csv, uint64_t line)
 {
@@ -462,8 +493,10 @@ check_count(FluctCsv *csv, uint64_t line)
 	else if (csv->count != csv->expected)
 		fault(csv, csv->count < csv->expected ? FLUCT_CSV_MISSING_COLUMN :
 			  FLUCT_CSV_EXTRA_COLUMN, line,
-			  "found %d column%s, expected %d", csv->count,
-			  csv->count == 1 ? "" : "s", csv->expected);
+			  "found %d column%s, expected %d%s", csv->count,
+			  csv->count == 1 ? "" : "s", csv->expected,
+			  csv->count > csv->expected && has_curly_quote(csv) ?
+			  "; a typographic quote does not quote a comma, only \" does" : "");
 }
 
 /* The fields follow each other in the text. */
@@ -513,24 +546,111 @@ read_record(FluctCsv *csv, FluctCsvRecord *record, FluctCsvRefusal *refusal)
 	return FLUCT_CSV_RECORD;
 }
 
+/*
+ * Lines that may be the last
+ */
+
+static void
+hold(FluctCsv *csv, uint64_t line, bool commas)
+{
+	Held	   *last = csv->held_count > 0 ? &csv->held[csv->held_count - 1] : NULL;
+
+	if (last != NULL && last->commas == commas)
+	{
+		last->count++;
+		return;
+	}
+	if (csv->held_count == csv->held_room)
+	{
+		csv->held_room = csv->held_room * 2 + 16;
+		csv->held = csv->allocator.resize(csv->allocator.arg, csv->held,
+										  csv->held_room * sizeof(Held));
+	}
+	last = &csv->held[csv->held_count++];
+	last->line = line;
+	last->count = 1;
+	last->commas = commas;
+}
+
+/* Gives the first of the held lines, after which a record came. */
+static FluctCsvStatus
+give_held(FluctCsv *csv, FluctCsvRecord *record, FluctCsvRefusal *refusal)
+{
+	Held	   *held = &csv->held[csv->held_given];
+	uint64_t	line = held->line++;
+	bool		commas = held->commas;
+
+	if (--held->count == 0 && ++csv->held_given == csv->held_count)
+		csv->held_count = csv->held_given = 0;
+	if (!commas)
+	{
+		refusal->reason = FLUCT_CSV_OK;
+		fluct_csv_refuse(refusal, FLUCT_CSV_MISSING_COLUMN, line,
+						 "an empty line");
+		return FLUCT_CSV_BAD_RECORD;
+	}
+	if (csv->no_fields == NULL)
+	{
+		size_t		size = csv->expected * sizeof(FluctCsvField);
+
+		csv->no_fields = csv->allocator.resize(csv->allocator.arg, NULL, size);
+		memset(csv->no_fields, 0, size);
+	}
+	record->line = line;
+	record->unterminated = false;
+	record->count = csv->expected;
+	record->fields = csv->no_fields;
+	return FLUCT_CSV_RECORD;
+}
+
+static bool
+is_commas(const FluctCsv *csv)
+{
+	if (csv->expected == 0 || csv->text_len > 0)
+		return false;
+	for (int i = 0; i < csv->count; i++)
+		if (csv->fields[i].quoted)
+			return false;
+	return true;
+}
+
+/* Reads to the next record that says something; false at the end. */
+static bool
+read_ahead(FluctCsv *csv)
+{
+	for (;;)
+	{
+		uint64_t	line = csv->line;
+
+		if (take_line_end(csv))
+		{
+			hold(csv, line, false);
+			continue;
+		}
+		if (peek(csv, 0) == END_OF_FILE)
+			return false;
+		csv->next_status = read_record(csv, &csv->next, &csv->next_refusal);
+		if (csv->next_status != FLUCT_CSV_RECORD || !is_commas(csv))
+			return true;
+		hold(csv, line, true);
+	}
+}
+
 FluctCsvStatus
 fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
 			   FluctCsvRefusal *refusal)
 {
-	if (csv->blank_line == csv->blank_end)
+	if (!csv->has_next)
 	{
-		csv->blank_line = csv->line;
-		while (take_line_end(csv))
-			continue;
-		csv->blank_end = csv->line;
+		csv->has_next = read_ahead(csv);
+		if (!csv->has_next)
+			return FLUCT_CSV_END;
 	}
-	if (peek(csv, 0) == END_OF_FILE)
-		return FLUCT_CSV_END;
-	if (csv->blank_line < csv->blank_end)
-	{
-		fault(csv, FLUCT_CSV_MISSING_COLUMN, csv->blank_line++,
-			  "an empty line");
-		return give_fault(csv, FLUCT_CSV_BAD_RECORD, refusal);
-	}
-	return read_record(csv, record, refusal);
+	if (csv->held_count > 0)
+		return give_held(csv, record, refusal);
+	csv->has_next = false;
+	*record = csv->next;
+	if (csv->next_status != FLUCT_CSV_RECORD)
+		*refusal = csv->next_refusal;
+	return csv->next_status;
 }

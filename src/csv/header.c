@@ -212,6 +212,20 @@ match_name(const FluctCsvRecord *record, const char *name, int *column,
 		refuse_missing(record, name, refusal);
 }
 
+/* Spreadsheets may begin a file with the separator that they chose. */
+static void
+refuse_separator_line(const FluctCsvRecord *record, FluctCsvRefusal *refusal)
+{
+	const FluctCsvField *first = &record->fields[0];
+
+	if (record->count <= 2 && first->len >= 4 && first->len <= 5 &&
+		strncasecmp(first->text, "sep=", 4) == 0)
+		fluct_csv_refuse(refusal, FLUCT_CSV_BAD_HEADER, record->line,
+						 "the file begins with a spreadsheet's line \"%.*s\","
+						 " expected the names of the columns",
+						 (int) first->len, first->text);
+}
+
 bool
 fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
 					  int *columns, FluctCsvRecord *header,
@@ -234,6 +248,8 @@ fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
 	if (status == FLUCT_CSV_END)
 		fluct_csv_refuse(refusal, FLUCT_CSV_EMPTY_FILE, 1,
 						 "the file has no header");
+	if (refusal->reason == FLUCT_CSV_OK)
+		refuse_separator_line(&record, refusal);
 	for (int i = 0; i < count && refusal->reason == FLUCT_CSV_OK; i++)
 		match_name(&record, names[i], &columns[i], refusal);
 	if (refusal->reason != FLUCT_CSV_OK)

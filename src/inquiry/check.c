@@ -94,6 +94,8 @@ hint_for(const FluctTopic *topic, const char *reason)
 	if (strcmp(reason, "authorization_failed") == 0)
 		return psprintf("Allow READ on topic \"%s\" and on group \"%s\".",
 						stream->topic, topic->client.group);
+	if (strcmp(reason, "broker_not_allowed") == 0)
+		return "Let the administrator add the broker to fluct.allowed_brokers, or check advertised.listeners of the brokers.";
 	if (strcmp(reason, "unknown_topic") == 0)
 		return "fluct does not create topics: create it in Kafka, or drop the stream.";
 	return psprintf("Check bootstrap_servers and security_protocol of server \"%s\", that a broker is running there, and that no firewall is between.",
@@ -360,7 +362,9 @@ fluct_check_answer(FluctTopic *topic)
 	put_good(topic, TOPIC);
 	if (!fluct_topic_log(topic) || !fluct_topic_positions(topic, NULL, &gone))
 	{
-		put_trouble(topic, PARTITIONS, "The bootstrap servers answer, but a partition's leader does not: check advertised.listeners of the brokers.");
+		put_trouble(topic, PARTITIONS,
+					strcmp(fluct_kafka_trouble()->reason, "broker_not_allowed") == 0 ? NULL :
+					"The bootstrap servers answer, but a partition's leader does not: check advertised.listeners of the brokers.");
 		return;
 	}
 	if (!check_partitions(topic, gone))

@@ -34,6 +34,7 @@ typedef enum FluctInquiryKind
 typedef struct FluctInquiry
 {
 	Oid			database;
+	Oid			owner;			/* of the stream: the role of the session */
 	char		stream[NAMEDATALEN];
 	FluctInquiryKind kind;
 	int			count;			/* messages to show */

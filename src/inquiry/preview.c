@@ -11,16 +11,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
-#include "utils/varlena.h"
 
 #include "base/refusal.h"
 #include "inquiry/answer.h"
@@ -29,6 +26,7 @@
 #include "kafka/consumer.h"
 #include "mapping/column.h"
 #include "mapping/decode.h"
+#include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/rights.h"
 #include "process/worker.h"
@@ -149,16 +147,16 @@ static FluctMapping *
 compile_mapping(const FluctTopic *topic)
 {
 	const FluctStream *stream = topic->stream;
-	List	   *name = textToQualifiedNameList(cstring_to_text(stream->target));
+	bool		update = strcmp(stream->on_conflict, "update") == 0;
 	FluctMapping *mapping;
 
-	mapping = fluct_mapping_compile(RangeVarGetRelid(makeRangeVarFromNameList(name),
-													 NoLock, false),
+	mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 									stream->mapping, stream->on_conflict,
 									CurrentMemoryContext);
 	fluct_decode_check_fallbacks(mapping);
-	fluct_target_check_targets(mapping);
-	fluct_target_check_owner(mapping, topic->owner);
+	fluct_relations_check(mapping, update, InvalidOid);
+	fluct_target_check_rights(mapping, update, InvalidOid);
+	fluct_mapping_ready(mapping);
 	return mapping;
 }
 
@@ -215,8 +213,8 @@ decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
 	bool		accepted = false;
 
 	fluct_worker_begin();
-	mapping = compile_mapping(topic);
 	before = fluct_rights_take(topic->owner);
+	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
 		accepted |= preview_message(topic, mapping, &messages[i]);
 	fluct_rights_give_back(before);
@@ -241,8 +239,8 @@ fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
 	bool		accepted = false;
 
 	fluct_worker_begin();
-	mapping = compile_mapping(topic);
 	before = fluct_rights_take(topic->owner);
+	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
 	{
 		FluctRefusal refusal = {0};

@@ -58,6 +58,7 @@ fluct_run_stream(PG_FUNCTION_ARGS)
 {
 	FluctInquiry inquiry = {0};
 	FluctQuery	query = {0};
+	bool		null;
 
 	fluct_procedure_refuse_null_name(fcinfo);
 	fluct_procedure_connect(fcinfo, "run_stream");
@@ -72,8 +73,8 @@ fluct_run_stream(PG_FUNCTION_ARGS)
 				 errhint("NULL means no limit.")));
 	fluct_query_add(&query, TEXTOID, PG_GETARG_DATUM(0), false);
 	fluct_query_run(&query, "SELECT fluct._begin_run($1)");
-	strlcpy(inquiry.stream,
-			fluct_query_field_text(CurrentMemoryContext, 0, 1),
+	inquiry.owner = DatumGetObjectId(fluct_query_field(0, 1, &null));
+	strlcpy(inquiry.stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 			sizeof(inquiry.stream));
 	SPI_commit();
 	while (run_once(&inquiry))

@@ -9,6 +9,20 @@
  * Errors and notices of the worker come over the same queue, and are thrown
  * again here.
  *
+ * Nobody starves others.  Workers come out of max_worker_processes, which the
+ * streams need, too.
+ *
+ * - A role, as it logged in, has two places, which are locks: a session has one
+ *	 for as long as it asks.  A lock needs no preload, and ends with whatever
+ *	 ends the session's transaction.  SQL can neither take it nor give it back:
+ *	 its advisory locks have other classes.
+ * - One starts only while more workers are free than there are streams that are
+ *	 to run and do not (the launchers say how many, if there are any), and one
+ *	 more.  Two sessions may see the same free worker; that is what the one
+ *	 more is for, and at the end it is the postmaster that refuses.  Workers in
+ *	 use are counted by their processes, so that one which is cancelled and has
+ *	 not ended yet counts, and one that is registered and has not begun does not.
+ *
  * The wait can be cancelled.  However it ends, the worker is told to end; and
  * a worker whose session has ended is told by the session's exit.
  *
@@ -17,27 +31,86 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "libpq/pqformat.h"
 #include "libpq/pqmq.h"
 #include "miscadmin.h"
+#include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "bookkeeping/owner.h"
+#include "bookkeeping/streams.h"
 #include "inquiry/session.h"
 #include "pg/compat.h"
+#include "process/shmem.h"
 
 #define QUEUE_SIZE		65536
+#define PLACES_OF_ROLE	2
+#define LOCK_CLASS		40		/* of advisory locks; SQL has 1 and 2 */
 #define LOOK_INTERVAL	1000	/* ms; the latch is set when there is news */
 #define LONGEST_SILENCE	20000	/* ms without a message of the worker's */
+#define LONGEST_CHECK	8000	/* the same, where the answer has 10 s in all */
 
 PG_FUNCTION_INFO_V1(fluct_inquire);
+
+/* ----- the worker ----- */
+
+/* ----- places ----- */
+
+static void
+take_place(LOCKTAG *place)
+{
+	for (uint32 i = 0; i < PLACES_OF_ROLE; i++)
+	{
+		SET_LOCKTAG_ADVISORY(*place, InvalidOid, GetSessionUserId(), i,
+							 LOCK_CLASS);
+		if (LockAcquire(place, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("role \"%s\" is already querying Kafka in %d sessions",
+					GetUserNameFromId(GetSessionUserId(), false),
+					PLACES_OF_ROLE),
+			 errhint("Wait until one of them has its answer, or cancel it.")));
+}
+
+/* Workers that are free; their processes have the places before the walsenders'. */
+static int
+count_free(void)
+{
+	int			first = MaxBackends - max_wal_senders - max_worker_processes;
+	int			count = 0;
+
+	for (int i = 0; i < max_worker_processes; i++)
+		if (ProcGlobal->allProcs[first + i].procLatch.owner_pid == 0)
+			count++;
+	return count;
+}
+
+static void
+check_free(void)
+{
+	int			count = count_free();
+	int			missing = fluct_shmem_missing();
+
+	if (count <= missing + 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker is free to query Kafka"),
+				 errdetail("max_worker_processes is %d; %d of them are free, and %d are kept for streams.",
+						   max_worker_processes, count, missing + 1),
+				 errhint("Raise max_worker_processes in postgresql.conf and restart the server, or try again later.")));
+}
 
 /* ----- the worker ----- */
 
@@ -75,6 +148,8 @@ fluct_session_begin(const FluctInquiry *inquiry, const char *type,
 	char	   *place;
 	shm_mq	   *queue;
 
+	take_place(&session->place);
+	check_free();
 	session->segment = dsm_create(FLUCT_INQUIRY_QUEUE + QUEUE_SIZE, 0);
 	place = dsm_segment_address(session->segment);
 	memcpy(place, inquiry, sizeof(FluctInquiry));
@@ -96,6 +171,7 @@ void
 fluct_session_end(FluctSession *session)
 {
 	dsm_detach(session->segment);
+	LockRelease(&session->place, ExclusiveLock, false);
 }
 
 /* The kind of a message for the caller, or 0 when it was an error or notice. */
@@ -178,6 +254,24 @@ read_kind(const char *word)
 	elog(ERROR, "unrecognized inquiry \"%s\"", word);
 }
 
+/* Whose session the worker is to have. */
+static Oid
+find_owner(const char *name)
+{
+	FluctStream *stream;
+	Oid			role;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	stream = fluct_streams_find(name, CurrentMemoryContext);
+	if (stream == NULL)
+		elog(ERROR, "stream \"%s\" not found", name);
+	role = stream->role;
+	fluct_owner_require(stream->owner, role, true);
+	SPI_finish();
+	return role;
+}
+
 static void
 write_inquiry(FunctionCallInfo fcinfo, FluctInquiry *inquiry)
 {
@@ -185,6 +279,7 @@ write_inquiry(FunctionCallInfo fcinfo, FluctInquiry *inquiry)
 	inquiry->database = MyDatabaseId;
 	strlcpy(inquiry->stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 			sizeof(inquiry->stream));
+	inquiry->owner = find_owner(inquiry->stream);
 	inquiry->kind = read_kind(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	inquiry->count = PG_GETARG_INT32(2);
 	inquiry->has_start = !PG_ARGISNULL(3);
@@ -224,7 +319,7 @@ keep_row(StringInfo message, ReturnSetInfo *rsinfo, int number)
 }
 
 static void
-receive_answer(FluctSession *session, ReturnSetInfo *rsinfo)
+receive_answer(FluctSession *session, long longest, ReturnSetInfo *rsinfo)
 {
 	StringInfoData message;
 	int			number = 0;
@@ -232,7 +327,7 @@ receive_answer(FluctSession *session, ReturnSetInfo *rsinfo)
 
 	do
 	{
-		kind = fluct_session_next(session, LONGEST_SILENCE, &message);
+		kind = fluct_session_next(session, longest, &message);
 		if (kind == FLUCT_ANSWER_ROW)
 			keep_row(&message, rsinfo, ++number);
 		pfree(message.data);
@@ -258,7 +353,8 @@ fluct_inquire(PG_FUNCTION_ARGS)
 	fluct_session_begin(&inquiry, "fluct inquiry", &session);
 	PG_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
 	{
-		receive_answer(&session, rsinfo);
+		receive_answer(&session, inquiry.kind == FLUCT_INQUIRY_CHECK ?
+					   LONGEST_CHECK : LONGEST_SILENCE, rsinfo);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
 	fluct_session_end(&session);

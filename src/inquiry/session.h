@@ -13,6 +13,7 @@
 #include "lib/stringinfo.h"
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
+#include "storage/lock.h"
 #include "storage/shm_mq.h"
 
 #include "inquiry/inquiry.h"
@@ -20,6 +21,7 @@
 /* The session's end of it. */
 typedef struct FluctSession
 {
+	LOCKTAG		place;			/* of the role, among its sessions that ask */
 	dsm_segment *segment;
 	shm_mq_handle *queue;
 	BackgroundWorkerHandle *worker;
@@ -27,7 +29,8 @@ typedef struct FluctSession
 
 /*
  * Starts a worker for the inquiry; type is what pg_stat_activity calls it.
- * Errors: 53400 without a free background worker.
+ * Errors: 53400 without a free background worker, or while the role has two
+ * other sessions that ask.
  */
 extern void fluct_session_begin(const FluctInquiry *inquiry, const char *type,
 								FluctSession *session);

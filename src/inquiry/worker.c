@@ -3,7 +3,7 @@
  * worker.c
  *	  The worker that answers a session's inquiry about a stream.
  *
- * It connects as the stream's worker does, asks Kafka, writes nothing, moves
+ * It connects as the stream's worker does, with a session of the owner's, asks Kafka, writes nothing, moves
  * nothing, and ends.  Or it is the stream's worker itself, for a session that
  * watches (foreground.c).
  *
@@ -62,7 +62,12 @@ read_stream(FluctTopic *topic)
 				 errmsg("stream \"%s\" is not committed yet",
 						topic->inquiry->stream),
 				 errhint("COMMIT first.")));
-	topic->owner = fluct_client_owner(topic->stream);
+	topic->owner = GetSessionUserId();
+	if (topic->stream->role != topic->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("stream \"%s\" does not belong to the role of this session",
+						topic->stream->name)));
 	fluct_worker_commit();
 }
 
@@ -98,9 +103,7 @@ FluctInquiryMain(Datum arg)
 												"fluct inquiry",
 												ALLOCSET_DEFAULT_SIZES));
 	topic.inquiry = attach(DatumGetUInt32(arg));
-	BackgroundWorkerInitializeConnectionByOid(topic.inquiry->database,
-											  InvalidOid, 0);
-	fluct_worker_pin_settings();
+	fluct_worker_connect(topic.inquiry->database, topic.inquiry->owner);
 	if (topic.inquiry->kind == FLUCT_INQUIRY_RUN)
 		fluct_foreground_run(topic.inquiry->stream,
 							 &topic.inquiry->watch);

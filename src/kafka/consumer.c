@@ -35,6 +35,7 @@
 #include "kafka/consumer.h"
 #include "kafka/message.h"
 #include "kafka/resolver.h"
+#include "pg/guc.h"
 
 #define CALL_TIMEOUT		1000	/* ms: the longest call */
 #define POLL_AT_ONCE		64	/* a batch may be that much too long */
@@ -129,7 +130,7 @@ set(rd_kafka_conf_t *conf, const char *name, const char *value)
 }
 
 static rd_kafka_conf_t *
-make_conf(const FluctSetting *settings, int nsettings, const char *group)
+make_conf(const FluctSettings *settings, const char *group)
 {
 	static const char *const fixed[][2] = {
 		{"auto.offset.reset", "error"},
@@ -157,8 +158,8 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 
 	for (int i = 0; i < lengthof(defaults); i++)
 		set(conf, defaults[i][0], defaults[i][1]);
-	for (int i = 0; i < nsettings; i++)
-		set(conf, settings[i].name, settings[i].value);
+	for (int i = 0; i < settings->count; i++)
+		set(conf, settings->settings[i].name, settings->settings[i].value);
 	for (int i = 0; i < lengthof(fixed); i++)
 		set(conf, fixed[i][0], fixed[i][1]);
 	set(conf, "queued.max.messages.kbytes", psprintf("%d", QUEUE_BUDGET_KB));
@@ -176,11 +177,11 @@ make_conf(const FluctSetting *settings, int nsettings, const char *group)
 }
 
 static bool
-is_old_scram(const FluctSetting *settings, int nsettings)
+is_old_scram(const FluctSettings *settings)
 {
-	for (int i = 0; i < nsettings; i++)
-		if (strncmp(settings[i].name, "sasl.mechanism", 14) == 0)
-			return strncmp(settings[i].value, "SCRAM", 5) == 0 &&
+	for (int i = 0; i < settings->count; i++)
+		if (strcmp(settings->settings[i].name, "sasl.mechanism") == 0)
+			return strncmp(settings->settings[i].value, "SCRAM", 5) == 0 &&
 				rd_kafka_version() < SCRAM_FIXED;
 	return false;
 }
@@ -201,8 +202,8 @@ open_pipe(void)
 }
 
 void
-fluct_kafka_open(const FluctSetting *settings, int nsettings,
-				 const char *group, const char *topic)
+fluct_kafka_open(const FluctSettings *settings, const char *group,
+				 const char *topic)
 {
 	rd_kafka_conf_t *conf;
 	char		reason[256];
@@ -212,10 +213,14 @@ fluct_kafka_open(const FluctSetting *settings, int nsettings,
 		before_shmem_exit(close_at_exit, (Datum) 0);
 	kafka.callback_registered = true;
 
-	fluct_trouble_begin(is_old_scram(settings, nsettings));
+	fluct_trouble_begin(is_old_scram(settings));
+	if (!fluct_resolver_begin(fluct_allowed_brokers))
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 	open_pipe();
 	kafka.topic = MemoryContextStrdup(TopMemoryContext, topic);
-	conf = make_conf(settings, nsettings, group);
+	conf = make_conf(settings, group);
 	kafka.client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason,
 								sizeof(reason));
 	if (kafka.client == NULL)

@@ -33,7 +33,7 @@ typedef struct FluctOffset
 } FluctOffset;
 
 /* Creates the client; it is destroyed by a close, or when the process exits. */
-extern void fluct_kafka_open(const FluctSetting *settings, int nsettings,
+extern void fluct_kafka_open(const FluctSettings *settings,
 							 const char *group, const char *topic);
 extern void fluct_kafka_close(void);
 

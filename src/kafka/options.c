@@ -8,8 +8,14 @@
  * each value, and nothing else is accepted.
  *
  * A secret is the name of a file, `file:NAME`, in the folder of the stream's
- * owner below fluct.secrets_dir.  Without a folder for each role, anybody who
- * can create a server could send another role's secret to their own broker.
+ * owner below fluct.secrets_dir; connection.c says to which servers it goes.
+ * It is read without following a link and without waiting (a FIFO would block
+ * for ever), and wiped once the client has it.
+ *
+ * The statement of an error here may hold a secret, whatever the error is
+ * about: a misspelled option has its value, too.  So no error of the validator
+ * brings its statement or context into the log.  What is written before the
+ * validator is called (log_statement, an audit extension) cannot be prevented.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,10 +33,13 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
 
+#include "kafka/brokers.h"
 #include "kafka/options.h"
 #include "pg/guc.h"
+#include "pg/printable.h"
 
 PG_FUNCTION_INFO_V1(fluct_options_validator);
 
@@ -42,7 +51,6 @@ typedef enum Kind
 	KIND_TEXT,					/* printable ASCII */
 	KIND_BROKERS,				/* host:port, … */
 	KIND_INT,
-	KIND_BOOL,
 	KIND_WORD,					/* one of `words` */
 	KIND_PEM,					/* PEM text or file:NAME, not secret */
 	KIND_SECRET					/* file:NAME */
@@ -71,7 +79,8 @@ static const Option options_known[] = {
 	{"broker_address_family", "broker.address.family", false, KIND_WORD, 0, 0,
 	"any v4 v6"},
 	{"socket_timeout_ms", "socket.timeout.ms", false, KIND_INT, 1000, 300000},
-	{"socket_keepalive_enable", "socket.keepalive.enable", false, KIND_BOOL},
+	{"socket_keepalive_enable", "socket.keepalive.enable", false, KIND_WORD, 0, 0,
+	"true false"},
 	{"socket_connection_setup_timeout_ms",
 	"socket.connection.setup.timeout.ms", false, KIND_INT, 1000, 300000},
 	{"reconnect_backoff_ms", "reconnect.backoff.ms", false, KIND_INT,
@@ -96,11 +105,37 @@ find(const char *name)
 	return NULL;
 }
 
+/* The option whose name is nearest, or NULL if none is near. */
+static const Option *
+find_near(const char *name)
+{
+	const Option *near = NULL;
+	int			least = 5;		/* changes of a letter; more are another name */
+	int			len = strlen(name);
+
+	if (len > 64)
+		return NULL;
+	for (int i = 0; i < lengthof(options_known); i++)
+	{
+		const char *known = options_known[i].name;
+		int			changes = varstr_levenshtein(name, len, known, strlen(known),
+												 1, 1, 1, true);
+
+		if (changes < least && changes <= len / 2)
+		{
+			near = &options_known[i];
+			least = changes;
+		}
+	}
+	return near;
+}
+
 static void
 refuse_unknown(const char *name, bool user_mapping)
 {
 	StringInfoData known;
 	char	   *underscored = pstrdup(name);
+	const Option *near = find_near(name);
 
 	initStringInfo(&known);
 	for (int i = 0; i < lengthof(options_known); i++)
@@ -112,10 +147,13 @@ refuse_unknown(const char *name, bool user_mapping)
 			*c = '_';
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-			 errmsg("unknown option \"%s\"", name),
+			 errmsg("unknown option \"%s\"", fluct_printable(name, strlen(name))),
 			 find(underscored) ?
 			 errhint("Write \"%s\": librdkafka's names have _ for . here.",
 					 underscored) :
+			 near ?
+			 errhint("Perhaps you meant the option \"%s\" of a %s.", near->name,
+					 near->user_mapping ? "user mapping" : "server") :
 			 errhint("The options of a %s are %s.",
 					 user_mapping ? "user mapping" : "server", known.data)));
 }
@@ -168,67 +206,109 @@ check_int(const Option *option, const char *value)
 						option->name, option->min, option->max)));
 }
 
-static bool
-has_word(const char *words, const char *word)
+/* The word of the list, whatever case it was written in; or NULL. */
+static char *
+find_word(const char *words, const char *word)
 {
 	size_t		len = strlen(word);
 
-	while (len > 0 && (words = strstr(words, word)) != NULL)
+	for (const char *one = words; one != NULL; one = strchr(one, ' '))
 	{
-		if (words[len] == ' ' || words[len] == '\0')
-			return true;
-		words += len;
+		one += *one == ' ';
+		if (strcspn(one, " ") == len && pg_strncasecmp(one, word, len) == 0)
+			return pnstrdup(one, len);
 	}
-	return false;
+	return NULL;
+}
+
+static void
+check_word(const Option *option, const char *value)
+{
+	StringInfoData list;
+
+	if (find_word(option->words, value) != NULL)
+		return;
+	initStringInfo(&list);
+	for (const char *c = option->words; *c; c++)
+		appendStringInfo(&list, *c == ' ' ? ", " : "%c", *c);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" must be one of: %s", option->name, list.data)));
 }
 
 /* Each broker must be one that the administrator allows. */
 static void
-check_brokers(const char *value)
+check_brokers(const char *name, const char *value)
 {
-	char	   *list = pstrdup(value);
-	char	   *save;
+	const char *list = value;
+	FluctBroker broker;
+	bool		any = fluct_allowed_brokers[0] == '\0';
 
-	if (fluct_allowed_brokers == NULL || fluct_allowed_brokers[0] == '\0')
-		return;
-	for (char *one = strtok_r(list, ", ", &save); one;
-		 one = strtok_r(NULL, ", ", &save))
-	{
-		char	   *allowed = pstrdup(fluct_allowed_brokers);
-		char	   *save2;
-		bool		found = false;
-
-		for (char *other = strtok_r(allowed, ", ", &save2); other && !found;
-			 other = strtok_r(NULL, ", ", &save2))
-			found = strcmp(one, other) == 0;
-		if (!found)
+	while (fluct_brokers_next(&list, &broker))
+		if (!any && !fluct_brokers_has(fluct_allowed_brokers, broker.host,
+									   broker.port))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("broker \"%s\" is not in fluct.allowed_brokers",
-							one)));
-	}
+					 errmsg("broker \"%s:%d\" is not in fluct.allowed_brokers",
+							broker.host, broker.port)));
+	if (*list != '\0' || value[strspn(value, ", ")] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" is not a list of brokers: \"%s\"", name,
+						fluct_printable(list, strlen(list))),
+				 errhint(strstr(value, "://") ?
+						 "Write host:port, host:port; the protocol is the option security_protocol." :
+						 "Write host:port, host:port, with ports from 1 to 65535.")));
+}
+
+/* Whether it is a secret itself, and no name of a file. */
+static bool
+is_literal_secret(const char *name, const char *value)
+{
+	const Option *option = find(name);
+
+	return option != NULL && option->kind == KIND_SECRET &&
+		secret_file(value) == NULL;
 }
 
 static void
-check_secret(const Option *option, const char *value)
+refuse_literal_secret(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" must not contain the secret itself", name),
+			 errdetail("pg_dump prints user mappings, and log_statement or an audit extension may have written this statement to the server's log."),
+			 errhint("Change the secret, and give CREATE USER MAPPING file:NAME, with the secret in that file in the folder of the role below fluct.secrets_dir.")));
+}
+
+static void
+check_pem(const char *name, const char *value)
+{
+	if (strstr(value, "-----BEGIN ") == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" is not in PEM format", name),
+				 errdetail("It has no line \"-----BEGIN ...-----\"."),
+				 errhint("Write file:NAME, with the PEM in that file in the folder of the role below fluct.secrets_dir, or the PEM itself.")));
+}
+
+static void
+check_content(const Option *option, const char *value)
 {
 	const char *file = secret_file(value);
 
 	if (file)
+	{
 		check_file_name(option->name, file);
-	else if (!fluct_allow_literal_secrets && option->kind == KIND_SECRET)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" must not contain the secret itself",
-						option->name),
-				 errdetail("pg_dump prints user mappings, and the statement may appear in the server's log."),
-				 errhint("Write file:NAME, with the secret in that file in the folder of the role below fluct.secrets_dir.")));
-	else
-		check_printable(option->name, value, true);
+		return;
+	}
+	check_printable(option->name, value, true);
+	if (option->kind == KIND_PEM)
+		check_pem(option->name, value);
 }
 
-void
-fluct_options_check(const char *name, const char *value, bool user_mapping)
+static void
+check_option(const char *name, const char *value, bool user_mapping)
 {
 	const Option *option = find(name);
 
@@ -243,105 +323,179 @@ fluct_options_check(const char *name, const char *value, bool user_mapping)
 	switch (option->kind)
 	{
 		case KIND_TEXT:
+			check_printable(name, value, false);
+			break;
 		case KIND_BROKERS:
 			check_printable(name, value, false);
-			if (option->kind == KIND_BROKERS)
-				check_brokers(value);
+			check_brokers(name, value);
 			break;
 		case KIND_INT:
 			check_int(option, value);
 			break;
-		case KIND_BOOL:
 		case KIND_WORD:
-			if (!has_word(option->words ? option->words : "true false", value))
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("option \"%s\" must be one of: %s", name,
-								option->words ? option->words : "true false")));
+			check_word(option, value);
 			break;
 		case KIND_PEM:
 		case KIND_SECRET:
-			check_secret(option, value);
+			check_content(option, value);
 			break;
 	}
 }
 
 /* ----- settings for librdkafka ----- */
 
-static char *
-read_secret(const char *option, const char *file, const char *role)
+/*
+ * Opens ROLE/FILE below the folder of secrets, no step by a link; -1 with errno
+ * where that cannot be.  No ERROR, since nothing would close what is open.
+ */
+static int
+open_secret(const char *role, const char *file)
 {
-	char		path[MAXPGPATH];
-	char	   *content = palloc(MAX_SECRET_LEN + 1);
-	int			fd;
-	int			len;
+	int			flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
+	int			root = open(fluct_secrets_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int			folder = root < 0 ? -1 : openat(root, role, flags | O_DIRECTORY);
+	int			fd = folder < 0 ? -1 : openat(folder, file, flags | O_NONBLOCK);
+	int			save_errno = errno;
 
-	if (fluct_secrets_dir == NULL || fluct_secrets_dir[0] == '\0')
+	if (root >= 0)
+		close(root);
+	if (folder >= 0)
+		close(folder);
+	errno = save_errno;
+	return fd;
+}
+
+/* The bytes read, at most so many; -1 with errno (EINVAL: no regular file). */
+static ssize_t
+read_regular(const char *role, const char *file, char *content, size_t size)
+{
+	int			fd = open_secret(role, file);
+	struct stat status;
+	ssize_t		len = -1;
+	int			save_errno;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode))
+		errno = EINVAL;
+	else
+		len = read(fd, content, size);
+	save_errno = errno;
+	close(fd);
+	errno = save_errno;
+	return len;
+}
+
+static char *
+read_secret(const Option *option, const char *file, const char *role)
+{
+	char	   *content = palloc(MAX_SECRET_LEN + 2);
+	ssize_t		len;
+
+	if (fluct_secrets_dir[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
 				 errmsg("option \"%s\" names a file, but fluct.secrets_dir is empty",
-						option)));
-	check_file_name(option, file);
-	if (strchr(role, '/') || role[0] == '.' ||
-		snprintf(path, sizeof(path), "%s/%s/%s", fluct_secrets_dir, role,
-				 file) >= sizeof(path))
+						option->name)));
+	check_file_name(option->name, file);
+	if (strchr(role, '/') || role[0] == '.')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("role \"%s\" cannot have a folder of secrets", role)));
-	fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | PG_BINARY);
-	if (fd < 0)
+	len = read_regular(role, file, content, MAX_SECRET_LEN + 1);
+	if (len < 0)
+	{
+		const char *why = errno == EINVAL ? "it is not a regular file" :
+		errno == ELOOP ? "it is a symbolic link" : pstrdup(strerror(errno));
+
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("could not open the file of option \"%s\" for role \"%s\": %m",
-						option, role)));
-	len = read(fd, content, MAX_SECRET_LEN + 1);
-	CloseTransientFile(fd);
-	if (len < 0 || len > MAX_SECRET_LEN)
+				 errmsg("could not open the file of option \"%s\" for role \"%s\": %s",
+						option->name, role, why)));
+	}
+	if (len > MAX_SECRET_LEN)
+	{
+		explicit_bzero(content, len);
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("could not read the file of option \"%s\" for role \"%s\"",
-						option, role)));
+				 errmsg("the file of option \"%s\" for role \"%s\" is longer than %d bytes",
+						option->name, role, MAX_SECRET_LEN)));
+	}
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
 		len--;
 	content[len] = '\0';
 	return content;
 }
 
-FluctSetting *
-fluct_options_settings(List *options, const char *role, int *count)
+char *
+fluct_options_value(const DefElem *def)
 {
-	FluctSetting *settings = palloc(sizeof(FluctSetting) *
-									(list_length(options) + 1));
-	ListCell   *lc;
+	const Option *option = find(def->defname);
+	char	   *value = strVal(def->arg);
+	char	   *word = option != NULL && option->kind == KIND_WORD ?
+	find_word(option->words, value) : NULL;
 
-	*count = 0;
-	foreach(lc, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-		char	   *value = defGetString(def);
-		const Option *option = find(def->defname);
-		const char *file;
-
-		if (option == NULL || option->setting == NULL)
-			continue;
-		if (option->kind == KIND_BROKERS)
-			check_brokers(value);
-		file = option->kind == KIND_PEM || option->kind == KIND_SECRET ?
-			secret_file(value) : NULL;
-		settings[*count].name = option->setting;
-		settings[*count].value = file ?
-			read_secret(def->defname, file, role) : value;
-		(*count)++;
-	}
-	return settings;
+	return word ? word : value;
 }
 
-/* The VALIDATOR of the foreign data wrapper. */
-Datum
-fluct_options_validator(PG_FUNCTION_ARGS)
+/* Appends to *settings what the option says; a file of secrets is read. */
+static void
+add_setting(FluctSettings *settings, const DefElem *def, const char *role)
 {
-	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
+	char	   *value = fluct_options_value(def);
+	const Option *option = find(def->defname);
+	const char *file = secret_file(value);
+	bool		has_content;
+
+	if (option == NULL || option->setting == NULL)
+		return;
+	has_content = option->kind == KIND_PEM || option->kind == KIND_SECRET;
+	if (option->kind == KIND_BROKERS)
+		check_brokers(def->defname, value);
+	else if (has_content && file)
+		value = read_secret(option, file, role);
+	settings->settings[settings->count++] = (FluctSetting)
+	{
+		.name = option->setting,.value = value,.wipe = has_content
+	};
+	if (option->kind == KIND_PEM)
+		check_pem(def->defname, value);
+}
+
+void
+fluct_options_settings(List *options, const char *role, FluctSettings *settings)
+{
+	ListCell   *lc;
+
+	settings->settings = palloc(sizeof(FluctSetting) * (list_length(options) + 1));
+	settings->count = 0;
+	foreach(lc, options)
+		add_setting(settings, lfirst_node(DefElem, lc), role);
+}
+
+void
+fluct_options_wipe(FluctSettings *settings)
+{
+	for (int i = 0; i < settings->count; i++)
+		if (settings->settings[i].wipe)
+			explicit_bzero(settings->settings[i].value,
+						   strlen(settings->settings[i].value));
+	settings->count = 0;
+}
+
+/* ----- the validator ----- */
+
+/* For each error while the options are checked; see the head of this file. */
+static void
+hide_statement(void *arg)
+{
+	errhidestmt(true);
+	errhidecontext(true);
+}
+
+static void
+check_options(List *options, Oid catalog)
+{
 	ListCell   *lc;
 	bool		brokers = false;
 
@@ -354,8 +508,11 @@ fluct_options_validator(PG_FUNCTION_ARGS)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
 
-		fluct_options_check(def->defname, strVal(def->arg),
-							catalog == UserMappingRelationId);
+		if (!fluct_allow_literal_secrets &&
+			is_literal_secret(def->defname, strVal(def->arg)))
+			refuse_literal_secret(def->defname);
+		check_option(def->defname, strVal(def->arg),
+					 catalog == UserMappingRelationId);
 		brokers = brokers || strcmp(def->defname, "bootstrap_servers") == 0;
 	}
 	if (catalog == ForeignServerRelationId && !brokers)
@@ -363,5 +520,19 @@ fluct_options_validator(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				 errmsg("a server of fluct_kafka needs the option \"bootstrap_servers\""),
 				 errhint("OPTIONS (bootstrap_servers 'host:9092')")));
+}
+
+/* The VALIDATOR of the foreign data wrapper. */
+Datum
+fluct_options_validator(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = hide_statement
+	};
+
+	error_context_stack = &callback;
+	check_options(untransformRelOptions(PG_GETARG_DATUM(0)), PG_GETARG_OID(1));
+	error_context_stack = callback.previous;
 	PG_RETURN_VOID();
 }

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
+#include "nodes/parsenodes.h"
 
 #include "base/message.h"
 
@@ -19,20 +19,26 @@ typedef struct FluctSetting
 {
 	const char *name;
 	char	   *value;
+	bool		wipe;			/* it is, or may be, a secret */
 } FluctSetting;
 
-/*
- * Refuses an option that is unknown, of invalid syntax, a literal secret, or
- * on the wrong kind of object (HV00D, 22023, 42501).
- */
-extern void fluct_options_check(const char *name, const char *value,
-								bool user_mapping);
+typedef struct FluctSettings
+{
+	FluctSetting *settings;
+	int			count;
+} FluctSettings;
+
+/* The option's value, a word of a fixed list as librdkafka writes it. */
+extern char *fluct_options_value(const DefElem *def);
 
 /*
- * librdkafka's names and values of a list of DefElem, files of secrets read;
- * `group_id` is left out.  *count of them, in the current memory context.
+ * Fills *settings with librdkafka's names and values of a list of DefElem, in
+ * the current memory context; files of secrets are read as the role's, and
+ * `group_id` is left out.  *settings begins as {0}; after an ERROR as well, it
+ * has what is to be wiped.
  */
-extern FluctSetting *fluct_options_settings(List *options, const char *role,
-											int *count);
+extern void fluct_options_settings(List *options, const char *role,
+								   FluctSettings *settings);
+extern void fluct_options_wipe(FluctSettings *settings);
 
 #endif							/* FLUCT_KAFKA_OPTIONS_H */

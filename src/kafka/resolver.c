@@ -10,8 +10,13 @@
  * the name cannot be resolved now.  The thread is abandoned.  It holds
  * nothing of librdkafka, OpenSSL or PostgreSQL when the process exits.
  *
- * This runs in threads of librdkafka and of its own: no palloc, no ereport.
- * The threads block all signals, which are PostgreSQL's.
+ * Each connection begins here, also those to brokers that no server names but
+ * other brokers do (advertised.listeners).  So here fluct.allowed_brokers is
+ * held against them; a broker that is not allowed gets no address.
+ *
+ * This runs in librdkafka's threads and in its own: no palloc, no ereport, no
+ * setting, which a reload would change meanwhile.  The threads block all
+ * signals, which are PostgreSQL's.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,6 +47,10 @@ typedef struct Question
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
 static int	threads = 0;
+
+/* Under the mutex, too; of the one client of this process. */
+static char *allowed = NULL;	/* NULL = any */
+static FluctBroker refused;		/* no host = none */
 
 static void
 free_question(Question *question)
@@ -146,6 +155,48 @@ ask_patiently(Question *question, struct addrinfo **result)
 	return code;
 }
 
+bool
+fluct_resolver_begin(const char *list)
+{
+	char	   *copy = list[0] != '\0' ? strdup(list) : NULL;
+
+	if (list[0] != '\0' && copy == NULL)
+		return false;
+	pthread_mutex_lock(&mutex);
+	free(allowed);
+	allowed = copy;
+	refused.host[0] = '\0';
+	pthread_mutex_unlock(&mutex);
+	return true;
+}
+
+static bool
+is_allowed(const char *node, const char *service)
+{
+	int			port = service ? atoi(service) : FLUCT_BROKER_PORT;
+	bool		good;
+
+	pthread_mutex_lock(&mutex);
+	good = allowed == NULL ||
+		(node != NULL && fluct_brokers_has(allowed, node, port));
+	if (!good)
+	{
+		strlcpy(refused.host, node ? node : "", sizeof(refused.host));
+		refused.port = port;
+	}
+	pthread_mutex_unlock(&mutex);
+	return good;
+}
+
+bool
+fluct_resolver_refused(FluctBroker *broker)
+{
+	pthread_mutex_lock(&mutex);
+	*broker = refused;
+	pthread_mutex_unlock(&mutex);
+	return broker->host[0] != '\0';
+}
+
 int
 fluct_resolver_resolve(const char *node, const char *service,
 					   const struct addrinfo *hints,
@@ -158,6 +209,8 @@ fluct_resolver_resolve(const char *node, const char *service,
 		freeaddrinfo(*result);
 		return 0;
 	}
+	if (!is_allowed(node, service))
+		return EAI_FAIL;
 	question = make_question(node, service, hints);
 	return question ? ask_patiently(question, result) : EAI_MEMORY;
 }

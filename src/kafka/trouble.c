@@ -13,6 +13,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "base/text.h"
+#include "kafka/resolver.h"
 #include "kafka/trouble.h"
 
 /* What is known of the one client of this process. */
@@ -99,6 +101,23 @@ reason_of(rd_kafka_resp_err_t error)
 }
 
 /*
+ * The resolver gives no address of a broker that is not allowed, and
+ * librdkafka takes that for a name that is not known.
+ */
+static bool
+is_refused(int error, const char *said, char *detail, size_t size)
+{
+	FluctBroker broker;
+
+	if (error != RD_KAFKA_RESP_ERR__RESOLVE || said == NULL ||
+		!fluct_resolver_refused(&broker) || strstr(said, broker.host) == NULL)
+		return false;
+	snprintf(detail, size, "broker %s:%d is not in fluct.allowed_brokers",
+			 broker.host, broker.port);
+	return true;
+}
+
+/*
  * A specific reason is not replaced by the unreachable broker that follows
  * from it, whose detail is what was last said about a connection.
  */
@@ -108,7 +127,13 @@ fluct_trouble_note(int error, const char *detail)
 	const char *reason = reason_of((rd_kafka_resp_err_t) error);
 	FluctTrouble *trouble = &known.trouble;
 	bool		unreachable = strcmp(reason, "broker_unreachable") == 0;
+	char		refused[FLUCT_BROKER_LEN + 64];
 
+	if (is_refused(error, detail, refused, sizeof(refused)))
+	{
+		reason = "broker_not_allowed";
+		detail = refused;
+	}
 	if (error == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
 	{
 		known.group_refused = true;
@@ -125,12 +150,11 @@ fluct_trouble_note(int error, const char *detail)
 		detail = unreachable && known.connection[0] ? known.connection :
 			rd_kafka_err2str((rd_kafka_resp_err_t) error);
 	strlcpy(trouble->reason, reason, sizeof(trouble->reason));
+	fluct_text_printable(trouble->detail, sizeof(trouble->detail), detail);
 	if (known.old_scram && strcmp(reason, "authentication_failed") == 0)
 		snprintf(trouble->detail, sizeof(trouble->detail),
-				 "librdkafka before 2.6.1, and this is %s, cannot log in to Kafka 4 by SCRAM: use a newer one, or PLAIN over TLS; %s",
-				 rd_kafka_version_str(), detail);
-	else
-		strlcpy(trouble->detail, detail, sizeof(trouble->detail));
+				 "librdkafka before 2.6.1, and this is %s, cannot log in to Kafka 4 by SCRAM: use a newer one, or PLAIN over TLS",
+				 rd_kafka_version_str());
 	trouble->at = GetCurrentTimestamp();
 	if (strcmp(reason, "unknown_topic") == 0)
 		known.doubt = true;

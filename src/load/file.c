@@ -57,6 +57,7 @@ PG_FUNCTION_INFO_V1(fluct_file_is_same);
 struct FluctFile
 {
 	int			fd;
+	bool		is_counted;		/* among the process's descriptors */
 	char		name[MAXPGPATH];	/* without folders, printable */
 	struct stat status;
 	pg_cryptohash_ctx *hash;
@@ -81,8 +82,12 @@ refuse_outside(const FluctFile *file, const char *detail)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("file \"%s\" is refused: outside_root", file->name),
 			 errdetail("%s", detail),
-			 errhint("Only roles with privileges of pg_read_server_files may"
-					 " load any file.")));
+			 fluct_inbox_root[0] ?
+			 errhint("fluct.inbox_root is \"%s\". Only roles with privileges of"
+					 " pg_read_server_files may load other files.",
+					 fluct_inbox_root) :
+			 errhint("fluct.inbox_root is empty. Only roles with privileges of"
+					 " pg_read_server_files may load files.")));
 }
 
 /* It could not be opened or read: errno says why. */
@@ -198,10 +203,9 @@ end_file(void *arg)
 	FluctFile  *file = arg;
 
 	if (file->fd >= 0)
-	{
 		close(file->fd);
+	if (file->is_counted)
 		ReleaseExternalFD();
-	}
 }
 
 static void
@@ -223,14 +227,13 @@ open_path(FluctFile *file, const char *full, bool any_file)
 	file->end.func = end_file;
 	file->end.arg = file;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &file->end);
-	if (!AcquireExternalFD())
+	file->is_counted = AcquireExternalFD();
+	if (!file->is_counted)
 		return;
 	if (any_file && is_absolute_path(full))
 		file->fd = open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	else
 		file->fd = open_below_root(file, fluct_files_below_root(full));
-	if (file->fd < 0)
-		ReleaseExternalFD();
 }
 
 static FluctFile *

@@ -21,16 +21,9 @@
 static bool
 is_shown(const char *p, int n)
 {
-	uint32		c;
-
-	if (n == 0 || (n > 1 && GetDatabaseEncoding() != PG_UTF8))
+	if (n > 1 && GetDatabaseEncoding() != PG_UTF8)
 		return false;
-	c = utf8_to_unicode((const unsigned char *) p);
-
-	/* control characters, and those that are invisible or reverse text */
-	return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && c != '\\' &&
-		!(c >= 0x200b && c <= 0x200f) && !(c >= 0x2028 && c <= 0x202e) &&
-		!(c >= 0x2060 && c <= 0x206f) && c != 0xfeff;
+	return fluct_text_is_safe(p, n) && *p != '\\';
 }
 
 char *

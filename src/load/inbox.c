@@ -104,11 +104,14 @@ refuse_errno(const char *directory, const char *what)
 	const char *hint = NULL;
 
 	if (errno == ENOENT)
+	{
 		sqlstate = ERRCODE_UNDEFINED_FILE;
+		hint = "Create the folder on the server, for the operating system user of the server.";
+	}
 	else if (errno == ELOOP || errno == ENOTDIR)
 		refuse_folder(directory, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					  psprintf("\"%s\" is a symbolic link, or no folder.",
-							   what), "Give the path without links.");
+							   fluct_filename_show(what)), "Give the path without links.");
 	else if (errno == EACCES || errno == EPERM || errno == EROFS)
 	{
 		sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
@@ -122,26 +125,28 @@ refuse_errno(const char *directory, const char *what)
 
 /* Where the walk to a folder begins; *rest is what is left to go. */
 static int
-open_base(const char *directory, const char **rest)
+open_base(const char *directory, char **rest)
 {
 	bool		any = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES) &&
 	has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
+	const char *below;
 	int			fd;
 
 	if (any && is_absolute_path(directory))
 	{
-		*rest = directory + 1;
+		*rest = pstrdup(directory + 1);
 		fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	else
 	{
-		*rest = fluct_inbox_root[0] ? fluct_files_below_root(directory) : NULL;
-		if (*rest == NULL)
+		below = fluct_inbox_root[0] ? fluct_files_below_root(directory) : NULL;
+		if (below == NULL)
 			refuse_folder(directory, ERRCODE_INSUFFICIENT_PRIVILEGE,
 						  fluct_inbox_root[0] ? "It is not below fluct.inbox_root." :
 						  "fluct.inbox_root is empty.",
 						  "Only roles with privileges of pg_read_server_files and"
 						  " pg_write_server_files may use any folder.");
+		*rest = pstrdup(below);
 		fd = open(fluct_inbox_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (fd < 0)
@@ -181,15 +186,13 @@ open_step(int fd, const char *name, bool make)
 static int
 open_folder(const char *directory, const char *sub, bool make)
 {
-	const char *rest;
 	int			fd;
 	char	   *path;
 	char	   *name;
 
 	if (sub[0] != '\0' && strcmp(sub, "done") != 0 && strcmp(sub, "refused") != 0)
 		elog(ERROR, "an inbox has no such folder");
-	fd = open_base(directory, &rest);
-	path = pstrdup(rest);
+	fd = open_base(directory, &path);
 	while ((name = strsep(&path, "/")) != NULL)
 	{
 		if (name[0] == '\0' || strcmp(name, ".") == 0)
@@ -207,6 +210,29 @@ open_folder(const char *directory, const char *sub, bool make)
 		(make || errno != ENOENT))
 		refuse_errno(directory, sub);
 	return fd;
+}
+
+/*
+ * Opens the folders of a move, both or, with an ERROR, none.  That of the files
+ * moved to is created.
+ */
+static void
+open_folders(const char *directory, const char *to_sub, const char *from_sub,
+			 bool make_from, int *to, int *from)
+{
+	int			first = open_folder(directory, to_sub, true);
+
+	PG_TRY();
+	{
+		*from = open_folder(directory, from_sub, make_from);
+	}
+	PG_CATCH();
+	{
+		close(first);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	*to = first;
 }
 
 /*
@@ -426,13 +452,14 @@ fluct_move_file(PG_FUNCTION_ARGS)
 	char	   *directory = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *name = name_argument(PG_GETARG_TEXT_PP(2));
 	char	   *to_sub = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	int			to = open_folder(directory, to_sub, true);
+	char	   *from_sub = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int			to;
 	int			from;
 	char		new_name[NAME_LEN + 1];
 	int			error;
 	bool		moved;
 
-	from = open_folder(directory, text_to_cstring(PG_GETARG_TEXT_PP(1)), false);
+	open_folders(directory, to_sub, from_sub, false, &to, &from);
 	moved = move(from, to, name, PG_GETARG_INT64(4), new_name, &error);
 	if (from >= 0)
 		close(from);
@@ -509,8 +536,8 @@ fluct_move_at_commit(PG_FUNCTION_ARGS)
 	strlcpy(m->name, name_argument(PG_GETARG_TEXT_PP(2)), sizeof(m->name));
 	m->inode = PG_GETARG_INT64(4);
 	m->subid = GetCurrentSubTransactionId();
-	m->to = open_folder(directory, text_to_cstring(PG_GETARG_TEXT_PP(3)), true);
-	m->from = open_folder(directory, text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
+	open_folders(directory, text_to_cstring(PG_GETARG_TEXT_PP(3)),
+				 text_to_cstring(PG_GETARG_TEXT_PP(1)), true, &m->to, &m->from);
 	nmoves++;
 	PG_RETURN_VOID();
 }

@@ -147,6 +147,12 @@ next_raw_line(Lines *lines, char **line, size_t *len)
 	if (*len > 0 && (*line)[*len - 1] == '\r')
 		(*len)--;
 	lines->number++;
+	if (lines->number == 1 && *len >= 3 &&
+		memcmp(*line, "\xEF\xBB\xBF", 3) == 0)
+	{
+		*line += 3;				/* a byte order mark */
+		*len -= 3;
+	}
 	return true;
 }
 

@@ -267,7 +267,7 @@ compile_default(FluctCompiler *c, FluctColumn *column, Node *expr)
 	Oid			send;
 	bool		varlena;
 
-	column->column_default = ExecPrepareExpr((Expr *) expr, c->estate);
+	column->default_expr = expr;
 	if (column->form == FLUCT_FORM_OTHER)
 		getTypeOutputInfo(column->type, &send, &varlena);
 	else

@@ -19,7 +19,6 @@ typedef struct FluctCompiler
 	FluctMapping *mapping;
 	FluctTarget *target;		/* at hand */
 	Relation	rel;
-	EState	   *estate;
 	bool		update;			/* on_conflict update */
 } FluctCompiler;
 

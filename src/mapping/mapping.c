@@ -19,9 +19,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
@@ -103,7 +105,10 @@ check_unmapped(FluctCompiler *c)
 	}
 }
 
-/* The places of the index's columns in t->columns, or false. */
+/*
+ * The places of the index's columns in t->columns, or false.  A predicate is
+ * not asked of the relcache, which would execute what is immutable in it.
+ */
 static bool
 key_of_index(FluctTarget *t, Relation index)
 {
@@ -112,8 +117,8 @@ key_of_index(FluctTarget *t, Relation index)
 	int		   *keys = palloc(sizeof(int) * nkeys);
 
 	if (!form->indisunique || !form->indisvalid || !form->indimmediate ||
-		RelationGetIndexPredicate(index) != NIL ||
-		RelationGetIndexExpressions(index) != NIL)
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL))
 		return false;
 	for (int k = 0; k < nkeys; k++)
 	{
@@ -266,11 +271,6 @@ apply_conflict_rule(FluctTarget *parent, const char *on_conflict)
 		parent->nkeys = 0;
 	else if (parent->nkeys > 0)
 		parent->by_copy = false;
-	else if (strcmp(on_conflict, "update") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("on_conflict update needs a unique key, and %s has none whose columns are all mapped",
-						parent->name)));
 }
 
 FluctMapping *
@@ -296,8 +296,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	c.mapping->json = fluct_json_create(&allocator);
 	c.mapping->targets = palloc0(sizeof(FluctTarget) *
 								 (1 + (children ? JsonContainerSize(children) : 0)));
-	c.estate = CreateExecutorState();
-	c.mapping->econtext = GetPerTupleExprContext(c.estate);
+	c.mapping->econtext = GetPerTupleExprContext(CreateExecutorState());
 	c.mapping->ntargets = 1;
 	compile_target(&c, &c.mapping->targets[0], target, FLUCT_JSON_ROOT, NULL,
 				   &mapping->root);
@@ -306,6 +305,24 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	compile_children(&c, children);
 	MemoryContextSwitchTo(old);
 	return c.mapping;
+}
+
+void
+fluct_mapping_ready(FluctMapping *mapping)
+{
+	MemoryContext old = MemoryContextSwitchTo(mapping->context);
+
+	for (int t = 0; t < mapping->ntargets; t++)
+		for (int i = 0; i < mapping->targets[t].ncolumns; i++)
+		{
+			FluctColumn *column = &mapping->targets[t].columns[i];
+
+			if (column->default_expr)
+				column->column_default =
+					ExecPrepareExpr((Expr *) column->default_expr,
+									mapping->econtext->ecxt_estate);
+		}
+	MemoryContextSwitchTo(old);
 }
 
 bool

@@ -15,13 +15,21 @@
 #include "mapping/shape.h"
 
 /*
- * Compiles in a new child of `parent`.  on_conflict is nothing, error or
- * update.  Errors name the table and the column: 22023 for an invalid
- * mapping, 42703 for a column that does not exist, 42P01 for such a table.
+ * Compiles in a new child of `parent`, from what the catalogs say: no code of
+ * the table's runs.  on_conflict is nothing, error or update.  Errors name the
+ * table and the column: 22023 for an invalid mapping, 42703 for a column that
+ * does not exist, 42P01 for such a table.
  */
 extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   const char *on_conflict,
 										   MemoryContext parent);
+
+/*
+ * Makes it ready to decode messages.  Defaults are planned here, and planning
+ * executes what is immutable in them: so this is for the current user to have
+ * taken the rights of the stream's owner.
+ */
+extern void fluct_mapping_ready(FluctMapping *mapping);
 
 /*
  * Whether a path of messages has found something since the mapping was

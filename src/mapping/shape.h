@@ -97,7 +97,8 @@ typedef struct FluctColumn
 	bool		nullable;
 	bool		key;			/* part of the target's unique key */
 	FluctJsonValue *fallback;	/* the mapping's "default", or NULL */
-	ExprState  *column_default; /* the table's DEFAULT; or NULL */
+	Node	   *default_expr;	/* the table's DEFAULT; or NULL */
+	ExprState  *column_default; /* made of it by fluct_mapping_ready */
 	FmgrInfo	send;			/* for column_default */
 	FluctFindings *findings;
 } FluctColumn;

@@ -9,11 +9,10 @@
 
 #include "access/relation.h"
 #include "catalog/pg_attribute.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -23,77 +22,61 @@
 #include "utils/rel.h"
 
 #include "mapping/decode.h"
+#include "mapping/relations.h"
 #include "mapping/target.h"
+#include "pg/rights.h"
 
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
 PG_FUNCTION_INFO_V1(fluct_derive_mapping);
+PG_FUNCTION_INFO_V1(fluct_is_keyed);
+
+/* ----- what may be written ----- */
+
+/* On all of it, or on one column at least: which, the statement itself says. */
+static bool
+may(Oid relid, AclMode mode)
+{
+	return pg_class_aclcheck(relid, GetUserId(), mode) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), mode,
+								  ACLMASK_ANY) == ACLCHECK_OK;
+}
 
 static void
-check_foreign_partitions(const FluctTarget *t)
+require(Oid relid, AclMode mode)
 {
-	ListCell   *lc;
+	if (!may(relid, mode))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+}
 
-	if (get_rel_relkind(t->relid) != RELKIND_PARTITIONED_TABLE)
-		return;
-	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+void
+fluct_target_check_rights(const FluctMapping *mapping, bool update, Oid raw)
+{
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		const FluctTarget *target = &mapping->targets[t];
+
+		require(target->relid, ACL_INSERT);
+		if (update || target->nkeys > 0)
+			require(target->relid, ACL_SELECT);
+		if (update)
+			require(target->relid, t == 0 ? ACL_UPDATE : ACL_DELETE);
+	}
+	if (OidIsValid(raw))
+		require(raw, ACL_INSERT);
+}
+
+void
+fluct_target_check_key(const FluctMapping *mapping, const char *on_conflict)
+{
+	const FluctTarget *parent = &mapping->targets[0];
+
+	if (parent->nkeys == 0 && strcmp(on_conflict, "error") != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("%s cannot be the target of a stream", t->name),
-				 errdetail("Its partition %s is a foreign table, which commits on its own.",
-						   get_rel_name(lfirst_oid(lc)))));
-}
-
-static void
-check_deferred(const FluctTarget *t, Relation rel)
-{
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
-
-		if (trigger->tginitdeferred)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s has the initially deferred %s \"%s\"", t->name,
-							OidIsValid(trigger->tgconstraint) ? "constraint" : "trigger",
-							OidIsValid(trigger->tgconstraint) ?
-							get_constraint_name(trigger->tgconstraint) : trigger->tgname),
-					 errdetail("A stream writes in a security-restricted operation, which allows none.")));
-	}
-}
-
-void
-fluct_target_check_targets(const FluctMapping *mapping)
-{
-	for (int i = 0; i < mapping->ntargets; i++)
-	{
-		const FluctTarget *t = &mapping->targets[i];
-		Relation	rel = relation_open(t->relid, AccessShareLock);
-
-		check_foreign_partitions(t);
-		check_deferred(t, rel);
-		relation_close(rel, AccessShareLock);
-	}
-}
-
-void
-fluct_target_check_owner(const FluctMapping *mapping, Oid owner)
-{
-	for (int i = 0; i < mapping->ntargets; i++)
-	{
-		const FluctTarget *t = &mapping->targets[i];
-		Relation	rel = relation_open(t->relid, AccessShareLock);
-
-		if (superuser_arg(owner) && !superuser_arg(rel->rd_rel->relowner))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("a stream of the superuser %s cannot write to %s",
-							GetUserNameFromId(owner, false), t->name),
-					 errdetail("Its owner %s is not a superuser, and could run code as one through it.",
-							   GetUserNameFromId(rel->rd_rel->relowner, false)),
-					 errhint("Create the stream as the owner of the table.")));
-		relation_close(rel, AccessShareLock);
-	}
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("the unique key of %s that on_conflict %s needs is gone",
+						parent->name, on_conflict),
+				 errdetail("Without it, a message that comes twice would be stored twice."),
+				 errhint("Add the primary key or unique constraint again, over mapped NOT NULL columns; or SELECT fluct.alter_stream(..., on_conflict => 'error').")));
 }
 
 /* ----- the mapping of a table without one ----- */
@@ -147,6 +130,26 @@ fluct_target_derive(Oid target)
 
 /* ----- what SQL calls ----- */
 
+/* As the stream's owner, though nothing here executes anything of a user's. */
+static FluctMapping *
+check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner)
+{
+	FluctRights before = fluct_rights_take(owner);
+	bool		update = strcmp(on_conflict, "update") == 0;
+	FluctMapping *mapping = fluct_mapping_compile(target, document, on_conflict,
+												  CurrentMemoryContext);
+
+	if (update && mapping->targets[0].nkeys == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_conflict update needs a unique key, and %s has none whose columns are all mapped",
+						mapping->targets[0].name)));
+	fluct_decode_check_fallbacks(mapping);
+	fluct_relations_check(mapping, update, InvalidOid);
+	fluct_rights_give_back(before);
+	return mapping;
+}
+
 /*
  * _check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid):
  * the names of all tables that the mapping writes to, or an error.
@@ -154,15 +157,11 @@ fluct_target_derive(Oid target)
 Datum
 fluct_check_mapping(PG_FUNCTION_ARGS)
 {
-	FluctMapping *mapping;
+	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
+										   text_to_cstring(PG_GETARG_TEXT_PP(2)),
+										   PG_GETARG_OID(3));
 	Datum	   *names;
 
-	mapping = fluct_mapping_compile(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
-									text_to_cstring(PG_GETARG_TEXT_PP(2)),
-									CurrentMemoryContext);
-	fluct_decode_check_fallbacks(mapping);
-	fluct_target_check_targets(mapping);
-	fluct_target_check_owner(mapping, PG_GETARG_OID(3));
 	names = palloc(sizeof(Datum) * mapping->ntargets);
 	for (int t = 0; t < mapping->ntargets; t++)
 		names[t] = CStringGetTextDatum(mapping->targets[t].name);
@@ -170,8 +169,27 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 										  -1, false, TYPALIGN_INT));
 }
 
+/*
+ * _is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid):
+ * whether the target has a unique key, so that no message is stored twice.
+ */
+Datum
+fluct_is_keyed(PG_FUNCTION_ARGS)
+{
+	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
+										   text_to_cstring(PG_GETARG_TEXT_PP(2)),
+										   PG_GETARG_OID(3));
+
+	PG_RETURN_BOOL(mapping->targets[0].nkeys > 0);
+}
+
+/* _derive_mapping(target regclass, owner oid) */
 Datum
 fluct_derive_mapping(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(fluct_target_derive(PG_GETARG_OID(0)));
+	FluctRights before = fluct_rights_take(PG_GETARG_OID(1));
+	Jsonb	   *mapping = fluct_target_derive(PG_GETARG_OID(0));
+
+	fluct_rights_give_back(before);
+	PG_RETURN_JSONB_P(mapping);
 }

@@ -13,10 +13,15 @@
 /* The mapping of each column to the top-level field of its name. */
 extern Jsonb *fluct_target_derive(Oid target);
 
-/* Refuses tables that a batch cannot be written to atomically. */
-extern void fluct_target_check_targets(const FluctMapping *mapping);
+/*
+ * The rights that the current user needs on the tables, by their ACLs alone
+ * (42501); update is on_conflict's, raw gets rows as well unless it is invalid.
+ */
+extern void fluct_target_check_rights(const FluctMapping *mapping, bool update,
+									  Oid raw);
 
-/* A superuser's stream may write only to tables of superusers (42501). */
-extern void fluct_target_check_owner(const FluctMapping *mapping, Oid owner);
+/* Refuses a target that has lost the key that on_conflict needs (42P10). */
+extern void fluct_target_check_key(const FluctMapping *mapping,
+								   const char *on_conflict);
 
 #endif							/* FLUCT_MAPPING_TARGET_H */

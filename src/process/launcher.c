@@ -20,25 +20,22 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "bookkeeping/owner.h"
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
-#include "pg/query.h"
-#include "pg/rights.h"
 #include "process/launcher.h"
+#include "process/maintenance.h"
 #include "process/shmem.h"
 #include "process/worker.h"
 
@@ -60,6 +57,7 @@ detach(int code, Datum arg)
 	if (fluct_shared->launcher == MyProc)
 		fluct_shared->launcher = NULL;
 	LWLockRelease(fluct_shared->lock);
+	fluct_shmem_say_missing(0);
 }
 
 static void
@@ -127,9 +125,12 @@ connect_database(void)
 
 /* ----- workers ----- */
 
-/* Frees the slots of workers that are gone. */
+/*
+ * Frees the slots of workers that are gone.  The numbers of those that never
+ * connected go to `refused`.
+ */
 static int
-reap(void)
+reap(List **refused)
 {
 	int			running = 0;
 
@@ -145,6 +146,8 @@ reap(void)
 		{
 			if (handles[i])
 				pfree(handles[i]);
+			if (handles[i] && !slot->connected)
+				*refused = lappend_int(*refused, i);
 			handles[i] = NULL;
 			fluct_shmem_free(slot);
 		}
@@ -158,7 +161,7 @@ static bool
 launch(const FluctWanted *wanted)
 {
 	FluctSlot  *slot = fluct_shmem_reserve(MyDatabaseId, wanted->stream,
-										   wanted->worker);
+										   wanted->worker, wanted->role);
 	BackgroundWorker worker = {0};
 	MemoryContext old;
 	int			number;
@@ -210,6 +213,65 @@ note_no_slot(const FluctWanted *wanted, const char *detail)
 	fluct_worker_commit();
 }
 
+static void
+note_owner(const FluctWanted *wanted, const char *reason, const char *detail)
+{
+	bool		passes = strcmp(reason, "owner_cannot_connect") == 0;
+
+	fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
+					 passes ? "backing_off" : "failed", reason, detail,
+					 detail);
+	if (!passes)
+		ereport(LOG,
+				(errmsg("stream \"%s\" has failed: %s", wanted->stream, reason),
+				 errdetail_internal("%s", detail)));
+}
+
+/*
+ * The worker's session is the owner's.  What keeps the owner from having one
+ * is said here, since the worker would die while it connects; what may pass
+ * is looked at again each time, all else fails the stream.
+ */
+static bool
+owner_is_fit(const FluctWanted *wanted)
+{
+	char	   *detail,
+			   *hint;
+	const char *reason;
+
+	fluct_worker_begin();
+	reason = fluct_owner_obstacle(wanted->owner, wanted->role, true, &detail,
+								  &hint);
+	if (reason)
+		note_owner(wanted, reason, psprintf("%s: %s", detail, hint));
+	fluct_worker_commit();
+	return reason == NULL;
+}
+
+/*
+ * Nobody can look beforehand at everything that ends a worker while it
+ * connects: a limit of connections of the role or the database, for one.
+ */
+static void
+note_refused(const List *refused, const FluctWanted *wanted)
+{
+	ListCell   *lc;
+
+	foreach(lc, refused)
+	{
+		const FluctSlot *slot = &fluct_shared->slots[lfirst_int(lc)];
+
+		if (slot->worker != wanted->worker ||
+			strcmp(slot->stream, wanted->stream) != 0)
+			continue;
+		fluct_worker_begin();
+		note_owner(wanted, "owner_cannot_connect",
+				   psprintf("the worker's session as role \"%s\" did not begin; the server's log says why",
+							wanted->owner));
+		fluct_worker_commit();
+	}
+}
+
 /* Starts one worker, or says why not. */
 static void
 start(const FluctWanted *wanted, int running, int needed)
@@ -258,7 +320,9 @@ start_wanted(void)
 	List	   *wanted = NIL;
 	ListCell   *lc;
 	long		sleep = LOOK_INTERVAL;
-	int			running = reap();
+	List	   *refused = NIL;
+	int			running = reap(&refused);
+	int			missing = 0;
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
@@ -271,60 +335,21 @@ start_wanted(void)
 
 		if (is_running(one))
 			continue;
+		note_refused(refused, one);
 		if (one->wait > 0)
 		{
+			missing++;
 			sleep = Min(sleep, one->wait);
 			continue;
 		}
+		if (!owner_is_fit(one))
+			continue;
 		start(one, running, list_length(wanted));
 		running++;
+		missing += !is_running(one);
 	}
+	fluct_shmem_say_missing(missing);
 	return sleep;
-}
-
-/* ----- partitions ----- */
-
-static void
-maintain_as_owner(Oid relid)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
-	FluctQuery	query = {0};
-	FluctRights before;
-
-	relation_close(rel, AccessShareLock);
-	before = fluct_rights_take(owner);
-	fluct_query_run(&query, "SELECT FROM fluct.maintain_partitions()");
-	fluct_rights_give_back(before);
-}
-
-/*
- * Makes partitions ahead, as the tables' owner and in a transaction of its
- * own.  A lock that is not available now is retried next time.
- */
-static void
-maintain_partitions(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		Oid			namespace;
-		Oid			relid = InvalidOid;
-
-		fluct_worker_begin();
-		namespace = get_namespace_oid("sales", true);
-		if (OidIsValid(namespace) && fluct_streams_installed())
-			relid = get_relname_relid("raw_messages", namespace);
-		if (OidIsValid(relid))
-			maintain_as_owner(relid);
-		fluct_worker_commit();
-	}
-	PG_CATCH();
-	{
-		fluct_worker_report_error(context);
-	}
-	PG_END_TRY();
 }
 
 /* ----- main ----- */
@@ -354,7 +379,7 @@ FluctLauncherMain(Datum arg)
 		if (TimestampDifferenceExceeds(maintained, GetCurrentTimestamp(),
 									   MAINTENANCE_INTERVAL))
 		{
-			maintain_partitions();
+			fluct_maintenance_start();
 			maintained = GetCurrentTimestamp();
 		}
 		fluct_worker_wait(PGINVALID_SOCKET, sleep);

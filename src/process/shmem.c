@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "base/text.h"
 #include "process/shmem.h"
 
 FluctShared *fluct_shared = NULL;
@@ -101,6 +102,7 @@ begin_empty(LWLock *lock)
 {
 	fluct_shared->lock = lock;
 	pg_atomic_init_u64(&fluct_shared->changes, 0);
+	pg_atomic_init_u32(&fluct_shared->missing, 0);
 	ConditionVariableInit(&fluct_shared->progress);
 	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
 	{
@@ -182,7 +184,7 @@ fluct_shmem_privately(const char *stream)
 	fluct_shared = MemoryContextAllocZero(TopMemoryContext,
 										  sizeof(FluctShared));
 	begin_empty(lock);
-	return fluct_shmem_reserve(MyDatabaseId, stream, 0);
+	return fluct_shmem_reserve(MyDatabaseId, stream, 0, GetSessionUserId());
 }
 
 /* ----- slots ----- */
@@ -232,7 +234,7 @@ find_free(Oid database, const char *stream, int worker)
 
 /* Takes a free slot; NULL when there is none. */
 FluctSlot *
-fluct_shmem_reserve(Oid database, const char *stream, int worker)
+fluct_shmem_reserve(Oid database, const char *stream, int worker, Oid owner)
 {
 	FluctSlot  *slot;
 
@@ -244,6 +246,8 @@ fluct_shmem_reserve(Oid database, const char *stream, int worker)
 		slot->database = database;
 		strlcpy(slot->stream, stream, NAMEDATALEN);
 		slot->worker = worker;
+		slot->owner = owner;
+		slot->connected = false;
 		slot->proc = NULL;
 		slot->pid = 0;
 		strlcpy(slot->state, "starting", FLUCT_STATE_LEN);
@@ -308,9 +312,24 @@ fluct_shmem_set_state(FluctSlot *slot, const char *state, const char *reason,
 		slot->since = GetCurrentTimestamp();
 	strlcpy(slot->state, state, FLUCT_STATE_LEN);
 	strlcpy(slot->reason, reason, FLUCT_STATE_LEN);
-	strlcpy(slot->detail, detail ? detail : "", FLUCT_LIVE_DETAIL_LEN);
+	fluct_text_printable(slot->detail, FLUCT_LIVE_DETAIL_LEN, detail ? detail : "");
 	LWLockRelease(fluct_shared->lock);
 	ConditionVariableBroadcast(&fluct_shared->progress);
+}
+
+void
+fluct_shmem_say_missing(int count)
+{
+	static int	said = 0;
+
+	pg_atomic_fetch_add_u32(&fluct_shared->missing, count - said);
+	said = count;
+}
+
+int
+fluct_shmem_missing(void)
+{
+	return fluct_shared ? (int) pg_atomic_read_u32(&fluct_shared->missing) : 0;
 }
 
 void

@@ -33,6 +33,8 @@ typedef struct FluctSlot
 	Oid			database;
 	char		stream[NAMEDATALEN];
 	int			worker;
+	Oid			owner;			/* the role of the worker's session */
+	bool		connected;		/* its session began */
 
 	PGPROC	   *proc;			/* NULL while no process is attached */
 	pid_t		pid;
@@ -62,6 +64,7 @@ typedef struct FluctShared
 	PGPROC	   *launcher;		/* NULL while there is none */
 	bool		connecting;		/* launcher died while connecting */
 	pg_atomic_uint64 changes;	/* raised after every commit of a change */
+	pg_atomic_uint32 missing;	/* see fluct_shmem_say_missing */
 	ConditionVariable progress; /* of what wait_for_stream waits for */
 	FluctSlot	slots[FLUCT_MAX_SLOTS];
 } FluctShared;
@@ -92,7 +95,7 @@ extern void fluct_shmem_announce_change(void);
 extern FluctSlot *fluct_shmem_find(Oid database, const char *stream,
 								   int worker);
 extern FluctSlot *fluct_shmem_reserve(Oid database, const char *stream,
-									  int worker);
+									  int worker, Oid owner);
 extern void fluct_shmem_free(FluctSlot *slot);
 extern void fluct_shmem_attach(FluctSlot *slot);
 extern void fluct_shmem_set_state(FluctSlot *slot, const char *state,
@@ -106,6 +109,13 @@ extern void fluct_shmem_note_alive(FluctSlot *slot);
  * ms, as stalled; true if it was not marked before.
  */
 extern bool fluct_shmem_say_stuck(FluctSlot *slot, long ms);
+
+/*
+ * A launcher says how many workers of its database are to run and do not; 0 at
+ * its end.  And how many that are, in all databases.
+ */
+extern void fluct_shmem_say_missing(int count);
+extern int	fluct_shmem_missing(void);
 
 /* Whether the stream may write a line to the log now; counts it if so. */
 extern bool fluct_shmem_may_log(FluctSlot *slot);

@@ -3,6 +3,15 @@
  * worker.c
  *	  What all background processes of fluct have in common.
  *
+ * Whose rights.  A worker that touches users' tables has a session of the
+ * stream's owner, so that what others planted there can become nobody else,
+ * whatever way out it finds.  The bookkeeping is the exception: it is written
+ * with the rights of the extension's owner, between fluct_worker_begin() and
+ * fluct_worker_commit(), which gives them back before it commits: what fires
+ * at a commit, a deferred trigger or a held cursor's query, fires as the
+ * session's role.  What that left behind in the session's settings is reset
+ * before anything else is done.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "bookkeeping/owner.h"
 #include "pg/compat.h"
 #include "process/worker.h"
 
@@ -34,6 +44,7 @@ void
 fluct_worker_pin_settings(void)
 {
 	static const char *const pins[][2] = {
+		{"role", "none"},
 		{"search_path", "pg_catalog, pg_temp"},
 		{"TimeZone", "UTC"},
 		{"DateStyle", "ISO, YMD"},
@@ -46,6 +57,10 @@ fluct_worker_pin_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
 		{"session_replication_role", "origin"},
+		{"standard_conforming_strings", "on"},
+		{"array_nulls", "on"},
+		{"transform_null_equals", "off"},
+		{"default_tablespace", ""},
 		{"check_function_bodies", "on"},
 		{"bytea_output", "hex"},
 		{"extra_float_digits", "1"},
@@ -56,8 +71,34 @@ fluct_worker_pin_settings(void)
 		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+void
+fluct_worker_connect(Oid database, Oid role)
+{
+	BackgroundWorkerInitializeConnectionByOid(database, role, 0);
+	fluct_worker_pin_settings();
+}
+
 /* Where the caller of fluct_worker_begin was; the commit goes back there. */
 static MemoryContext outside = NULL;
+
+/* Without the extension there is no bookkeeping, and nothing to be gained. */
+static void
+become_bookkeeper(void)
+{
+	Oid			owner = fluct_owner_of_extension();
+
+	if (OidIsValid(owner))
+		SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* What code that fired at the commit has set. */
+static void
+forget_settings(void)
+{
+	ResetAllOptions();
+	if (GetUserId() != GetSessionUserId())
+		SetConfigOption("role", "none", PGC_SUSET, PGC_S_SESSION);
+}
 
 void
 fluct_worker_begin(void)
@@ -68,6 +109,7 @@ fluct_worker_begin(void)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
+	become_bookkeeper();
 }
 
 void
@@ -75,8 +117,10 @@ fluct_worker_commit(void)
 {
 	SPI_finish();
 	PopActiveSnapshot();
+	SetUserIdAndSecContext(GetSessionUserId(), 0);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(outside);
+	forget_settings();
 	pgstat_report_stat(true);
 }
 

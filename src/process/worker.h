@@ -16,12 +16,19 @@
 /* Signal handlers in, signals unblocked: the first call of a main function. */
 extern void fluct_worker_unblock(void);
 
-/* Fixes settings that a role or a database must not change. */
+/*
+ * Begins a session of that role, or of the superuser if it is invalid, with
+ * settings that a role or a database must not change.
+ */
+extern void fluct_worker_connect(Oid database, Oid role);
+
+/* The settings alone. */
 extern void fluct_worker_pin_settings(void);
 
 /*
- * A transaction with SPI connected and a snapshot.  The commit goes back to
- * the memory context of the begin.
+ * A transaction with SPI connected and a snapshot, in which the process has
+ * the rights of the extension's owner, for the bookkeeping.  The commit is the
+ * session's own again, and goes back to the memory context of the begin.
  */
 extern void fluct_worker_begin(void);
 extern void fluct_worker_commit(void);

@@ -27,7 +27,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -35,6 +34,7 @@
 
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
+#include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "mapping/mapping.h"
 #include "pg/procedure.h"
@@ -181,11 +181,13 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 static void
 check_key(const FluctStream *stream)
 {
+	FluctRights before = fluct_rights_take(stream->role);
 	FluctMapping *mapping =
 	fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 						  stream->mapping, stream->on_conflict,
 						  CurrentMemoryContext);
 
+	fluct_rights_give_back(before);
 	if (mapping->targets[0].nkeys == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -247,7 +249,6 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 			kept[n++] = chunk->messages[i];
 		}
 	}
-	fluct_sink_check_owner(sink);
 	for (int at = 0, taken; at < n; at += taken)
 	{
 		taken = fluct_sink_store(sink, kept + at, n - at);
@@ -296,7 +297,9 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
-	owner = get_role_oid(stream->owner, false);
+	owner = stream->role;
+	fluct_owner_require(stream->owner, owner, false);
+	fluct_owner_require_session(owner);
 	stream->keep_raw = false;	/* the messages come from there */
 	if (strcmp(stream->on_conflict, "error") == 0)
 		stream->on_conflict = "nothing";	/* a row that exists is not an

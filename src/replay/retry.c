@@ -16,13 +16,13 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
+#include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "sink/sink.h"
 
@@ -75,6 +75,8 @@ fluct_retry(PG_FUNCTION_ARGS)
 								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
+	fluct_owner_require(stream->owner, stream->role, false);
+	fluct_owner_require_session(stream->role);
 	messages = fluct_dead_letters_take(stream->name,
 									   PG_GETARG_ARRAYTYPE_P(1), &ids,
 									   &count, context);
@@ -88,9 +90,8 @@ fluct_retry(PG_FUNCTION_ARGS)
 			messages[i].full_len = messages[i].value_len;
 	}
 	stream->keep_raw = false;	/* the raw copy has the message as it came */
-	sink = fluct_sink_open_held(stream, get_role_oid(stream->owner, false),
+	sink = fluct_sink_open_held(stream, stream->role,
 								context);
-	fluct_sink_check_owner(sink);
 	for (int at = 0, taken; at < count; at += taken)
 	{
 		taken = fluct_sink_store(sink, messages + at, count - at);

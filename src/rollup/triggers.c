@@ -45,6 +45,8 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -61,6 +63,7 @@
 #include "utils/tuplestore.h"
 
 #include "pg/rights.h"
+#include "pg/sqlstate.h"
 #include "rollup/delta.h"
 #include "rollup/triggers.h"
 
@@ -97,17 +100,44 @@ find_table(const char *name)
 	return relid;
 }
 
-static Oid
-owner_of(Oid relid)
+static FormData_pg_class
+class_of(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	FormData_pg_class class;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	class = *(Form_pg_class) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
-	return owner;
+	return class;
+}
+
+/*
+ * The triggers read and write as the rollup's owner: so only what is that
+ * owner's, and what no code of somebody else's stands behind, as behind a
+ * view or a partition.
+ */
+static void
+check_table(const Rollup *rollup, Oid relid, bool ordinary)
+{
+	FormData_pg_class class = class_of(relid);
+
+	if (ordinary && class.relkind != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sales.%s is not an ordinary table",
+						NameStr(class.relname)),
+				 errdetail("The rollup needs it.")));
+	if (class.relowner != rollup->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sales.%s and the rollup have different owners",
+						NameStr(class.relname)),
+				 errdetail("sales.industry_spend, sales.rollup_state, sales.orders and sales.customer_industries belong to one role."),
+				 errhint("ALTER TABLE sales.%s OWNER TO %s;",
+						 quote_identifier(NameStr(class.relname)),
+						 GetUserNameFromId(rollup->owner, true))));
 }
 
 /* Whether a change of the table goes on to customer_industries. */
@@ -134,7 +164,7 @@ find_rollup(FunctionCallInfo fcinfo)
 	rollup.state = find_table("rollup_state");
 	rollup.orders = find_table("orders");
 	rollup.industries = find_table("customer_industries");
-	rollup.owner = owner_of(rollup.spend);
+	rollup.owner = class_of(rollup.spend).relowner;
 	if (relid != rollup.orders && relid != rollup.industries &&
 		relid != rollup.spend && !is_above(relid))
 		ereport(ERROR,
@@ -142,13 +172,11 @@ find_rollup(FunctionCallInfo fcinfo)
 				 errmsg("the rollup's triggers may not serve table %s",
 						RelationGetRelationName(data->tg_relation)),
 				 errdetail("They belong on the tables that fluct.create_tables() makes.")));
-	if (owner_of(relid) != rollup.owner || owner_of(rollup.state) != rollup.owner)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sales.%s and the rollup have different owners",
-						RelationGetRelationName(data->tg_relation)),
-				 errhint("ALTER TABLE sales.industry_spend OWNER TO %s; the same for sales.rollup_state, sales.orders and sales.customer_industries.",
-						 GetUserNameFromId(owner_of(relid), true))));
+	check_table(&rollup, relid, false);
+	check_table(&rollup, rollup.spend, true);
+	check_table(&rollup, rollup.state, true);
+	check_table(&rollup, rollup.orders, relid != rollup.orders);
+	check_table(&rollup, rollup.industries, relid != rollup.industries);
 	return rollup;
 }
 
@@ -244,6 +272,46 @@ end_statement(Side side)
 		under_way[side].n--;
 }
 
+static int
+event_type(TriggerEvent event)
+{
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		return TRIGGER_TYPE_INSERT;
+	return TRIGGER_FIRED_BY_UPDATE(event) ? TRIGGER_TYPE_UPDATE :
+		TRIGGER_TYPE_DELETE;
+}
+
+/*
+ * Whether an AFTER trigger of ours follows, which ends what is begun: one that
+ * is disabled, or gone, books nothing.
+ */
+static bool
+is_booked(const TriggerData *data)
+{
+	const TriggerDesc *desc = data->tg_relation->trigdesc;
+	bool		is_replica = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
+	char		own = is_replica ? TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ON_ORIGIN;
+	Oid			schema = get_func_namespace(data->tg_trigger->tgfoid);
+
+	for (int i = 0; i < desc->numtriggers; i++)
+	{
+		const Trigger *other = &desc->triggers[i];
+		const char *name;
+
+		if ((other->tgenabled != own &&
+			 other->tgenabled != TRIGGER_FIRES_ALWAYS) ||
+			TRIGGER_FOR_ROW(other->tgtype) || !TRIGGER_FOR_AFTER(other->tgtype) ||
+			(other->tgtype & event_type(data->tg_event)) == 0 ||
+			get_func_namespace(other->tgfoid) != schema)
+			continue;
+		name = get_func_name(other->tgfoid);
+		if (strcmp(name, "_rollup_orders") == 0 ||
+			strcmp(name, "_rollup_industries") == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ----- whose error it is ----- */
 
 static bool working = false;
@@ -282,7 +350,7 @@ exclude(FunctionCallInfo fcinfo)
 
 	if (RelationGetRelid(data->tg_relation) == rollup.orders)
 	{
-		if (!truncate)
+		if (!truncate && is_booked(data))
 			begin_statement(ORDERS);
 		LockRelationOid(rollup.industries, AccessShareLock);
 		LockRelationOid(rollup.state, RowExclusiveLock);
@@ -291,7 +359,7 @@ exclude(FunctionCallInfo fcinfo)
 	{
 		if (RelationGetRelid(data->tg_relation) != rollup.industries)
 			LockRelationOid(rollup.industries, RowExclusiveLock);
-		else if (!truncate)
+		else if (!truncate && is_booked(data))
 			begin_statement(INDUSTRIES);
 		if (!truncate)
 			LockRelationOid(rollup.orders, AccessShareLock);
@@ -419,6 +487,36 @@ book_rows(Rows *went, Rows *came, void (*book) (void *, const Rows *, int),
 	}
 }
 
+/* ----- what the triggers do not see ----- */
+
+/*
+ * Whether rows may come and go by another table: a statement on a partition or
+ * an inheritor fires its own triggers alone, one on the parent those of the
+ * parent.  fluct._rollup_obstacle() knows while it is so, a mark what came of it.
+ */
+static bool
+has_relatives(Relation relation)
+{
+	return relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+		has_superclass(RelationGetRelid(relation)) ||
+		(relation->rd_rel->relhassubclass &&
+		 find_inheritance_children(RelationGetRelid(relation), NoLock) != NIL);
+}
+
+static void
+mark_invalid(const char *table)
+{
+	static void *plans[2];
+	bool		is_orders = strcmp(table, "orders") == 0;
+
+	fluct_delta_run(&plans[is_orders],
+					is_orders ?
+					"UPDATE sales.rollup_state SET valid = false,"
+					" reason = 'sales.orders was partitioned, or inherited' WHERE valid" :
+					"UPDATE sales.rollup_state SET valid = false,"
+					" reason = 'sales.customer_industries was partitioned, or inherited' WHERE valid");
+}
+
 /* ----- the triggers ----- */
 
 typedef struct Book
@@ -450,6 +548,43 @@ book_industry(void *arg, const Rows *rows, int sign)
 	fluct_delta_industry(begun(arg), rows->values[0], rows->values[1], sign);
 }
 
+/*
+ * What the rollup's own tables refuse (a constraint or a trigger that somebody
+ * added, a right that is gone) is not the fault of the row that is booked.
+ */
+static void
+throw_as_own(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (fluct_sqlstate_may_pass(error->sqlerrcode))
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("sales.industry_spend cannot be kept: %s", error->message),
+			 errdetail("What changes orders and customers' industries waits until it can (SQLSTATE %s).",
+					   unpack_sql_state(error->sqlerrcode)),
+			 error->hint ? errhint("%s", error->hint) : 0));
+}
+
+static void
+book_changes(TriggerData *data, Book *arg, int ncolumns,
+			 const char *const *names, const Oid *types,
+			 void (*book) (void *, const Rows *, int))
+{
+	Rows		went = open_rows(data, data->tg_oldtable, ncolumns, names, types);
+	Rows		came = open_rows(data, data->tg_newtable, ncolumns, names, types);
+
+	book_rows(&went, &came, book, arg);
+	if (arg->delta)
+		fluct_delta_end(arg->delta);
+	close_rows(&went);
+	close_rows(&came);
+}
+
 static void
 book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 			   const char *const *names, const Oid *types,
@@ -458,24 +593,25 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Rollup		rollup = find_rollup(fcinfo);
 	Book		arg = {rollup.spend, NULL};
+	MemoryContext context = CurrentMemoryContext;
 	FluctRights before = become_owner(&rollup);
 
-	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		fluct_delta_clear();
-	else
+	PG_TRY();
 	{
-		Rows		went = open_rows(data, data->tg_oldtable, ncolumns, names,
-									 types);
-		Rows		came = open_rows(data, data->tg_newtable, ncolumns, names,
-									 types);
-
-		book_rows(&went, &came, book, &arg);
-		if (arg.delta)
-			fluct_delta_end(arg.delta);
-		close_rows(&went);
-		close_rows(&came);
-		end_statement(side);
+		if (has_relatives(data->tg_relation))
+			mark_invalid(RelationGetRelationName(data->tg_relation));
+		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+			fluct_delta_clear();
+		else
+			book_changes(data, &arg, ncolumns, names, types, book);
 	}
+	PG_CATCH();
+	{
+		throw_as_own(context);
+	}
+	PG_END_TRY();
+	if (!TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		end_statement(side);
 	become_self(before);
 }
 

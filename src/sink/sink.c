@@ -13,8 +13,16 @@
  * Whose rights.  Rows are written as the stream's owner, in a
  * security-restricted operation and a nest level of settings of its own, so
  * that code which somebody planted on a target (a trigger, a default, a
- * domain) gets neither the worker's rights nor a hold on its settings.  The
- * bookkeeping is written with the worker's own rights, after that.
+ * domain) gets neither the worker's rights nor a hold on its settings.  So are
+ * the tables opened and planned, since planning executes what is immutable.
+ * The bookkeeping is written with the worker's own rights, after that.
+ *
+ * Whose rights, again.  Rights and tables are looked at before anything is
+ * planned, and again when one of the relations in which rows may end has
+ * changed: a GRANT, another owner, a partition attached far below are changes
+ * of such a relation, of which the relcache tells.  The statements of a batch
+ * check the rights on the targets in any case, and whether the owner has
+ * become a superuser is looked at before each.
  *
  * The guilty.  Whatever depends on what a message holds (decoding it, with the
  * tables' defaults; the raw copy, with the users' rules on it; the rows) is a
@@ -46,10 +54,12 @@
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
+#include "bookkeeping/owner.h"
 #include "bookkeeping/skipped.h"
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "mapping/decode.h"
+#include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/rights.h"
 #include "pg/unixtime.h"
@@ -82,38 +92,93 @@ struct FluctSink
 	FluctRows  *rows;			/* of the last batch, by target */
 	int			taken;			/* messages of it */
 	int			decoded;		/* that many of them have their rows */
-	bool		stale;			/* a table may have changed since */
+	int			nrelations;		/* in which rows may end, sorted by OID */
+	Oid		   *relations;
+	bool		stale;			/* one of them may have changed since */
 	MemoryContextCallback end;
 };
 
 /* The sink whose relations are watched: the last one that was opened. */
 static FluctSink *watching = NULL;
 
-/* While one is being opened, its relations are not known yet. */
-static bool changed_meanwhile = false;
+/*
+ * While one is opened, what it will consist of is not known yet: these are the
+ * relations that changed meanwhile.
+ */
+#define MOST_CHANGES 64
+
+typedef struct Changes
+{
+	int			n;				/* more than there is room for: any relation */
+	Oid			relids[MOST_CHANGES];
+} Changes;
+
+static Changes meanwhile;
+
+static int
+compare_oids(const void *a, const void *b)
+{
+	Oid			one = *(const Oid *) a;
+	Oid			other = *(const Oid *) b;
+
+	return one < other ? -1 : one > other;
+}
+
+static bool
+is_watched(const FluctSink *sink, Oid relid)
+{
+	return !OidIsValid(relid) ||
+		bsearch(&relid, sink->relations, sink->nrelations, sizeof(Oid),
+				compare_oids) != NULL;
+}
 
 static void
 on_relation_change(Datum arg, Oid relid)
 {
-	if (watching == NULL)
+	if (watching)
+		watching->stale |= is_watched(watching, relid);
+	else
 	{
-		changed_meanwhile = true;
-		return;
+		if (meanwhile.n < MOST_CHANGES)
+			meanwhile.relids[meanwhile.n] = relid;
+		meanwhile.n++;
 	}
-	if (!OidIsValid(relid) || relid == watching->raw)
-		watching->stale = true;
-	for (int t = 0; t < watching->mapping->ntargets; t++)
-		if (relid == watching->mapping->targets[t].relid)
-			watching->stale = true;
+}
+
+static void
+watch(FluctSink *sink)
+{
+	sink->stale = meanwhile.n > MOST_CHANGES;
+	for (int i = 0; i < Min(meanwhile.n, MOST_CHANGES); i++)
+		sink->stale |= is_watched(sink, meanwhile.relids[i]);
+	watching = sink;
 }
 
 /* ----- open ----- */
 
+/*
+ * Looks at all relations in which rows may end, and remembers them.  It may
+ * be done again within a batch.
+ */
+static void
+check_relations(FluctSink *sink)
+{
+	List	   *relations = fluct_relations_check(sink->mapping, sink->update,
+												  sink->raw);
+	ListCell   *lc;
+
+	if (sink->relations)
+		pfree(sink->relations);
+	sink->nrelations = 0;
+	sink->relations = MemoryContextAlloc(sink->context, sizeof(Oid) *
+										 (list_length(relations) + 1));
+	foreach(lc, relations)
+		sink->relations[sink->nrelations++] = lfirst_oid(lc);
+}
+
 static void
 prepare_targets(FluctSink *sink)
 {
-	FluctRights before = fluct_rights_take(sink->owner);
-
 	sink->ntargets = sink->mapping->ntargets;
 	sink->statements = MemoryContextAllocZero(sink->context,
 											  sizeof(FluctStatements) *
@@ -123,6 +188,30 @@ prepare_targets(FluctSink *sink)
 							&sink->statements[t]);
 	if (OidIsValid(sink->raw))
 		fluct_raw_check(sink->raw);
+}
+
+/*
+ * Everything that opens or plans a user's table, as the stream's owner.  What
+ * executes nothing comes first, so that nothing is planned that the owner has
+ * no rights on.
+ */
+static void
+open_tables(FluctSink *sink, const FluctStream *stream)
+{
+	FluctRights before = fluct_rights_take(sink->owner);
+
+	if (stream->keep_raw)
+		sink->raw = fluct_mapping_find_relation("sales.raw_messages");
+	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
+										  stream->mapping,
+										  stream->on_conflict, sink->context);
+	if (stream->keyed || sink->update)
+		fluct_target_check_key(sink->mapping, stream->on_conflict);
+	fluct_decode_check_fallbacks(sink->mapping);
+	check_relations(sink);
+	fluct_target_check_rights(sink->mapping, sink->update, sink->raw);
+	fluct_mapping_ready(sink->mapping);
+	prepare_targets(sink);
 	fluct_rights_give_back(before);
 }
 
@@ -168,7 +257,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 	registered = true;
 	watching = NULL;
-	changed_meanwhile = false;
+	meanwhile.n = 0;
 	sink->context = context;
 	sink->end.func = end_sink;
 	sink->end.arg = sink;
@@ -183,16 +272,8 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	sink->fail_on_bad_message = stream->fail_on_bad_message;
 	sink->most_bytes = stream->batch_bytes > 0 ?
 		Min(stream->batch_bytes, FLUCT_MAPPING_ROW_BYTES) : FLUCT_MAPPING_ROW_BYTES;
-	sink->raw = stream->keep_raw ? fluct_mapping_find_relation("sales.raw_messages") :
-		InvalidOid;
-	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
-										  stream->mapping,
-										  stream->on_conflict, context);
-	fluct_decode_check_fallbacks(sink->mapping);
-	fluct_target_check_targets(sink->mapping);
-	prepare_targets(sink);
-	sink->stale = changed_meanwhile;
-	watching = sink;
+	open_tables(sink, stream);
+	watch(sink);
 	return sink;
 }
 
@@ -209,12 +290,6 @@ fluct_sink_open_held(const FluctStream *stream, Oid owner,
 		sink = fluct_sink_open(stream, owner, parent);
 	}
 	return sink;
-}
-
-void
-fluct_sink_check_owner(const FluctSink *sink)
-{
-	fluct_target_check_owner(sink->mapping, sink->owner);
 }
 
 void
@@ -418,6 +493,8 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 	if (OidIsValid(sink->raw))
 		fluct_halving_run(keep_range, bury, sink, messages, 0, sink->taken);
 	fluct_halving_run(write_range, bury, sink, messages, 0, sink->taken);
+	if (sink->stale)
+		check_relations(sink);	/* a partition attached meanwhile has rows */
 	MemoryContextSwitchTo(old);
 	fluct_rights_give_back(before);
 	return sink->taken;
@@ -549,8 +626,15 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 				  bool first)
 {
 	int			wanted = *count;
+	char	   *detail,
+			   *hint;
 
 	fluct_worker_begin();
+	if (fluct_owner_obstacle(sink->stream, sink->owner, false, &detail, &hint))
+	{
+		AbortOutOfAnyTransaction();
+		return FLUCT_OWNER_UNFIT;
+	}
 	fluct_offsets_lock_bookkeeping();
 	if (!fluct_sink_hold(sink))
 	{

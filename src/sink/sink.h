@@ -23,6 +23,7 @@ typedef enum FluctVerdict
 	FLUCT_COMMITTED,
 	FLUCT_TABLES_CHANGED,		/* since the sink was opened */
 	FLUCT_MOVED_BY_ANOTHER,		/* somebody else has moved the offsets */
+	FLUCT_OWNER_UNFIT,			/* fluct_owner_obstacle says why */
 	FLUCT_NOTHING_FITS			/* all of a first batch were refused, or
 								 * nothing was found in any of them */
 } FluctVerdict;
@@ -45,9 +46,6 @@ extern bool fluct_sink_stale(const FluctSink *sink);
 
 /* The paths of which nothing has been found yet, as a list; or NULL. */
 extern char *fluct_sink_missing_paths(const FluctSink *sink);
-
-/* A superuser's stream may write only to tables of superusers (42501). */
-extern void fluct_sink_check_owner(const FluctSink *sink);
 
 /*
  * Locks the tables, and says whether they are still what was compiled; they

@@ -31,6 +31,10 @@ reason_of_sqlstate(int sqlstate)
 			return "column_missing";
 		case ERRCODE_UNDEFINED_TABLE:
 			return "target_missing";
+		case ERRCODE_INVALID_COLUMN_REFERENCE:
+			return "key_missing";
+		case ERRCODE_WRONG_OBJECT_TYPE:
+			return "target_refused";
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return "privilege_lost";
 		case ERRCODE_DISK_FULL:
@@ -51,6 +55,7 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 {
 	ErrorData  *error;
 	const char *reason;
+	const char *names;			/* of relations, which say why */
 	char	   *detail;
 	double		wait;
 
@@ -60,8 +65,11 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
 	MemoryContextSwitchTo(context);
 	reason = reason_of_sqlstate(error->sqlerrcode);
-	detail = psprintf("%s (SQLSTATE %s)%s%s", error->message,
+	/* any other error's detail may hold values of a message */
+	names = error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE ? error->detail : NULL;
+	detail = psprintf("%s (SQLSTATE %s)%s%s%s%s", error->message,
 					  unpack_sql_state(error->sqlerrcode),
+					  names ? " " : "", names ? names : "",
 					  error->hint ? " " : "", error->hint ? error->hint : "");
 	if (!fluct_sqlstate_may_pass(error->sqlerrcode))
 	{

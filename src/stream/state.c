@@ -27,6 +27,7 @@
 
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
+#include "kafka/connection.h"
 #include "pg/guc.h"
 #include "process/worker.h"
 #include "stream/state.h"
@@ -272,7 +273,8 @@ fluct_state_check(void)
 	else if (now && (!now->enabled || !now->here))
 		now = NULL;
 	changed = now == NULL || now->version != fluct_stream->version ||
-		now->created_at != fluct_stream->created_at;
+		now->created_at != fluct_stream->created_at ||
+		fluct_client_changed(fluct_stream);
 	MemoryContextDelete(context);
 	if (changed)
 		fluct_state_make_way();

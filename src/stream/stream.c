@@ -40,6 +40,7 @@
 #include "base/refusal.h"
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
+#include "bookkeeping/owner.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
@@ -97,9 +98,8 @@ open_sink(void)
 	if (self.sink)
 		fluct_sink_close(self.sink);
 	self.sink = NULL;
-	self.owner = fluct_client_owner(fluct_stream);
+	self.owner = GetSessionUserId();
 	self.sink = fluct_sink_open(fluct_stream, self.owner, TopMemoryContext);
-	fluct_sink_check_owner(self.sink);
 	fluct_worker_commit();
 }
 
@@ -140,6 +140,22 @@ fail_nothing_fits(void)
 							  message->refusal->path, message->refusal->detail));
 }
 
+static void
+fail_unfit_owner(void)
+{
+	const char *reason;
+	char	   *detail = NULL;
+	char	   *hint = NULL;
+
+	fluct_worker_begin();
+	reason = fluct_owner_obstacle(fluct_stream->owner, self.owner, false,
+								  &detail, &hint);
+	fluct_worker_commit();
+	if (reason)
+		fluct_state_fail(reason, psprintf("%s: %s", detail, hint));
+}
+
+
 /*
  * One batch of the messages that were gathered: the first *taken of them, and
  * the positions that move with them.
@@ -168,6 +184,8 @@ try_commit(FluctPosition *touched, int n, int *taken, int attempt)
 	MemoryContextSwitchTo(context);
 	if (done && verdict == FLUCT_NOTHING_FITS)
 		fail_nothing_fits();
+	if (done && verdict == FLUCT_OWNER_UNFIT)
+		fail_unfit_owner();
 	if (done && verdict == FLUCT_MOVED_BY_ANOTHER)
 		fluct_state_leave_to_another();
 	return done && verdict == FLUCT_COMMITTED;
@@ -450,6 +468,11 @@ static void
 start(FluctSlot *slot)
 {
 	fluct_state_begin(slot);
+	if (fluct_stream->role != GetSessionUserId())
+		ereport(FATAL,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("stream \"%s\" does not belong to the role of this session",
+						fluct_stream->name)));
 	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
 									   ALLOCSET_DEFAULT_SIZES);
 	self.messages = MemoryContextAllocHuge(TopMemoryContext,
@@ -533,7 +556,7 @@ FluctStreamMain(Datum arg)
 
 	fluct_worker_unblock();
 	fluct_shmem_attach(slot);
-	BackgroundWorkerInitializeConnectionByOid(slot->database, InvalidOid, 0);
-	fluct_worker_pin_settings();
+	fluct_worker_connect(slot->database, slot->owner);
+	slot->connected = true;
 	fluct_stream_work(slot);
 }

@@ -270,9 +270,12 @@ compile_all(ArrayType *targets, ArrayType *mappings, int *n)
 		elog(ERROR, "%d targets, %d mappings", *n, ntexts);
 	result = palloc(sizeof(FluctMapping *) * ntexts);
 	for (int i = 0; i < ntexts; i++)
+	{
 		result[i] = fluct_mapping_compile(DatumGetObjectId(relids[i]),
 										  DatumGetJsonbP(texts[i]), "nothing",
 										  CurrentMemoryContext);
+		fluct_mapping_ready(result[i]);
+	}
 	return result;
 }
 
@@ -396,13 +399,15 @@ decode_one(PG_FUNCTION_ARGS)
 	FluctRefusal refusal;
 	FluctRows  *rows;
 	bool		accepted;
-	int64		begin = work;
+	int64		begin;
 	Datum		values[4];
 	bool		nulls[4] = {false};
 	char	   *stored = NULL;
 	const char *at;
 	TupleDesc	desc;
 
+	fluct_mapping_ready(mapping);
+	begin = work;
 	accepted = decode(mapping, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
 					  &rows, &refusal);
 	values[2] = Int64GetDatum(work - begin);

@@ -9,6 +9,7 @@ SET datestyle = 'ISO';
 SELECT * FROM fluct.explain_fluctuation('Food');
 \o /dev/null
 SELECT fluct.create_tables();
+SELECT fluct.mark_complete('infinity');
 \o
 SELECT * FROM fluct.explain_fluctuation('Food');
 INSERT INTO sales.industries VALUES ('Food'), ('Beverages'), ('Silent'), ('Textiles');

@@ -8,6 +8,11 @@ WHERE extname = 'fluct';
 -- schema fluct is its own, and closed
 SELECT pg_describe_object(refclassid, refobjid, 0) AS belongs_to FROM pg_depend WHERE classid = 'pg_namespace'::regclass AND objid = 'fluct'::regnamespace AND deptype = 'e';
 SELECT n.nspacl FROM pg_namespace n WHERE n.nspname = 'fluct';
+-- a backslash means itself, whatever the session has set
+SELECT p.oid::regprocedure AS reads_escapes
+  FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+ WHERE p.pronamespace = 'fluct'::regnamespace AND l.lanname IN ('sql', 'plpgsql') AND strpos(p.prosrc, E'\\') > 0
+   AND NOT coalesce(p.proconfig @> '{standard_conforming_strings=on}', false);
 DROP EXTENSION fluct;
 SELECT to_regnamespace('fluct');
 -- one that is there already is none of its own (from 18 on, the error has a context)

@@ -129,7 +129,7 @@ SELECT n, pg_temp.refused('', header => header) FROM (VALUES
 	(1, ''), (2, E'\uFEFF'), (3, '~~'), (4, 'customer_id;company_name;specialized_industries~1;a;b~'), (5, 'customer_id,Company_name,specialized_industries~'),
 	(6, 'customer_id,company_name,specialized_industries,customer_id~'), (7, '<html><body>~'), (8, 'c1,One,Coatings~')) v(n, header) ORDER BY n;
 SELECT n, pg_temp.refused(content, 'products', 'product_id,product_name,price~') FROM (VALUES
-	(1, 'p1,a,1.5~p2,b,x~'), (2, 'p1,a,NaN~'), (3, 'p1,a,"1,5"~'), (4, 'p1,a,infinity~'), (5, 'p1,a, 1~'), (6, ',a,1~'), (7, 'p1,a,1e999~')) v(n, content) ORDER BY n;
+	(1, 'p1,a,1.5~p2,b,x~'), (2, 'p1,a,NaN~'), (3, 'p1,a,"1,5"~'), (4, 'p1,a,infinity~'), (5, 'p1,a,1 1~'), (6, ',a,1~'), (7, 'p1,a,1e999~')) v(n, content) ORDER BY n;
 SELECT pg_temp.refused('~x~', 'industries', 'industry~');
 SELECT fluct.load_industries(pg_temp.put_bytes('latin.csv', '\x696e6475737472790a436166e90a'));
 SELECT fluct.load_industries(pg_temp.put_bytes('nul.csv', '\x696e6475737472790a4100420a'));

@@ -42,7 +42,8 @@ SELECT pg_temp.try(pg_temp.line('c'), pg_temp.line('d'), pg_temp.line('e', line 
 SELECT pg_temp.try(pg_temp.line('c'), pg_temp.line('d', at => 'now'));
 SELECT pg_temp.try(pg_temp.line('c'), '', pg_temp.line('d'));
 SELECT pg_temp.try(pg_temp.line('c'), '{"order_id":');
-SELECT pg_temp.try(pg_temp.line(repeat(md5('x'), 1)), pg_temp.line((SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) n)));
+-- (the size is that of the compressed text, which 19 compresses otherwise)
+SELECT regexp_replace(pg_temp.try(pg_temp.line(repeat(md5('x'), 1)), pg_temp.line((SELECT string_agg(md5(n::text), '') FROM generate_series(1, 400) n))), 'requires 12[0-9]{3} bytes', 'requires 12... bytes') AS try;
 SELECT pg_temp.try(pg_temp.line('c'), '', '');
 SELECT pg_temp.try('');
 SELECT count(*) FROM sales.orders WHERE order_id IN ('a', 'b', 'c', 'd', 'e');

@@ -9,6 +9,8 @@ SET datestyle = 'ISO';
 SELECT * FROM fluct.top_fluctuations();
 \o /dev/null
 SELECT fluct.create_tables();
+-- other programs feed it, and have done so for long
+SELECT fluct.mark_complete('infinity');
 \o
 -- empty tables
 SELECT * FROM fluct.top_fluctuations('2020-03-01 12:00Z');
@@ -26,10 +28,11 @@ BEGIN
 		FROM fluct.top_fluctuations(' || concat_ws(', ', CASE WHEN option ~ '^as_of' THEN NULL ELSE 'as_of => ''2020-03-01 12:00Z''' END, 'top_n => NULL', option, option2) || ')';
 END $$;
 
+INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 -- No order counts: the newest one, the share of spend without an industry.
 SELECT pg_temp.o('none', 30, '2020-02-28 12:00Z'), pg_temp.o('stranger', 60, '2020-02-28 12:00Z'), pg_temp.o('a', 10, '2020-02-28 12:00Z') \g /dev/null
 SELECT * FROM pg_temp.f();
-TRUNCATE sales.orders;
+TRUNCATE sales.orders; INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 
 -- Edges, to the microsecond: recent [29th 12:00, 1st 12:00), baseline [30 days before that).
 SELECT pg_temp.o('a', 1, '2020-03-01 12:00Z'),               -- after
@@ -44,7 +47,7 @@ SELECT * FROM pg_temp.f();
 -- as of a moment in the past, and one microsecond on
 SELECT * FROM pg_temp.f('as_of => ''2020-02-29 12:00Z''');
 SELECT * FROM pg_temp.f('as_of => ''2020-03-01 12:00:00.000001Z''');
-TRUNCATE sales.orders;
+TRUNCATE sales.orders; INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 
 -- Several industries count in full; unknown customers and those without count nowhere; ties share a rank; silent ones are there.
 SELECT pg_temp.o('ab', 60, '2020-03-01 00:00Z'), pg_temp.o('none', 5, '2020-03-01 00:00Z'), pg_temp.o('stranger', 7, '2020-03-01 00:00Z'),
@@ -64,7 +67,7 @@ DELETE FROM sales.customer_industries WHERE customer_id = 'ab' AND industry = 'B
 SELECT * FROM pg_temp.f();
 DELETE FROM sales.customer_industries WHERE customer_id = 'none';
 INSERT INTO sales.customer_industries VALUES ('ab', 'Beta');
-TRUNCATE sales.orders;
+TRUNCATE sales.orders; INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 
 -- active: 300 on one day, 100 + 50 on another: 450 / 2
 SELECT pg_temp.o('a', 300, '2020-02-10 13:00Z'), pg_temp.o('a', 100, '2020-02-20 13:00Z'), pg_temp.o('a', 50, '2020-02-21 11:59Z'),
@@ -72,7 +75,7 @@ SELECT pg_temp.o('a', 300, '2020-02-10 13:00Z'), pg_temp.o('a', 100, '2020-02-20
 SELECT * FROM pg_temp.f('average => ''active''');
 -- zscore of 4 windows of a day: Alpha 4, 0, 0, 0 and 5 now: average 1, deviation sqrt(3), score 4 / 1.73 = 2.31;
 -- Beta 10, 10, 10, 6 and 4 now: average 9, deviation sqrt(3), score 5 / 1.73 = 2.89; Gamma has no deviation
-TRUNCATE sales.orders;
+TRUNCATE sales.orders; INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 SELECT pg_temp.o('a', 4, '2020-02-26 13:00Z'), pg_temp.o('a', 5, '2020-03-01 00:00Z'),
        pg_temp.o('b', 10, '2020-02-25 13:00Z'), pg_temp.o('b', 10, '2020-02-26 13:00Z'), pg_temp.o('b', 10, '2020-02-27 13:00Z'), pg_temp.o('b', 6, '2020-02-28 13:00Z'),
        pg_temp.o('b', 4, '2020-03-01 00:00Z') \g /dev/null
@@ -81,13 +84,13 @@ SELECT * FROM pg_temp.f('baseline => ''4 days''', 'measure => ''zscore''');
 -- a partial last window counts as one: 90 minutes hold one hour and a half
 INSERT INTO sales.orders SELECT 'p' || d, 'b', 1, d FROM generate_series('2020-01-01 12:31Z'::timestamptz, '2020-01-01 14:01Z', interval '30 minutes') d;
 SELECT recent_orders, baseline_orders, active_days, baseline_avg FROM fluct.top_fluctuations('2020-01-01 15:00Z', recent => '1 hour', baseline => '90 minutes') WHERE industry = 'Beta';
-TRUNCATE sales.orders;
+TRUNCATE sales.orders; INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 
 -- Quotients are exact to 12 decimals and more, amounts as they were sent.
 SELECT pg_temp.o('a', 1, '2020-02-20 13:00Z'), pg_temp.o('a', 189921.66000000006, '2020-03-01 00:00Z') \g /dev/null
 SELECT recent_value, baseline_avg, delta, delta_pct FROM fluct.top_fluctuations('2020-03-01 12:00Z', top_n => 1);
 SELECT baseline_avg FROM fluct.top_fluctuations('2020-03-01 12:00Z', recent => '7 seconds', top_n => 1, direction => 'down');
-TRUNCATE sales.orders;
+TRUNCATE sales.orders; INSERT INTO sales.orders VALUES ('old', 'none', 1, '2000-01-01Z');
 
 -- DST. In Berlin 2026-03-29 has 23 hours, 2025-10-26 has 25.
 SELECT mid, until, until - mid AS recent, mid - since AS baseline, cardinality(edges), agg_date
@@ -112,6 +115,34 @@ INSERT INTO sales.customer_industries SELECT customer_id, customer_id FROM sales
 INSERT INTO sales.orders SELECT customer_id, customer_id, CASE row_number() OVER () WHEN 1 THEN 79.52 ELSE 84.4 END, '2026-03-28 12:00Z' FROM sales.customers;
 SELECT rank, count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', '1 hour', '24 hours', NULL, 'zscore') GROUP BY 1 ORDER BY 1;
 ROLLBACK;
+
+-- Ranks compare the exact values: amounts that differ in the 70th decimal, quotients by it.
+BEGIN;
+TRUNCATE sales.orders, sales.customers CASCADE;
+INSERT INTO sales.customers SELECT industry FROM sales.industries;
+INSERT INTO sales.customer_industries SELECT customer_id, customer_id FROM sales.customers;
+INSERT INTO sales.orders VALUES ('a', 'Alpha', 1, '2026-03-28 12:00Z'), ('b', 'Beta', ('1.' || repeat('0', 69) || '1')::numeric, '2026-03-28 12:00Z'),
+	('g', 'Gamma', 1.00, '2026-03-28 12:00Z');
+SELECT rank, industry FROM fluct.top_fluctuations('2026-03-29 00:00Z', top_n => NULL, average => 'active');
+INSERT INTO sales.orders SELECT order_id || 1, customer_id, amount, ordered_at - interval '1 day' FROM sales.orders;
+INSERT INTO sales.orders SELECT order_id || 2, customer_id, amount, ordered_at - interval '2 day' FROM sales.orders WHERE order_id IN ('a', 'b', 'g');
+INSERT INTO sales.orders SELECT order_id || 3, customer_id, amount * 2, ordered_at FROM sales.orders WHERE order_id IN ('a', 'b', 'g');
+UPDATE sales.orders SET amount = amount + ('1e-75')::numeric WHERE order_id = 'g3';
+SELECT m, string_agg(rank || ' ' || industry, ', ' ORDER BY rank, industry) FROM unnest('{absolute,relative,zscore}'::text[]) m,
+       fluct.top_fluctuations('2026-03-29 00:00Z', top_n => NULL, average => 'active', measure => m) GROUP BY 1 ORDER BY 1;
+SELECT m, string_agg(rank || ' ' || industry, ', ' ORDER BY rank, industry) FROM unnest('{absolute,relative,zscore}'::text[]) m,
+       fluct.top_fluctuations('2026-03-29 00:00Z', baseline => '3 days', top_n => NULL, measure => m) GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
+-- A zone is a name, in any case: offsets have the other sign in POSIX.
+SELECT z, fluct._is_zone(z) FROM unnest('{Europe/Berlin,europe/BERLIN,UTC,utc,EST5EDT,Etc/GMT+2,GMT,Japan,America/Port-au-Prince,UTC+2,+02,<+02>-02,UTC-2,CEST,CET-1CEST,FOO3,posix/Europe/Berlin,posixrules,right/UTC,Mars/Phobos,"",+02:00}'::text[]) WITH ORDINALITY u(z, n) ORDER BY n;
+SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'UTC+2');
+SELECT count(*) FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => '+02');
+SELECT count(*) FROM fluct.record_fluctuations('z', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'posix/Europe/Berlin');
+SELECT count(*) FROM fluct.explain_fluctuation('Alpha', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'CEST');
+SELECT count(*) FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => 'etc/gmt+2');
+SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'Etc/GMT-11', top_n => 1);
+SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'europe/berlin', top_n => 1);
 
 -- For reading: nobody stands on the podium without a score.
 SELECT * FROM fluct.podium('2026-03-29', baseline => '3 days');

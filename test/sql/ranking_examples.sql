@@ -5,6 +5,7 @@
 \i :operator
 \o /dev/null
 SELECT fluct.create_tables();
+SELECT fluct.mark_complete('infinity');
 \o
 SET timezone = 'America/Sao_Paulo';   -- must not matter
 \set industries `cat "$PG_ABS_SRCDIR/data/Industries.csv"`

@@ -9,6 +9,7 @@ SET intervalstyle = 'postgres';
 SELECT * FROM fluct.record_fluctuations();
 \o /dev/null
 SELECT fluct.create_tables();
+SELECT fluct.mark_complete('infinity');
 \o
 INSERT INTO sales.industries VALUES ('Alpha'), ('Beta'), ('Gamma'), ('Delta');
 INSERT INTO sales.customers VALUES ('a', 'A'), ('b', 'B'), ('g', 'G');

@@ -9,6 +9,7 @@ SET datestyle = 'ISO';
 CALL fluct.apply_retention('90 days');
 \o /dev/null
 SELECT fluct.create_tables();
+SELECT fluct.mark_complete('infinity');
 \o
 -- nothing is deleted that was not asked for
 CALL fluct.apply_retention();
@@ -71,6 +72,30 @@ TRUNCATE sales.orders;
 SELECT sum(orders) = :sum AS unchanged FROM sales.industry_spend;
 SELECT * FROM fluct.verify_rollup();
 DROP TABLE before, recent;
+
+-- a trigger that keeps a row does not keep the procedure
+INSERT INTO sales.orders SELECT 'k' || n, 'f', 1, now() - interval '90 days' FROM generate_series(1, 3) n;
+CREATE FUNCTION public.keeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE old.order_id WHEN 'k2' THEN NULL ELSE old END; END $$;
+CREATE TRIGGER keeps BEFORE DELETE ON sales.orders FOR EACH ROW EXECUTE FUNCTION public.keeps();
+\set VERBOSITY terse
+SET client_min_messages = error;
+CALL fluct.apply_retention(orders => '60 days');
+RESET client_min_messages;
+\set VERBOSITY default
+SELECT order_id FROM sales.orders;
+DROP FUNCTION public.keeps() CASCADE;
+DELETE FROM sales.orders;
+
+-- a session that reads backslashes in plain strings as escapes
+SET client_min_messages = error;
+SET standard_conforming_strings = off;
+INSERT INTO sales.raw_messages (stream, topic, partition, "offset", value, ingested_at) VALUES ('s', 't', 0, 100, 'v', now() - interval '80 days');
+SELECT count(*) > 0 AS made FROM fluct.ensure_partitions(now() - interval '400 days', now() - interval '390 days');
+CALL fluct.apply_retention(raw => '30 days', lines => '60 days');
+SELECT count(*) FROM sales.raw_messages WHERE ingested_at < now() - interval '30 days';
+SELECT count(*) FROM fluct._partitions('sales.order_lines') p WHERE p.until < now() - interval '60 days';
+RESET standard_conforming_strings;
+RESET client_min_messages;
 
 -- bookkeeping: what is closed, and records of files that were not loaded
 RESET SESSION AUTHORIZATION;

@@ -9,6 +9,7 @@ SET datestyle = 'ISO';
 SET timezone = 'Asia/Kathmandu';      -- must not bend any bucket
 \o /dev/null
 SELECT fluct.create_tables();
+SELECT fluct.mark_complete('infinity');
 \o
 INSERT INTO sales.industries VALUES ('Food'), ('Pharma'), ('Silent');
 INSERT INTO sales.customers VALUES ('f'), ('b'), ('n');
@@ -194,6 +195,63 @@ SELECT bool_and(s.whole AND s.length = s.b - s.a AND s.raw < interval '2 minutes
                        coalesce(sum(p.past - p.first) FILTER (WHERE p.width = 0), '0') AS raw,
                        coalesce(sum(extract(epoch FROM p.past - p.first) / p.width) FILTER (WHERE p.width > 0), 0) AS buckets
                   FROM fluct._pieces(w.a, w.b) p) s;
+
+-- Only the trigger that books inserts is disabled: statements go on, any number,
+-- and the exclusion of the other side does not stick.
+BEGIN;
+ALTER TABLE sales.orders DISABLE TRIGGER orders_rollup_insert;
+DO $$ BEGIN FOR i IN 1 .. 250 LOOP INSERT INTO sales.orders VALUES ('d' || i, 'late', 1, '2026-01-03'); END LOOP; END $$;
+INSERT INTO sales.customer_industries VALUES ('late', 'Silent') ON CONFLICT DO NOTHING;
+UPDATE sales.orders SET amount = 2 WHERE order_id = 'd1';
+SELECT count(*) > 0 AS differs FROM fluct.verify_rollup();
+ALTER TABLE sales.orders ENABLE TRIGGER orders_rollup_insert;
+SELECT fluct.rebuild_rollup() > 0 AS rebuilt;
+SELECT count(*) FROM fluct.verify_rollup();
+ROLLBACK;
+
+-- Rows that come and go by a partition or a parent fire none of the triggers.
+BEGIN;
+CREATE TABLE sales.all_orders (LIKE sales.orders) PARTITION BY RANGE (ordered_at);
+ALTER TABLE sales.all_orders ATTACH PARTITION sales.orders FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
+SELECT count(*) FROM fluct.verify_rollup();
+INSERT INTO sales.all_orders VALUES ('parent', 'late', 1, '2026-01-03');
+SELECT sum(recent_orders) = count(*) FILTER (WHERE recent_orders > 0) * (SELECT count(*) FROM sales.orders WHERE customer_id = 'late' AND ordered_at >= '2026-01-03' AND ordered_at < '2026-01-04') AS right
+  FROM fluct.top_fluctuations('2026-01-04', average => 'active', top_n => NULL);
+-- what came of it stays known
+INSERT INTO sales.orders VALUES ('child', 'late', 1, '2026-01-03');
+ALTER TABLE sales.all_orders DETACH PARTITION sales.orders;
+SELECT count(*) > 0 AS differs FROM fluct.verify_rollup();
+SELECT fluct.rebuild_rollup() > 0 AS rebuilt;
+SELECT count(*) FROM fluct.verify_rollup();
+CREATE TABLE sales.more_orders () INHERITS (sales.orders);
+SELECT fluct._rollup_obstacle();
+DROP TABLE sales.more_orders;
+INSERT INTO sales.orders VALUES ('alone', 'late', 1, '2026-01-03');
+SELECT fluct._rollup_obstacle(), (SELECT count(*) FROM fluct.verify_rollup()) AS wrong;
+ROLLBACK;
+BEGIN;
+CREATE TABLE sales.parts (LIKE sales.orders) PARTITION BY RANGE (ordered_at);
+CREATE TABLE sales.parts_2026 PARTITION OF sales.parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+INSERT INTO sales.parts SELECT * FROM sales.orders WHERE ordered_at >= '2026-01-01' AND ordered_at < '2027-01-01';
+DROP TABLE sales.orders CASCADE;
+ALTER TABLE sales.parts RENAME TO orders;
+SELECT fluct._rollup_obstacle();
+DO $$
+DECLARE t record;
+BEGIN
+	FOR t IN SELECT * FROM fluct._model_triggers() WHERE table_name = 'orders' LOOP
+		EXECUTE format('CREATE TRIGGER %I %s', t.trigger_name, t.definition);
+	END LOOP;
+END $$;
+SELECT fluct._rollup_obstacle();
+ALTER TABLE sales.orders DETACH PARTITION sales.parts_2026;
+SELECT fluct._rollup_obstacle(), (SELECT count(*) > 0 FROM fluct.verify_rollup()) AS differs;
+ROLLBACK;
+
+-- What is read does not depend on orders that are gone.
+INSERT INTO sales.orders VALUES ('fine', 'late', 0.000000001, '2026-01-03');
+DELETE FROM sales.orders WHERE order_id = 'fine';
+SELECT DISTINCT scale(recent_value) FROM fluct.top_fluctuations('2026-01-04', average => 'active', top_n => NULL);
 
 RESET SESSION AUTHORIZATION;
 SET client_min_messages = error;

@@ -55,6 +55,7 @@ INSERT INTO sales.customers SELECT customer_id, company_name FROM fluct.sample_c
 INSERT INTO sales.customer_industries SELECT customer_id, i FROM fluct.sample_customers(), string_to_table(specialized_industries, ';') i;
 INSERT INTO sales.orders SELECT j ->> 'order_id', j ->> 'customer_id', (j ->> 'amount')::numeric, (left(j ->> 'timestamp', 26) || 'Z')::timestamptz
   FROM (SELECT t::jsonb AS j FROM fluct.sample_orders(4000, '2026-01-20 00:00Z', '2026-02-20 00:00Z') t) x;
+SELECT fluct.mark_complete('infinity') \g /dev/null
 SELECT rank, industry, delta_pct FROM fluct.podium('2026-02-19', time_zone => 'UTC');
 
 SELECT * FROM fluct.sample_orders(0);

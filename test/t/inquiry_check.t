@@ -293,7 +293,13 @@ SKIP:
 
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;
-fails_like($node, "SELECT * FROM fluct.check_stream('orders')",
+is(etl("SELECT string_agg(concat_ws(' ', item, status), ', ') FROM fluct.check_stream('orders')"),
+	'dns skipped, broker skipped, tls skipped, login skipped, topic skipped, partitions skipped, columns ok, privileges ok, retention skipped, messages waiting skipped',
+	'what needs no worker is checked');
+like(etl("SELECT detail, hint FROM fluct.check_stream('orders') LIMIT 1"),
+	qr/no background worker is free to query Kafka: max_worker_processes is 0.*Raise max_worker_processes/,
+	'and the first item says why the rest is not');
+fails_like($node, "SELECT * FROM fluct.preview_stream('orders')",
 	qr/ERROR:  53400: no background worker is free.*max_worker_processes is 0.*HINT:  Raise max_worker_processes/s,
 	'the setting that is too low', as => 'etl');
 

@@ -33,6 +33,7 @@ my $load = Fluct::Load->new($primary, $kafka,
 	fields => { customer_id => '"c1"' });
 sql($primary, q{
 	CREATE EXTENSION pg_cron;
+	GRANT USAGE ON SCHEMA cron TO etl;
 	INSERT INTO sales.industries VALUES ('Food');
 	INSERT INTO sales.customers VALUES ('c1', 'One');
 	INSERT INTO sales.customer_industries VALUES ('c1', 'Food');
@@ -75,7 +76,7 @@ is(sql($standby, "SELECT data_until <= now() AND behind >= '0' FROM fluct.freshn
 		WHERE stream = 'orders'"), 't', 'freshness');
 is(sql($standby, 'SELECT count(*) > 0 FROM fluct.open_dead_letters'), 't',
 	'dead letters');
-is(sql($standby, 'SELECT industry FROM fluct.podium()'), 'Food', 'podium');
+is(sql($standby, 'SELECT industry FROM fluct.podium(\'2026-01-01\', time_zone => \'UTC\')'), 'Food', 'podium');
 is(sql($standby, "SELECT industry, recent_orders > 100
 		FROM fluct.top_fluctuations('2026-01-02')"),
 	'Food|t', 'and the ranking can be read');

@@ -141,6 +141,18 @@ test_blank_lines(void)
 }
 
 static void
+test_commas_alone(void)
+{
+	splits("id,name\n1,a\n,\n\n,\r\n,\n\n", "2:[1][a] end");
+	splits("id,name\n1,a\n,", "2:[1][a] end");
+	splits("id,name\n,\n,\n\n2,b\n", "2:[][] 3:[][] missing_column@4 5:[2][b] end");
+	splits("id,name\n\n,\n\n2,b\n", "missing_column@2 3:[][] missing_column@4 5:[2][b] end");
+	splits("id,name\n,\n,,\n,\n", "2:[][] extra_column@3 end");
+	splits("id,name\n1,a\n\"\",\n", "2:[1][a] 3:[][] end");
+	splits("id,name\n1,a\n ,\n", "2:[1][a] 3:[ ][] end");
+}
+
+static void
 test_refused_records(void)
 {
 	splits("id,name\n1\n2,b,c\n3,c\n",
@@ -214,6 +226,10 @@ test_details(void)
 				   "no column \"name\" in the header; the closest name is \"nmae\"");
 	refused_header("Id,name,tags\n",
 				   "no column \"id\" in the header; the closest name is \"Id\"");
+	refused_header("sep=;\nid;name;tags\n", "the file begins with a spreadsheet's"
+				   " line \"sep=;\", expected the names of the columns");
+	refused_header("sep=,\nid,name,tags\n", "the file begins with a spreadsheet's"
+				   " line \"sep=\", expected the names of the columns");
 	refused_header("id,name,tags,name\n", "column \"name\" is duplicated in"
 				   " the header, as columns 2 and 4");
 	refused_header("id\tname\ttags\n",
@@ -299,6 +315,7 @@ main(void)
 {
 	test_records();
 	test_blank_lines();
+	test_commas_alone();
 	test_refused_records();
 	test_header();
 	test_details();

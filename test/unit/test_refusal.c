@@ -40,8 +40,8 @@ test_refuse(void)
 	is_text(refusal.detail, "a NUL at 7", "detail is formatted");
 
 	fluct_refuse(&refusal, FLUCT_NUL, "$.a\x1b[31m", "x\xffy\n\xc2\x9bz");
-	is_text(refusal.path, "$.a?[31m", "no control characters in the path");
-	is_text(refusal.detail, "x?y??z", "no broken UTF-8 in the detail");
+	is_text(refusal.path, "$.a\\x1b[31m", "no control characters in the path");
+	is_text(refusal.detail, "x\\xffy\\x0a\\u009bz", "no broken UTF-8 in the detail");
 
 	for (int i = 0; i < 333; i++)
 		memcpy(text + 3 * i, "\xe2\x82\xac", 4);

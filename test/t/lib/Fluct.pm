@@ -63,6 +63,9 @@ sub fluct_node
 	my %conf = ('fsync' => 'off', %option);
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
+	# a new PostgreSQL is there before its pg_cron
+	$common =~ s/,pg_cron//
+	  unless -e $node->config_data('--pkglibdir') . '/pg_cron.so';
 	$node->init(@$init);
 	$node->append_conf('postgresql.conf',
 		$common . join('', map { "$_ = '$conf{$_}'\n" } sort keys %conf));
