@@ -34,6 +34,7 @@ OBJS = \
 	src/json/string.o \
 	src/json/timestamp.o \
 	src/kafka/brokers.o \
+	src/kafka/changes.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
@@ -66,6 +67,8 @@ OBJS = \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
 	src/pg/warning.o \
+	src/process/announce.o \
+	src/process/databases.o \
 	src/process/launcher.o \
 	src/process/maintenance.o \
 	src/process/shmem.o \

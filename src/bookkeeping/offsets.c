@@ -46,7 +46,7 @@ fluct_offsets_read(const char *stream, int *count,
 		positions[i].read_offset = positions[i].next_offset;
 		positions[i].log_start = fluct_query_field_int(i, 3);
 		positions[i].log_end = fluct_query_field_int(i, 4);
-		positions[i].time_ms = -1;
+		positions[i].time_ms = positions[i].held_ms = -1;
 		positions[i].witness_offset = fluct_query_field_int(i, 5);
 		positions[i].witness_time = fluct_query_field_int(i, 6);
 		positions[i].witness_crc = fluct_query_field_int(i, 7);
@@ -235,6 +235,23 @@ fluct_offsets_note_log(const char *stream, const FluctPosition *positions,
 					" WHERE o.stream = $1 AND o.partition = u.partition"
 					"  AND u.log_end >= 0 AND (o.log_end_offset, o.log_start_offset)"
 					"   IS DISTINCT FROM (u.log_end, u.log_start)");
+}
+
+void
+fluct_offsets_note_held(const char *stream, const FluctPosition *positions,
+						int count)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	add_partitions(&query, positions, count);
+	MEMBERS(held_ms);
+	fluct_query_run(&query,
+					"UPDATE fluct.stream_offsets o SET"
+					" held_until = to_timestamp(u.ms / 1000.0)"
+					" FROM ROWS FROM (unnest($2), unnest($3)) AS u(partition, ms)"
+					" WHERE o.stream = $1 AND o.partition = u.partition AND u.ms >= 0"
+					"  AND (o.held_until < to_timestamp(u.ms / 1000.0)) IS NOT FALSE");
 }
 
 /* ----- the witness ----- */

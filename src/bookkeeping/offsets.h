@@ -38,6 +38,7 @@ typedef struct FluctPosition
 	int64		witness_offset; /* of the last message committed; -1 */
 	int64		witness_time;
 	int64		witness_crc;
+	int64		held_ms;		/* when all that Kafka had was last held; -1 */
 	int64		epoch;
 	char	   *cluster;		/* id of the cluster it is of; NULL = not
 								 * known */
@@ -93,6 +94,10 @@ extern void fluct_offsets_note_cluster(const char *stream,
 /* Stores the ends of Kafka's log as last seen. */
 extern void fluct_offsets_note_log(const char *stream,
 								   const FluctPosition *positions, int count);
+
+/* Stores when all that Kafka had was last held, where that is known. */
+extern void fluct_offsets_note_held(const char *stream,
+									const FluctPosition *positions, int count);
 
 /*
  * Makes the message the witness of the position, by which a later start

@@ -30,4 +30,11 @@ fluct_unixtime_to_timestamp(int64 ms, TimestampTz *result)
 	return true;
 }
 
+/* Milliseconds since 1970, rounded down; of times from then on. */
+static inline int64
+fluct_unixtime_from_timestamp(TimestampTz time)
+{
+	return time / 1000 + FLUCT_UNIXTIME_2000_MS;
+}
+
 #endif							/* FLUCT_PG_UNIXTIME_H */

@@ -41,6 +41,7 @@
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
 #include "bookkeeping/owner.h"
+#include "kafka/changes.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
@@ -56,6 +57,8 @@
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
 #define LOOK_INTERVAL		2000	/* ms between looks at the log */
+#define SETTINGS_INTERVAL	60000	/* ms between starts with the same bad
+									 * ones */
 #define REFUSED_INTERVAL	5000	/* ms between clients that are refused */
 #define DOUBT_INTERVAL		1000	/* ms between clients that are in doubt,
 									 * at first; the tenth waits ten times as
@@ -288,6 +291,7 @@ open_client(void)
 {
 	FluctClient about;
 
+	fluct_changes_begin(fluct_stream, self.owner);
 	fluct_client_open(fluct_stream, self.owner, &about);
 	fluct_position_take();
 	self.client_since = self.last_probe = self.last_word =
@@ -361,7 +365,10 @@ probe(void)
 		fluct_state_fail(trouble->reason, trouble->detail);
 	}
 	if (trouble->reason[0] != '\0')
+	{
+		fluct_position_note_held();
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
+	}
 	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
 		return;
 	partitions = fluct_kafka_partitions();
@@ -406,7 +413,10 @@ report_or_finish(void)
 	if ((fluct_watch->max_batches > 0 &&
 		 fluct_watch->batches >= fluct_watch->max_batches) ||
 		pg_atomic_read_u64(&fluct_slot->sync_done) > 0)
+	{
+		fluct_position_note_held();
 		fluct_watch_finish(fluct_stream->name, lag);
+	}
 	fluct_watch_say_progress(fluct_stream->name, lag);
 }
 
@@ -422,7 +432,6 @@ consume(void)
 
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
-		CHECK_FOR_INTERRUPTS();
 		fluct_state_check();
 		fluct_shmem_note_alive(fluct_slot);
 		fluct_kafka_drain_socket();
@@ -481,6 +490,7 @@ start(FluctSlot *slot)
 										   fluct_stream->batch_size);
 	open_sink();
 	open_client();
+	fluct_state_leaving = fluct_position_note_held;
 	fluct_state_set("running", NULL, NULL);
 }
 
@@ -494,6 +504,21 @@ give_up_start(void)
 			 errmsg("stream \"%s\" cannot run now: %s", fluct_slot->stream,
 					fluct_slot->reason),
 			 errdetail_internal("%s", fluct_slot->detail)));
+}
+
+/*
+ * Without a connection to begin with, the next attempt needs other settings,
+ * and begins as soon as they are there (fluct_state_check): not when the
+ * launcher would allow it.
+ */
+static void
+wait_for_settings(void)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+
+	while (strcmp(fluct_slot->reason, "bad_connection") == 0 &&
+		   fluct_worker_ms_since(begin) < SETTINGS_INTERVAL)
+		fluct_state_nap(RETRY_INTERVAL);
 }
 
 /*
@@ -516,6 +541,7 @@ start_or_fail(FluctSlot *slot)
 		fluct_backoff_digest_error(context, 0);
 		if (fluct_watch)
 			give_up_start();
+		wait_for_settings();
 		proc_exit(0);
 	}
 	PG_END_TRY();
@@ -553,10 +579,11 @@ fluct_stream_work(FluctSlot *slot)
 void
 FluctStreamMain(Datum arg)
 {
-	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
+	FluctSlot  *slot = fluct_shmem_attach(arg);
 
+	if (slot == NULL)
+		proc_exit(0);
 	fluct_worker_unblock();
-	fluct_shmem_attach(slot);
 	fluct_worker_connect(slot->database, slot->owner);
 	slot->connected = true;
 	fluct_stream_work(slot);
