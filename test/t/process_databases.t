@@ -88,8 +88,18 @@ stream_in('second', 'b');
 fails_like($node, "SELECT fluct.start_stream('b')",
 	qr/ERROR:  55000: the streams of database "second" do not run.*DETAIL:  fluct\.database is "postgres", and this database is not in that list\..*HINT:  ALTER SYSTEM SET fluct\.database = 'postgres, second'; SELECT pg_reload_conf\(\);/s,
 	'the hint adds a database to the list', db => 'second', as => 'etl');
+my $needed = sql('SELECT fluct._workers_needed()');
 set_databases('postgres, second');
 launchers_are('postgres, second', 'each has a launcher');
+is(sql('SELECT fluct._workers_needed()'), $needed + 1,
+	'which takes one of max_worker_processes');
+sql('ALTER SYSTEM SET fluct.max_workers = 28');
+sql('SELECT pg_reload_conf()');
+ok(poll($node, 'SELECT fluct._preload_lines() LIKE
+		format(E\'%%\nfluct.database = \'\'postgres, second\'\'\nmax_worker_processes = %s\',
+			fluct._workers_needed())'), 'so the lines to add count them');
+sql('ALTER SYSTEM RESET fluct.max_workers');
+sql('SELECT pg_reload_conf()');
 etl("SELECT fluct.start_stream('b')", db => 'second');
 count_is('second', 'b', 5, 'and its streams run');
 
