@@ -30,8 +30,6 @@
  */
 #include "csv/csv.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -39,25 +37,8 @@
 #define BUFFER_SIZE		65536
 #define END_OF_FILE		(-1)
 
-/* Room for a byte as show() writes it. */
-#define SHOWN_LEN		16
-
 /* Notes what is wrong with the record, unless something was before. */
 #define fault(csv, ...) fluct_csv_refuse(&(csv)->fault, __VA_ARGS__)
-
-static const char *const reasons[] = {
-	[FLUCT_CSV_OK] = "ok",
-	[FLUCT_CSV_EMPTY_FILE] = "empty_file",
-	[FLUCT_CSV_BAD_HEADER] = "bad_header",
-	[FLUCT_CSV_WRONG_DELIMITER] = "wrong_delimiter",
-	[FLUCT_CSV_BAD_ENCODING] = "bad_encoding",
-	[FLUCT_CSV_NUL] = "nul",
-	[FLUCT_CSV_OPEN_QUOTE] = "open_quote",
-	[FLUCT_CSV_BAD_QUOTE] = "bad_quote",
-	[FLUCT_CSV_MISSING_COLUMN] = "missing_column",
-	[FLUCT_CSV_EXTRA_COLUMN] = "extra_column",
-	[FLUCT_CSV_TOO_LONG] = "too_long",
-};
 
 /* Lines that are ignored if nothing follows. */
 typedef struct Held
@@ -103,12 +84,6 @@ struct FluctCsv
 	FluctCsvRefusal next_refusal;
 };
 
-const char *
-fluct_csv_reason_name(FluctCsvReason reason)
-{
-	return reasons[reason];
-}
-
 static void
 grow(FluctCsv *csv, size_t n)
 {
@@ -137,44 +112,6 @@ uint64_t
 fluct_csv_position(const FluctCsv *csv)
 {
 	return csv->read + csv->pos;
-}
-
-/* A byte as it is shown in a detail. */
-static const char *
-show(int byte, char *out)
-{
-	if (byte > ' ' && byte < 0x7F)
-		sprintf(out, "\"%c\"", byte);
-	else
-		sprintf(out, "byte 0x%02x", byte & 0xFF);
-	return out;
-}
-
-void
-fluct_csv_refuse(FluctCsvRefusal *refusal, FluctCsvReason reason,
-				 uint64_t line, const char *format,...)
-{
-	char		detail[4 * FLUCT_DETAIL_LEN];
-	va_list		args;
-
-	if (refusal->reason != FLUCT_CSV_OK)
-		return;
-	va_start(args, format);
-	vsnprintf(detail, sizeof(detail), format, args);
-	va_end(args);
-	refusal->reason = reason;
-	refusal->line = line;
-	fluct_text_printable(refusal->detail, sizeof(refusal->detail), detail);
-}
-
-void
-fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line, int byte)
-{
-	char		shown[SHOWN_LEN];
-
-	fluct_csv_refuse(refusal, FLUCT_CSV_WRONG_DELIMITER, line,
-					 "found %s between the column names, expected \",\"",
-					 show(byte, shown));
 }
 
 /*
@@ -370,7 +307,7 @@ static void
 check_after_quote(FluctCsv *csv)
 {
 	int			c = peek(csv, 0);
-	char		shown[SHOWN_LEN];
+	char		shown[FLUCT_CSV_SHOWN_LEN];
 
 	if (c == END_OF_FILE || c == ',' || c == '\n' ||
 		(c == '\r' && peek(csv, 1) == '\n'))
@@ -380,7 +317,7 @@ check_after_quote(FluctCsv *csv)
 	else
 		fault(csv, FLUCT_CSV_BAD_QUOTE, csv->line,
 			  "found %s after the closing quote of field %d, expected \",\""
-			  " or the end of the line", show(c, shown), csv->count + 1);
+			  " or the end of the line", fluct_csv_show(c, shown), csv->count + 1);
 }
 
 /* Notes the field; its text is set when the record no longer grows. */

@@ -108,4 +108,8 @@ extern void fluct_csv_refuse(FluctCsvRefusal *refusal, FluctCsvReason reason,
 extern void fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line,
 									   int byte);
 
+/* A byte as a detail shows it, written to out. */
+#define FLUCT_CSV_SHOWN_LEN		16
+extern const char *fluct_csv_show(int byte, char *out);
+
 #endif							/* FLUCT_CSV_CSV_H */

@@ -93,18 +93,37 @@ find_sibling(FunctionCallInfo fcinfo)
 	return sibling;
 }
 
+/* Whether each function that an error came through is ours. */
+static bool
+is_ours(const char *context)
+{
+	static const char function[] = "PL/pgSQL function ";
+	static const char ours[] = "fluct.";
+	bool		any = false;
+
+	if (context == NULL)
+		return false;
+	for (const char *p = strstr(context, function); p != NULL;
+		 p = strstr(p, function))
+	{
+		p += strlen(function);
+		if (strncmp(p, ours, strlen(ours)) != 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 /* The error at hand, without its context if that is only our own functions. */
 static void
 throw_again(MemoryContext context)
 {
-	static const char ours[] = "PL/pgSQL function fluct.";
 	ErrorData  *error;
 
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
-	if (error->context == NULL ||
-		(strncmp(error->context, ours, strlen(ours)) != 0 &&
-		 strncmp(error->message, "file \"", strlen("file \"")) != 0))
+	if (!is_ours(error->context) &&
+		strncmp(error->message, "file \"", strlen("file \"")) != 0)
 		PG_RE_THROW();
 	error->context = NULL;
 	FlushErrorState();

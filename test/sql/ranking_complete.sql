@@ -44,6 +44,16 @@ SELECT FROM fluct.grant_operator('regress_clerk') \g /dev/null
 SET SESSION AUTHORIZATION regress_clerk;
 SELECT fluct.mark_complete(now());
 SELECT rank, complete FROM fluct.top_fluctuations('2026-02-15 00:00Z');
+-- an error is told without the functions that it came through
+\set SHOW_CONTEXT errors
+SELECT * FROM fluct.podium(top_n => 0);
+SET SESSION AUTHORIZATION regress_etl;
+REVOKE SELECT ON sales.orders FROM regress_clerk;
+SET SESSION AUTHORIZATION regress_clerk;
+SELECT * FROM fluct.podium();
+SELECT * FROM fluct.top_fluctuations();
+SELECT * FROM fluct.explain_fluctuation('Food', '2026-02-14 00:00Z');
+\set SHOW_CONTEXT never
 SET SESSION AUTHORIZATION regress_etl;
 SELECT fluct.mark_complete('-infinity');
 

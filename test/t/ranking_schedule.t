@@ -17,6 +17,15 @@ etl(q{
 	INSERT INTO sales.orders SELECT 'o' || i, 'c', i, now() - i * interval '1 hour' FROM generate_series(1, 1000) i;
 }, db => 'shop');
 
+# What a ranking says about itself is for the client: the server's log has none of it.
+my (undef, $complete, $warned) = outcome('SELECT DISTINCT complete FROM fluct.top_fluctuations()', as => 'etl', db => 'shop');
+is($complete, 'f', 'nothing feeds the orders');
+like($warned, qr/\AWARNING:  the ranking may be incomplete: nothing feeds sales\.orders\n(?!.*WARNING)/s, 'one warning');
+unlike(slurp_file($node->logfile), qr/may be incomplete/, 'and not in the log');
+etl(q{SELECT fluct.mark_complete('infinity')}, db => 'shop');
+(undef, $complete, $warned) = outcome('SELECT DISTINCT complete FROM fluct.top_fluctuations()', as => 'etl', db => 'shop');
+is("$complete $warned", 't ', 'once its owner says so, it is complete');
+
 # Without pg_cron: what to do, and nothing written.
 my ($rc, $out, $err) = outcome(q{SELECT * FROM fluct.schedule_fluctuations('hourly', '0 * * * *')}, as => 'etl', db => 'shop');
 like($err, qr/pg_cron is not available/, 'no pg_cron: says so');
