@@ -64,7 +64,8 @@ after_transaction(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_PREPARE)
 		refuse_prepare();
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 		write_lines();
