@@ -502,13 +502,10 @@ BEGIN
 						  ELSE format('fluct.database is "%s", and only one database''s streams run.', database) END,
 			HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', current_database());
 	END IF;
-	IF role IS NULL AND s.system_identifier IS DISTINCT FROM here THEN
-		PERFORM fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
-	END IF;
 	UPDATE fluct.streams t SET enabled = true, pause_reason = NULL, starts = t.starts + 1,
 		version = t.version + 1, changed_at = clock_timestamp(),
 		owner = coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = role), t.owner),
-		owner_oid = coalesce(role, t.owner_oid),
+		owner_oid = coalesce(role, CASE WHEN t.system_identifier = here THEN t.owner_oid END),
 		system_identifier = here,
 		database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	WHERE t.name = s.name;

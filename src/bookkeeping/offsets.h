@@ -38,7 +38,7 @@ typedef struct FluctPosition
 	int64		witness_offset; /* of the last message committed; -1 */
 	int64		witness_time;
 	int64		witness_crc;
-	int			epoch;
+	int64		epoch;
 	char	   *cluster;		/* id of the cluster it is of; NULL = not
 								 * known */
 	FluctInterval *skipped;		/* where Kafka delivered nothing, ascending */
@@ -75,12 +75,18 @@ extern void fluct_offsets_add(const char *stream, const char *topic,
 
 /*
  * Moves the positions forward, from next_offset to read_offset, by
- * compare-and-set; false when another worker has moved one of them.
+ * compare-and-set, within their epoch of the topic; false when another worker
+ * has moved one of them, or somebody has begun another epoch.  Where messages
+ * were stored, it is noted with which mapping (a hash), unless that is NULL.
  */
-extern bool fluct_offsets_advance(const char *stream,
+extern bool fluct_offsets_advance(const char *stream, const char *topic,
+								  const char *mapping,
 								  const FluctPosition *positions, int count);
 
-/* Sets the cluster of the positions that have none yet. */
+/* Whether that was noted since the position began, in any partition. */
+extern bool fluct_offsets_has_stored(const char *stream, const char *mapping);
+
+/* The positions whose cluster was not known yet are of this one. */
 extern void fluct_offsets_note_cluster(const char *stream,
 									   const char *cluster);
 

@@ -240,7 +240,8 @@ owner_is_fit(const FluctWanted *wanted)
 	const char *reason;
 
 	fluct_worker_begin();
-	reason = fluct_owner_obstacle(wanted->owner, wanted->role, true, &detail,
+	reason = fluct_owner_obstacle(psprintf("stream \"%s\"", wanted->stream),
+								  wanted->owner, wanted->role, true, &detail,
 								  &hint);
 	if (reason)
 		note_owner(wanted, reason, psprintf("%s: %s", detail, hint));

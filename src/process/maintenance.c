@@ -67,7 +67,7 @@ find_task(const char *table, Task *task)
 		return false;
 	task->owner = task->session = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	obstacle = fluct_owner_obstacle("", task->owner, true, &detail, &hint);
+	obstacle = fluct_owner_obstacle(table, "", task->owner, true, &detail, &hint);
 	if (obstacle && strcmp(obstacle, "owner_cannot_connect") == 0)
 		task->session = InvalidOid;
 	return obstacle == NULL || !OidIsValid(task->session);

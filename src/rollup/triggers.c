@@ -63,6 +63,7 @@
 #include "pg/rights.h"
 #include "pg/sqlstate.h"
 #include "rollup/delta.h"
+#include "rollup/triggers.h"
 #include "rollup/unseen.h"
 
 PG_FUNCTION_INFO_V1(fluct_rollup_exclude);
@@ -270,9 +271,37 @@ end_statement(Side side)
 		under_way[side].n--;
 }
 
-/* BEFORE STATEMENT, on both sides, and on what cascades to one. */
-Datum
-fluct_rollup_exclude(PG_FUNCTION_ARGS)
+/* ----- whose error it is ----- */
+
+static bool working = false;
+
+bool
+fluct_rollup_is_working(void)
+{
+	return working;
+}
+
+/* Runs a trigger so that an error in it is known to be the rollup's own. */
+static Datum
+work(Datum (*trigger) (FunctionCallInfo fcinfo), FunctionCallInfo fcinfo)
+{
+	bool		before = working;
+
+	working = true;
+	PG_TRY();
+	{
+		(void) trigger(fcinfo);
+	}
+	PG_FINALLY();
+	{
+		working = before;
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
+}
+
+static Datum
+exclude(FunctionCallInfo fcinfo)
 {
 	Rollup		rollup = find_rollup(fcinfo);
 	TriggerData *data = (TriggerData *) fcinfo->context;
@@ -296,6 +325,13 @@ fluct_rollup_exclude(PG_FUNCTION_ARGS)
 		LockRelationOid(rollup.state, ShareRowExclusiveLock);
 	}
 	return PointerGetDatum(NULL);
+}
+
+/* BEFORE STATEMENT, on both sides, and on what cascades to one. */
+Datum
+fluct_rollup_exclude(PG_FUNCTION_ARGS)
+{
+	return work(exclude, fcinfo);
 }
 
 /* ----- rows that came and went ----- */
@@ -507,9 +543,8 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	become_self(before);
 }
 
-/* AFTER STATEMENT on sales.orders. */
-Datum
-fluct_rollup_orders(PG_FUNCTION_ARGS)
+static Datum
+book_orders(FunctionCallInfo fcinfo)
 {
 	static const char *const names[] = {"customer_id", "ordered_at", "amount"};
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, NUMERICOID};
@@ -518,15 +553,28 @@ fluct_rollup_orders(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* AFTER STATEMENT on sales.customer_industries. */
+/* AFTER STATEMENT on sales.orders. */
 Datum
-fluct_rollup_industries(PG_FUNCTION_ARGS)
+fluct_rollup_orders(PG_FUNCTION_ARGS)
+{
+	return work(book_orders, fcinfo);
+}
+
+static Datum
+book_industries(FunctionCallInfo fcinfo)
 {
 	static const char *const names[] = {"customer_id", "industry"};
 	static const Oid types[] = {TEXTOID, TEXTOID};
 
 	book_statement(fcinfo, INDUSTRIES, 2, names, types, book_industry);
 	return PointerGetDatum(NULL);
+}
+
+/* AFTER STATEMENT on sales.customer_industries. */
+Datum
+fluct_rollup_industries(PG_FUNCTION_ARGS)
+{
+	return work(book_industries, fcinfo);
 }
 
 /*

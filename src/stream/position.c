@@ -231,7 +231,8 @@ skip_lost(FluctPosition *position, int64 beginning)
 	fluct_offsets_add_gap(fluct_stream->name, fluct_stream->topic,
 						  position->partition, position->next_offset,
 						  beginning, "data_loss");
-	if (!fluct_offsets_advance(fluct_stream->name, position, 1))
+	if (!fluct_offsets_advance(fluct_stream->name, fluct_stream->topic, NULL,
+							   position, 1))
 		fluct_state_leave_to_another();
 	fluct_worker_commit();
 	position->next_offset = beginning;
@@ -493,20 +494,26 @@ void
 fluct_position_settle(const FluctPosition *touched, int n)
 {
 	int			at = 0;
+	TimestampTz time;
 
 	for (int i = 0; i < n; i++)
 	{
+		FluctPosition *p;
+
 		place.rate_count += touched[i].messages;
 		while (place.positions[at].partition != touched[i].partition)
 			at++;
-		place.positions[at].next_offset = touched[i].next_offset;
-		place.positions[at].witness_offset = touched[i].witness_offset;
-		place.positions[at].witness_time = touched[i].witness_time;
-		place.positions[at].witness_crc = touched[i].witness_crc;
-		place.positions[at].nskipped = 0;
-		if (touched[i].time_ms >= 0)
-			fluct_slot->data_until = Max(fluct_slot->data_until,
-										 fluct_unixtime_to_timestamp(touched[i].time_ms));
+		p = &place.positions[at];
+		p->next_offset = touched[i].next_offset;
+		p->witness_offset = touched[i].witness_offset;
+		p->witness_time = touched[i].witness_time;
+		p->witness_crc = touched[i].witness_crc;
+		/* what was skipped behind the batch is of the next one */
+		p->nskipped -= touched[i].nskipped;
+		memmove(p->skipped, p->skipped + touched[i].nskipped,
+				sizeof(FluctInterval) * p->nskipped);
+		if (fluct_unixtime_to_timestamp(touched[i].time_ms, &time))
+			fluct_slot->data_until = Max(fluct_slot->data_until, time);
 	}
 	mirror(touched, n);
 }

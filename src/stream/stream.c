@@ -110,11 +110,11 @@ open_sink(void)
  * allows.
  */
 static void
-check_dead_letters(void)
+check_dead_letters(int count)
 {
 	int64		recent;
 
-	if (fluct_sink_refused(self.messages, self.count) == NULL)
+	if (fluct_sink_refused(self.messages, count) == NULL)
 		return;
 	fluct_worker_begin();
 	recent = fluct_dead_letters_recent(fluct_stream->name);
@@ -130,6 +130,10 @@ fail_nothing_fits(void)
 {
 	const FluctMessage *message = fluct_sink_refused(self.messages, self.count);
 
+	if (message == NULL)
+		fluct_state_fail("nothing_fits",
+						 psprintf("in %d messages nothing was found at any path of the mapping: %s",
+								  self.count, fluct_sink_missing_paths(self.sink)));
 	fluct_state_fail("nothing_fits",
 					 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
 							  self.count, fluct_reason_name(message->refusal->reason),
@@ -144,15 +148,21 @@ fail_unfit_owner(void)
 	char	   *hint = NULL;
 
 	fluct_worker_begin();
-	reason = fluct_owner_obstacle(fluct_stream->owner, self.owner, false,
+	reason = fluct_owner_obstacle(psprintf("stream \"%s\"", fluct_stream->name),
+								  fluct_stream->owner, self.owner, false,
 								  &detail, &hint);
 	fluct_worker_commit();
 	if (reason)
 		fluct_state_fail(reason, psprintf("%s: %s", detail, hint));
 }
 
+
+/*
+ * One batch of the messages that were gathered: the first *taken of them, and
+ * the positions that move with them.
+ */
 static bool
-try_commit(FluctPosition *touched, int n, int attempt)
+try_commit(FluctPosition *touched, int n, int *taken, int attempt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile FluctVerdict verdict = FLUCT_COMMITTED;
@@ -162,8 +172,9 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	{
 		if (self.sink == NULL || fluct_sink_stale(self.sink))
 			open_sink();
+		*taken = self.count;
 		verdict = fluct_sink_commit(self.sink, fluct_slot->worker, self.messages,
-									self.count, touched, n, !self.committed);
+									taken, touched, n, !self.committed);
 		done = true;
 	}
 	PG_CATCH();
@@ -189,29 +200,49 @@ forget_batch(void)
 	MemoryContextReset(self.batch);
 }
 
+/* What is left of the messages that were gathered is the next batch. */
+static void
+drop_messages(int taken)
+{
+	self.count -= taken;
+	memmove(self.messages, self.messages + taken,
+			sizeof(FluctMessage) * self.count);
+}
+
+/* False where no position has moved. */
+static bool
+commit_some(FluctPosition *touched)
+{
+	int			taken = 0;
+	int			n = 0;
+
+	for (int attempt = 0;; attempt++)
+	{
+		n = fluct_position_plan(touched);
+		if (n == 0)
+			return false;
+		if (try_commit(touched, n, &taken, attempt))
+			break;
+	}
+	/* what was fetched before a trouble does not end it: probe() does */
+	if (fluct_kafka_trouble()->reason[0] == '\0')
+		fluct_stall_say();
+	self.committed = true;
+	fluct_position_settle(touched, n);
+	if (fluct_watch)
+		fluct_watch_count(touched, n);
+	check_dead_letters(taken);
+	drop_messages(taken);
+	return true;
+}
+
 static void
 commit_batch(void)
 {
 	FluctPosition *touched = palloc(sizeof(FluctPosition) *
 									(fluct_position_count() + 1));
-	int			n = fluct_position_plan(touched);
 
-	if (n > 0)
-	{
-		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
-
-		/*
-		 * messages that were fetched before do not end a trouble: probe()
-		 * does
-		 */
-		if (fluct_kafka_trouble()->reason[0] == '\0')
-			fluct_stall_say();
-		self.committed = true;
-		fluct_position_settle(touched, n);
-		if (fluct_watch)
-			fluct_watch_count(touched, n);
-		check_dead_letters();
-	}
+	while (commit_some(touched) && self.count > 0);
 	forget_batch();
 }
 
@@ -236,7 +267,8 @@ gather(void)
 		fluct_stall_note_received(message->key_len + message->value_len);
 		if (!fluct_position_read(message))
 			continue;
-		self.bytes += message->key_len + message->value_len;
+		self.bytes += message->key_len + message->value_len +
+			(message->headers ? strlen(message->headers) : 0);
 		self.messages[self.count++] = *message;
 	}
 	return n == 0;
