@@ -81,6 +81,7 @@ OBJS = \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
 	src/rollup/triggers.o \
+	src/rollup/unseen.o \
 	src/sink/blame.o \
 	src/sink/copy.o \
 	src/sink/diagnosis.o \

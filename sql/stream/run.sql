@@ -70,7 +70,7 @@ BEGIN
 			DETAIL = 'Messages of the raw copy could replace newer ones that it stores meanwhile.',
 			HINT = format('SELECT fluct.pause_stream(%L); stops it.', s.name);
 	END IF;
-	IF NOT pg_try_advisory_xact_lock(hashtextextended('fluct run ' || s.name, 0)) THEN
+	IF NOT fluct._try_lock('run', s.name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
 			MESSAGE = format('stream "%s" is being run by another session', s.name);
 	END IF;

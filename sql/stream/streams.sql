@@ -515,7 +515,7 @@ COMMENT ON FUNCTION fluct._workers_needed() IS
 'How many of max_worker_processes a server with this database''s streams can use at once: for logical replication 1, a launcher for each database, fluct.max_workers, 2 for calls that query Kafka, 2 that make partitions, and pg_cron''s; those of parallel queries come on top.';
 
 CREATE OR REPLACE FUNCTION fluct._preload_lines() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 	SELECT concat_ws(E'\n',
 		format('shared_preload_libraries = ''%s''',

@@ -45,8 +45,6 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -66,6 +64,7 @@
 #include "pg/sqlstate.h"
 #include "rollup/delta.h"
 #include "rollup/triggers.h"
+#include "rollup/unseen.h"
 
 PG_FUNCTION_INFO_V1(fluct_rollup_exclude);
 PG_FUNCTION_INFO_V1(fluct_rollup_orders);
@@ -272,46 +271,6 @@ end_statement(Side side)
 		under_way[side].n--;
 }
 
-static int
-event_type(TriggerEvent event)
-{
-	if (TRIGGER_FIRED_BY_INSERT(event))
-		return TRIGGER_TYPE_INSERT;
-	return TRIGGER_FIRED_BY_UPDATE(event) ? TRIGGER_TYPE_UPDATE :
-		TRIGGER_TYPE_DELETE;
-}
-
-/*
- * Whether an AFTER trigger of ours follows, which ends what is begun: one that
- * is disabled, or gone, books nothing.
- */
-static bool
-is_booked(const TriggerData *data)
-{
-	const TriggerDesc *desc = data->tg_relation->trigdesc;
-	bool		is_replica = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
-	char		own = is_replica ? TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ON_ORIGIN;
-	Oid			schema = get_func_namespace(data->tg_trigger->tgfoid);
-
-	for (int i = 0; i < desc->numtriggers; i++)
-	{
-		const Trigger *other = &desc->triggers[i];
-		const char *name;
-
-		if ((other->tgenabled != own &&
-			 other->tgenabled != TRIGGER_FIRES_ALWAYS) ||
-			TRIGGER_FOR_ROW(other->tgtype) || !TRIGGER_FOR_AFTER(other->tgtype) ||
-			(other->tgtype & event_type(data->tg_event)) == 0 ||
-			get_func_namespace(other->tgfoid) != schema)
-			continue;
-		name = get_func_name(other->tgfoid);
-		if (strcmp(name, "_rollup_orders") == 0 ||
-			strcmp(name, "_rollup_industries") == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ----- whose error it is ----- */
 
 static bool working = false;
@@ -350,7 +309,7 @@ exclude(FunctionCallInfo fcinfo)
 
 	if (RelationGetRelid(data->tg_relation) == rollup.orders)
 	{
-		if (!truncate && is_booked(data))
+		if (!truncate && fluct_unseen_is_booked(data))
 			begin_statement(ORDERS);
 		LockRelationOid(rollup.industries, AccessShareLock);
 		LockRelationOid(rollup.state, RowExclusiveLock);
@@ -359,7 +318,7 @@ exclude(FunctionCallInfo fcinfo)
 	{
 		if (RelationGetRelid(data->tg_relation) != rollup.industries)
 			LockRelationOid(rollup.industries, RowExclusiveLock);
-		else if (!truncate && is_booked(data))
+		else if (!truncate && fluct_unseen_is_booked(data))
 			begin_statement(INDUSTRIES);
 		if (!truncate)
 			LockRelationOid(rollup.orders, AccessShareLock);
@@ -487,36 +446,6 @@ book_rows(Rows *went, Rows *came, void (*book) (void *, const Rows *, int),
 	}
 }
 
-/* ----- what the triggers do not see ----- */
-
-/*
- * Whether rows may come and go by another table: a statement on a partition or
- * an inheritor fires its own triggers alone, one on the parent those of the
- * parent.  fluct._rollup_obstacle() knows while it is so, a mark what came of it.
- */
-static bool
-has_relatives(Relation relation)
-{
-	return relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		has_superclass(RelationGetRelid(relation)) ||
-		(relation->rd_rel->relhassubclass &&
-		 find_inheritance_children(RelationGetRelid(relation), NoLock) != NIL);
-}
-
-static void
-mark_invalid(const char *table)
-{
-	static void *plans[2];
-	bool		is_orders = strcmp(table, "orders") == 0;
-
-	fluct_delta_run(&plans[is_orders],
-					is_orders ?
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.orders was partitioned, or inherited' WHERE valid" :
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.customer_industries was partitioned, or inherited' WHERE valid");
-}
-
 /* ----- the triggers ----- */
 
 typedef struct Book
@@ -598,8 +527,7 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 
 	PG_TRY();
 	{
-		if (has_relatives(data->tg_relation))
-			mark_invalid(RelationGetRelationName(data->tg_relation));
+		fluct_unseen_note(data->tg_relation);
 		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 			fluct_delta_clear();
 		else
