@@ -64,6 +64,9 @@ sub create
 # The columns that two of the kinds add, to be mapped as well.
 my %more = (cast => '"canary_cast": "$.mood"', domain => '"canary_domain": "$.note"');
 
+# A value comes from its type's input function, so no cast of a user's is asked.
+my @reached = grep { $_ ne 'cast' } @KINDS;
+
 # How a stream of that kind ends: a restricted operation defers nothing.
 sub ends
 {
@@ -84,8 +87,11 @@ my $from = log_position($node);
 create($_, 'mallory', "m_$_", $more{$_} // ()) foreach @KINDS;
 etl("SELECT fluct.alter_stream('m_$_', batch_size => 10)") foreach @KINDS;
 sql("SELECT fluct.alter_stream('m_$_', batch_size => 11)") foreach @KINDS;
+is(scalar(canaries($node, $from)), 0, 'create and alter execute nothing');
+
+$from = log_position($node);
 sql("SELECT count(*) FROM fluct.check_stream('m_$_')") foreach @KINDS;
-is(scalar(canaries($node, $from)), 0, 'create, alter and check execute nothing');
+is_nobody_else($node, $from, [ 'etl', 'mallory' ], 'check, called by a superuser');
 
 $from = log_position($node);
 sql("SELECT count(*) FROM fluct.preview_stream('m_$_')") foreach @KINDS;
@@ -95,11 +101,12 @@ is_nobody_else($node, $from, [ 'etl', 'mallory' ],
 $from = log_position($node);
 etl("SELECT fluct.start_stream('m_$_')") foreach @KINDS;
 is(join(' ', grep { !ends($_, "m_$_") } @KINDS), '', 'each stream came to its end');
-is_nobody_else($node, $from, [ 'etl', 'mallory' ], 'the worker', @KINDS);
+is_nobody_else($node, $from, [ 'etl', 'mallory' ], 'the worker', @reached);
 
 # ----- stored again -----
 
 my @stored = grep { $_ ne 'deferred_trigger' } @KINDS;
+my @met = grep { $_ ne 'deferred_trigger' } @reached;
 my $mended = '{"id": "mended", "mood": "fine"}';
 
 sub letter
@@ -130,12 +137,12 @@ sub store_again
 	is(etl("SELECT status FROM fluct.retry_dead_letters(ARRAY[${\ letter(\"${prefix}_$_\")}],
 			value => '$mended')"), 'retried', "$_: retried") foreach @stored;
 	is_nobody_else($node, $log, [ 'etl', $schema eq 'mallory' ? 'mallory' : () ], 'retry',
-		@stored);
+		@met);
 
 	$log = log_position($node);
 	etl("CALL fluct.reprocess_stream('${prefix}_$_', force => true)") foreach @stored;
 	is_nobody_else($node, $log, [ 'etl', $schema eq 'mallory' ? 'mallory' : () ],
-		'reprocess', grep { $_ ne 'index_expression' } @stored);	# all are duplicates
+		'reprocess', grep { $_ ne 'index_expression' } @met);	# all are duplicates
 	return;
 }
 
@@ -162,7 +169,7 @@ foreach my $kind (@beside)
 }
 $kafka->produce('planted', [ '{"id": "5"}', '{"id": "6", "note": "n", "mood": "fine"}' ]);
 is(join(' ', grep { !ends($_, "e_$_") } @KINDS), '', 'each meets what was planted');
-is_nobody_else($node, $from, ['etl'], 'planted while it runs', @KINDS);
+is_nobody_else($node, $from, ['etl'], 'planted while it runs', @reached);
 
 $from = log_position($node);
 foreach my $kind (@KINDS)
