@@ -491,7 +491,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__lock_tables() IS '_lock_tables, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct.create_tables()
+CREATE OR REPLACE FUNCTION fluct._create_tables()
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -525,5 +525,9 @@ BEGIN
 	RETURN fluct._tell_made(made, had_tables);
 END
 $$;
+COMMENT ON FUNCTION fluct._create_tables() IS 'create_tables(); its errors come without the functions that they went through';
+
+CREATE OR REPLACE FUNCTION fluct.create_tables() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct.create_tables() IS
 'Makes the users'' tables in schema sales (industries, products, customers, customer_industries, orders, order_lines, raw_messages, fluctuations, and the rollup in industry_spend and rollup_state), and views over them. The caller owns them; superusers are refused. Makes the schema, or takes one of the caller''s that is empty. Called again it adds missing columns, indexes, default partitions, views and triggers to what it made, with the GRANTs of grant_reader() on what is new, and changes nothing else. Returns what it made. Errors: insufficient_privilege; duplicate_table for a relation of such a name that it did not make; object_not_in_prerequisite_state for a schema that is not empty.';
