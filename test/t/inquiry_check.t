@@ -74,7 +74,7 @@ is(etl(q{SELECT partition, "offset", target, rows, error, path
 		 FROM fluct.preview_stream('orders')}),
 	join("\n", '0|0|||tombstone: it has no value and is only counted|',
 		'1|0|sales.orders|1||', '1|0|sales.order_lines|1||',
-		'1|1|||wrong_type: found "x"|$.amount'),
+		'1|1|||wrong_type: found "x", expected a number|$.amount'),
 	'a tombstone, a good message, and a bad one');
 is(etl(q{SELECT first_row - 'ordered_at', first_row ->> 'ordered_at'
 		 FROM fluct.preview_stream('orders') WHERE target = 'sales.orders'}),
