@@ -34,6 +34,7 @@ OBJS = \
 	src/json/string.o \
 	src/json/timestamp.o \
 	src/kafka/brokers.o \
+	src/kafka/changes.o \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
@@ -48,11 +49,14 @@ OBJS = \
 	src/load/inbox.o \
 	src/load/jsonl.o \
 	src/load/progress.o \
+	src/mapping/column.o \
 	src/mapping/decode.o \
 	src/mapping/document.o \
 	src/mapping/encode.o \
+	src/mapping/field.o \
 	src/mapping/mapping.o \
 	src/mapping/relations.o \
+	src/mapping/source.o \
 	src/mapping/target.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
@@ -63,6 +67,8 @@ OBJS = \
 	src/pg/rights.o \
 	src/pg/sqlstate.o \
 	src/pg/warning.o \
+	src/process/announce.o \
+	src/process/databases.o \
 	src/process/launcher.o \
 	src/process/maintenance.o \
 	src/process/shmem.o \
@@ -75,8 +81,11 @@ OBJS = \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
 	src/rollup/triggers.o \
+	src/rollup/unseen.o \
 	src/sink/blame.o \
 	src/sink/copy.o \
+	src/sink/diagnosis.o \
+	src/sink/halving.o \
 	src/sink/insert.o \
 	src/sink/raw.o \
 	src/sink/sink.o \
@@ -245,8 +254,9 @@ test/build/bench_%: test/unit/bench_%.c $(UNIT_DEPS)
 # are compiled again, for their work to be counted.
 FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
-FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/document.o \
-	src/mapping/mapping.o src/mapping/encode.o src/mapping/decode.o, $(OBJS))
+FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
+	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
+	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

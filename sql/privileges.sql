@@ -19,7 +19,7 @@ SELECT l.grantee, l.kind, n.name
 ('public', 'routine', '
 	_bucket _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
-	_live _loads'),
+	_launch_obstacle _live _loads'),
 ('pg_monitor', 'relation', '
 	freshness stat_files stat_partitions stat_streams'),
 ('reader', 'relation', '
@@ -33,7 +33,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	_active_windows _baseline_windows _calendar_windows _caller _check_industry _check_ranking_options _check_sample
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
-	_hash _horizon _incomplete_reason _is_zone _live _loads _microseconds _model_tables _model_triggers _nearest_industry
+	_hash _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
 	_whole_days _windows_of'),
@@ -83,7 +83,7 @@ SELECT l.grantee, l.kind, n.name
 	_alter_inbox _alter_stream _announce_change _announce_connections _ask _await_progress _begin_progress _begin_reprocess
 	_check_here _check_kafka _check_loader _check_mapping _check_refused _check_report _check_report_owner _check_rights
 	_check_server_owner _check_settle _check_stream _check_stream_options _check_targets _chosen_partitions _claim_directory
-	_counts_of _create_inbox _create_stream _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
+	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_stream _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
 	_fluctuation_final _fluctuation_serialize _given_options _grant _grants_of _identify _in_transaction_block _inbox_job

@@ -183,14 +183,16 @@ $$;
 COMMENT ON FUNCTION fluct._retire(text, timestamptz) IS
 'One step of apply_retention: what was done (partition, rows, horizon; busy: a lock was not to be had within a second; NULL: that was all) and the number of rows.';
 
+-- It commits, so it cannot have SET; it looks up nothing that is not qualified,
+-- types included.
 CREATE OR REPLACE PROCEDURE fluct.apply_retention(raw interval DEFAULT NULL, lines interval DEFAULT NULL, orders interval DEFAULT NULL,
 	bookkeeping interval DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-	begun CONSTANT timestamptz := pg_catalog.clock_timestamp();
-	ages CONSTANT interval[] := ARRAY[raw, lines, orders, bookkeeping];
-	kinds CONSTANT text[] := ARRAY['raw', 'lines', 'orders', 'bookkeeping'];
+	begun CONSTANT pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+	ages CONSTANT pg_catalog.interval[] := ARRAY[raw, lines, orders, bookkeeping];
+	kinds CONSTANT pg_catalog.text[] := ARRAY['raw', 'lines', 'orders', 'bookkeeping'];
 	step record;
 	partitions bigint;
 	total bigint;

@@ -12,6 +12,7 @@
 
 #include "load/progress.h"
 #include "pg/guc.h"
+#include "process/announce.h"
 #include "process/launcher.h"
 #include "process/shmem.h"
 
@@ -24,6 +25,7 @@ void
 _PG_init(void)
 {
 	fluct_guc_init();
+	fluct_announce_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	fluct_shmem_init();

@@ -139,15 +139,29 @@ DECLARE
 	s fluct.streams := fluct._own_stream(name, false);
 	-- a session's own time zone and clock give a time its meaning
 	whence text := fluct._normal_start(start_at);
+	answer record;
+	found boolean := false;
 BEGIN
 	IF n IS NULL OR n NOT BETWEEN 1 AND 1000 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is from 1 to 1000 messages';
 	END IF;
-	RETURN QUERY
-		SELECT a.fields[1]::int, a.fields[2]::bigint, a.fields[3], a.fields[4]::int, a.fields[5]::jsonb,
-			   a.fields[6], a.fields[7]
-		FROM fluct._ask(s.name, 'preview', n, whence) a ORDER BY a.number;
-	IF NOT FOUND THEN
+	FOR answer IN SELECT a.fields FROM fluct._ask(s.name, 'preview', n, whence) a ORDER BY a.number LOOP
+		found := true;
+		IF answer.fields[1] IS NULL THEN
+			RAISE WARNING '%', answer.fields[6]
+				USING HINT = 'Are the paths right, and does format name the unit (epoch_s: seconds, epoch_ms: milliseconds)?';
+			CONTINUE;
+		END IF;
+		partition := answer.fields[1];
+		"offset" := answer.fields[2];
+		target := answer.fields[3];
+		rows := answer.fields[4];
+		first_row := answer.fields[5];
+		error := answer.fields[6];
+		path := answer.fields[7];
+		RETURN NEXT;
+	END LOOP;
+	IF NOT found THEN
 		RAISE NOTICE 'no messages wait for stream "%" there', name
 			USING HINT = format('SELECT * FROM fluct.preview_stream(%L, start_at => ''earliest''); shows the oldest.', name);
 	END IF;

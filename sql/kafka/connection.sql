@@ -13,10 +13,20 @@ LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'fluct_check_server_owner';
 COMMENT ON FUNCTION fluct._check_server_owner(text, oid) IS
 'Raises insufficient_privilege where the role has a user mapping for the server, which is sent only if the server belongs to that role itself or to a superuser. Workers check the same at each connection.';
 
-CREATE OR REPLACE FUNCTION fluct._announce_change() RETURNS void
+CREATE OR REPLACE FUNCTION fluct._announce_change(message text DEFAULT NULL, detail text DEFAULT NULL) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_announce_change';
-COMMENT ON FUNCTION fluct._announce_change() IS
-'Wakes the launcher and all stream workers once this transaction has committed.';
+COMMENT ON FUNCTION fluct._announce_change(text, text) IS
+'Wakes the launchers and all stream workers once this transaction has committed, and writes the message, if there is one, to the server''s log.';
+
+CREATE OR REPLACE FUNCTION fluct._served() RETURNS boolean
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_served';
+COMMENT ON FUNCTION fluct._served() IS
+'Whether this database is in fluct.database, so that its streams run.';
+
+CREATE OR REPLACE FUNCTION fluct._launch_obstacle() RETURNS text
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_launch_obstacle';
+COMMENT ON FUNCTION fluct._launch_obstacle() IS
+'Why no streams of this database run: not_preloaded, database_not_listed; NULL where they do.';
 
 CREATE OR REPLACE FUNCTION fluct._preloaded() RETURNS boolean
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_preloaded';

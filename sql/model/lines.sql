@@ -21,6 +21,9 @@ AS $$
 DECLARE
 	times timestamptz[];
 BEGIN
+	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'DELETE' OR TG_LEVEL <> 'STATEMENT' THEN
+		RAISE EXCEPTION 'trigger function fluct._orders_delete_lines() is for DELETE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
 	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
 	IF times <> '{}' THEN
 		EXECUTE 'DELETE FROM sales.order_lines l USING old_orders o
@@ -41,6 +44,9 @@ AS $$
 DECLARE
 	times timestamptz[];
 BEGIN
+	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'UPDATE' OR TG_LEVEL <> 'STATEMENT' THEN
+		RAISE EXCEPTION 'trigger function fluct._orders_move_lines() is for UPDATE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
 	IF NOT EXISTS (SELECT order_id, ordered_at FROM old_orders
 				   EXCEPT SELECT order_id, ordered_at FROM new_orders) THEN
 		RETURN NULL;
@@ -66,6 +72,9 @@ RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'TRUNCATE' OR TG_LEVEL <> 'STATEMENT' THEN
+		RAISE EXCEPTION 'trigger function fluct._orders_truncate_lines() is for TRUNCATE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
 	IF EXISTS (SELECT 1 FROM sales.order_lines) THEN
 		TRUNCATE sales.order_lines;
 	END IF;

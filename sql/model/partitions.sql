@@ -233,6 +233,8 @@ BEGIN
 		IF action IS NOT NULL THEN
 			RETURN NEXT;
 		END IF;
+		-- the others need the same locks
+		EXIT WHEN detail LIKE 'no lock within%';
 	END LOOP;
 END
 $$;

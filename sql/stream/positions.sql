@@ -150,7 +150,7 @@ BEGIN
 	IF anew OR goes_to < o.next_offset THEN
 		UPDATE fluct.stream_offsets p SET epoch = greatest(p.epoch + 1, fluct._next_epoch(s.name, partition)),
 			epoch_offset = goes_to, epoch_messages = p.messages, epoch_duplicates = p.duplicates,
-			epoch_dead_letters = p.dead_letters, epoch_tombstones = p.tombstones
+			epoch_dead_letters = p.dead_letters, epoch_tombstones = p.tombstones, stored_with = NULL
 		WHERE p.stream = s.name AND p.partition = _move_position.partition;
 		DELETE FROM fluct.skipped_offsets k WHERE k.stream = s.name AND k.partition = _move_position.partition;
 	ELSIF goes_to > o.next_offset THEN

@@ -49,6 +49,36 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._reprocess_chunk(text, timestamptz, timestamptz, boolean, jsonb) IS
 'One chunk of reprocess_stream: takes what the last one returned, NULL at first; returns NULL at the end.';
 
+-- A start waits for the chunk, and the next chunk sees it: whoever stores newer
+-- messages in between would be overwritten by older ones.
+CREATE OR REPLACE FUNCTION fluct._require_rest(s fluct.streams) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	v record;
+BEGIN
+	PERFORM FROM fluct.streams t WHERE t.name = s.name FOR SHARE;
+	-- a worker that was just paused needs a moment to end
+	FOR i IN 1 .. 100 LOOP
+		SELECT w.state, coalesce(cardinality(w.pids), 0) AS workers INTO v FROM fluct._stream_state w WHERE w.stream = s.name;
+		EXIT WHEN v.state NOT IN ('paused', 'failed') OR v.workers = 0;
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+	IF v.state NOT IN ('paused', 'failed') OR v.workers > 0 THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('stream "%s" is %s', s.name, v.state),
+			DETAIL = 'Messages of the raw copy could replace newer ones that it stores meanwhile.',
+			HINT = format('SELECT fluct.pause_stream(%L); stops it.', s.name);
+	END IF;
+	IF NOT fluct._try_lock('run', s.name) THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
+			MESSAGE = format('stream "%s" is being run by another session', s.name);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._require_rest(fluct.streams) IS
+'Raises object_not_in_prerequisite_state, or object_in_use, where a worker stores messages of the stream, and lets none start until the end of the transaction.';
+
 CREATE OR REPLACE FUNCTION fluct._begin_reprocess(s fluct.streams, since timestamptz, until timestamptz) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -150,6 +180,7 @@ DECLARE
 		least(stop, at + make_interval(secs => (p ->> 'span')::float8)));
 	chunk record;
 BEGIN
+	PERFORM fluct._require_rest(s);
 	IF at >= stop THEN
 		RAISE NOTICE '%', fluct._counts_of(s, p) ||
 			CASE WHEN p ->> 'messages' = '0' AND NOT s.keep_raw THEN '; it keeps no raw copy (keep_raw)' ELSE '' END;
@@ -180,4 +211,4 @@ COMMENT ON FUNCTION fluct._counts_of(fluct.streams, jsonb) IS 'The progress of r
 CREATE OR REPLACE PROCEDURE fluct.reprocess_stream(name text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, force boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess_stream';
 COMMENT ON PROCEDURE fluct.reprocess_stream(text, timestamptz, timestamptz, boolean) IS
-'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 1000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. Errors: object_not_in_prerequisite_state (no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';
+'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 1000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. The stream must be paused or failed. Errors: object_not_in_prerequisite_state (it runs; no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';

@@ -392,7 +392,23 @@ BEGIN
 		version = t.version + 1,
 		changed_at = clock_timestamp()
 	WHERE t.name = s.name;
-	PERFORM fluct._announce_change();
+	PERFORM fluct._announce_change(
+		format('stream "%s" was altered by role "%s"', name, pg_get_userbyid(fluct._caller())),
+		'It has another ' || nullif(concat_ws(', ',
+			CASE WHEN server <> s.server THEN 'server' END,
+			CASE WHEN mapping <> s.mapping THEN 'mapping' END,
+			CASE WHEN on_conflict <> s.on_conflict THEN 'on_conflict' END,
+			CASE WHEN start_at IS NOT NULL THEN 'start_at' END,
+			CASE WHEN on_bad_message <> s.on_bad_message THEN 'on_bad_message' END,
+			CASE WHEN on_data_loss <> s.on_data_loss THEN 'on_data_loss' END,
+			CASE WHEN max_dead_letters <> s.max_dead_letters THEN 'max_dead_letters' END,
+			CASE WHEN error_window <> s.error_window THEN 'error_window' END,
+			CASE WHEN batch_size <> s.batch_size THEN 'batch_size' END,
+			CASE WHEN batch_bytes <> s.batch_bytes THEN 'batch_bytes' END,
+			CASE WHEN batch_interval <> s.batch_interval THEN 'batch_interval' END,
+			CASE WHEN workers <> s.workers THEN 'workers' END,
+			CASE WHEN keep_raw <> s.keep_raw THEN 'keep_raw' END,
+			CASE WHEN partitions IS NOT NULL AND partitions IS DISTINCT FROM s.partitions THEN 'partitions' END), '') || '.');
 END
 $$;
 COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
@@ -473,6 +489,44 @@ COMMENT ON FUNCTION fluct._unmap_column(text, text, regclass) IS
 
 -- ----- start and stop -----
 
+CREATE OR REPLACE FUNCTION fluct._database_list() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(', ', nullif(current_setting('fluct.database', true), ''),
+					 CASE WHEN NOT fluct._served() THEN quote_ident(current_database()) END)
+$$;
+COMMENT ON FUNCTION fluct._database_list() IS
+'fluct.database with this database in it.';
+
+-- pg_cron's jobs are processes of that kind only where it is told so.
+CREATE OR REPLACE FUNCTION fluct._workers_needed() RETURNS int
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	SELECT (current_setting('max_logical_replication_workers')::int > 0)::int
+		+ cardinality(regexp_split_to_array(fluct._database_list(), ','))
+		+ coalesce(current_setting('fluct.max_workers', true)::int, 4)
+		+ 2 + 2
+		+ CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_cron\M'
+			THEN 1 + CASE WHEN current_setting('cron.use_background_workers', true)::boolean
+				THEN greatest(1, (SELECT count(*) FROM fluct.reports) + (SELECT count(*) FROM fluct.inboxes)) ELSE 0 END
+			ELSE 0 END::int
+$$;
+COMMENT ON FUNCTION fluct._workers_needed() IS
+'How many of max_worker_processes a server with this database''s streams can use at once: for logical replication 1, a launcher for each database, fluct.max_workers, 2 for calls that query Kafka, 2 that make partitions, and pg_cron''s; those of parallel queries come on top.';
+
+CREATE OR REPLACE FUNCTION fluct._preload_lines() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	SELECT concat_ws(E'\n',
+		format('shared_preload_libraries = ''%s''',
+			replace(concat_ws(',', nullif(current_setting('shared_preload_libraries'), ''), 'fluct'), '''', '''''')),
+		format('fluct.database = ''%s''', replace(fluct._database_list(), '''', '''''')),
+		CASE WHEN fluct._workers_needed() > current_setting('max_worker_processes')::int
+			THEN format('max_worker_processes = %s', fluct._workers_needed()) END)
+$$;
+COMMENT ON FUNCTION fluct._preload_lines() IS
+'The lines of postgresql.conf that streams of this database need, with what is set there now.';
+
 CREATE OR REPLACE FUNCTION fluct.start_stream(name text) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.start_stream(text) IS
@@ -485,34 +539,29 @@ DECLARE
 	s fluct.streams := fluct._own_stream(name);
 	role oid := fluct._stream_owner(s);
 	here text := (SELECT c.system_identifier::text FROM pg_control_system() c);
-	present text := current_setting('shared_preload_libraries');
-	database text := current_setting('fluct.database', true);
+	listed text := nullif(current_setting('fluct.database', true), '');
 BEGIN
 	IF NOT fluct._preloaded() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = 'streams run only when fluct is preloaded',
 			DETAIL = 'fluct is not in shared_preload_libraries.',
-			HINT = format(E'Put these lines in postgresql.conf and restart the server:\nshared_preload_libraries = ''%s''\nfluct.database = ''%s''',
-				concat_ws(',', nullif(present, ''), 'fluct'), current_database());
+			HINT = E'Put these lines in postgresql.conf and restart the server:\n' || fluct._preload_lines();
 	END IF;
-	IF database IS DISTINCT FROM current_database() THEN
+	IF NOT fluct._served() THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('the streams of database "%s" do not run', current_database()),
-			DETAIL = CASE WHEN database = '' THEN 'fluct.database is empty.'
-						  ELSE format('fluct.database is "%s", and only one database''s streams run.', database) END,
-			HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', current_database());
-	END IF;
-	IF role IS NULL AND s.system_identifier IS DISTINCT FROM here THEN
-		PERFORM fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
+			DETAIL = CASE WHEN listed IS NULL THEN 'fluct.database is empty.'
+						  ELSE format('fluct.database is "%s", and this database is not in that list.', listed) END,
+			HINT = format('ALTER SYSTEM SET fluct.database = %L; SELECT pg_reload_conf();', fluct._database_list());
 	END IF;
 	UPDATE fluct.streams t SET enabled = true, pause_reason = NULL, starts = t.starts + 1,
 		version = t.version + 1, changed_at = clock_timestamp(),
 		owner = coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = role), t.owner),
-		owner_oid = coalesce(role, t.owner_oid),
+		owner_oid = coalesce(role, CASE WHEN t.system_identifier = here THEN t.owner_oid END),
 		system_identifier = here,
 		database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 	WHERE t.name = s.name;
-	PERFORM fluct._announce_change();
+	PERFORM fluct._announce_change(format('stream "%s" was started by role "%s"', name, pg_get_userbyid(fluct._caller())));
 	RETURN 'starting';
 END
 $$;
@@ -532,7 +581,7 @@ BEGIN
 	UPDATE fluct.streams t SET enabled = false, pause_reason = reason,
 		version = t.version + 1, changed_at = clock_timestamp()
 	WHERE t.name = s.name;
-	PERFORM fluct._announce_change();
+	PERFORM fluct._announce_change(format('stream "%s" was paused by role "%s"', name, pg_get_userbyid(fluct._caller())), reason);
 	RETURN 'paused';
 END
 $$;
@@ -592,7 +641,8 @@ BEGIN
 		DELETE FROM fluct.gaps t WHERE t.stream = name;
 		DELETE FROM fluct.dropped_streams t WHERE t.name = _drop_stream.name;
 	END IF;
-	PERFORM fluct._announce_change();
+	PERFORM fluct._announce_change(format('stream "%s" was dropped by role "%s"%s', name, pg_get_userbyid(fluct._caller()),
+		CASE WHEN forget THEN ', with what it left' ELSE '' END));
 END
 $$;
 COMMENT ON FUNCTION fluct._drop_stream(text, boolean) IS 'drop_stream, as the extension''s owner.';

@@ -2,12 +2,12 @@
 
 CREATE OR REPLACE FUNCTION fluct._live(
 	OUT stream text, OUT worker int, OUT pid int, OUT state text, OUT reason text,
-	OUT detail text, OUT since timestamptz, OUT data_until timestamptz,
+	OUT detail text, OUT since timestamptz, OUT held_at timestamptz,
 	OUT lag bigint, OUT rate bigint)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_live';
 COMMENT ON FUNCTION fluct._live() IS
-'The stream workers of this database that run now, from shared memory. lag in messages, rate in messages a second over the last 10 s or more.';
+'The stream workers of this database that run now, from shared memory. held_at: when the worker last knew that it had committed all that Kafka had; lag in messages, rate in messages a second over the last 10 s or more.';
 
 CREATE OR REPLACE VIEW fluct.stat_partitions AS
 SELECT o.stream, fluct._printable(o.topic) AS topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
@@ -52,7 +52,7 @@ SELECT s.name AS stream,
 		 ELSE said.detail END AS detail,
 	CASE WHEN idle.true THEN s.changed_at
 		 ELSE coalesce(failed.since, halted.since, live.since, said.since, s.changed_at) END AS since,
-	live.lag, live.rate, live.pids
+	live.lag, live.rate, live.pids, live.held_at
 FROM fluct.streams s
 CROSS JOIN LATERAL (
 	SELECT s.starts > 0 AND (s.system_identifier, s.database_oid) IS DISTINCT FROM
@@ -65,7 +65,11 @@ LEFT JOIN LATERAL (
 		(1, current_setting('fluct.enabled', true) = 'off', 'switched_off', pg_conf_load_time(),
 		 'fluct.enabled is off'),
 		(2, pg_is_in_recovery(), 'in_recovery', pg_postmaster_start_time(),
-		 'a standby, or not yet at its recovery target; goes on by itself when this server is promoted')
+		 'a standby, or not yet at its recovery target; goes on by itself when this server is promoted'),
+		(3, fluct._launch_obstacle() IS NOT NULL, fluct._launch_obstacle(), pg_conf_load_time(),
+		 CASE fluct._launch_obstacle() WHEN 'not_preloaded' THEN 'fluct is not in shared_preload_libraries'
+			  ELSE format('fluct.database is "%s", and this database is not in that list',
+						  current_setting('fluct.database', true)) END)
 		) AS h(n, "true", reason, since, detail)
 	WHERE h."true" ORDER BY h.n LIMIT 1) halted ON true
 LEFT JOIN LATERAL (
@@ -82,10 +86,11 @@ LEFT JOIN LATERAL (
 		(array_agg(l.reason ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS reason,
 		(array_agg(l.detail ORDER BY l.state <> 'backing_off', l.state <> 'starting', l.reason))[1] AS detail,
 		max(l.since) AS since, sum(l.lag)::bigint AS lag, sum(l.rate)::bigint AS rate,
-		array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids
+		array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids,
+		CASE WHEN count(l.held_at) = s.workers THEN min(l.held_at) END AS held_at
 	FROM fluct._live() l WHERE l.stream = s.name HAVING count(*) > 0) live ON true
 LEFT JOIN LATERAL (
-	SELECT 'blocked by ' || string_agg(DISTINCT format('pid %s', b.pid), ', ') AS by
+	SELECT 'blocked by ' || string_agg(DISTINCT CASE b.pid WHEN 0 THEN 'a prepared transaction' ELSE 'pid ' || b.pid END, ', ') AS by
 	FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true
 LEFT JOIN LATERAL (
 	SELECT st.state, st.reason, st.detail, st.since
@@ -101,16 +106,19 @@ SELECT v.stream, until.data_until,
 	v.state
 FROM fluct._stream_state v
 LEFT JOIN LATERAL (
-	-- of the partitions that lag, or of all where that is not known
-	SELECT CASE WHEN v.state = 'running' AND v.lag = 0 THEN clock_timestamp()
-		ELSE coalesce(min(o.last_message_time) FILTER (WHERE o.log_end_offset > o.next_offset),
-					  min(o.last_message_time)) END AS data_until
+	-- of the partitions that lag, or of all where that is not known; a worker
+	-- knows anew at least every two seconds
+	SELECT CASE WHEN v.state = 'running' AND v.reason IS NULL AND v.lag = 0
+			AND v.held_at > clock_timestamp() - interval '5 s' THEN clock_timestamp()
+		ELSE greatest(v.held_at, coalesce(
+			min(greatest(o.last_message_time, o.held_until)) FILTER (WHERE o.log_end_offset > o.next_offset),
+			min(greatest(o.last_message_time, o.held_until)))) END AS data_until
 	FROM fluct.stream_offsets o
 	WHERE o.stream = v.stream
 	) until ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.freshness IS
-'Up to when each stream''s data is whole, by Kafka''s time of its messages: now, if all that Kafka holds is committed.';
+'Up to when each stream''s data is whole: the later of Kafka''s time of the messages up to which all are committed, and of the last moment at which the worker knew that all that Kafka had was committed.';
 COMMENT ON COLUMN fluct.freshness.stream IS 'name of the stream';
 COMMENT ON COLUMN fluct.freshness.data_until IS 'every message up to this time is committed; NULL if nothing is known';
 COMMENT ON COLUMN fluct.freshness.behind IS 'how long ago that is';

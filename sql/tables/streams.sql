@@ -143,6 +143,8 @@ CREATE TABLE fluct.stream_offsets (
 	epoch_duplicates bigint NOT NULL DEFAULT 0,
 	epoch_dead_letters bigint NOT NULL DEFAULT 0,
 	epoch_tombstones bigint NOT NULL DEFAULT 0,
+	stored_with text,
+	held_until timestamptz,
 	PRIMARY KEY (stream, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_offsets IS
@@ -170,6 +172,8 @@ COMMENT ON COLUMN fluct.stream_offsets.epoch_messages IS 'messages when the epoc
 COMMENT ON COLUMN fluct.stream_offsets.epoch_duplicates IS 'duplicates when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.epoch_dead_letters IS 'dead_letters when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.epoch_tombstones IS 'tombstones when the epoch began';
+COMMENT ON COLUMN fluct.stream_offsets.stored_with IS 'hash of the mapping with which a message was stored last; NULL = none since the position began';
+COMMENT ON COLUMN fluct.stream_offsets.held_until IS 'last time at which all that Kafka had in this partition was known to be committed here';
 
 CREATE TABLE fluct.dead_letters (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -46,6 +46,12 @@ typedef enum FluctReason
 	FLUCT_TRIGGER
 } FluctReason;
 
+/* How much is kept of a message that is too large: of key, value, headers. */
+#define FLUCT_KEPT_OF_TOO_LARGE	65536
+
+/* In place of the length of a message of which only that is left. */
+#define FLUCT_LENGTH_UNKNOWN	SIZE_MAX
+
 /* A refusal: the reason, where in the message, and what was found there. */
 typedef struct FluctRefusal
 {
@@ -66,8 +72,9 @@ typedef enum FluctOutcome
 } FluctOutcome;
 
 /*
- * A message as Kafka delivered it, in the batch's memory.  A value longer
- * than fluct.max_message_bytes is truncated; full_len is its true length.
+ * A message as Kafka delivered it, in the batch's memory.  One that is longer
+ * than fluct.max_message_bytes, with its key and headers, is cut: full_len is
+ * then its true length, and else value_len.
  */
 typedef struct FluctMessage
 {

@@ -48,10 +48,13 @@ fluct_dead_letters_take(const char *stream, ArrayType *ids, int64 **found,
 
 	fluct_query_add_text(&query, stream);
 	fluct_query_add(&query, INT8ARRAYOID, PointerGetDatum(ids), false);
+	fluct_query_add_int(&query, FLUCT_KEPT_OF_TOO_LARGE);
 	*count = (int) fluct_query_run(&query,
 								   "SELECT id, partition, \"offset\", key, headers, value,"
 								   " coalesce((1000 * extract(epoch FROM"
-								   "  message_time))::int8, -1)"
+								   "  message_time))::int8, -1),"
+								   " coalesce(reason = 'too_large'"
+								   "  AND $3 IN (length(key), length(value)), false)"
 								   " FROM fluct.dead_letters"
 								   " WHERE stream = $1 AND id = ANY ($2)"
 								   " AND status = 'open' ORDER BY id FOR UPDATE");
@@ -67,7 +70,8 @@ fluct_dead_letters_take(const char *stream, ArrayType *ids, int64 **found,
 		messages[i].headers = fluct_query_field_text(context, i, 5);
 		messages[i].value = fluct_query_field_bytes(context, i, 6,
 													&messages[i].value_len);
-		messages[i].full_len = messages[i].value_len;
+		messages[i].full_len = fluct_query_field_bool(i, 8) ?
+			FLUCT_LENGTH_UNKNOWN : messages[i].value_len;
 		messages[i].time_ms = fluct_query_field_int(i, 7);
 	}
 	return messages;

@@ -46,7 +46,7 @@ fluct_offsets_read(const char *stream, int *count,
 		positions[i].read_offset = positions[i].next_offset;
 		positions[i].log_start = fluct_query_field_int(i, 3);
 		positions[i].log_end = fluct_query_field_int(i, 4);
-		positions[i].time_ms = -1;
+		positions[i].time_ms = positions[i].held_ms = -1;
 		positions[i].witness_offset = fluct_query_field_int(i, 5);
 		positions[i].witness_time = fluct_query_field_int(i, 6);
 		positions[i].witness_crc = fluct_query_field_int(i, 7);
@@ -146,7 +146,20 @@ fluct_offsets_lock_bookkeeping(void)
 	add_members(&query, positions, count, offsetof(FluctPosition, member))
 
 bool
-fluct_offsets_advance(const char *stream, const FluctPosition *positions,
+fluct_offsets_has_stored(const char *stream, const char *mapping)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_text(&query, mapping);
+	return fluct_query_run(&query,
+						   "SELECT FROM fluct.stream_offsets"
+						   " WHERE stream = $1 AND stored_with = $2 LIMIT 1") > 0;
+}
+
+bool
+fluct_offsets_advance(const char *stream, const char *topic,
+					  const char *mapping, const FluctPosition *positions,
 					  int count)
 {
 	static SPIPlanPtr plan = NULL;
@@ -167,6 +180,9 @@ fluct_offsets_advance(const char *stream, const FluctPosition *positions,
 	MEMBERS(witness_offset);
 	MEMBERS(witness_time);
 	MEMBERS(witness_crc);
+	MEMBERS(epoch);
+	fluct_query_add_text(&query, topic);
+	fluct_query_add_text(&query, mapping);
 	return fluct_query_run_kept(&query, &plan,
 								"UPDATE fluct.stream_offsets o SET"
 								" next_offset = u.goes_to,"
@@ -185,15 +201,19 @@ fluct_offsets_advance(const char *stream, const FluctPosition *positions,
 								" witness_offset = nullif(u.witness, -1),"
 								" witness_time = u.witness_ms,"
 								" witness_crc = u.witness_crc,"
+								" stored_with = CASE WHEN u.rows + u.duplicates > 0"
+								"  THEN coalesce($18, o.stored_with)"
+								"  ELSE o.stored_with END,"
 								" last_commit = clock_timestamp()"
 								" FROM ROWS FROM (unnest($2), unnest($3), unnest($4),"
 								"  unnest($5), unnest($6), unnest($7), unnest($8),"
 								"  unnest($9), unnest($10), unnest($11), unnest($12),"
-								"  unnest($13), unnest($14), unnest($15))"
+								"  unnest($13), unnest($14), unnest($15), unnest($16))"
 								"  AS u(partition, stands_at, goes_to, messages, rows,"
 								"   duplicates, dead_letters, tombstones, ms, log_start,"
-								"   log_end, witness, witness_ms, witness_crc)"
+								"   log_end, witness, witness_ms, witness_crc, epoch)"
 								" WHERE o.stream = $1 AND o.partition = u.partition"
+								"  AND o.topic = $17 AND o.epoch = u.epoch"
 								"  AND o.next_offset = u.stands_at") == (uint64) count;
 }
 
@@ -215,6 +235,23 @@ fluct_offsets_note_log(const char *stream, const FluctPosition *positions,
 					" WHERE o.stream = $1 AND o.partition = u.partition"
 					"  AND u.log_end >= 0 AND (o.log_end_offset, o.log_start_offset)"
 					"   IS DISTINCT FROM (u.log_end, u.log_start)");
+}
+
+void
+fluct_offsets_note_held(const char *stream, const FluctPosition *positions,
+						int count)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	add_partitions(&query, positions, count);
+	MEMBERS(held_ms);
+	fluct_query_run(&query,
+					"UPDATE fluct.stream_offsets o SET"
+					" held_until = to_timestamp(u.ms / 1000.0)"
+					" FROM ROWS FROM (unnest($2), unnest($3)) AS u(partition, ms)"
+					" WHERE o.stream = $1 AND o.partition = u.partition AND u.ms >= 0"
+					"  AND (o.held_until < to_timestamp(u.ms / 1000.0)) IS NOT FALSE");
 }
 
 /* ----- the witness ----- */

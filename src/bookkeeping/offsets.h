@@ -38,7 +38,8 @@ typedef struct FluctPosition
 	int64		witness_offset; /* of the last message committed; -1 */
 	int64		witness_time;
 	int64		witness_crc;
-	int			epoch;
+	int64		held_ms;		/* when all that Kafka had was last held; -1 */
+	int64		epoch;
 	char	   *cluster;		/* id of the cluster it is of; NULL = not
 								 * known */
 	FluctInterval *skipped;		/* where Kafka delivered nothing, ascending */
@@ -75,18 +76,28 @@ extern void fluct_offsets_add(const char *stream, const char *topic,
 
 /*
  * Moves the positions forward, from next_offset to read_offset, by
- * compare-and-set; false when another worker has moved one of them.
+ * compare-and-set, within their epoch of the topic; false when another worker
+ * has moved one of them, or somebody has begun another epoch.  Where messages
+ * were stored, it is noted with which mapping (a hash), unless that is NULL.
  */
-extern bool fluct_offsets_advance(const char *stream,
+extern bool fluct_offsets_advance(const char *stream, const char *topic,
+								  const char *mapping,
 								  const FluctPosition *positions, int count);
 
-/* Sets the cluster of the positions that have none yet. */
+/* Whether that was noted since the position began, in any partition. */
+extern bool fluct_offsets_has_stored(const char *stream, const char *mapping);
+
+/* The positions whose cluster was not known yet are of this one. */
 extern void fluct_offsets_note_cluster(const char *stream,
 									   const char *cluster);
 
 /* Stores the ends of Kafka's log as last seen. */
 extern void fluct_offsets_note_log(const char *stream,
 								   const FluctPosition *positions, int count);
+
+/* Stores when all that Kafka had was last held, where that is known. */
+extern void fluct_offsets_note_held(const char *stream,
+									const FluctPosition *positions, int count);
 
 /*
  * Makes the message the witness of the position, by which a later start

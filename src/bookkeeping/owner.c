@@ -88,20 +88,22 @@ cannot_connect(const char *name, const char *missing, char *grant,
 }
 
 const char *
-fluct_owner_obstacle(const char *name, Oid role, bool connects,
-					 char **detail, char **hint)
+fluct_owner_obstacle(const char *owned, const char *name, Oid role,
+					 bool connects, char **detail, char **hint)
 {
 	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
 	FormData_pg_authid found;
 
 	if (!HeapTupleIsValid(tuple))
 	{
-		*detail = OidIsValid(get_role_oid(name, true)) ?
-			psprintf("the role \"%s\" that created it is gone, and another role has its name",
-					 name) :
-			psprintf("role \"%s\" does not exist", name);
+		bool		another = OidIsValid(get_role_oid(name, true));
+
+		*detail = psprintf(another ?
+						   "role \"%s\" is not the one that owned %s, which is gone" :
+						   "role \"%s\", the owner of %s, does not exist",
+						   name, owned);
 		*hint = "Drop it, and create it as the role that it is to belong to.";
-		return "owner_changed";
+		return another ? "owner_changed" : "privilege_lost";
 	}
 	found = *(Form_pg_authid) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
@@ -132,11 +134,13 @@ fluct_owner_obstacle(const char *name, Oid role, bool connects,
 }
 
 void
-fluct_owner_require(const char *name, Oid role, bool connects)
+fluct_owner_require(const char *owned, const char *name, Oid role,
+					bool connects)
 {
 	char	   *detail,
 			   *hint;
-	const char *reason = fluct_owner_obstacle(name, role, connects, &detail, &hint);
+	const char *reason = fluct_owner_obstacle(owned, name, role, connects,
+											  &detail, &hint);
 
 	if (reason)
 		ereport(ERROR,
@@ -173,7 +177,7 @@ fluct_require_owner(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Oid			role = find_owner(fcinfo);
 
-	fluct_owner_require(name, role, true);
+	fluct_owner_require("this", name, role, true);
 	PG_RETURN_OID(role);
 }
 

@@ -18,17 +18,19 @@
 extern Oid	fluct_owner_find(const char *name, Oid role, const char *system);
 
 /*
- * Why nothing may run for that role now: owner_changed (it is gone, or another
- * role has its name), owner_is_superuser, owner_cannot_connect; NULL when
- * nothing prevents it.  The last reason is looked for only if it is to
- * connect.  detail and hint are allocated in the current memory context.
+ * Why what is owned may not run for that role now: privilege_lost (there is
+ * no such role), owner_changed (another one has its name), owner_is_superuser,
+ * owner_cannot_connect; NULL when nothing prevents it.  The last reason is
+ * looked for only if it is to connect.  detail and hint are allocated in the
+ * current memory context.
  */
-extern const char *fluct_owner_obstacle(const char *name, Oid role,
+extern const char *fluct_owner_obstacle(const char *owned, const char *name, Oid role,
 										bool connects, char **detail,
 										char **hint);
 
 /* The same as an error (42501). */
-extern void fluct_owner_require(const char *name, Oid role, bool connects);
+extern void fluct_owner_require(const char *owned, const char *name, Oid role,
+								bool connects);
 
 /*
  * Refuses a session of any other role than this one (42501): code on the

@@ -10,6 +10,28 @@
 #include "bookkeeping/states.h"
 #include "pg/query.h"
 
+bool
+fluct_states_take(const char *stream, int worker, int starts, char **reason)
+{
+	FluctQuery	query = {0};
+
+	*reason = NULL;
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_int(&query, worker);
+	fluct_query_add_int(&query, starts);
+	if (fluct_query_run(&query,
+						"SELECT CASE WHEN starts = $3 THEN reason END"
+						" FROM fluct.stream_states WHERE stream = $1 AND worker = $2"
+						" FOR UPDATE SKIP LOCKED") > 0)
+	{
+		*reason = fluct_query_field_text(CurrentMemoryContext, 0, 1);
+		return true;
+	}
+	return fluct_query_run(&query,
+						   "SELECT FROM fluct.stream_states"
+						   " WHERE stream = $1 AND worker = $2 AND $3 IS NOT NULL") == 0;
+}
+
 void
 fluct_states_count_start(const char *stream, int worker, int starts)
 {

@@ -13,6 +13,14 @@
 #include "postgres.h"
 
 /*
+ * Locks the worker's row until the end of the transaction; false if another
+ * transaction has it, and then nothing must be written.  *reason is what was
+ * said last since this start, in the current memory context, or NULL.
+ */
+extern bool fluct_states_take(const char *stream, int worker, int starts,
+							  char **reason);
+
+/*
  * Counts a failure before the attempt, and sets when the next may be made.  A
  * start of the server resets the count.
  */

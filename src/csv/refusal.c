@@ -7,12 +7,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "csv/csv.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/text.h"
+#include "csv/csv.h"
 
 static const char *const reasons[] = {
 	[FLUCT_CSV_OK] = "ok",

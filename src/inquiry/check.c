@@ -18,11 +18,13 @@
 #include "bookkeeping/streams.h"
 #include "inquiry/answer.h"
 #include "inquiry/check.h"
+#include "inquiry/preview.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
 
 #define OLDEST_TIME		1000	/* ms for the oldest messages to arrive */
+#define SAMPLE			100		/* messages at which the mapping is tried */
 
 /* The items that Kafka answers, in their order. */
 typedef enum CheckItem
@@ -292,18 +294,50 @@ check_retention(const FluctTopic *topic)
 	put_item(RETENTION, "ok", describe_retention(topic), NULL);
 }
 
-static void
-check_waiting(const FluctTopic *topic)
+/* A mapping that cannot be compiled is the item `columns`. */
+static char *
+look_for_doubts(FluctTopic *topic, FluctMessage *messages, int count)
 {
+	MemoryContext context = CurrentMemoryContext;
+	char	   *volatile doubts = NULL;
+
+	PG_TRY();
+	{
+		doubts = fluct_preview_doubts(topic, messages, count);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	return doubts;
+}
+
+static void
+check_waiting(FluctTopic *topic)
+{
+	FluctMessage *messages = palloc(sizeof(FluctMessage) * SAMPLE);
 	int64		waiting = 0;
+	int			count;
+	char	   *doubts;
 
 	for (int i = 0; i < topic->npartitions; i++)
 		if (topic->next[i] >= 0)
 			waiting += Max(0, topic->end[i].offset -
 						   Max(topic->next[i], topic->begin[i].offset));
-	put_item(WAITING, "ok", psprintf(INT64_FORMAT "%s", waiting,
-									 topic->is_new ? ", from start_at on" : ""),
-			 NULL);
+	count = waiting > 0 ?
+		fluct_topic_read(topic, topic->next, messages, SAMPLE, OLDEST_TIME) : 0;
+	doubts = count > 0 ? look_for_doubts(topic, messages, count) : NULL;
+	put_item(WAITING, doubts ? "warn" : "ok",
+			 psprintf(INT64_FORMAT "%s%s%s", waiting,
+					  topic->is_new ? ", from start_at on" : "",
+					  doubts ? psprintf("; of the first %d, ", count) : "",
+					  doubts ? doubts : ""),
+			 doubts ? psprintf("SELECT * FROM fluct.preview_stream('%s'); shows what they become. Are the paths right, and does format name the unit (epoch_s: seconds, epoch_ms: milliseconds)?",
+							   topic->stream->name) : NULL);
 }
 
 void

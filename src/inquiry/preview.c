@@ -24,6 +24,7 @@
 #include "inquiry/preview.h"
 #include "inquiry/topic.h"
 #include "kafka/consumer.h"
+#include "mapping/column.h"
 #include "mapping/decode.h"
 #include "mapping/relations.h"
 #include "mapping/target.h"
@@ -70,13 +71,10 @@ put_json_datum(StringInfo out, Datum value, Oid type)
 
 /* A field in COPY's binary form; returns where the next begins. */
 static const char *
-put_json_field(StringInfo out, const char *wire, Oid type)
+put_json_field(StringInfo out, const char *wire, const FluctColumn *column)
 {
 	uint32		word;
 	int			len;
-	Oid			receive,
-				param;
-	StringInfoData bytes;
 
 	memcpy(&word, wire, 4);
 	len = (int) pg_ntoh32(word);
@@ -85,11 +83,8 @@ put_json_field(StringInfo out, const char *wire, Oid type)
 		appendStringInfoString(out, "null");
 		return wire + 4;
 	}
-	initStringInfo(&bytes);
-	appendBinaryStringInfo(&bytes, wire + 4, len);
-	getTypeBinaryInputInfo(type, &receive, &param);
-	put_json_datum(out, OidReceiveFunctionCall(receive, &bytes, param, -1),
-				   type);
+	put_json_datum(out, fluct_column_receive(column, wire + 4, len),
+				   column->base);
 	return wire + 4 + len;
 }
 
@@ -98,9 +93,9 @@ static char *
 first_row(const FluctTarget *target, const FluctRows *rows)
 {
 	StringInfoData out;
-	const char *wire = rows->data.data + 2;
+	const char *wire = rows->stored.data.data + 2;
 
-	if (rows->nrows == 0)
+	if (rows->stored.nrows == 0)
 		return NULL;
 	initStringInfo(&out);
 	for (int i = 0; i < target->ncolumns; i++)
@@ -108,13 +103,14 @@ first_row(const FluctTarget *target, const FluctRows *rows)
 		appendStringInfoString(&out, i == 0 ? "{" : ", ");
 		escape_json(&out, target->columns[i].name);
 		appendStringInfoString(&out, ": ");
-		wire = put_json_field(&out, wire, target->columns[i].array_element);
+		wire = put_json_field(&out, wire, &target->columns[i]);
 	}
 	appendStringInfoChar(&out, '}');
 	return out.data;
 }
 
-static void
+/* Whether it would be accepted. */
+static bool
 preview_message(const FluctTopic *topic, FluctMapping *mapping,
 				const FluctMessage *message)
 {
@@ -135,15 +131,16 @@ preview_message(const FluctTopic *topic, FluctMapping *mapping,
 	if (fields[5])
 	{
 		fluct_answer_put_row(fields, lengthof(fields));
-		return;
+		return false;
 	}
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
 		fields[2] = mapping->targets[t].name;
-		fields[3] = psprintf("%d", rows[t].nrows);
+		fields[3] = psprintf("%d", rows[t].stored.nrows);
 		fields[4] = first_row(&mapping->targets[t], &rows[t]);
 		fluct_answer_put_row(fields, lengthof(fields));
 	}
+	return true;
 }
 
 static FluctMapping *
@@ -161,6 +158,34 @@ compile_mapping(const FluctTopic *topic)
 	fluct_target_check_rights(mapping, update, InvalidOid);
 	fluct_mapping_ready(mapping);
 	return mapping;
+}
+
+/*
+ * What the messages say against the mapping: paths that none of them had, and
+ * times that are in another unit, to judge by Kafka's own.
+ */
+static char *
+describe_doubts(const FluctMapping *mapping, bool accepted)
+{
+	char	   *missing = accepted ? fluct_mapping_missing_paths(mapping) : NULL;
+	char	   *far = fluct_mapping_far_columns(mapping);
+
+	if (missing && far)
+		return psprintf("no message had %s; times in %s are more than a year from Kafka's",
+						missing, far);
+	if (missing)
+		return psprintf("no message had %s", missing);
+	return far ? psprintf("times in %s are more than a year from Kafka's", far) : NULL;
+}
+
+/* A row without a partition is a warning. */
+static void
+put_doubts(const char *doubts)
+{
+	const char *fields[7] = {NULL};
+
+	fields[5] = doubts;
+	fluct_answer_put_row(fields, lengthof(fields));
 }
 
 static int
@@ -181,16 +206,56 @@ by_place(const void *a, const void *b)
 static void
 decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
 {
+	MemoryContext context = CurrentMemoryContext;
 	FluctMapping *mapping;
 	FluctRights before;
+	char	   *doubts;
+	bool		accepted = false;
 
 	fluct_worker_begin();
 	before = fluct_rights_take(topic->owner);
 	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
-		preview_message(topic, mapping, &messages[i]);
+		accepted |= preview_message(topic, mapping, &messages[i]);
 	fluct_rights_give_back(before);
+	doubts = describe_doubts(mapping, accepted);
+	if (doubts)
+		doubts = MemoryContextStrdup(context, doubts);
 	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+	if (doubts)
+		put_doubts(doubts);
+}
+
+/* What a look at these messages says against the mapping; NULL for nothing. */
+char *
+fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
+					 int count)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctMapping *mapping;
+	FluctRights before;
+	char	   *doubts;
+	bool		accepted = false;
+
+	fluct_worker_begin();
+	before = fluct_rights_take(topic->owner);
+	mapping = compile_mapping(topic);
+	for (int i = 0; i < count; i++)
+	{
+		FluctRefusal refusal = {0};
+
+		accepted |= fluct_decode_message(mapping, fluct_decode_begin(mapping, 1),
+										 0, &messages[i], topic->stream->topic,
+										 &refusal);
+	}
+	fluct_rights_give_back(before);
+	doubts = describe_doubts(mapping, accepted);
+	if (doubts)
+		doubts = MemoryContextStrdup(context, doubts);
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+	return doubts;
 }
 
 void

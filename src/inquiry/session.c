@@ -267,7 +267,8 @@ find_owner(const char *name)
 	if (stream == NULL)
 		elog(ERROR, "stream \"%s\" not found", name);
 	role = stream->role;
-	fluct_owner_require(stream->owner, role, true);
+	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
+						stream->owner, role, true);
 	SPI_finish();
 	return role;
 }

@@ -44,6 +44,7 @@ add_sheet(FluctJson *json)
 	int			number = (int) json->sheets.count++;
 
 	memset(sheet, 0, sizeof(Sheet));
+	sheet->max_rows = SIZE_MAX;
 	sheet->root = add_node(json, number);
 	node_at(json, sheet->root)->root = true;
 	return number;
@@ -148,9 +149,24 @@ fluct_json_add_field(FluctJson *json, int rowset, const char *path)
 	return node->field;
 }
 
+void
+fluct_json_limit_rows(FluctJson *json, int rowset, size_t max_rows)
+{
+	Sheet	   *sheet = sheet_at(json, rowset + 1);
+
+	if (max_rows < sheet->max_rows)
+		sheet->max_rows = max_rows;
+}
+
 /*
  * Results
  */
+
+bool
+fluct_json_has_long_number(const FluctJson *json)
+{
+	return json->lex.long_number;
+}
 
 const FluctJsonValue *
 fluct_json_field(const FluctJson *json, int field)

@@ -20,7 +20,7 @@ typedef struct FluctJson FluctJson;
  * memory comes from the allocator and is reused; results are valid until the
  * next parse.
  *
- * Paths: `$`, `$.a.b`, `$["odd key"].b` from the message (rowset
+ * Paths: `$`, `$.a.b`, `$["odd key"].b`, `$['odd.key']` from the message (rowset
  * FLUCT_JSON_ROOT); `@`, `@.x.y` from the element of a rowset; a rowset is
  * `$.a.b[*]`.  The add functions return the number of the rowset or field, or
  * -1 for a path that is not of that form.  Fields are numbered from 0 within
@@ -30,9 +30,14 @@ extern FluctJson *fluct_json_create(const FluctAllocator *allocator);
 extern int	fluct_json_add_rowset(FluctJson *json, const char *path);
 extern int	fluct_json_add_field(FluctJson *json, int rowset, const char *path);
 
+/* A message with more elements in the rowset is FLUCT_TOO_LARGE. */
+extern void fluct_json_limit_rows(FluctJson *json, int rowset, size_t max_rows);
+
 /*
  * Checks the whole message and picks out the fields.  False with *refusal
  * filled (reason, SQLSTATE, path, detail) when the message is not acceptable.
+ * That it is not, either, where a path steps into a value that has no members:
+ * NULL and absent values end a path, all else is FLUCT_WRONG_TYPE.
  */
 extern bool fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 							 FluctRefusal *refusal);
@@ -46,6 +51,9 @@ extern FluctJsonType fluct_json_row_type(const FluctJson *json, int rowset,
 										 int row);
 extern const FluctJsonValue *fluct_json_cell(const FluctJson *json, int rowset,
 											 int row, int field);
+
+/* Whether a number anywhere in it has more than FLUCT_MAX_DIGITS digits. */
+extern bool fluct_json_has_long_number(const FluctJson *json);
 
 /*
  * The members at the top of the message (rowset FLUCT_JSON_ROOT, row 0) or of

@@ -13,9 +13,6 @@
 #include "base/text.h"
 #include "json/number.h"
 
-/* How much of a wrong number a fault shows. */
-#define SHOWN_BYTES		40
-
 const char *
 fluct_jsonlex_fault(FluctJsonLex *lex, FluctReason reason, const char *at,
 					const char *format,...)
@@ -154,16 +151,13 @@ fluct_jsonlex_exponent(FluctJsonLex *lex, const char *p)
 	return fluct_jsonlex_digits(lex, p);
 }
 
-/* A number that may be too large is judged as a whole. */
-const char *
+/*
+ * A long number is accepted here: it may be stored nowhere, or where it fits.  That
+ * there is one is noted, for whoever stores values without reading them.
+ */
+void
 fluct_jsonlex_judge(FluctJsonLex *lex, const char *start, const char *end)
 {
-	bool		cut = end - start > SHOWN_BYTES;
-
-	if (fluct_number_check(start, end - start) == FLUCT_OK)
-		return end;
-	return fluct_jsonlex_fault(lex, FLUCT_OUT_OF_RANGE, start,
-							   "%.*s%s has more than %d digits",
-							   cut ? SHOWN_BYTES : (int) (end - start),
-							   start, cut ? "..." : "", FLUCT_MAX_DIGITS);
+	if (fluct_number_check(start, end - start) != FLUCT_OK)
+		lex->long_number = true;
 }

@@ -31,6 +31,7 @@ typedef struct FluctJsonLex
 {
 	const char *bytes;
 	const char *end;
+	bool		long_number;	/* one has more than FLUCT_MAX_DIGITS */
 	FluctReason reason;
 	const char *at;
 	char		what[FLUCT_DETAIL_LEN];
@@ -49,8 +50,8 @@ extern const char *fluct_jsonlex_expected(FluctJsonLex *lex, const char *p,
 /* The rare cases of the functions below. */
 extern const char *fluct_jsonlex_special(FluctJsonLex *lex, const char *p);
 extern const char *fluct_jsonlex_exponent(FluctJsonLex *lex, const char *p);
-extern const char *fluct_jsonlex_judge(FluctJsonLex *lex, const char *start,
-									   const char *end);
+extern void fluct_jsonlex_judge(FluctJsonLex *lex, const char *start,
+								const char *end);
 
 static inline const char *
 fluct_jsonlex_blanks(const char *p, const char *end)
@@ -146,7 +147,7 @@ fluct_jsonlex_digits(FluctJsonLex *lex, const char *p)
 	return likely(p > start) ? p : fluct_jsonlex_expected(lex, p, "a digit");
 }
 
-/* A number; its size is judged only where it could be too large. */
+/* A number; its digits are counted only where there could be too many. */
 static inline const char *
 fluct_jsonlex_number(FluctJsonLex *lex, const char *p)
 {
@@ -168,7 +169,7 @@ fluct_jsonlex_number(FluctJsonLex *lex, const char *p)
 			return NULL;
 	}
 	if (unlikely(judge || p - start > FLUCT_MAX_DIGITS))
-		return fluct_jsonlex_judge(lex, start, p);
+		fluct_jsonlex_judge(lex, start, p);
 	return p;
 }
 

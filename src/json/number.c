@@ -194,7 +194,7 @@ fluct_number_numeric(const char *text, size_t len, char *wire, size_t *wire_len)
 	return FLUCT_OK;
 }
 
-/* Up to 64 digits into an unsigned magnitude; false past 64 bits. */
+/* A number's digits into an unsigned magnitude; false past 64 bits. */
 static bool
 read_magnitude(const Number *number, uint64_t *magnitude)
 {

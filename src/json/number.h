@@ -12,11 +12,14 @@
 
 #include "base/message.h"
 
-/* The most digits of a number when it is written out without exponent. */
-#define FLUCT_MAX_DIGITS	64
+/*
+ * The most digits of a number that is stored as numeric or in jsonb, when it
+ * is written out without exponent: 8 bytes must not become 131,072 digits.
+ */
+#define FLUCT_MAX_DIGITS	1000
 
 /* Room for numeric's wire form of FLUCT_MAX_DIGITS digits. */
-#define FLUCT_NUMERIC_WIRE_LEN	64
+#define FLUCT_NUMERIC_WIRE_LEN	520
 
 /*
  * FLUCT_OK, FLUCT_INVALID_JSON (not a JSON number) or FLUCT_OUT_OF_RANGE: more

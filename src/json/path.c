@@ -13,7 +13,30 @@
 #include "json/lexer.h"
 #include "json/string.h"
 
-/* A quoted step, from after its first quote; checked like a string. */
+/* `'...']` from behind its first quote: as written, without escapes. */
+static const char *
+read_literal_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *step)
+{
+	const char *end = p + strlen(p);
+	const char *start = p;
+
+	while (p < end && *p != '\'' && *p != '\\')
+	{
+		int			length = fluct_text_utf8_char(p, end);
+
+		if (length == 0 || (unsigned char) *p < 0x20)
+			return NULL;
+		p += length;
+	}
+	if (strncmp(p, "']", 2) != 0)
+		return NULL;
+	step->len = p - start;
+	step->key = allocator->resize(allocator->arg, NULL, step->len + 1);
+	memcpy(step->key, start, step->len);
+	return p + 2;
+}
+
+/* `"..."]` from behind its first quote: checked as in a message. */
 static const char *
 read_quoted_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *step)
 {
@@ -74,6 +97,8 @@ fluct_jsonpath_read(FluctJsonPath *path, const char *p,
 			p = read_plain_step(allocator, p + 1, step);
 		else if (p[0] == '[' && p[1] == '"')
 			p = read_quoted_step(allocator, p + 2, step);
+		else if (p[0] == '[' && p[1] == '\'')
+			p = read_literal_step(allocator, p + 2, step);
 		else
 			return false;
 	}

@@ -33,6 +33,9 @@
 #include "json/json.h"
 #include "json/tree.h"
 
+/* How much of a value a refusal shows. */
+#define SHOWN_BYTES		100
+
 /*
  * Refusals
  */
@@ -161,12 +164,39 @@ keep_member(FluctJson *json, const FluctJsonValue *value)
 	last_row(sheet)->members++;
 }
 
+/* A path goes on into a value that has no members; the first one is told. */
+static __attribute__((noinline))
+void
+note_misstep(FluctJson *json, FluctJsonType type, const char *text,
+			 const char *end)
+{
+	const char *quote = type == FLUCT_JSON_STRING ? "\"" : "";
+	int			len = end - text > SHOWN_BYTES ? SHOWN_BYTES : (int) (end - text);
+	Text		path;
+
+	if (json->misstep.reason != FLUCT_OK)
+		return;
+	describe_place(json, &path);
+	fluct_refuse(&json->misstep, FLUCT_WRONG_TYPE, path.data,
+				 "found %s%.*s%s%s, expected an object", quote, len, text,
+				 end - text > len ? "..." : "", quote);
+}
+
+/* Whether a value at the node ends paths that go further. */
+static inline bool
+is_misstep(const Node *node, FluctJsonType type)
+{
+	return node->first_child != NO_NODE && !node->root &&
+		type != FLUCT_JSON_OBJECT && type != FLUCT_JSON_NULL &&
+		!(type == FLUCT_JSON_ARRAY && node->rows >= 0);
+}
+
 /* A value is complete; its container is the innermost open one. */
 static inline void
 keep(FluctJson *json, int target, FluctJsonType type, const char *text,
 	 const char *end, bool escaped)
 {
-	FluctJsonValue value = {type, escaped, end - text, text};
+	FluctJsonValue value = {type, escaped, (uint32_t) (end - text), text};
 	const Node *node;
 
 	if (target == NO_NODE)
@@ -183,6 +213,8 @@ keep(FluctJson *json, int target, FluctJsonType type, const char *text,
 		sheet_at(json, node->rows)->type = type;
 	if (node->root)
 		last_row(sheet_at(json, node->sheet))->type = type;
+	if (unlikely(is_misstep(node, type)))
+		note_misstep(json, type, text, end);
 }
 
 /*
@@ -439,8 +471,15 @@ next_value(FluctJson *json, const char *p, bool opened)
 			return read_key(json, frame, p);
 		frame->index++;
 		if (frame->target >= 0)
-			begin_row(json, sheet_at(json,
-									 node_at(json, frame->target)->sheet));
+		{
+			Sheet	   *sheet = sheet_at(json,
+										 node_at(json, frame->target)->sheet);
+
+			if (unlikely(sheet->rows.count >= sheet->max_rows))
+				return fluct_jsonlex_fault(&json->lex, FLUCT_TOO_LARGE, p,
+										   "more than %zu rows", sheet->max_rows);
+			begin_row(json, sheet);
+		}
 		return p;
 	}
 	return p;
@@ -477,6 +516,8 @@ begin_message(FluctJson *json, const char *bytes, size_t len)
 {
 	json->lex.bytes = bytes;
 	json->lex.end = bytes + len;
+	json->lex.long_number = false;
+	json->misstep.reason = FLUCT_OK;
 	json->depth = 0;
 	fluct_keyset_reset(&json->keys, bytes);
 	for (size_t i = 0; i < json->sheets.count; i++)
@@ -518,6 +559,11 @@ fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 
 		fluct_refuse(refusal, FLUCT_NOT_AN_OBJECT, "$",
 					 "the message is %s", names[type]);
+		return false;
+	}
+	if (json->misstep.reason != FLUCT_OK)
+	{
+		*refusal = json->misstep;
 		return false;
 	}
 	return true;

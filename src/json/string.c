@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "json/number.h"
 
 static unsigned
 read_hex4(const char *p)
@@ -81,6 +82,12 @@ skip_string(const char *p, const char *end)
 }
 
 size_t
+fluct_string_len(const char *text, const char *end)
+{
+	return skip_string(text + 1, end) - text;
+}
+
+size_t
 fluct_string_count_values(const char *text, size_t len)
 {
 	const char *end = text + len;
@@ -97,6 +104,33 @@ fluct_string_count_values(const char *text, size_t len)
 		p++;
 	}
 	return count;
+}
+
+bool
+fluct_string_has_long_number(const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	for (const char *p = text; p < end;)
+	{
+		const char *start = p;
+
+		if (*p == '"')
+		{
+			p = skip_string(p + 1, end);
+			continue;
+		}
+		if (*p != '-' && !fluct_text_is_digit(*p))
+		{
+			p++;
+			continue;
+		}
+		while (p < end && (fluct_text_is_digit(*p) || strchr("+-.eE", *p)))
+			p++;
+		if (fluct_number_check(start, p - start) != FLUCT_OK)
+			return true;
+	}
+	return false;
 }
 
 size_t

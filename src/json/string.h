@@ -8,6 +8,7 @@
 #ifndef FLUCT_JSON_STRING_H
 #define FLUCT_JSON_STRING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -15,6 +16,15 @@
  * container counts as two.
  */
 extern size_t fluct_string_count_values(const char *text, size_t len);
+
+/*
+ * Whether a number in a scanned JSON value has more than FLUCT_MAX_DIGITS
+ * digits when it is written out.
+ */
+extern bool fluct_string_has_long_number(const char *text, size_t len);
+
+/* Bytes of a scanned JSON string at text, with both of its quotes. */
+extern size_t fluct_string_len(const char *text, const char *end);
 
 /* A scanned JSON string without its escapes; out has room for len bytes. */
 extern size_t fluct_string_unescape(const char *text, size_t len, char *out);

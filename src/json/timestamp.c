@@ -83,24 +83,6 @@ read_date(const char **p, const char *end, int64_t *days)
 	return true;
 }
 
-/* `hh:mm:ss` as seconds of the day; second 60 is the next minute's 0. */
-static bool
-read_time(const char **p, const char *end, int64_t *seconds)
-{
-	int			hour;
-	int			minute;
-	int			second;
-
-	if ((hour = read_digits(p, end, 2)) < 0 || hour > 23 ||
-		!read_mark(p, end, ':') ||
-		(minute = read_digits(p, end, 2)) < 0 || minute > 59 ||
-		!read_mark(p, end, ':') ||
-		(second = read_digits(p, end, 2)) < 0 || second > 60)
-		return false;
-	*seconds = hour * 3600 + minute * 60 + second;
-	return true;
-}
-
 /* `.f+` or nothing, as microseconds. */
 static bool
 read_fraction(const char **p, const char *end, int64_t *usecs)
@@ -121,6 +103,31 @@ read_fraction(const char **p, const char *end, int64_t *usecs)
 	}
 	*usecs = (int64_t) rint(value / scale * 1000000.0);
 	return *p > first;
+}
+
+/*
+ * `hh:mm` or `hh:mm:ss` as seconds of the day; second 60 is the next minute's
+ * 0, and 24:00 the next day's.
+ */
+static bool
+read_time(const char **p, const char *end, int64_t *seconds, int64_t *fraction)
+{
+	int			hour;
+	int			minute;
+	int			second = 0;
+
+	if ((hour = read_digits(p, end, 2)) < 0 || hour > 24 ||
+		!read_mark(p, end, ':') ||
+		(minute = read_digits(p, end, 2)) < 0 || minute > 59)
+		return false;
+	if (read_mark(p, end, ':') &&
+		((second = read_digits(p, end, 2)) < 0 || second > 60 ||
+		 !read_fraction(p, end, fraction)))
+		return false;
+	if (hour == 24 && (minute > 0 || second > 0 || *fraction > 0))
+		return false;
+	*seconds = hour * 3600 + minute * 60 + second;
+	return true;
 }
 
 /* Nothing, `Z`, `+hh:mm`, `+hhmm` or `+hh`, as seconds east of UTC. */
@@ -158,14 +165,13 @@ fluct_timestamp_parse(const char *text, size_t len, int64_t *usecs)
 	const char *end = text + len;
 	int64_t		days;
 	int64_t		seconds;
-	int64_t		fraction;
+	int64_t		fraction = 0;
 	int64_t		offset;
 
 	if (!read_date(&p, end, &days) ||
 		!(read_mark(&p, end, 'T') || read_mark(&p, end, 't') ||
 		  read_mark(&p, end, ' ')) ||
-		!read_time(&p, end, &seconds) ||
-		!read_fraction(&p, end, &fraction) ||
+		!read_time(&p, end, &seconds, &fraction) ||
 		!read_offset(&p, end, &offset) || p != end)
 		return FLUCT_BAD_TIMESTAMP;
 	*usecs = (days * SECS_PER_DAY + seconds - offset) * USECS_PER_SEC +

@@ -11,10 +11,10 @@
 #include "base/message.h"
 
 /*
- * RFC 3339 date-time, offset optional (none = UTC), `T`, `t` or one blank
- * between; microseconds since 2000-01-01 00:00 UTC.  Digits past the sixth
- * are rounded, second 60 is the next minute's 0.  FLUCT_OK or
- * FLUCT_BAD_TIMESTAMP.
+ * RFC 3339 date-time, seconds and offset optional (none = UTC), `T`, `t` or
+ * one blank between; microseconds since 2000-01-01 00:00 UTC.  Digits past the sixth
+ * are rounded, second 60 is the next minute's 0, 24:00 the next day's.
+ * FLUCT_OK or FLUCT_BAD_TIMESTAMP.
  */
 extern FluctReason fluct_timestamp_parse(const char *text, size_t len,
 										 int64_t *usecs);

@@ -58,6 +58,7 @@ typedef struct Sheet
 	FluctJsonType type;			/* of the value at the rowset's path */
 	int			root;			/* node of its elements */
 	int			fields;
+	size_t		max_rows;
 	FluctVector rows;			/* Row */
 	FluctVector cells;			/* FluctJsonValue, `fields` for a row */
 	FluctVector members;		/* FluctJsonMember */
@@ -93,6 +94,7 @@ struct FluctJson
 	int			depth;
 	Frame		frames[FLUCT_JSON_MAX_DEPTH];
 	FluctKeySet keys;
+	FluctRefusal misstep;		/* FLUCT_OK, or the first one */
 };
 
 static inline void *

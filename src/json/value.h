@@ -28,13 +28,14 @@ typedef enum FluctJsonType
 /*
  * A value as it is written in the message: a string without its quotes (still
  * escaped if `escaped`), anything else as written.  `text` points into the
- * bytes given to fluct_json_parse and is not NUL-terminated.
+ * bytes given to fluct_json_parse and is not NUL-terminated.  16 bytes, since there
+ * are as many as a message's rows have columns.
  */
 typedef struct FluctJsonValue
 {
-	FluctJsonType type;
+	FluctJsonType type:8;
 	bool		escaped;
-	size_t		len;
+	uint32_t	len;
 	const char *text;
 } FluctJsonValue;
 

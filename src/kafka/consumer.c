@@ -38,7 +38,7 @@
 #include "pg/guc.h"
 
 #define CALL_TIMEOUT		1000	/* ms: the longest call */
-#define POLL_AT_ONCE		512
+#define POLL_AT_ONCE		64	/* a batch may be that much too long */
 
 /*
  * The limit of messages fetched ahead, of all partitions together, since they

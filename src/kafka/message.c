@@ -16,37 +16,85 @@
 #include "pg/compat.h"
 #include "pg/guc.h"
 
-#define KEPT_OF_TOO_LARGE	65536
+/* Bytes of a header besides its name and value, and their escapes. */
+#define HEADER_ROOM		sizeof(",{\"key\":\"\",\"value_base64\":\"\"}")
 
-/* Room for some bytes as JSON: six for each, and what surrounds them. */
-#define JSON_ROOM(len)	((len) * 6 + 32)
-
-/* Of a value that is too large, the beginning is kept for its dead letter. */
+/* Bytes of a string in JSON, without its quotes. */
 static size_t
-kept_len(const rd_kafka_message_t *message)
+json_len(const char *text, size_t len)
 {
-	if (message->len > (size_t) fluct_max_message_bytes)
-		return Min(message->len, KEPT_OF_TOO_LARGE);
-	return message->len;
+	size_t		escapes = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = text[i];
+
+		if (c < 0x20)
+			escapes += 5;
+		else if (c == '"' || c == '\\')
+			escapes++;
+	}
+	return len + escapes;
+}
+
+static bool
+is_text(const char *value, size_t len)
+{
+	return memchr(value, '\0', len) == NULL &&
+		pg_verify_mbstr(PG_UTF8, value, len, true);
+}
+
+/* The most that the headers take as JSON; 0 for none. */
+static size_t
+headers_room(const rd_kafka_message_t *message)
+{
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t		len;
+	size_t		room = sizeof("[]");
+
+	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return 0;
+	for (size_t i = 0;
+		 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
+	{
+		room += HEADER_ROOM + json_len(name, strlen(name));
+		if (value)
+			room += is_text(value, len) ? json_len(value, len) : (len + 2) / 3 * 4;
+	}
+	return room;
+}
+
+/* Of a message that is too large, the beginning is kept for its dead letter. */
+static size_t
+kept_len(size_t len, bool too_large)
+{
+	return too_large ? Min(len, FLUCT_KEPT_OF_TOO_LARGE) : len;
+}
+
+static size_t
+full_len(const rd_kafka_message_t *message, size_t headers)
+{
+	return message->key_len + message->len + headers;
+}
+
+static bool
+is_too_large(const rd_kafka_message_t *message, size_t headers)
+{
+	return full_len(message, headers) > (size_t) fluct_max_message_bytes;
 }
 
 size_t
 fluct_message_room(const rd_kafka_message_t *message)
 {
-	size_t		room = message->key_len + kept_len(message) + 2;
-	rd_kafka_headers_t *headers;
-	const char *name;
-	const void *value;
-	size_t		len;
+	size_t		headers = headers_room(message);
+	bool		too_large = is_too_large(message, headers);
 
-	if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		room += 3;
-		for (size_t i = 0;
-			 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
-			room += JSON_ROOM(strlen(name)) + JSON_ROOM(len);
-	}
-	return room;
+	if (headers > kept_len(headers, too_large))
+		headers = 0;
+	return kept_len(message->key_len, too_large) +
+		kept_len(message->len, too_large) + headers + 2;
 }
 
 static char *
@@ -75,14 +123,13 @@ put_json_value(char *to, const char *value, size_t len)
 {
 	if (value == NULL)
 		return to + sprintf(to, "\"value\":null");
-	if (memchr(value, '\0', len) == NULL &&
-		pg_verify_mbstr(PG_UTF8, value, len, true))
+	if (is_text(value, len))
 	{
 		to += sprintf(to, "\"value\":");
 		return put_json_string(to, value, len);
 	}
 	to += sprintf(to, "\"value_base64\":\"");
-	to += fluct_compat_base64(value, len, to, JSON_ROOM(len));
+	to += fluct_compat_base64(value, len, to, (len + 2) / 3 * 4);
 	*to++ = '"';
 	return to;
 }
@@ -120,6 +167,8 @@ char *
 fluct_message_copy(const rd_kafka_message_t *message, FluctMessage *result,
 				   char *to)
 {
+	size_t		headers = headers_room(message);
+	bool		too_large = is_too_large(message, headers);
 	char	   *end;
 
 	memset(result, 0, sizeof(FluctMessage));
@@ -128,17 +177,19 @@ fluct_message_copy(const rd_kafka_message_t *message, FluctMessage *result,
 	result->time_ms = rd_kafka_message_timestamp(message, NULL);
 	if (message->key)
 	{
-		result->key = memcpy(to, message->key, message->key_len);
-		result->key_len = message->key_len;
-		to += message->key_len;
+		result->key_len = kept_len(message->key_len, too_large);
+		result->key = memcpy(to, message->key, result->key_len);
+		to += result->key_len;
 	}
 	if (message->payload)
 	{
-		result->full_len = message->len;
-		result->value_len = kept_len(message);
+		result->value_len = kept_len(message->len, too_large);
 		result->value = memcpy(to, message->payload, result->value_len);
 		to += result->value_len;
 	}
+	result->full_len = too_large ? full_len(message, headers) : result->value_len;
+	if (headers > kept_len(headers, too_large))
+		return to;
 	end = put_headers(to, message);
 	if (end > to)
 		result->headers = to;

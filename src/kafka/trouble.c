@@ -92,6 +92,9 @@ reason_of(rd_kafka_resp_err_t error)
 		case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 		case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
 			return "data_loss";
+			/* of zstd: more than receive.message.max.bytes unpacked */
+		case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+			return "message_too_large";
 		default:
 			return "broker_unreachable";
 	}

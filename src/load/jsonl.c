@@ -286,18 +286,21 @@ store_lines(Lines *lines, FluctSink *sink, int64 *count, int64 *inserted)
 	for (;;)
 	{
 		MemoryContext old = MemoryContextSwitchTo(batch);
-		const FluctMessage *refused;
 
 		n = gather(lines, messages);
-		if (n > 0)
-			fluct_sink_store(sink, messages, n);
+		for (int at = 0, taken; at < n; at += taken)
+		{
+			const FluctMessage *refused;
+
+			taken = fluct_sink_store(sink, messages + at, n - at);
+			refused = fluct_sink_refused(messages + at, taken);
+			if (refused)
+				refuse_line(lines, refused->offset, refused->refusal);
+		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch);
 		if (n == 0)
 			break;
-		refused = fluct_sink_refused(messages, n);
-		if (refused)
-			refuse_line(lines, refused->offset, refused->refusal);
 		*count += n;
 		fluct_progress_rows(n);
 		for (int i = 0; i < n; i++)

@@ -10,28 +10,35 @@
  * A message is stored or refused as a whole: a refusal in its last line removes
  * the rows that its first lines added.
  *
- * What all rows of a child share (`$...` in a child) is encoded once for each
- * message and copied into each row, which saves most of the work of 50 lines.
+ * A message of 16 MB could make rows without bound: a key that each row
+ * repeats, a field that many columns take.  What is repeated is counted before
+ * it is copied, and each column adds at most what its value in the message
+ * takes, or the table's default, before the sum is looked at.
+ *
+ * What the children repeat of the message (`$...` in a child) is encoded once a
+ * message and copied into each row; that is most of the work of 50 lines.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "executor/executor.h"
-#include "mb/pg_wchar.h"
-#include "utils/memutils.h"
+#include "utils/builtins.h"
 
 #include "base/refusal.h"
 #include "mapping/decode.h"
 #include "mapping/encode.h"
+#include "mapping/field.h"
 
-/* What a message has besides its JSON. */
-typedef struct Kafka
+static void
+begin_data(FluctRowData *data, int nmessages, int expected)
 {
-	const FluctMessage *message;
-	const char *topic;
-} Kafka;
+	initStringInfo(&data->data);
+	enlargeStringInfo(&data->data, expected);
+	data->nrows = 0;
+	data->starts = palloc0(sizeof(int) * (nmessages + 1));
+	data->row_starts = palloc0(sizeof(int) * (nmessages + 1));
+}
 
 FluctRows *
 fluct_decode_begin(const FluctMapping *mapping, int nmessages)
@@ -40,195 +47,85 @@ fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
-		initStringInfo(&rows[t].data);
-		enlargeStringInfo(&rows[t].data, mapping->targets[t].expected);
-		rows[t].starts = palloc0(sizeof(int) * (nmessages + 1));
-		rows[t].row_starts = palloc0(sizeof(int) * (nmessages + 1));
+		begin_data(&rows[t].stored, nmessages, mapping->targets[t].expected);
+		begin_data(&rows[t].keys, nmessages, 0);
 	}
 	return rows;
 }
 
-/* ----- columns ----- */
+size_t
+fluct_decode_bytes(const FluctMapping *mapping, const FluctRows *rows, int i)
+{
+	size_t		bytes = 0;
+
+	for (int t = 0; t < mapping->ntargets; t++)
+		bytes += rows[t].stored.starts[i] + rows[t].keys.starts[i];
+	return bytes;
+}
+
+/* Takes back what was added since message number i began. */
+static void
+take_back(FluctRowData *data, int i)
+{
+	data->data.len = data->starts[i];
+	data->nrows = data->row_starts[i];
+}
 
 static void
-append_default(FluctMapping *mapping, const FluctColumn *column,
-			   StringInfo out)
+end_message(FluctRowData *data, int i)
 {
-	bool		isnull;
-	Datum		value;
-	MemoryContext old;
-
-	ResetExprContext(mapping->econtext);
-	old = MemoryContextSwitchTo(mapping->econtext->ecxt_per_tuple_memory);
-	value = ExecEvalExpr(column->column_default, mapping->econtext, &isnull);
-	if (isnull)
-		appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
-	else
-	{
-		bytea	   *bytes = SendFunctionCall((FmgrInfo *) &column->send, value);
-		char		length[4];
-
-		fluct_put32(length, VARSIZE(bytes) - VARHDRSZ);
-		appendBinaryStringInfo(out, length, 4);
-		appendBinaryStringInfo(out, VARDATA(bytes),
-							   VARSIZE(bytes) - VARHDRSZ);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/* A value that is missing or null: the default, NULL, or a refusal. */
-static FluctReason
-append_absent(FluctMapping *mapping, const FluctColumn *column, bool null,
-			  StringInfo out)
-{
-	FluctReason reason = FLUCT_OK;
-
-	if (column->required)
-		return null ? FLUCT_NULL_FIELD : FLUCT_MISSING_FIELD;
-	if (!null && column->fallback && column->fallback->type != FLUCT_JSON_NULL)
-	{
-		enlargeStringInfo(out, FLUCT_ENCODE_ROOM(column->fallback));
-		out->len += fluct_encode(column, column->fallback, out->data + out->len,
-								 &reason);
-		return reason;
-	}
-	if (!null && !column->fallback && column->column_default)
-		append_default(mapping, column, out);
-	else if (!column->nullable)
-		return null ? FLUCT_NULL_FIELD : FLUCT_MISSING_FIELD;
-	else
-		appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
-	return FLUCT_OK;
-}
-
-static FluctReason
-append_value(FluctMapping *mapping, const FluctColumn *column,
-			 const FluctJsonValue *value, StringInfo out)
-{
-	FluctReason reason;
-
-	if (value->type == FLUCT_JSON_ABSENT || value->type == FLUCT_JSON_NULL)
-		return append_absent(mapping, column, value->type == FLUCT_JSON_NULL,
-							 out);
-	enlargeStringInfo(out, FLUCT_ENCODE_ROOM(value));
-	out->len += fluct_encode(column, value, out->data + out->len, &reason);
-	return reason;
-}
-
-/* The fields that are not mapped, as one object; NULL if there are none. */
-static FluctReason
-append_extra(const FluctColumn *column, const FluctJson *json, int rowset,
-			 int row, StringInfo out)
-{
-	int			count;
-	const FluctJsonMember *members = fluct_json_unmapped(json, rowset, row,
-														 &count);
-	int			start = out->len;
-	size_t		values = count;
-
-	appendBinaryStringInfo(out, FLUCT_ENCODED_NULL, 4);
-	if (count == 0)
-		return FLUCT_OK;
-	if (column->form == FLUCT_FORM_JSONB)
-		appendStringInfoChar(out, 1);
-	for (int i = 0; i < count; i++)
-	{
-		bool		quoted = members[i].value.type == FLUCT_JSON_STRING;
-
-		if (!quoted)
-			values += fluct_count_values(members[i].value.text,
-										 members[i].value.len);
-		if (values > FLUCT_MAX_JSONB_VALUES && column->form == FLUCT_FORM_JSONB)
-			return FLUCT_TOO_LONG;
-		appendStringInfoString(out, i == 0 ? "{\"" : ",\"");
-		appendBinaryStringInfo(out, members[i].key.text, members[i].key.len);
-		appendStringInfoString(out, quoted ? "\":\"" : "\":");
-		appendBinaryStringInfo(out, members[i].value.text,
-							   members[i].value.len);
-		if (quoted)
-			appendStringInfoChar(out, '"');
-	}
-	appendStringInfoChar(out, '}');
-	fluct_put32(out->data + start, out->len - start - 4);
-	return FLUCT_OK;
-}
-
-static FluctReason
-append_key(FluctMapping *mapping, const FluctColumn *column,
-		   const FluctMessage *message, StringInfo out)
-{
-	FluctJsonValue value = {FLUCT_JSON_STRING, false, message->key_len,
-	message->key};
-
-	if (message->key == NULL)
-		value.type = FLUCT_JSON_ABSENT;
-	else if (column->form != FLUCT_FORM_BYTEA)
-	{
-		if (memchr(message->key, '\0', message->key_len))
-			return FLUCT_NUL;
-		if (!pg_verify_mbstr(PG_UTF8, message->key, message->key_len, true))
-			return FLUCT_INVALID_ENCODING;
-	}
-	return append_value(mapping, column, &value, out);
-}
-
-static FluctReason
-append_number(FluctMapping *mapping, const FluctColumn *column, int64 number,
-			  StringInfo out)
-{
-	char		text[32];
-	FluctJsonValue value = {FLUCT_JSON_NUMBER, false, 0, text};
-
-	value.len = snprintf(text, sizeof(text), INT64_FORMAT, number);
-	if (column->form == FLUCT_FORM_TEXT)
-		value.type = FLUCT_JSON_STRING;
-	return append_value(mapping, column, &value, out);
-}
-
-/* A column that does not come from a row. */
-static FluctReason
-append_message_column(FluctMapping *mapping, const FluctColumn *column,
-					  const Kafka *kafka, StringInfo out)
-{
-	const FluctMessage *message = kafka->message;
-	FluctJsonValue value = {FLUCT_JSON_ABSENT};
-
-	switch (column->source)
-	{
-		case FLUCT_FROM_MESSAGE:
-			return append_value(mapping, column,
-								fluct_json_field(mapping->json, column->field),
-								out);
-		case FLUCT_KAFKA_OFFSET:
-			return append_number(mapping, column, message->offset, out);
-		case FLUCT_KAFKA_PARTITION:
-			return append_number(mapping, column, message->partition, out);
-		case FLUCT_KAFKA_TIMESTAMP:
-			if (message->time_ms < 0)
-				return append_value(mapping, column, &value, out);
-			return append_number(mapping, column, message->time_ms, out);
-		case FLUCT_KAFKA_KEY:
-			return append_key(mapping, column, message, out);
-		case FLUCT_KAFKA_TOPIC:
-			value.type = FLUCT_JSON_STRING;
-			value.text = kafka->topic;
-			value.len = strlen(kafka->topic);
-			return append_value(mapping, column, &value, out);
-		case FLUCT_KAFKA_HEADERS:
-			if (message->headers)
-			{
-				value.type = FLUCT_JSON_ARRAY;
-				value.text = message->headers;
-				value.len = strlen(message->headers);
-			}
-			return append_value(mapping, column, &value, out);
-		default:
-			elog(ERROR, "column \"%s\" is not of a message", column->name);
-	}
-	return FLUCT_OK;
+	data->starts[i + 1] = data->data.len;
+	data->row_starts[i + 1] = data->nrows;
 }
 
 /* ----- refusals ----- */
+
+/* What would have been taken, for a value that was not. */
+static const char *
+expectation(const FluctColumn *column, FluctReason reason)
+{
+	bool		number = column->form >= FLUCT_FORM_INT2 &&
+	column->form <= FLUCT_FORM_FLOAT8;
+
+	if (reason == FLUCT_BAD_TIMESTAMP && column->form == FLUCT_FORM_DATE)
+		return "a date such as 2024-01-31";
+	if (reason == FLUCT_BAD_TIMESTAMP && column->format == FLUCT_FORMAT_PLAIN)
+		return "a time such as 2024-01-31T23:59:59.5+01:00";
+	if (reason == FLUCT_BAD_TIMESTAMP)
+		return column->format == FLUCT_FORMAT_EPOCH_S ?
+			"seconds since 1970, of the years 1900 to 9999" :
+			"milliseconds since 1970, of the years 1900 to 9999";
+	if (reason == FLUCT_OUT_OF_RANGE)
+		return number || column->form == FLUCT_FORM_JSONB ?
+			psprintf("a number that fits %s", format_type_be(column->type)) : "";
+	if (reason != FLUCT_WRONG_TYPE)
+		return "";
+	if (column->format == FLUCT_FORMAT_TEXT)
+		return "a number in quotes";
+	if (column->form <= FLUCT_FORM_INT8 && column->form >= FLUCT_FORM_INT2)
+		return "a whole number";
+	if (number || column->format != FLUCT_FORMAT_PLAIN)
+		return "a number";
+	if (column->form == FLUCT_FORM_BOOL)
+		return "true or false";
+	if (column->form == FLUCT_FORM_TEXT)
+		return "a string; a column of type jsonb takes any value";
+	return psprintf("a string that is a %s", format_type_be(column->base));
+}
+
+void
+fluct_decode_path(const FluctTarget *target, const FluctColumn *column,
+				  int row, char *path)
+{
+	bool		extra = column->source == FLUCT_EXTRA;
+
+	if (column->source == FLUCT_FROM_ROW || (extra && target->rows_path))
+		snprintf(path, FLUCT_PATH_LEN, "%.*s[%d]%s",
+				 (int) strlen(target->rows_path) - 3, target->rows_path, row,
+				 extra ? "" : column->path + 1);
+	else
+		strlcpy(path, extra ? "$" : column->path, FLUCT_PATH_LEN);
+}
 
 static void
 refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
@@ -236,14 +133,8 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 			  FluctRefusal *refusal)
 {
 	char		path[FLUCT_PATH_LEN];
-	bool		extra = column->source == FLUCT_EXTRA;
 
-	if (column->source == FLUCT_FROM_ROW || (extra && target->rows_path))
-		snprintf(path, sizeof(path), "%.*s[%d]%s",
-				 (int) strlen(target->rows_path) - 3, target->rows_path, row,
-				 extra ? "" : column->path + 1);
-	else
-		strlcpy(path, extra ? "$" : column->path, sizeof(path));
+	fluct_decode_path(target, column, row, path);
 	if (reason == FLUCT_TOO_LONG)
 		fluct_refuse(refusal, reason, path,
 					 "more than %d values for column %s of %s",
@@ -253,20 +144,22 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 		fluct_refuse(refusal, reason, path, "for column %s of %s",
 					 column->name, target->name);
 	else
-		fluct_refuse(refusal, reason, path, "found %s%.*s%s%s",
+		fluct_refuse(refusal, reason, path, "found %s%.*s%s%s%s%s",
 					 value->type == FLUCT_JSON_STRING ? "\"" : "",
 					 (int) Min(value->len, 100), value->text,
 					 value->len > 100 ? "..." : "",
-					 value->type == FLUCT_JSON_STRING ? "\"" : "");
+					 value->type == FLUCT_JSON_STRING ? "\"" : "",
+					 expectation(column, reason)[0] ? ", expected " : "",
+					 expectation(column, reason));
 }
 
 /* A column that does not come from a row; false with *refusal filled. */
 static bool
 take_message_column(FluctMapping *mapping, const FluctTarget *target,
-					const FluctColumn *column, const Kafka *kafka,
+					const FluctColumn *column, const FluctKafka *kafka,
 					StringInfo out, FluctRefusal *refusal)
 {
-	FluctReason reason = append_message_column(mapping, column, kafka, out);
+	FluctReason reason = fluct_field_of_message(mapping, column, kafka, out);
 
 	if (reason == FLUCT_OK)
 		return true;
@@ -280,47 +173,89 @@ take_message_column(FluctMapping *mapping, const FluctTarget *target,
 /* ----- rows ----- */
 
 static void
-begin_row(const FluctTarget *target, FluctRows *rows)
+begin_row(int ncolumns, FluctRowData *rows)
 {
 	char		count[2];
 
-	fluct_put16(count, target->ncolumns);
+	fluct_put16(count, ncolumns);
 	appendBinaryStringInfo(&rows->data, count, 2);
 	rows->nrows++;
 }
 
+/* Whether that many more bytes may be added for the message at hand. */
 static bool
-decode_parent(FluctMapping *mapping, FluctRows *rows, const Kafka *kafka,
+has_room(const FluctMapping *mapping, size_t more, FluctRefusal *refusal)
+{
+	if (mapping->made + more <= FLUCT_MAPPING_ROW_BYTES)
+		return true;
+	fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
+				 "its rows would take more than %d MB",
+				 (int) (FLUCT_MAPPING_ROW_BYTES / (1024 * 1024)));
+	return false;
+}
+
+/* Counts what has been added since `start`. */
+static bool
+count_made(FluctMapping *mapping, const StringInfoData *out, int start,
+		   FluctRefusal *refusal)
+{
+	mapping->made += out->len - start;
+	return has_room(mapping, 0, refusal);
+}
+
+static bool
+decode_parent(FluctMapping *mapping, FluctRowData *rows, const FluctKafka *kafka,
 			  FluctRefusal *refusal)
 {
 	const FluctTarget *target = &mapping->targets[0];
 
-	begin_row(target, rows);
+	begin_row(target->ncolumns, rows);
 	for (int i = 0; i < target->ncolumns; i++)
 	{
 		const FluctColumn *column = &target->columns[i];
+		int			start = rows->data.len;
 
 		if (column->source == FLUCT_EXTRA)
 		{
-			FluctReason reason = append_extra(column, mapping->json,
-											  FLUCT_JSON_ROOT, 0, &rows->data);
+			FluctReason reason = fluct_field_of_row(mapping, target, column, 0,
+													kafka, &rows->data);
 
-			if (reason == FLUCT_OK)
-				continue;
-			refuse_column(target, column, 0, reason, NULL, refusal);
-			return false;
+			if (reason != FLUCT_OK)
+			{
+				refuse_column(target, column, 0, reason, NULL, refusal);
+				return false;
+			}
 		}
-		if (!take_message_column(mapping, target, column, kafka,
-								 &rows->data, refusal))
+		else if (!take_message_column(mapping, target, column, kafka,
+									  &rows->data, refusal))
+			return false;
+		if (!count_made(mapping, &rows->data, start, refusal))
 			return false;
 	}
 	return true;
 }
 
+/* The key by which the existing rows are found. */
+static bool
+decode_parent_key(FluctMapping *mapping, const FluctTarget *target,
+				  FluctRowData *keys, const FluctKafka *kafka,
+				  FluctRefusal *refusal)
+{
+	int			start = keys->data.len;
+
+	begin_row(target->nparent_keys, keys);
+	for (int k = 0; k < target->nparent_keys; k++)
+		if (!take_message_column(mapping, target,
+								 &target->columns[target->parent_keys[k]],
+								 kafka, &keys->data, refusal))
+			return false;
+	return count_made(mapping, &keys->data, start, refusal);
+}
+
 /* The columns of a child that are the same in each of its rows. */
 static bool
 encode_shared(FluctMapping *mapping, const FluctTarget *target,
-			  const Kafka *kafka, StringInfo shared, int *starts,
+			  const FluctKafka *kafka, StringInfo shared, int *starts,
 			  FluctRefusal *refusal)
 {
 	resetStringInfo(shared);
@@ -329,11 +264,11 @@ encode_shared(FluctMapping *mapping, const FluctTarget *target,
 		const FluctColumn *column = &target->columns[i];
 
 		starts[i] = shared->len;
-		if (column->source != FLUCT_FROM_ROW &&
-			column->source != FLUCT_ROW_NUMBER &&
-			column->source != FLUCT_EXTRA &&
+		if (!fluct_field_is_of_row(column) &&
 			!take_message_column(mapping, target, column, kafka, shared,
 								 refusal))
+			return false;
+		if (!has_room(mapping, shared->len, refusal))
 			return false;
 	}
 	starts[target->ncolumns] = shared->len;
@@ -342,35 +277,35 @@ encode_shared(FluctMapping *mapping, const FluctTarget *target,
 
 static bool
 decode_child_row(FluctMapping *mapping, const FluctTarget *target,
-				 FluctRows *rows, int row, StringInfo shared,
-				 const int *starts, FluctRefusal *refusal)
+				 FluctRowData *rows, int row, StringInfo shared,
+				 const int *starts, const FluctKafka *kafka, FluctRefusal *refusal)
 {
-	begin_row(target, rows);
+	begin_row(target->ncolumns, rows);
 	for (int i = 0; i < target->ncolumns; i++)
 	{
 		const FluctColumn *column = &target->columns[i];
-		const FluctJsonValue *cell = NULL;
-		FluctReason reason = FLUCT_OK;
+		int			start = rows->data.len;
+		FluctReason reason;
 
-		if (column->source == FLUCT_FROM_ROW)
+		if (!fluct_field_is_of_row(column))
 		{
-			cell = fluct_json_cell(mapping->json, target->rowset, row,
-								   column->field);
-			reason = append_value(mapping, column, cell, &rows->data);
-		}
-		else if (column->source == FLUCT_ROW_NUMBER)
-			reason = append_number(mapping, column, row + 1, &rows->data);
-		else if (column->source == FLUCT_EXTRA)
-			reason = append_extra(column, mapping->json, target->rowset, row,
-								  &rows->data);
-		else
+			/* counted already */
 			appendBinaryStringInfo(&rows->data, shared->data + starts[i],
 								   starts[i + 1] - starts[i]);
+			continue;
+		}
+		reason = fluct_field_of_row(mapping, target, column, row, kafka,
+									&rows->data);
 		if (reason != FLUCT_OK)
 		{
-			refuse_column(target, column, row, reason, cell, refusal);
+			refuse_column(target, column, row, reason,
+						  column->source == FLUCT_FROM_ROW ?
+						  fluct_json_cell(mapping->json, target->rowset, row,
+										  column->field) : NULL, refusal);
 			return false;
 		}
+		if (!count_made(mapping, &rows->data, start, refusal))
+			return false;
 	}
 	return true;
 }
@@ -421,32 +356,31 @@ check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 
 static bool
 decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
-			 const Kafka *kafka, FluctRefusal *refusal)
+			 const FluctKafka *kafka, FluctRefusal *refusal)
 {
-	static StringInfoData shared = {NULL};
+	StringInfoData shared;
 	int			starts[MaxTupleAttributeNumber + 1];
-	int			nrows;
+	size_t		nrows;
+	bool		good;
 
-	if (shared.data == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		initStringInfo(&shared);
-		MemoryContextSwitchTo(old);
-	}
 	if (!check_rowset(mapping, target, refusal))
+		return false;
+	if (target->parent_keys &&
+		!decode_parent_key(mapping, target, &rows->keys, kafka, refusal))
 		return false;
 	nrows = fluct_json_row_count(mapping->json, target->rowset);
 	if (nrows == 0)
 		return true;
-	if (!encode_shared(mapping, target, kafka, &shared, starts, refusal))
-		return false;
-	for (int row = 0; row < nrows; row++)
-		if (!check_row(mapping, target, row, refusal) ||
-			!decode_child_row(mapping, target, rows, row, &shared, starts,
-							  refusal))
-			return false;
-	return true;
+	initStringInfo(&shared);
+	good = encode_shared(mapping, target, kafka, &shared, starts, refusal) &&
+		has_room(mapping, nrows * (2 + shared.len), refusal);
+	mapping->made += nrows * (2 + shared.len);
+	for (int row = 0; good && row < nrows; row++)
+		good = check_row(mapping, target, row, refusal) &&
+			decode_child_row(mapping, target, &rows->stored, row, &shared,
+							 starts, kafka, refusal);
+	pfree(shared.data);
+	return good;
 }
 
 /* ----- a message ----- */
@@ -455,13 +389,21 @@ static bool
 decode_json(FluctMapping *mapping, const FluctMessage *message,
 			FluctRefusal *refusal)
 {
+	if (message->full_len == FLUCT_LENGTH_UNKNOWN)
+	{
+		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
+					 "only the beginning of the message was kept");
+		return false;
+	}
 	if (message->full_len > message->value_len)
 	{
 		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
-					 "%zu bytes, more than fluct.max_message_bytes",
+					 "%zu bytes with its key and headers, more than fluct.max_message_bytes",
 					 message->full_len);
 		return false;
 	}
+	if (message->value == NULL)
+		return false;
 	if (message->value_len == 0)
 	{
 		fluct_refuse(refusal, FLUCT_EMPTY_VALUE, "$", "the value has 0 bytes");
@@ -476,28 +418,42 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 					 const FluctMessage *message, const char *topic,
 					 FluctRefusal *refusal)
 {
-	Kafka		kafka = {message, topic};
-	bool		good = message->value != NULL &&
-	decode_json(mapping, message, refusal);
+	FluctKafka	kafka = {message, topic};
+	bool		good = decode_json(mapping, message, refusal);
 
+	mapping->made = 0;
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		take_back(&rows[t].stored, i);
+		take_back(&rows[t].keys, i);
+	}
 	for (int t = 0; good && t < mapping->ntargets; t++)
 		if (t == 0)
-			good = decode_parent(mapping, &rows[t], &kafka, refusal);
+			good = decode_parent(mapping, &rows[t].stored, &kafka, refusal);
 		else
 			good = decode_child(mapping, &mapping->targets[t], &rows[t],
 								&kafka, refusal);
-	for (int t = 0; t < mapping->ntargets; t++)
+	if (!good)
+		fluct_decode_nothing(mapping, rows, i);
+	for (int t = 0; good && t < mapping->ntargets; t++)
 	{
-		if (!good)
-		{
-			rows[t].data.len = rows[t].starts[i];
-			rows[t].nrows = rows[t].row_starts[i];
-		}
-		rows[t].starts[i + 1] = rows[t].data.len;
-		mapping->targets[t].expected = rows[t].data.len;
-		rows[t].row_starts[i + 1] = rows[t].nrows;
+		end_message(&rows[t].stored, i);
+		end_message(&rows[t].keys, i);
+		mapping->targets[t].expected = rows[t].stored.data.len;
 	}
 	return good;
+}
+
+void
+fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows, int i)
+{
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		take_back(&rows[t].stored, i);
+		take_back(&rows[t].keys, i);
+		end_message(&rows[t].stored, i);
+		end_message(&rows[t].keys, i);
+	}
 }
 
 void

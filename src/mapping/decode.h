@@ -14,31 +14,49 @@
 
 #include "mapping/mapping.h"
 
-/*
- * The rows of one target for a batch.  Message i owns the bytes from
- * starts[i] to starts[i + 1] and row_starts likewise.
- */
-typedef struct FluctRows
+/* Rows in the form of COPY; message i's begin at starts[i], end at the next. */
+typedef struct FluctRowData
 {
 	StringInfoData data;
 	int			nrows;
 	int		   *starts;
 	int		   *row_starts;
+} FluctRowData;
+
+/* The rows of one target for a batch. */
+typedef struct FluctRows
+{
+	FluctRowData stored;
+	FluctRowData keys;			/* of a child whose rows are replaced: the
+								 * parent's key, as the child has it */
 } FluctRows;
 
 /* Empty rows for up to nmessages, in the current memory context. */
 extern FluctRows *fluct_decode_begin(const FluctMapping *mapping,
 									 int nmessages);
 
+/* Bytes of the rows of all targets, up to message number i. */
+extern size_t fluct_decode_bytes(const FluctMapping *mapping,
+								 const FluctRows *rows, int i);
+
 /*
- * Adds the rows of message number i (0, 1, 2 … in order) to every target's.
- * False with *refusal filled when it is refused; it then has no rows.
+ * Adds the rows of message number i to every target's, and takes back what
+ * was added for it or later ones before.  False with *refusal filled when it
+ * is refused; it then has no rows.
  */
 extern bool fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 								 const FluctMessage *message,
 								 const char *topic, FluctRefusal *refusal);
 
-/* Refuses a mapping with a "default" that its column cannot hold. */
+/* Says that message number i has no rows. */
+extern void fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows,
+								 int i);
+
+/* Where in a message the column's value is, in FLUCT_PATH_LEN bytes. */
+extern void fluct_decode_path(const FluctTarget *target,
+							  const FluctColumn *column, int row, char *path);
+
+/* Refuses a mapping whose "default" that its column cannot hold. */
 extern void fluct_decode_check_fallbacks(const FluctMapping *mapping);
 
 #endif							/* FLUCT_MAPPING_DECODE_H */

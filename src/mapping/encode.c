@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "utils/timestamp.h"
 
@@ -53,32 +54,49 @@ encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 }
 
 /*
- * As float4in and float8in read it, but -0 is 0, as in numeric.  What follows
- * the value in the message or a copy ends it, so strtod stops there.
+ * The C library reads to the end of a number, and knows no length.  What is
+ * behind a value need not end it, so it gets a copy of the value that ends.
  */
+static long double
+read_float(FluctForm form, const FluctJsonValue *value)
+{
+	char		room[64];
+	char	   *text = value->len < sizeof(room) ? room : palloc(value->len + 1);
+	long double result;
+
+	memcpy(text, value->text, value->len);
+	text[value->len] = '\0';
+	errno = 0;
+	result = form == FLUCT_FORM_FLOAT4 ? strtof(text, NULL) :
+		form == FLUCT_FORM_FLOAT8 ? strtod(text, NULL) : strtold(text, NULL);
+	if (text != room)
+		pfree(text);
+	return result;
+}
+
+/* As float4in and float8in read it; but -0 is 0, as a numeric's. */
 static FluctReason
 encode_float(FluctForm form, const FluctJsonValue *value, char *to,
 			 size_t *len)
 {
-	errno = 0;
+	double		result = read_float(form, value);
+
+	if (errno == ERANGE && (result == 0 || isinf(result)))
+		return FLUCT_OUT_OF_RANGE;
+	result = result == 0 ? 0 : result;
 	if (form == FLUCT_FORM_FLOAT4)
 	{
-		float		result = strtof(value->text, NULL);
+		float		single = result;
 		uint32		bits;
 
-		if (errno == ERANGE && (result == 0 || isinf(result)))
-			return FLUCT_OUT_OF_RANGE;
-		result = result == 0 ? 0 : result;
-		memcpy(&bits, &result, 4);
+		memcpy(&bits, &single, 4);
 		fluct_put32(to, bits);
 		*len = 4;
 	}
 	else
 	{
-		double		result = strtod(value->text, NULL);
 		uint64		bits;
 
-		result = result == 0 ? 0 : result;
 		memcpy(&bits, &result, 8);
 		fluct_put64(to, bits);
 		*len = 8;
@@ -119,7 +137,7 @@ check_number_text(const char *text, size_t len)
 		if (i == digits)
 			return FLUCT_WRONG_TYPE;
 	}
-	return i == len ? fluct_number_check(text, len) : FLUCT_WRONG_TYPE;
+	return i == len ? FLUCT_OK : FLUCT_WRONG_TYPE;
 }
 
 static FluctReason
@@ -145,6 +163,13 @@ encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
 	return encode_int(column->form, value, to, len);
 }
 
+/*
+ * Years 1900 to 9999: what is outside is another unit, since a million seconds
+ * are 11 days, and a million times too many of them 30,000 years.
+ */
+#define FIRST_EPOCH		(INT64CONST(-36524) * USECS_PER_DAY)
+#define END_OF_EPOCHS	(INT64CONST(2921940) * USECS_PER_DAY)
+
 /* Seconds or milliseconds since 1970 as PostgreSQL's microseconds. */
 static FluctReason
 read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
@@ -155,15 +180,18 @@ read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
 	if (value->type != FLUCT_JSON_NUMBER)
 		return FLUCT_WRONG_TYPE;
 	if (fluct_number_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
-						   &whole) == FLUCT_OK &&
-		!pg_mul_s64_overflow(whole, per_unit, &whole) &&
-		!pg_sub_s64_overflow(whole, FLUCT_UNIXTIME_2000_USECS, usecs))
-		return FLUCT_OK;
-	exact = strtold(value->text, NULL) * per_unit - FLUCT_UNIXTIME_2000_USECS;
-	if (!(fabsl(exact) < END_TIMESTAMP))
-		return FLUCT_BAD_TIMESTAMP;
-	*usecs = (int64) rintl(exact);
-	return FLUCT_OK;
+						   &whole) != FLUCT_OK ||
+		pg_mul_s64_overflow(whole, per_unit, &whole) ||
+		pg_sub_s64_overflow(whole, FLUCT_UNIXTIME_2000_USECS, usecs))
+	{
+		exact = read_float(FLUCT_FORM_NUMERIC, value) * per_unit -
+			FLUCT_UNIXTIME_2000_USECS;
+		if (!(fabsl(exact) < END_TIMESTAMP))
+			return FLUCT_BAD_TIMESTAMP;
+		*usecs = (int64) rintl(exact);
+	}
+	return *usecs >= FIRST_EPOCH && *usecs < END_OF_EPOCHS ? FLUCT_OK :
+		FLUCT_BAD_TIMESTAMP;
 }
 
 static FluctReason
@@ -245,16 +273,92 @@ encode_uuid(const FluctJsonValue *value, char *to, size_t *len)
 	return p == end ? FLUCT_OK : FLUCT_WRONG_TYPE;
 }
 
+/*
+ * What has only an input function takes strings, and numbers where it is a
+ * type of numbers: 5 is not five seconds for an interval.
+ */
+static bool
+is_taken_as_text(const FluctColumn *column, const FluctJsonValue *value)
+{
+	if (value->type == FLUCT_JSON_STRING)
+		return true;
+	return column->form == FLUCT_FORM_OTHER && !column->is_array &&
+		column->category == TYPCATEGORY_NUMERIC &&
+		value->type == FLUCT_JSON_NUMBER;
+}
+
+/* A time of day is never `now`, or another word. */
+static bool
+is_word(const FluctColumn *column, const char *text, size_t len)
+{
+	return column->category == TYPCATEGORY_DATETIME && len > 0 &&
+		text[0] != '{' && !isdigit((unsigned char) text[0]);
+}
+
+/* An element's text between quotes, as array_in reads it; returns its end. */
+static char *
+quote_element(const char *text, size_t len, char *to)
+{
+	char	   *plain = palloc(len + 1);
+	size_t		n = fluct_string_unescape(text, len, plain);
+
+	*to++ = '"';
+	for (size_t i = 0; i < n; i++)
+	{
+		if (plain[i] == '"' || plain[i] == '\\')
+			*to++ = '\\';
+		*to++ = plain[i];
+	}
+	*to++ = '"';
+	pfree(plain);
+	return to;
+}
+
+/*
+ * A JSON array as array_in reads it, which is never longer.  Elements are
+ * taken as a column of their type takes them; objects are not.
+ */
+static FluctReason
+encode_array(const FluctColumn *column, const FluctJsonValue *value, char *to,
+			 size_t *len)
+{
+	const char *end = value->text + value->len;
+	char	   *out = to;
+
+	for (const char *p = value->text; p < end;)
+	{
+		size_t		n = 1;
+
+		if (*p == '"')
+		{
+			n = fluct_string_len(p, end);
+			if (is_word(column, p + 1, n - 2))
+				return FLUCT_BAD_TIMESTAMP;
+			out = quote_element(p + 1, n - 2, out);
+		}
+		else if (*p == '{')
+			return FLUCT_WRONG_TYPE;
+		else if (*p == '[' || *p == ']' || *p == ',')
+			*out++ = *p == '[' ? '{' : *p == ']' ? '}' : ',';
+		else if (strchr(" \t\r\n", *p) == NULL)
+		{
+			n = strcspn(p, ",] \t\r\n");
+			if (*p != 'n' && column->category == TYPCATEGORY_STRING)
+				return FLUCT_WRONG_TYPE;
+			memcpy(out, p, n);
+			out += n;
+		}
+		p += n;
+	}
+	*len = out - to;
+	return FLUCT_OK;
+}
+
 static FluctReason
 encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
 			size_t *len)
 {
-	bool		scalar = value->type == FLUCT_JSON_STRING;
-
-	if (column->form == FLUCT_FORM_OTHER)
-		scalar = scalar || value->type == FLUCT_JSON_NUMBER ||
-			value->type == FLUCT_JSON_BOOL;
-	if (!scalar)
+	if (!is_taken_as_text(column, value))
 		return FLUCT_WRONG_TYPE;
 	if (value->type == FLUCT_JSON_STRING && value->escaped)
 		*len = fluct_string_unescape(value->text, value->len, to);
@@ -263,7 +367,86 @@ encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
 		memcpy(to, value->text, value->len);
 		*len = value->len;
 	}
+	if (is_word(column, to, *len))
+		return FLUCT_BAD_TIMESTAMP;
 	return *len == 0 && column->key ? FLUCT_EMPTY_KEY : FLUCT_OK;
+}
+
+/* The byte that `\ooo` or `\\` stands for, and how long that is; or 0. */
+static int
+read_byte_escape(const char *p, const char *end, char *byte)
+{
+	if (end - p >= 2 && p[1] == '\\')
+	{
+		*byte = '\\';
+		return 2;
+	}
+	if (end - p < 4 || p[1] < '0' || p[1] > '3' || p[2] < '0' || p[2] > '7' ||
+		p[3] < '0' || p[3] > '7')
+		return 0;
+	*byte = (char) ((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+	return 4;
+}
+
+static FluctReason
+read_escaped_bytes(char *to, size_t *len)
+{
+	const char *end = to + *len;
+	char	   *out = to;
+
+	for (const char *p = to; p < end;)
+	{
+		int			escape = 1;
+
+		if (*p != '\\')
+			*out++ = *p;
+		else if ((escape = read_byte_escape(p, end, out)) > 0)
+			out++;
+		else
+			return FLUCT_WRONG_TYPE;
+		p += escape;
+	}
+	*len = out - to;
+	return FLUCT_OK;
+}
+
+/* Two digits a byte, with blanks between bytes. */
+static FluctReason
+read_hex_bytes(char *to, size_t *len)
+{
+	const char *end = to + *len;
+	char	   *out = to;
+
+	for (const char *p = to + 2; p < end;)
+	{
+		if (strchr(" \n\t\r", *p) != NULL)
+		{
+			p++;
+			continue;
+		}
+		if (end - p < 2 || hex_value(p[0]) < 0 || hex_value(p[1]) < 0)
+			return FLUCT_WRONG_TYPE;
+		*out++ = (char) (hex_value(p[0]) << 4 | hex_value(p[1]));
+		p += 2;
+	}
+	*len = out - to;
+	return FLUCT_OK;
+}
+
+/* As byteain: `\x` and hex digits, or characters and `\ooo`. */
+static FluctReason
+encode_bytea(const FluctColumn *column, const FluctJsonValue *value, char *to,
+			 size_t *len)
+{
+	FluctReason reason = encode_text(column, value, to, len);
+
+	if (reason != FLUCT_OK || memchr(to, '\\', *len) == NULL)
+		return reason;
+	if (*len >= 2 && to[0] == '\\' && to[1] == 'x')
+		reason = read_hex_bytes(to, len);
+	else
+		reason = read_escaped_bytes(to, len);
+	return reason == FLUCT_OK && *len == 0 && column->key ? FLUCT_EMPTY_KEY : reason;
 }
 
 /* The text of any JSON value, strings with their quotes. */
@@ -332,8 +515,13 @@ fluct_encode(const FluctColumn *column, const FluctJsonValue *value, char *to,
 	{
 		case FLUCT_FORM_TEXT:
 		case FLUCT_FORM_OTHER:
+			if (column->is_array && value->type == FLUCT_JSON_ARRAY)
+				*reason = encode_array(column, value, data, &len);
+			else
+				*reason = encode_text(column, value, data, &len);
+			break;
 		case FLUCT_FORM_BYTEA:
-			*reason = encode_text(column, value, data, &len);
+			*reason = encode_bytea(column, value, data, &len);
 			break;
 		case FLUCT_FORM_INT2:
 		case FLUCT_FORM_INT4:

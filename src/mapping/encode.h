@@ -12,7 +12,7 @@
 
 #include "json/number.h"
 #include "json/string.h"
-#include "mapping/mapping.h"
+#include "mapping/shape.h"
 
 /* The most bytes that a value takes, with its length word. */
 #define FLUCT_ENCODE_ROOM(value) (4 + FLUCT_NUMERIC_WIRE_LEN + (value)->len)

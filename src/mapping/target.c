@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * target.c
- *	  Which tables can be targets, and the mapping of one that has none.
+ *	  The rights and the key that a target needs, and a mapping by default.
  *
  *-------------------------------------------------------------------------
  */

@@ -12,7 +12,10 @@
 
 #include <limits.h>
 
+#include "nodes/pg_list.h"
+#include "nodes/value.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "pg/guc.h"
 
@@ -28,6 +31,54 @@ char	   *fluct_allowed_brokers = NULL;
 int			fluct_max_message_bytes = 16 * 1024 * 1024;
 bool		fluct_allow_literal_secrets = false;
 
+/* ----- fluct.database ----- */
+
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	char	   *text = pstrdup(*value);
+	List	   *names;
+	bool		valid = SplitIdentifierString(text, ',', &names);
+
+	if (!valid)
+		GUC_check_errdetail("List syntax is invalid.");
+	list_free(names);
+	pfree(text);
+	return valid;
+}
+
+List *
+fluct_guc_databases(void)
+{
+	List	   *names = NIL;
+	List	   *distinct = NIL;
+	ListCell   *lc;
+
+	/* what the check has refused is not here */
+	(void) SplitIdentifierString(pstrdup(fluct_database), ',', &names);
+	foreach(lc, names)
+		distinct = list_append_unique(distinct, makeString(lfirst(lc)));
+	return distinct;
+}
+
+bool
+fluct_guc_has_database(const char *name)
+{
+	char	   *text = pstrdup(fluct_database);
+	List	   *names;
+	ListCell   *lc;
+	bool		found = false;
+
+	(void) SplitIdentifierString(text, ',', &names);
+	foreach(lc, names)
+		found = found || strcmp(lfirst(lc), name) == 0;
+	list_free(names);
+	pfree(text);
+	return found;
+}
+
+/* ----- all of them ----- */
+
 static void
 define_string(const char *name, const char *what, const char *more,
 			  char **variable, GucContext context)
@@ -39,12 +90,14 @@ define_string(const char *name, const char *what, const char *more,
 void
 fluct_guc_init(void)
 {
-	define_string("fluct.database",
-				  "Database whose streams run.",
-				  "Empty: none.", &fluct_database, PGC_SIGHUP);
+	DefineCustomStringVariable("fluct.database",
+							   "Databases whose streams run.",
+							   "A list as in search_path. Empty: none.",
+							   &fluct_database, "", PGC_SIGHUP,
+							   GUC_LIST_INPUT, check_databases, NULL, NULL);
 	DefineCustomIntVariable("fluct.max_workers",
 							"Maximum number of stream workers that run at once.",
-							"Each takes one of max_worker_processes.",
+							"Of all databases together; each takes one of max_worker_processes.",
 							&fluct_max_workers, 4, 0, MAX_WORKERS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("fluct.enabled",

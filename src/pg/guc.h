@@ -8,6 +8,8 @@
 #ifndef FLUCT_PG_GUC_H
 #define FLUCT_PG_GUC_H
 
+#include "nodes/pg_list.h"
+
 #include "base/message.h"
 
 extern char *fluct_database;
@@ -20,5 +22,12 @@ extern int	fluct_max_message_bytes;
 extern bool fluct_allow_literal_secrets;
 
 extern void fluct_guc_init(void);
+
+/*
+ * The names in fluct.database, as String nodes in the current memory context,
+ * each once; and whether one is in there.
+ */
+extern List *fluct_guc_databases(void);
+extern bool fluct_guc_has_database(const char *name);
 
 #endif							/* FLUCT_PG_GUC_H */

@@ -54,13 +54,14 @@ fluct_query_add_bytes(FluctQuery *query, const char *value, size_t len)
 					value == NULL);
 }
 
-/* Kafka's milliseconds since 1970; negative is NULL. */
+/* Kafka's milliseconds since 1970; NULL if it is not a timestamp. */
 void
 fluct_query_add_time(FluctQuery *query, int64 ms)
 {
-	fluct_query_add(query, TIMESTAMPTZOID,
-					TimestampTzGetDatum(fluct_unixtime_to_timestamp(ms)),
-					ms < 0);
+	TimestampTz time = 0;
+	bool		known = fluct_unixtime_to_timestamp(ms, &time);
+
+	fluct_query_add(query, TIMESTAMPTZOID, TimestampTzGetDatum(time), !known);
 }
 
 uint64

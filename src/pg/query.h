@@ -14,7 +14,7 @@
 
 #include "executor/spi.h"
 
-#define FLUCT_QUERY_ARGS	16
+#define FLUCT_QUERY_ARGS	20
 
 /* The arguments of a statement; begin with {0} and add them in order. */
 typedef struct FluctQuery

@@ -36,10 +36,14 @@ fluct_sqlstate_may_pass(int sqlstate)
 		"08", "25", "40", "53", "55", "57", "58", "HV"
 	};
 
-	return in_classes(sqlstate, classes, lengthof(classes));
+	return sqlstate == ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED ||
+		in_classes(sqlstate, classes, lengthof(classes));
 }
 
-/* A sequence that is exhausted (2200H) would refuse any other message, too. */
+/*
+ * A sequence that is exhausted (2200H) would refuse any other message, too,
+ * until somebody gives it room.
+ */
 bool
 fluct_sqlstate_is_of_data(int sqlstate)
 {

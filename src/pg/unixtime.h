@@ -18,17 +18,23 @@
 #define FLUCT_UNIXTIME_2000_USECS	(FLUCT_UNIXTIME_2000_MS * 1000)
 
 /*
- * Kafka's milliseconds since 1970 as a timestamptz.  A producer may write any
- * number: what is outside of PostgreSQL's range becomes the range's first or
- * last millisecond, not infinity, from which nothing can be subtracted.
+ * Kafka's milliseconds since 1970 as a timestamptz; false for none (negative),
+ * and for what is beyond PostgreSQL's range: a producer may write any number.
  */
-static inline TimestampTz
-fluct_unixtime_to_timestamp(int64 ms)
+static inline bool
+fluct_unixtime_to_timestamp(int64 ms, TimestampTz *result)
 {
-	const int64 first = MIN_TIMESTAMP / 1000 + FLUCT_UNIXTIME_2000_MS;
-	const int64 last = END_TIMESTAMP / 1000 - 1 + FLUCT_UNIXTIME_2000_MS;
+	if (ms < 0 || ms >= END_TIMESTAMP / 1000 + FLUCT_UNIXTIME_2000_MS)
+		return false;
+	*result = (ms - FLUCT_UNIXTIME_2000_MS) * 1000;
+	return true;
+}
 
-	return (Min(Max(ms, first), last) - FLUCT_UNIXTIME_2000_MS) * 1000;
+/* Milliseconds since 1970, rounded down; of times from then on. */
+static inline int64
+fluct_unixtime_from_timestamp(TimestampTz time)
+{
+	return time / 1000 + FLUCT_UNIXTIME_2000_MS;
 }
 
 #endif							/* FLUCT_PG_UNIXTIME_H */

@@ -3,125 +3,44 @@
  * launcher.c
  *	  The launcher: starts a worker for each stream that should run.
  *
- * It looks at fluct.streams, starts what should run and does not, and sleeps
- * until something changes: a stream, a setting, the end of a worker.  It
- * counts each start before it makes it, in a table, since after a crash nobody
- * can; the first committed batch resets the count.
+ * There is one for each database in fluct.database (databases.c).  It looks at
+ * fluct.streams, starts what should run and does not, and sleeps until
+ * something changes: a stream, a setting, the end of a worker.  It counts each
+ * start before it makes it, in a table, since after a crash nobody can; the
+ * first committed batch resets the count.
  *
- * A background worker can find out whether a database exists only by
- * connecting to it, which ends the process if it does not.  So a launcher that
- * dies while connecting leaves a note in shared memory; the next one connects
- * to no database, waits until pg_database has it, and exits so that its
- * successor connects.
+ * It waits for no lock longer than a second.  A stream whose row in
+ * fluct.stream_states another transaction has locked, such as an open
+ * drop_stream, is left for the next turn, and the others are served.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "storage/ipc.h"
-#include "utils/guc.h"
+#include "utils/array.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "bookkeeping/owner.h"
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
+#include "process/databases.h"
 #include "process/launcher.h"
 #include "process/maintenance.h"
 #include "process/shmem.h"
 #include "process/worker.h"
 
 #define LOOK_INTERVAL		10000	/* ms: an idle launcher looks around */
-#define NO_DATABASE_INTERVAL 1000	/* ms */
+#define LOCK_INTERVAL		1000	/* ms: until a lock is tried again */
 #define STUCK_AFTER			60000	/* ms without a sign of life */
 #define RESTART_INTERVAL	1	/* s */
 #define MAINTENANCE_INTERVAL 600000 /* ms: partitions are made ahead */
 
 static BackgroundWorkerHandle *handles[FLUCT_MAX_SLOTS];
-static char *database = NULL;	/* that this launcher serves */
-
-/* ----- connecting ----- */
-
-static void
-detach(int code, Datum arg)
-{
-	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
-	if (fluct_shared->launcher == MyProc)
-		fluct_shared->launcher = NULL;
-	LWLockRelease(fluct_shared->lock);
-	fluct_shmem_say_missing(0);
-}
-
-static void
-attach(void)
-{
-	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
-	fluct_shared->launcher = MyProc;
-	LWLockRelease(fluct_shared->lock);
-	before_shmem_exit(detach, (Datum) 0);
-}
-
-static bool
-database_exists(void)
-{
-	Relation	rel;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	StartTransactionCommand();
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = strcmp(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname),
-					   fluct_database) == 0;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	CommitTransactionCommand();
-	return found;
-}
-
-/* Exits if the setting names another database than the one served. */
-static void
-check_database(void)
-{
-	if (strcmp(database, fluct_database) != 0)
-		proc_exit(1);
-}
-
-static void
-connect_database(void)
-{
-	while (fluct_database[0] == '\0')
-		fluct_worker_wait(PGINVALID_SOCKET, -1);
-	database = MemoryContextStrdup(TopMemoryContext, fluct_database);
-	if (fluct_shared->connecting)
-	{
-		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-		pgstat_report_activity(STATE_IDLE,
-							   psprintf("launcher: waiting for database %s",
-										database));
-		while (!database_exists())
-		{
-			fluct_worker_wait(PGINVALID_SOCKET, NO_DATABASE_INTERVAL);
-			check_database();
-		}
-		fluct_shared->connecting = false;
-		proc_exit(1);
-	}
-	fluct_shared->connecting = true;
-	BackgroundWorkerInitializeConnection(database, NULL, 0);
-	fluct_shared->connecting = false;
-	fluct_worker_pin_settings();
-}
 
 /* ----- workers ----- */
 
@@ -129,11 +48,9 @@ connect_database(void)
  * Frees the slots of workers that are gone.  The numbers of those that never
  * connected go to `refused`.
  */
-static int
+static void
 reap(List **refused)
 {
-	int			running = 0;
-
 	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
 	{
 		FluctSlot  *slot = &fluct_shared->slots[i];
@@ -151,10 +68,7 @@ reap(List **refused)
 			handles[i] = NULL;
 			fluct_shmem_free(slot);
 		}
-		else
-			running++;
 	}
-	return running;
 }
 
 static bool
@@ -162,7 +76,7 @@ launch(const FluctWanted *wanted)
 {
 	FluctSlot  *slot = fluct_shmem_reserve(MyDatabaseId, wanted->stream,
 										   wanted->worker, wanted->role);
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	MemoryContext old;
 	int			number;
 	bool		registered;
@@ -170,16 +84,10 @@ launch(const FluctWanted *wanted)
 	if (slot == NULL)
 		return false;
 	number = slot - fluct_shared->slots;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "fluct", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "FluctStreamMain", BGW_MAXLEN);
+	fluct_worker_describe(&worker, "FluctStreamMain", "fluct stream worker");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "fluct stream %s/%d",
 			 wanted->stream, wanted->worker);
-	strlcpy(worker.bgw_type, "fluct stream worker", BGW_MAXLEN);
-	worker.bgw_main_arg = Int32GetDatum(number);
+	worker.bgw_main_arg = fluct_shmem_ticket(slot);
 	worker.bgw_notify_pid = MyProcPid;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	registered = RegisterDynamicBackgroundWorker(&worker, &handles[number]);
@@ -207,9 +115,20 @@ is_running(const FluctWanted *wanted)
 static void
 note_no_slot(const FluctWanted *wanted, const char *detail)
 {
+	char	   *reason;
+
 	fluct_worker_begin();
-	fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
-					 "backing_off", "no_worker_slot", detail, NULL);
+	if (fluct_states_take(wanted->stream, wanted->worker, wanted->starts,
+						  &reason))
+	{
+		fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
+						 "backing_off", "no_worker_slot", detail, detail);
+		if (reason == NULL || strcmp(reason, "no_worker_slot") != 0)
+			ereport(LOG,
+					(errmsg("stream \"%s\" is backing_off: no_worker_slot",
+							wanted->stream),
+					 errdetail_internal("%s", detail)));
+	}
 	fluct_worker_commit();
 }
 
@@ -217,13 +136,19 @@ static void
 note_owner(const FluctWanted *wanted, const char *reason, const char *detail)
 {
 	bool		passes = strcmp(reason, "owner_cannot_connect") == 0;
+	char	   *before;
 
+	if (!fluct_states_take(wanted->stream, wanted->worker, wanted->starts,
+						   &before))
+		return;
 	fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
 					 passes ? "backing_off" : "failed", reason, detail,
 					 detail);
-	if (!passes)
+	if (before == NULL || strcmp(before, reason) != 0)
 		ereport(LOG,
-				(errmsg("stream \"%s\" has failed: %s", wanted->stream, reason),
+				(passes ? errmsg("stream \"%s\" is backing_off: %s",
+								 wanted->stream, reason) :
+				 errmsg("stream \"%s\" has failed: %s", wanted->stream, reason),
 				 errdetail_internal("%s", detail)));
 }
 
@@ -240,7 +165,8 @@ owner_is_fit(const FluctWanted *wanted)
 	const char *reason;
 
 	fluct_worker_begin();
-	reason = fluct_owner_obstacle(wanted->owner, wanted->role, true, &detail,
+	reason = fluct_owner_obstacle(psprintf("stream \"%s\"", wanted->stream),
+								  wanted->owner, wanted->role, true, &detail,
 								  &hint);
 	if (reason)
 		note_owner(wanted, reason, psprintf("%s: %s", detail, hint));
@@ -272,24 +198,41 @@ note_refused(const List *refused, const FluctWanted *wanted)
 	}
 }
 
-/* Starts one worker, or says why not. */
-static void
-start(const FluctWanted *wanted, int running, int needed)
+/* False while another transaction has locked the worker's state. */
+static bool
+count_start(const FluctWanted *wanted)
 {
-	if (running >= fluct_max_workers)
+	char	   *reason;
+	bool		taken;
+
+	fluct_worker_begin();
+	taken = fluct_states_take(wanted->stream, wanted->worker, wanted->starts,
+							  &reason);
+	if (taken)
+		fluct_states_count_start(wanted->stream, wanted->worker,
+								 wanted->starts);
+	fluct_worker_commit();
+	return taken;
+}
+
+/* Starts one worker, or says why not; false if it waits for a slot. */
+static bool
+start(const FluctWanted *wanted)
+{
+	if (!fluct_databases_take_turn())
 	{
 		note_no_slot(wanted,
 					 psprintf("fluct.max_workers is %d, but %d workers are needed",
-							  fluct_max_workers, needed));
-		return;
+							  fluct_max_workers, fluct_databases_wanted()));
+		return false;
 	}
-	fluct_worker_begin();
-	fluct_states_count_start(wanted->stream, wanted->worker, wanted->starts);
-	fluct_worker_commit();
-	if (!launch(wanted))
-		note_no_slot(wanted,
-					 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them in addition to those of others",
-							  max_worker_processes, needed + 1));
+	if (!count_start(wanted) || launch(wanted))
+		return true;
+	note_no_slot(wanted,
+				 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them in addition to those of others",
+						  max_worker_processes,
+						  fluct_databases_wanted() + fluct_databases_launchers()));
+	return false;
 }
 
 /*
@@ -313,22 +256,93 @@ find_stuck(void)
 	}
 }
 
-/* Starts what should run and does not; returns the ms until the next may. */
-static long
-start_wanted(void)
+/* The pids of pg_blocking_pids in words, or NULL where nobody blocks it. */
+static char *
+describe_blockers(int pid)
+{
+	ArrayType  *pids = DatumGetArrayTypeP(DirectFunctionCall1(pg_blocking_pids,
+															  Int32GetDatum(pid)));
+	StringInfoData text;
+
+	if (ARR_NDIM(pids) == 0)
+		return NULL;
+	initStringInfo(&text);
+	for (int i = 0; i < ARR_DIMS(pids)[0]; i++)
+	{
+		int			blocker = ((int32 *) ARR_DATA_PTR(pids))[i];
+
+		appendStringInfoString(&text, i == 0 ? "blocked by " : ", ");
+		if (blocker == 0)
+			appendStringInfoString(&text, "a prepared transaction");
+		else
+			appendStringInfo(&text, "pid %d", blocker);
+	}
+	return text.data;
+}
+
+/*
+ * A worker that waits for a lock cannot see who has it.  True if there is such
+ * a worker, whose blockers may be others soon.
+ */
+static bool
+find_blockers(void)
+{
+	static bool told[FLUCT_MAX_SLOTS];
+	bool		waiting = false;
+
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		FluctSlot  *slot = &fluct_shared->slots[i];
+		char	   *blockers;
+
+		if (!slot->in_use || slot->database != MyDatabaseId ||
+			strcmp(slot->reason, "waiting_for_lock") != 0)
+		{
+			told[i] = false;
+			continue;
+		}
+		waiting = true;
+		blockers = describe_blockers(slot->pid);
+		if (blockers == NULL ||
+			!fluct_shmem_set_detail(slot, "waiting_for_lock", blockers))
+			continue;
+		if (!told[i] && fluct_shmem_may_log(slot))
+			ereport(LOG,
+					(errmsg("stream \"%s\" is running: waiting_for_lock",
+							slot->stream),
+					 errdetail_internal("%s", blockers)));
+		told[i] = true;
+	}
+	return waiting;
+}
+
+static List *
+read_wanted(void)
 {
 	List	   *wanted = NIL;
-	ListCell   *lc;
-	long		sleep = LOOK_INTERVAL;
-	List	   *refused = NIL;
-	int			running = reap(&refused);
-	int			missing = 0;
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
 	if (fluct_enabled && fluct_streams_installed())
 		wanted = fluct_streams_wanted(context);
 	fluct_worker_commit();
+	return wanted;
+}
+
+/* Starts what should run and does not; returns the ms until the next may. */
+static long
+start_wanted(void)
+{
+	List	   *wanted;
+	ListCell   *lc;
+	long		sleep = LOOK_INTERVAL;
+	List	   *refused = NIL;
+	bool		waiting = false;
+	int			missing = 0;
+
+	reap(&refused);
+	wanted = read_wanted();
+	fluct_databases_note_wanted(list_length(wanted));
 	foreach(lc, wanted)
 	{
 		FluctWanted *one = lfirst(lc);
@@ -344,52 +358,79 @@ start_wanted(void)
 		}
 		if (!owner_is_fit(one))
 			continue;
-		start(one, running, list_length(wanted));
-		running++;
+		if (!start(one))
+			waiting = true;
+		else if (!is_running(one))
+			sleep = Min(sleep, LOCK_INTERVAL);
 		missing += !is_running(one);
 	}
+	fluct_databases_note_waiting(waiting);
 	fluct_shmem_say_missing(missing);
 	return sleep;
 }
 
 /* ----- main ----- */
 
+/* Partitions are made ahead now and then. */
+static void
+maintain(void)
+{
+	static TimestampTz maintained = 0;
+
+	if (fluct_worker_ms_since(maintained) < MAINTENANCE_INTERVAL)
+		return;
+	maintained = GetCurrentTimestamp();
+	fluct_maintenance_start();
+}
+
+/* Returns the ms until there may be something to do. */
+static long
+turn(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	long		look = fluct_databases_look();
+	volatile long sleep = LOCK_INTERVAL;
+
+	PG_TRY();
+	{
+		sleep = start_wanted();
+		find_stuck();
+		if (find_blockers())
+			sleep = Min(sleep, LOCK_INTERVAL);
+		maintain();
+	}
+	PG_CATCH();
+	{
+		fluct_worker_report_error(context);
+	}
+	PG_END_TRY();
+	return Min(look, sleep);
+}
+
 void
 FluctLauncherMain(Datum arg)
 {
 	MemoryContext loop;
-	TimestampTz maintained = 0;
 
 	fluct_worker_unblock();
-	attach();
-	connect_database();
-	pgstat_report_activity(STATE_IDLE, psprintf("launcher: database %s",
-												database));
+	pgstat_report_activity(STATE_IDLE,
+						   psprintf("launcher: database %s",
+									fluct_databases_connect(DatumGetInt32(arg))));
+	fluct_worker_limit_locks();
 	loop = AllocSetContextCreate(TopMemoryContext, "fluct launcher",
 								 ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		long		sleep;
-
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
-		check_database();
-		sleep = start_wanted();
-		find_stuck();
-		if (TimestampDifferenceExceeds(maintained, GetCurrentTimestamp(),
-									   MAINTENANCE_INTERVAL))
-		{
-			fluct_maintenance_start();
-			maintained = GetCurrentTimestamp();
-		}
-		fluct_worker_wait(PGINVALID_SOCKET, sleep);
+		fluct_worker_wait(PGINVALID_SOCKET, turn());
 	}
 }
 
 void
 fluct_launcher_register(void)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
 	/*
 	 * pg_upgrade drops and creates databases of the new cluster, and copies
@@ -398,13 +439,7 @@ fluct_launcher_register(void)
 	 */
 	if (IsBinaryUpgrade)
 		return;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	fluct_worker_describe(&worker, "FluctLauncherMain", "fluct launcher");
 	worker.bgw_restart_time = RESTART_INTERVAL;
-	strlcpy(worker.bgw_library_name, "fluct", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "FluctLauncherMain", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "fluct launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "fluct launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 }

@@ -24,6 +24,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "bookkeeping/owner.h"
@@ -67,7 +68,7 @@ find_task(const char *table, Task *task)
 		return false;
 	task->owner = task->session = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	obstacle = fluct_owner_obstacle("", task->owner, true, &detail, &hint);
+	obstacle = fluct_owner_obstacle(table, "", task->owner, true, &detail, &hint);
 	if (obstacle && strcmp(obstacle, "owner_cannot_connect") == 0)
 		task->session = InvalidOid;
 	return obstacle == NULL || !OidIsValid(task->session);
@@ -76,16 +77,11 @@ find_task(const char *table, Task *task)
 static void
 start_task(const char *table, const Task *task)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "fluct", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "FluctMaintenanceMain", BGW_MAXLEN);
+	fluct_worker_describe(&worker, "FluctMaintenanceMain",
+						  "fluct maintenance");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "fluct maintenance of %s", table);
-	strlcpy(worker.bgw_type, "fluct maintenance", BGW_MAXLEN);
 	memcpy(worker.bgw_extra, task, sizeof(Task));
 	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
 		ereport(LOG,
@@ -112,21 +108,37 @@ fluct_maintenance_start(void)
 
 /* ----- in a process of its own ----- */
 
+static void
+maintain(const Task *task)
+{
+	FluctQuery	query = {0};
+	FluctRights before;
+
+	fluct_worker_begin();
+	before = fluct_rights_take(task->owner);
+	fluct_query_add(&query, REGCLASSOID, ObjectIdGetDatum(task->table), false);
+	fluct_query_run(&query, "SELECT FROM fluct._maintain($1)");
+	fluct_rights_give_back(before);
+	fluct_worker_commit();
+}
+
 void
 FluctMaintenanceMain(Datum arg)
 {
 	Task		task;
-	FluctQuery	query = {0};
-	FluctRights before;
 
 	memcpy(&task, MyBgworkerEntry->bgw_extra, sizeof(Task));
 	fluct_worker_unblock();
 	fluct_worker_connect(task.database, task.session);
-	fluct_worker_begin();
-	before = fluct_rights_take(task.owner);
-	fluct_query_add(&query, REGCLASSOID, ObjectIdGetDatum(task.table), false);
-	fluct_query_run(&query, "SELECT FROM fluct._maintain($1)");
-	fluct_rights_give_back(before);
-	fluct_worker_commit();
+	fluct_worker_limit_locks();
+	PG_TRY();
+	{
+		maintain(&task);
+	}
+	PG_CATCH();
+	{
+		fluct_worker_report_error(TopMemoryContext);
+	}
+	PG_END_TRY();
 	proc_exit(0);
 }

@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -95,8 +94,6 @@ fluct_shmem_register(const char *name, Size size, FluctShmemAttach attach)
 
 /* ----- the workers' area, and waking ----- */
 
-static bool change_pending = false;
-
 static void
 begin_empty(LWLock *lock)
 {
@@ -124,55 +121,34 @@ attach_shared(void *memory, LWLock *lock, bool found)
 		begin_empty(lock);
 }
 
-static void
-wake_launcher(void)
+void
+fluct_shmem_wake_launchers(void)
 {
 	if (fluct_shared == NULL)
 		return;
 	LWLockAcquire(fluct_shared->lock, LW_SHARED);
-	if (fluct_shared->launcher)
-		SetLatch(&fluct_shared->launcher->procLatch);
+	for (int i = 0; i < FLUCT_MAX_LAUNCHERS; i++)
+		if (fluct_shared->launchers[i].proc)
+			SetLatch(&fluct_shared->launchers[i].proc->procLatch);
 	LWLockRelease(fluct_shared->lock);
-}
-
-static void
-wake(FluctSlot *slot)
-{
-	LWLockAcquire(fluct_shared->lock, LW_SHARED);
-	if (slot->proc)
-		SetLatch(&slot->proc->procLatch);
-	LWLockRelease(fluct_shared->lock);
-}
-
-/*
- * After the commit, and not before: a process that wakes up must see the
- * change.
- */
-static void
-after_transaction(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT)
-		change_pending = false;
-	if (event != XACT_EVENT_COMMIT || !change_pending)
-		return;
-	change_pending = false;
-	pg_atomic_fetch_add_u64(&fluct_shared->changes, 1);
-	wake_launcher();
-	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
-		wake(&fluct_shared->slots[i]);
 }
 
 void
-fluct_shmem_announce_change(void)
+fluct_shmem_wake_all(void)
 {
-	change_pending = (fluct_shared != NULL);
+	pg_atomic_fetch_add_u64(&fluct_shared->changes, 1);
+	fluct_shmem_wake_launchers();
+	LWLockAcquire(fluct_shared->lock, LW_SHARED);
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+		if (fluct_shared->slots[i].proc)
+			SetLatch(&fluct_shared->slots[i].proc->procLatch);
+	LWLockRelease(fluct_shared->lock);
 }
 
 void
 fluct_shmem_init(void)
 {
 	fluct_shmem_register("fluct", sizeof(FluctShared), attach_shared);
-	RegisterXactCallback(after_transaction, NULL);
 }
 
 FluctSlot *
@@ -243,6 +219,7 @@ fluct_shmem_reserve(Oid database, const char *stream, int worker, Oid owner)
 	if (slot)
 	{
 		slot->in_use = true;
+		slot->ticket++;
 		slot->database = database;
 		strlcpy(slot->stream, stream, NAMEDATALEN);
 		slot->worker = worker;
@@ -253,7 +230,7 @@ fluct_shmem_reserve(Oid database, const char *stream, int worker, Oid owner)
 		strlcpy(slot->state, "starting", FLUCT_STATE_LEN);
 		slot->reason[0] = slot->detail[0] = '\0';
 		slot->since = GetCurrentTimestamp();
-		slot->data_until = 0;
+		slot->held_at = 0;
 		fluct_shmem_note_alive(slot);
 		pg_atomic_write_u64(&slot->lag, 0);
 		pg_atomic_write_u64(&slot->rate, 0);
@@ -272,6 +249,7 @@ fluct_shmem_free(FluctSlot *slot)
 	slot->proc = NULL;
 	slot->pid = 0;
 	LWLockRelease(fluct_shared->lock);
+	fluct_shmem_wake_launchers();
 }
 
 static void
@@ -287,18 +265,40 @@ detach(int code, Datum arg)
 	}
 	LWLockRelease(fluct_shared->lock);
 	ConditionVariableBroadcast(&fluct_shared->progress);
-	wake_launcher();
+	fluct_shmem_wake_launchers();
 }
 
-/* The calling worker takes its place in the slot until it exits. */
-void
-fluct_shmem_attach(FluctSlot *slot)
+Datum
+fluct_shmem_ticket(const FluctSlot *slot)
 {
+	return UInt32GetDatum(slot->ticket * FLUCT_MAX_SLOTS +
+						  (uint32) (slot - fluct_shared->slots));
+}
+
+/*
+ * A launcher that has just begun frees a slot without a process, which may be
+ * about to start.
+ */
+FluctSlot *
+fluct_shmem_attach(Datum ticket)
+{
+	FluctSlot  *slot = &fluct_shared->slots[DatumGetUInt32(ticket) %
+											FLUCT_MAX_SLOTS];
+	bool		mine;
+
 	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
-	slot->proc = MyProc;
-	slot->pid = MyProcPid;
+	mine = slot->in_use && slot->proc == NULL &&
+		fluct_shmem_ticket(slot) == ticket;
+	if (mine)
+	{
+		slot->proc = MyProc;
+		slot->pid = MyProcPid;
+	}
 	LWLockRelease(fluct_shared->lock);
+	if (!mine)
+		return NULL;
 	before_shmem_exit(detach, PointerGetDatum(slot));
+	return slot;
 }
 
 /* `since` moves only when the state or its reason changes. */
@@ -315,6 +315,19 @@ fluct_shmem_set_state(FluctSlot *slot, const char *state, const char *reason,
 	fluct_text_printable(slot->detail, FLUCT_LIVE_DETAIL_LEN, detail ? detail : "");
 	LWLockRelease(fluct_shared->lock);
 	ConditionVariableBroadcast(&fluct_shared->progress);
+}
+
+bool
+fluct_shmem_set_detail(FluctSlot *slot, const char *reason, const char *detail)
+{
+	bool		is_so;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	is_so = slot->in_use && strcmp(slot->reason, reason) == 0;
+	if (is_so)
+		strlcpy(slot->detail, detail, FLUCT_LIVE_DETAIL_LEN);
+	LWLockRelease(fluct_shared->lock);
+	return is_so;
 }
 
 void

@@ -17,6 +17,7 @@
 #include "base/message.h"
 
 #define FLUCT_MAX_SLOTS		64
+#define FLUCT_MAX_LAUNCHERS	64
 #define FLUCT_STATE_LEN		32
 #define FLUCT_LIVE_DETAIL_LEN	192
 #define FLUCT_LINES_PER_MINUTE	2	/* of a stream's states in the log */
@@ -30,6 +31,7 @@
 typedef struct FluctSlot
 {
 	bool		in_use;
+	uint32		ticket;			/* another one each time it is reserved */
 	Oid			database;
 	char		stream[NAMEDATALEN];
 	int			worker;
@@ -42,7 +44,8 @@ typedef struct FluctSlot
 	char		reason[FLUCT_STATE_LEN];
 	char		detail[FLUCT_LIVE_DETAIL_LEN];
 	TimestampTz since;
-	TimestampTz data_until;		/* Kafka's time of the newest commit */
+	TimestampTz held_at;		/* when it last knew that it had committed all
+								 * that Kafka had; 0 = not yet */
 
 	/* when this worker, or its predecessor in the slot, logged a state */
 	TimestampTz logged_at[FLUCT_LINES_PER_MINUTE];
@@ -55,14 +58,31 @@ typedef struct FluctSlot
 } FluctSlot;
 
 /*
- * The lock is for the launcher's latch and the slots.  Only launchers, of
- * which one runs at a time, touch `connecting`; the rest needs no lock.
+ * One launcher, and the database that it serves.  The first is the server's
+ * own; it fills and frees the others' places (databases.c).  All under the
+ * lock.
+ */
+typedef struct FluctLauncher
+{
+	bool		in_use;
+	char		name[NAMEDATALEN];	/* of the database */
+	PGPROC	   *proc;			/* NULL while no process is attached */
+	Oid			database;		/* invalid while it is not connected */
+	int			wanted;			/* workers that its streams need */
+	bool		waiting;		/* a worker could not be started */
+	TimestampTz started_at;
+	TimestampTz served_at;		/* when it last started a worker */
+} FluctLauncher;
+
+/*
+ * The lock is for the launchers and the slots.  Only the first launcher
+ * touches `connecting`; the rest needs no lock.
  */
 typedef struct FluctShared
 {
 	LWLock	   *lock;
-	PGPROC	   *launcher;		/* NULL while there is none */
-	bool		connecting;		/* launcher died while connecting */
+	FluctLauncher launchers[FLUCT_MAX_LAUNCHERS];
+	bool		connecting;		/* the first died while connecting */
 	pg_atomic_uint64 changes;	/* raised after every commit of a change */
 	pg_atomic_uint32 missing;	/* see fluct_shmem_say_missing */
 	ConditionVariable progress; /* of what wait_for_stream waits for */
@@ -89,17 +109,30 @@ extern void fluct_shmem_init(void);
  */
 extern FluctSlot *fluct_shmem_privately(const char *stream);
 
-/* Wakes the launcher and all workers once this transaction has committed. */
-extern void fluct_shmem_announce_change(void);
+/* Wakes the launchers; and with them all workers, after a change. */
+extern void fluct_shmem_wake_launchers(void);
+extern void fluct_shmem_wake_all(void);
 
 extern FluctSlot *fluct_shmem_find(Oid database, const char *stream,
 								   int worker);
 extern FluctSlot *fluct_shmem_reserve(Oid database, const char *stream,
 									  int worker, Oid owner);
 extern void fluct_shmem_free(FluctSlot *slot);
-extern void fluct_shmem_attach(FluctSlot *slot);
+
+/*
+ * What the process of a slot is given as its argument; and in that process,
+ * which takes its place in the slot until it exits: the slot, or NULL when it
+ * has been given to another.
+ */
+extern Datum fluct_shmem_ticket(const FluctSlot *slot);
+extern FluctSlot *fluct_shmem_attach(Datum ticket);
+
 extern void fluct_shmem_set_state(FluctSlot *slot, const char *state,
 								  const char *reason, const char *detail);
+
+/* The detail alone, if that is still the reason; false if not. */
+extern bool fluct_shmem_set_detail(FluctSlot *slot, const char *reason,
+								   const char *detail);
 
 /* A sign of life of the worker's. */
 extern void fluct_shmem_note_alive(FluctSlot *slot);

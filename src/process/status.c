@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -16,11 +17,18 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "base/text.h"
 #include "pg/compat.h"
+#include "pg/guc.h"
+#include "process/announce.h"
 #include "process/shmem.h"
+
+#define LOG_DETAIL_LEN		400
 
 PG_FUNCTION_INFO_V1(fluct_announce_change);
 PG_FUNCTION_INFO_V1(fluct_preloaded);
+PG_FUNCTION_INFO_V1(fluct_served);
+PG_FUNCTION_INFO_V1(fluct_launch_obstacle);
 PG_FUNCTION_INFO_V1(fluct_live);
 PG_FUNCTION_INFO_V1(fluct_sync);
 PG_FUNCTION_INFO_V1(fluct_sync_done);
@@ -28,10 +36,20 @@ PG_FUNCTION_INFO_V1(fluct_await_progress);
 
 /* ----- waking ----- */
 
+/* _announce_change(message, detail text): without a message, no line. */
 Datum
 fluct_announce_change(PG_FUNCTION_ARGS)
 {
-	fluct_shmem_announce_change();
+	char		detail[LOG_DETAIL_LEN] = "";
+
+	if (!PG_ARGISNULL(1))
+		fluct_text_printable(detail, sizeof(detail),
+							 text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	fluct_announce_wake();
+	if (PG_ARGISNULL(0))
+		PG_RETURN_VOID();
+	fluct_announce_line(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						detail[0] ? detail : NULL);
 	PG_RETURN_VOID();
 }
 
@@ -40,6 +58,24 @@ Datum
 fluct_preloaded(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(fluct_shared != NULL);
+}
+
+/* Whether this database is in fluct.database. */
+Datum
+fluct_served(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(fluct_guc_has_database(get_database_name(MyDatabaseId)));
+}
+
+/* Why no streams of this database run; NULL where they do. */
+Datum
+fluct_launch_obstacle(PG_FUNCTION_ARGS)
+{
+	if (fluct_shared == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text("not_preloaded"));
+	if (!fluct_guc_has_database(get_database_name(MyDatabaseId)))
+		PG_RETURN_TEXT_P(cstring_to_text("database_not_listed"));
+	PG_RETURN_NULL();
 }
 
 /* ----- live workers ----- */
@@ -72,8 +108,8 @@ fluct_live(PG_FUNCTION_ARGS)
 		values[5] = CStringGetTextDatum(slot->detail);
 		nulls[5] = slot->detail[0] == '\0';
 		values[6] = TimestampTzGetDatum(slot->since);
-		values[7] = TimestampTzGetDatum(slot->data_until);
-		nulls[7] = slot->data_until == 0;
+		values[7] = TimestampTzGetDatum(slot->held_at);
+		nulls[7] = slot->held_at == 0;
 		values[8] = Int64GetDatum(pg_atomic_read_u64(&slot->lag));
 		values[9] = Int64GetDatum(pg_atomic_read_u64(&slot->rate));
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,

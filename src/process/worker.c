@@ -22,7 +22,9 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -32,12 +34,30 @@
 #include "pg/compat.h"
 #include "process/worker.h"
 
+#define LOCK_TIMEOUT		"1s"
+#define REPORT_INTERVAL		60000	/* ms */
+
 void
 fluct_worker_unblock(void)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+}
+
+void
+fluct_worker_describe(BackgroundWorker *worker, const char *function,
+					  const char *type)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker->bgw_library_name, "fluct", BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker->bgw_name, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
 }
 
 void
@@ -131,12 +151,51 @@ fluct_worker_ms_since(TimestampTz then)
 }
 
 void
+fluct_worker_limit_locks(void)
+{
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* What comes of LOCK_TIMEOUT; now and then, since it comes again and again. */
+static void
+report_lock(void)
+{
+	static TimestampTz reported = 0;
+
+	if (fluct_worker_ms_since(reported) < REPORT_INTERVAL)
+		return;
+	reported = GetCurrentTimestamp();
+	ereport(LOG,
+			(errmsg("%s did not get a lock within " LOCK_TIMEOUT ", and leaves it for later",
+					MyBgworkerEntry->bgw_name),
+			 errhint("pg_locks shows who holds locks on the tables of schema fluct, and on the partitioned ones of schema sales.")));
+}
+
+void
 fluct_worker_report_error(MemoryContext context)
 {
-	EmitErrorReport();
+	bool		locked = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE;
+
+	if (!locked)
+		EmitErrorReport();
 	FlushErrorState();
 	AbortOutOfAnyTransaction();
 	MemoryContextSwitchTo(context);
+	if (locked)
+		report_lock();
+}
+
+void
+fluct_worker_serve(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!PostmasterIsAlive())
+		proc_exit(1);
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 }
 
 void
@@ -153,10 +212,5 @@ fluct_worker_wait(int socket, long timeout)
 		events |= WL_SOCKET_READABLE;
 	(void) WaitLatchOrSocket(MyLatch, events, socket, timeout, wait_event);
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	fluct_worker_serve();
 }

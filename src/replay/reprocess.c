@@ -79,7 +79,8 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 						" FROM (SELECT *, sum(bytes) OVER (ORDER BY ingested_at, topic,"
 						"   partition, \"offset\") - bytes AS before"
 						"  FROM (SELECT *, coalesce(length(key), 0)"
-						"    + coalesce(length(value), 0) AS bytes"
+						"    + coalesce(length(value), 0)"
+						"    + coalesce(length(headers::text), 0) AS bytes"
 						"   FROM sales.raw_messages"
 						"   WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
 						"    AND ingested_at < $3"
@@ -234,30 +235,36 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 		[FLUCT_DEAD] = "refused",[FLUCT_TOMBSTONE] = "skipped"
 	};
 	FluctMessage *kept = palloc(sizeof(FluctMessage) * (chunk->count + 1));
-	FluctSink  *sink = fluct_sink_open(stream, owner, context);
+	int		   *places = palloc(sizeof(int) * (chunk->count + 1));
+	FluctSink  *sink = fluct_sink_open_held(stream, owner, context);
 	int			n = 0;
 
 	for (int i = 0; i < chunk->count; i++)
-		if (!chunk->discarded[i])
-			kept[n++] = chunk->messages[i];
-	fluct_sink_store(sink, kept, n);
-	for (int i = 0, at = 0; i < chunk->count; i++)
 	{
-		FluctMessage *message = &chunk->messages[i];
-		bool		stored;
-
 		if (chunk->discarded[i])
-		{
 			put_result(rsinfo, chunk, i, stream->topic, "skipped", 0);
-			continue;
+		else
+		{
+			places[n] = i;
+			kept[n++] = chunk->messages[i];
 		}
-		*message = kept[at];
-		stored = message->outcome == FLUCT_STORED;
-		put_result(rsinfo, chunk, i, stream->topic, words[message->outcome],
-				   stored ? fluct_sink_rows(sink, at) : 0);
-		if (message->outcome == FLUCT_DEAD && chunk->letters[i] < 0)
-			fluct_dead_letters_add(stream->name, stream->topic, message);
-		at++;
+	}
+	for (int at = 0, taken; at < n; at += taken)
+	{
+		taken = fluct_sink_store(sink, kept + at, n - at);
+		for (int i = 0; i < taken; i++)
+		{
+			const FluctMessage *message = &kept[at + i];
+			int			place = places[at + i];
+
+			chunk->messages[place] = *message;
+			put_result(rsinfo, chunk, place, stream->topic,
+					   words[message->outcome],
+					   message->outcome == FLUCT_STORED ?
+					   fluct_sink_rows(sink, i) : 0);
+			if (message->outcome == FLUCT_DEAD && chunk->letters[place] < 0)
+				fluct_dead_letters_add(stream->name, stream->topic, message);
+		}
 	}
 	fluct_sink_close(sink);
 }
@@ -291,7 +298,8 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
 	owner = stream->role;
-	fluct_owner_require(stream->owner, owner, false);
+	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
+						stream->owner, owner, false);
 	fluct_owner_require_session(owner);
 	stream->keep_raw = false;	/* the messages come from there */
 	if (strcmp(stream->on_conflict, "error") == 0)

@@ -75,7 +75,8 @@ fluct_retry(PG_FUNCTION_ARGS)
 								context);
 	if (stream == NULL)
 		elog(ERROR, "there is no such stream");
-	fluct_owner_require(stream->owner, stream->role, false);
+	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
+						stream->owner, stream->role, false);
 	fluct_owner_require_session(stream->role);
 	messages = fluct_dead_letters_take(stream->name,
 									   PG_GETARG_ARRAYTYPE_P(1), &ids,
@@ -84,13 +85,20 @@ fluct_retry(PG_FUNCTION_ARGS)
 	{
 		messages[i].value = text_to_cstring(PG_GETARG_TEXT_PP(2));
 		messages[i].value_len = strlen(messages[i].value);
-		messages[i].full_len = messages[i].value_len;
+		/* a key of which only the beginning was kept is still not whole */
+		if (messages[i].full_len != FLUCT_LENGTH_UNKNOWN ||
+			messages[i].key_len < FLUCT_KEPT_OF_TOO_LARGE)
+			messages[i].full_len = messages[i].value_len;
 	}
 	stream->keep_raw = false;	/* the raw copy has the message as it came */
-	sink = fluct_sink_open(stream, stream->role, context);
-	fluct_sink_store(sink, messages, count);
-	for (int i = 0; i < count; i++)
-		put_result(rsinfo, ids[i], &messages[i]);
+	sink = fluct_sink_open_held(stream, stream->role,
+								context);
+	for (int at = 0, taken; at < count; at += taken)
+	{
+		taken = fluct_sink_store(sink, messages + at, count - at);
+		for (int i = at; i < at + taken; i++)
+			put_result(rsinfo, ids[i], &messages[i]);
+	}
 	fluct_sink_close(sink);
 	SPI_finish();
 	return (Datum) 0;

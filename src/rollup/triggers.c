@@ -45,8 +45,6 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -65,6 +63,8 @@
 #include "pg/rights.h"
 #include "pg/sqlstate.h"
 #include "rollup/delta.h"
+#include "rollup/triggers.h"
+#include "rollup/unseen.h"
 
 PG_FUNCTION_INFO_V1(fluct_rollup_exclude);
 PG_FUNCTION_INFO_V1(fluct_rollup_orders);
@@ -271,49 +271,37 @@ end_statement(Side side)
 		under_way[side].n--;
 }
 
-static int
-event_type(TriggerEvent event)
+/* ----- whose error it is ----- */
+
+static bool working = false;
+
+bool
+fluct_rollup_is_working(void)
 {
-	if (TRIGGER_FIRED_BY_INSERT(event))
-		return TRIGGER_TYPE_INSERT;
-	return TRIGGER_FIRED_BY_UPDATE(event) ? TRIGGER_TYPE_UPDATE :
-		TRIGGER_TYPE_DELETE;
+	return working;
 }
 
-/*
- * Whether an AFTER trigger of ours follows, which ends what is begun: one that
- * is disabled, or gone, books nothing.
- */
-static bool
-is_booked(const TriggerData *data)
+/* Runs a trigger so that an error in it is known to be the rollup's own. */
+static Datum
+work(Datum (*trigger) (FunctionCallInfo fcinfo), FunctionCallInfo fcinfo)
 {
-	const TriggerDesc *desc = data->tg_relation->trigdesc;
-	bool		is_replica = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA;
-	char		own = is_replica ? TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ON_ORIGIN;
-	Oid			schema = get_func_namespace(data->tg_trigger->tgfoid);
+	bool		before = working;
 
-	for (int i = 0; i < desc->numtriggers; i++)
+	working = true;
+	PG_TRY();
 	{
-		const Trigger *other = &desc->triggers[i];
-		const char *name;
-
-		if ((other->tgenabled != own &&
-			 other->tgenabled != TRIGGER_FIRES_ALWAYS) ||
-			TRIGGER_FOR_ROW(other->tgtype) || !TRIGGER_FOR_AFTER(other->tgtype) ||
-			(other->tgtype & event_type(data->tg_event)) == 0 ||
-			get_func_namespace(other->tgfoid) != schema)
-			continue;
-		name = get_func_name(other->tgfoid);
-		if (strcmp(name, "_rollup_orders") == 0 ||
-			strcmp(name, "_rollup_industries") == 0)
-			return true;
+		(void) trigger(fcinfo);
 	}
-	return false;
+	PG_FINALLY();
+	{
+		working = before;
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
 }
 
-/* BEFORE STATEMENT, on both sides, and on what cascades to one. */
-Datum
-fluct_rollup_exclude(PG_FUNCTION_ARGS)
+static Datum
+exclude(FunctionCallInfo fcinfo)
 {
 	Rollup		rollup = find_rollup(fcinfo);
 	TriggerData *data = (TriggerData *) fcinfo->context;
@@ -321,7 +309,7 @@ fluct_rollup_exclude(PG_FUNCTION_ARGS)
 
 	if (RelationGetRelid(data->tg_relation) == rollup.orders)
 	{
-		if (!truncate && is_booked(data))
+		if (!truncate && fluct_unseen_is_booked(data))
 			begin_statement(ORDERS);
 		LockRelationOid(rollup.industries, AccessShareLock);
 		LockRelationOid(rollup.state, RowExclusiveLock);
@@ -330,13 +318,20 @@ fluct_rollup_exclude(PG_FUNCTION_ARGS)
 	{
 		if (RelationGetRelid(data->tg_relation) != rollup.industries)
 			LockRelationOid(rollup.industries, RowExclusiveLock);
-		else if (!truncate && is_booked(data))
+		else if (!truncate && fluct_unseen_is_booked(data))
 			begin_statement(INDUSTRIES);
 		if (!truncate)
 			LockRelationOid(rollup.orders, AccessShareLock);
 		LockRelationOid(rollup.state, ShareRowExclusiveLock);
 	}
 	return PointerGetDatum(NULL);
+}
+
+/* BEFORE STATEMENT, on both sides, and on what cascades to one. */
+Datum
+fluct_rollup_exclude(PG_FUNCTION_ARGS)
+{
+	return work(exclude, fcinfo);
 }
 
 /* ----- rows that came and went ----- */
@@ -451,36 +446,6 @@ book_rows(Rows *went, Rows *came, void (*book) (void *, const Rows *, int),
 	}
 }
 
-/* ----- what the triggers do not see ----- */
-
-/*
- * Whether rows may come and go by another table: a statement on a partition or
- * an inheritor fires its own triggers alone, one on the parent those of the
- * parent.  fluct._rollup_obstacle() knows while it is so, a mark what came of it.
- */
-static bool
-has_relatives(Relation relation)
-{
-	return relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		has_superclass(RelationGetRelid(relation)) ||
-		(relation->rd_rel->relhassubclass &&
-		 find_inheritance_children(RelationGetRelid(relation), NoLock) != NIL);
-}
-
-static void
-mark_invalid(const char *table)
-{
-	static void *plans[2];
-	bool		is_orders = strcmp(table, "orders") == 0;
-
-	fluct_delta_run(&plans[is_orders],
-					is_orders ?
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.orders was partitioned, or inherited' WHERE valid" :
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.customer_industries was partitioned, or inherited' WHERE valid");
-}
-
 /* ----- the triggers ----- */
 
 typedef struct Book
@@ -562,8 +527,7 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 
 	PG_TRY();
 	{
-		if (has_relatives(data->tg_relation))
-			mark_invalid(RelationGetRelationName(data->tg_relation));
+		fluct_unseen_note(data->tg_relation);
 		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 			fluct_delta_clear();
 		else
@@ -579,9 +543,8 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	become_self(before);
 }
 
-/* AFTER STATEMENT on sales.orders. */
-Datum
-fluct_rollup_orders(PG_FUNCTION_ARGS)
+static Datum
+book_orders(FunctionCallInfo fcinfo)
 {
 	static const char *const names[] = {"customer_id", "ordered_at", "amount"};
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, NUMERICOID};
@@ -590,15 +553,28 @@ fluct_rollup_orders(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* AFTER STATEMENT on sales.customer_industries. */
+/* AFTER STATEMENT on sales.orders. */
 Datum
-fluct_rollup_industries(PG_FUNCTION_ARGS)
+fluct_rollup_orders(PG_FUNCTION_ARGS)
+{
+	return work(book_orders, fcinfo);
+}
+
+static Datum
+book_industries(FunctionCallInfo fcinfo)
 {
 	static const char *const names[] = {"customer_id", "industry"};
 	static const Oid types[] = {TEXTOID, TEXTOID};
 
 	book_statement(fcinfo, INDUSTRIES, 2, names, types, book_industry);
 	return PointerGetDatum(NULL);
+}
+
+/* AFTER STATEMENT on sales.customer_industries. */
+Datum
+fluct_rollup_industries(PG_FUNCTION_ARGS)
+{
+	return work(book_industries, fcinfo);
 }
 
 /*

@@ -4,7 +4,9 @@
  *	  Whether the data is to blame for an error of the tables.
  *
  * The SQLSTATE tells (sqlstate.c), but not of what a user's trigger raises:
- * any of its errors is about the row, unless it may pass or is a bug.
+ * any of its errors is about the row, unless it may pass or is a bug.  Nor of
+ * what the rollup's triggers do on tables of their own: whatever is wrong
+ * there, no row is to blame.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,9 +16,11 @@
 #include "utils/fmgrprotos.h"
 
 #include "pg/sqlstate.h"
+#include "rollup/triggers.h"
 #include "sink/blame.h"
 
 static int	trigger_depth_at_error = 0;
+static bool rollup_at_error = false;
 
 static void
 note_trigger_depth(void *arg)
@@ -25,12 +29,14 @@ note_trigger_depth(void *arg)
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
 	trigger_depth_at_error = DatumGetInt32(pg_trigger_depth(fcinfo));
+	rollup_at_error = fluct_rollup_is_working();
 }
 
 void
 fluct_blame_begin(ErrorContextCallback *callback)
 {
 	trigger_depth_at_error = 0;
+	rollup_at_error = false;
 	callback->callback = note_trigger_depth;
 	callback->arg = NULL;
 	callback->previous = error_context_stack;
@@ -66,9 +72,14 @@ fluct_blame_data(const ErrorData *error, FluctReason *reason)
 	bool		violation = ERRCODE_TO_CATEGORY(sqlstate) ==
 	ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
 
-	if (fluct_sqlstate_may_pass(sqlstate) ||
+	if (fluct_sqlstate_may_pass(sqlstate) || rollup_at_error ||
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTERNAL_ERROR)
 		return false;
+	if (sqlstate == ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION)
+	{
+		*reason = FLUCT_TRIGGER;
+		return true;
+	}
 	if (trigger_depth_at_error > 0 && !(of_data && violation))
 	{
 		*reason = FLUCT_TRIGGER;

@@ -143,10 +143,10 @@ fluct_copyrows_stored(const FluctTarget *target,
 	check_may_insert(target->relid, names);
 	for (int i = from; i < to; i++)
 	{
-		size_t		len = rows->starts[i + 1] - rows->starts[i];
+		size_t		len = rows->stored.starts[i + 1] - rows->stored.starts[i];
 
 		if (messages[i].outcome == FLUCT_STORED && len > 0)
-			add_piece(pieces, &n, rows->data.data + rows->starts[i], len);
+			add_piece(pieces, &n, rows->stored.data.data + rows->stored.starts[i], len);
 	}
 	return n == 0 ? 0 : copy_pieces(target->relid, names, pieces, n);
 }

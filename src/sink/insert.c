@@ -13,14 +13,18 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "mapping/column.h"
 #include "sink/insert.h"
 
 /* ----- statements ----- */
@@ -41,6 +45,11 @@ append_keys(StringInfo sql, const FluctTarget *target)
 						 quote_identifier(target->columns[target->keys[k]].name));
 }
 
+/*
+ * An existing row is always updated, with its own key where there
+ * is nothing else: so it is locked, and who replaces its children comes after
+ * whoever wrote them.
+ */
 static void
 append_update(StringInfo sql, const FluctTarget *target)
 {
@@ -50,11 +59,27 @@ append_update(StringInfo sql, const FluctTarget *target)
 	{
 		const char *name = quote_identifier(target->columns[i].name);
 
-		if (target->columns[i].key)
+		if (target->columns[i].key && target->nkeys < target->ncolumns)
 			continue;
 		appendStringInfo(sql, "%s%s = excluded.%s", separator, name, name);
 		separator = ", ";
 	}
+}
+
+/*
+ * Values travel as arrays of the base type, which the INSERT makes a domain's.
+ * There are no arrays of arrays: these travel as text.
+ */
+static bool
+travels_as_text(const FluctColumn *column)
+{
+	return column->is_array || !OidIsValid(get_array_type(column->base));
+}
+
+static Oid
+array_type(const FluctColumn *column)
+{
+	return travels_as_text(column) ? TEXTARRAYOID : get_array_type(column->base);
 }
 
 static char *
@@ -71,9 +96,10 @@ insert_sql(const FluctTarget *target, bool update)
 		const FluctColumn *column = &target->columns[i];
 
 		appendStringInfoString(&sql, i == 0 ? "" : ", ");
-		if (column->form == FLUCT_FORM_OTHER)
+		if (travels_as_text(column))
 			appendStringInfo(&sql, "CAST(u.c%d AS %s)", i,
-							 format_type_extended(column->type, -1,
+							 format_type_extended(column->base, -1,
+												  FORMAT_TYPE_TYPEMOD_GIVEN |
 												  FORMAT_TYPE_FORCE_QUALIFY));
 		else
 			appendStringInfo(&sql, "u.c%d", i);
@@ -90,7 +116,7 @@ insert_sql(const FluctTarget *target, bool update)
 	{
 		appendStringInfoString(&sql, " ON CONFLICT (");
 		append_keys(&sql, target);
-		if (update && target->nkeys < target->ncolumns)
+		if (update)
 		{
 			appendStringInfoString(&sql, ") DO UPDATE SET ");
 			append_update(&sql, target);
@@ -122,61 +148,59 @@ prepare_insert(const FluctTarget *target, bool update)
 	Oid		   *types = palloc(sizeof(Oid) * target->ncolumns);
 
 	for (int i = 0; i < target->ncolumns; i++)
-		types[i] = get_array_type(target->columns[i].array_element);
+		types[i] = array_type(&target->columns[i]);
 	return prepare(insert_sql(target, update), target->ncolumns, types);
 }
 
+/* The equality of the type's own order, wherever it is. */
+static void
+append_equality(StringInfo sql, const FluctColumn *column, int k)
+{
+	Oid			operator = lookup_type_cache(column->base,
+											 TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(sql, " AND c.%s OPERATOR(%s.%s) u.k%d",
+					 quote_identifier(column->name),
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname), k);
+	ReleaseSysCache(tuple);
+}
+
 /*
- * The child's rows of parents that exist already: found through the columns
- * that parent and child take from the same path, so that an index or a
- * partition key on any of them serves.
+ * The child's rows of known parents, found by the parent's key alone: other
+ * columns that both take from one path need not be equal, or may be NULL.
  */
 static SPIPlanPtr
-prepare_clear(const FluctTarget *parent, const FluctTarget *child)
+prepare_clear(const FluctTarget *child)
 {
 	StringInfoData sql;
-	Oid		   *types = palloc(sizeof(Oid) * parent->nkeys);
-	int			shared = 0;
+	Oid		   *types = palloc(sizeof(Oid) * child->nparent_keys);
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "DELETE FROM %s c USING %s p, ROWS FROM (",
-					 child->name, parent->name);
-	for (int k = 0; k < parent->nkeys; k++)
+	appendStringInfo(&sql, "DELETE FROM %s c USING ROWS FROM (", child->name);
+	for (int k = 0; k < child->nparent_keys; k++)
 	{
-		types[k] = get_array_type(parent->columns[parent->keys[k]].array_element);
+		types[k] = array_type(&child->columns[child->parent_keys[k]]);
 		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k == 0 ? "" : ", ",
 						 k + 1);
 	}
 	appendStringInfoString(&sql, ") AS u(");
-	for (int k = 0; k < parent->nkeys; k++)
+	for (int k = 0; k < child->nparent_keys; k++)
 		appendStringInfo(&sql, "%sk%d", k == 0 ? "" : ", ", k);
 	appendStringInfoString(&sql, ") WHERE true");
-	for (int k = 0; k < parent->nkeys; k++)
-		appendStringInfo(&sql, " AND p.%s = u.k%d",
-						 quote_identifier(parent->columns[parent->keys[k]].name), k);
-	for (int i = 0; i < child->ncolumns; i++)
-		for (int j = 0; j < parent->ncolumns; j++)
-			if (strcmp(child->columns[i].path, parent->columns[j].path) == 0 &&
-				child->columns[i].source != FLUCT_EXTRA)
-			{
-				appendStringInfo(&sql, " AND c.%s = p.%s",
-								 quote_identifier(child->columns[i].name),
-								 quote_identifier(parent->columns[j].name));
-				shared += parent->columns[j].key ? 1 : 0;
-			}
-	if (shared < parent->nkeys)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("on_conflict update cannot replace the rows of %s",
-						child->name),
-				 errdetail("The key of %s is not mapped to its columns.",
-						   parent->name)));
-	return prepare(sql.data, parent->nkeys, types);
+	for (int k = 0; k < child->nparent_keys; k++)
+		append_equality(&sql, &child->columns[child->parent_keys[k]], k);
+	return prepare(sql.data, child->nparent_keys, types);
 }
 
 /* Whether nothing but the table itself decides where a row goes. */
-static bool
-is_bare(SPIPlanPtr plan, Oid relid)
+bool
+fluct_store_is_bare(SPIPlanPtr plan, Oid relid)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
 	PlannedStmt *stmt;
@@ -193,54 +217,42 @@ is_bare(SPIPlanPtr plan, Oid relid)
 }
 
 void
-fluct_store_prepare(FluctMapping *mapping, FluctTarget *target, bool update,
+fluct_store_prepare(FluctTarget *target, bool update,
 					FluctStatements *statements)
 {
-	const FluctTarget *parent = &mapping->targets[0];
-
 	statements->insert = prepare_insert(target, update);
 	statements->clear = NULL;
-	if (target->by_copy && is_bare(statements->insert, target->relid))
+	if (target->by_copy && fluct_store_is_bare(statements->insert, target->relid))
 	{
 		SPI_freeplan(statements->insert);
 		statements->insert = NULL;
 	}
 	else
 		target->by_copy = false;
-	if (update && target != parent)
-		statements->clear = prepare_clear(parent, target);
+	if (target->parent_keys)
+		statements->clear = prepare_clear(target);
 }
 
 /* ----- rows as arrays ----- */
 
+/* Rows, and whose they are, by column and then row. */
 typedef struct Arrays
 {
+	int			ncolumns;
+	const FluctColumn **columns;
 	int			nrows;
-	Datum	  **values;			/* by column, then row */
+	Datum	  **values;
 	bool	  **nulls;
 	int		   *message;		/* by row: the number of its message */
 } Arrays;
 
-static Datum
-receive(FmgrInfo *function, Oid ioparam, const char *data, int len)
-{
-	StringInfoData buf;
-
-	buf.data = (char *) data;
-	buf.len = len;
-	buf.maxlen = len;
-	buf.cursor = 0;
-	return ReceiveFunctionCall(function, &buf, ioparam, -1);
-}
-
 static const char *
-read_row(const FluctTarget *target, const char *at, Arrays *arrays,
-		 FmgrInfo *functions, Oid *ioparams)
+read_row(Arrays *arrays, const char *at)
 {
 	int			row = arrays->nrows;
 
 	at += 2;					/* the number of columns */
-	for (int c = 0; c < target->ncolumns; c++)
+	for (int c = 0; c < arrays->ncolumns; c++)
 	{
 		int32		len;
 
@@ -251,35 +263,42 @@ read_row(const FluctTarget *target, const char *at, Arrays *arrays,
 		arrays->values[c][row] = (Datum) 0;
 		if (len < 0)
 			continue;
-		arrays->values[c][row] = receive(&functions[c], ioparams[c], at, len);
+		if (travels_as_text(arrays->columns[c]))
+			arrays->values[c][row] =
+				PointerGetDatum(cstring_to_text_with_len(at, len));
+		else
+			arrays->values[c][row] = fluct_column_receive(arrays->columns[c], at, len);
 		at += len;
 	}
 	return at;
 }
 
-/* The rows of the messages from..to-1 that are FLUCT_STORED. */
+/* Of all columns of the target, or of those at these places. */
 static Arrays *
-read_rows(const FluctTarget *target, const FluctRows *rows,
-		  const FluctMessage *messages, int from, int to)
+make_arrays(const FluctTarget *target, const int *places, int nplaces,
+			int nrows)
 {
 	Arrays	   *arrays = palloc0(sizeof(Arrays));
-	int			n = rows->row_starts[to] - rows->row_starts[from];
-	FmgrInfo   *functions = palloc(sizeof(FmgrInfo) * target->ncolumns);
-	Oid		   *ioparams = palloc(sizeof(Oid) * target->ncolumns);
 
-	arrays->values = palloc(sizeof(Datum *) * target->ncolumns);
-	arrays->nulls = palloc(sizeof(bool *) * target->ncolumns);
-	arrays->message = palloc(sizeof(int) * (n + 1));
-	for (int c = 0; c < target->ncolumns; c++)
+	arrays->ncolumns = places ? nplaces : target->ncolumns;
+	arrays->columns = palloc(sizeof(FluctColumn *) * arrays->ncolumns);
+	arrays->values = palloc(sizeof(Datum *) * arrays->ncolumns);
+	arrays->nulls = palloc(sizeof(bool *) * arrays->ncolumns);
+	arrays->message = palloc(sizeof(int) * (nrows + 1));
+	for (int c = 0; c < arrays->ncolumns; c++)
 	{
-		Oid			function;
-
-		getTypeBinaryInputInfo(target->columns[c].array_element, &function,
-							   &ioparams[c]);
-		fmgr_info(function, &functions[c]);
-		arrays->values[c] = palloc(sizeof(Datum) * (n + 1));
-		arrays->nulls[c] = palloc(sizeof(bool) * (n + 1));
+		arrays->columns[c] = &target->columns[places ? places[c] : c];
+		arrays->values[c] = palloc(sizeof(Datum) * (nrows + 1));
+		arrays->nulls[c] = palloc(sizeof(bool) * (nrows + 1));
 	}
+	return arrays;
+}
+
+/* The rows of the messages from..to-1 that are FLUCT_STORED. */
+static void
+read_rows(Arrays *arrays, const FluctRowData *rows,
+		  const FluctMessage *messages, int from, int to)
+{
 	for (int i = from; i < to; i++)
 	{
 		const char *at = rows->data.data + rows->starts[i];
@@ -287,27 +306,39 @@ read_rows(const FluctTarget *target, const FluctRows *rows,
 
 		while (messages[i].outcome == FLUCT_STORED && at < end)
 		{
-			at = read_row(target, at, arrays, functions, ioparams);
+			at = read_row(arrays, at);
 			arrays->message[arrays->nrows++] = i;
 		}
 	}
+}
+
+static Arrays *
+read_target(const FluctTarget *target, const FluctRows *rows,
+			const FluctMessage *messages, int from, int to)
+{
+	Arrays	   *arrays = make_arrays(target, NULL, 0,
+									 rows->stored.row_starts[to] -
+									 rows->stored.row_starts[from]);
+
+	read_rows(arrays, &rows->stored, messages, from, to);
 	return arrays;
 }
 
 static Datum
-column_array(const FluctColumn *column, Arrays *arrays, int c)
+column_array(Arrays *arrays, int c)
 {
+	Oid			type = travels_as_text(arrays->columns[c]) ? TEXTOID :
+	arrays->columns[c]->base;
 	int16		len;
 	bool		byval;
 	char		align;
 	int			dims[1] = {arrays->nrows};
 	int			lbs[1] = {1};
 
-	get_typlenbyvalalign(column->array_element, &len, &byval, &align);
+	get_typlenbyvalalign(type, &len, &byval, &align);
 	return PointerGetDatum(construct_md_array(arrays->values[c],
 											  arrays->nulls[c], 1, dims, lbs,
-											  column->array_element, len,
-											  byval, align));
+											  type, len, byval, align));
 }
 
 static void
@@ -321,12 +352,12 @@ execute(SPIPlanPtr plan, Datum *args)
 }
 
 static void
-execute_insert(const FluctTarget *target, SPIPlanPtr plan, Arrays *arrays)
+execute_with(SPIPlanPtr plan, Arrays *arrays)
 {
-	Datum	   *args = palloc(sizeof(Datum) * target->ncolumns);
+	Datum	   *args = palloc(sizeof(Datum) * arrays->ncolumns);
 
-	for (int c = 0; c < target->ncolumns; c++)
-		args[c] = column_array(&target->columns[c], arrays, c);
+	for (int c = 0; c < arrays->ncolumns; c++)
+		args[c] = column_array(arrays, c);
 	execute(plan, args);
 }
 
@@ -335,11 +366,11 @@ fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 				   const FluctRows *rows, const FluctMessage *messages,
 				   int from, int to)
 {
-	Arrays	   *arrays = read_rows(target, rows, messages, from, to);
+	Arrays	   *arrays = read_target(target, rows, messages, from, to);
 
 	if (arrays->nrows == 0)
 		return 0;
-	execute_insert(target, plan, arrays);
+	execute_with(plan, arrays);
 	return SPI_processed;
 }
 
@@ -353,7 +384,7 @@ same_key(const FluctTarget *target, const Arrays *arrays, int r,
 	for (int k = 0; k < target->nkeys; k++)
 	{
 		int			c = target->keys[k];
-		TypeCacheEntry *type = lookup_type_cache(target->columns[c].array_element,
+		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
 												 TYPECACHE_EQ_OPR_FINFO);
 		bool		isnull;
 		Datum		value = SPI_getbinval(returned->vals[i],
@@ -369,56 +400,66 @@ same_key(const FluctTarget *target, const Arrays *arrays, int r,
 }
 
 /*
- * Which rows went in.  RETURNING gives their keys in the order of the input,
- * and of several input rows with one key the first goes in: so each returned
- * key belongs to the next input row that has it, and all rows between existed
- * already.
+ * Which of several rows went in.  RETURNING gives their keys in the order of
+ * the input, and of several input rows with one key the first goes in: so each
+ * returned key belongs to the next input row that has it, and all rows between
+ * were there already.
  */
-uint64
-fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
-				  const FluctRows *rows, FluctMessage *messages,
-				  int from, int to)
+static void
+match_returned(const FluctTarget *target, const Arrays *arrays,
+			   SPITupleTable *returned, uint64 processed,
+			   FluctMessage *messages)
 {
-	Arrays	   *arrays = read_rows(target, rows, messages, from, to);
-	SPITupleTable *returned;
-	uint64		processed;
 	int			r = 0;
 
-	if (arrays->nrows == 0)
-		return 0;
-	execute_insert(target, plan, arrays);
-	processed = SPI_processed;
-	returned = SPI_tuptable;
 	for (uint64 i = 0; i < processed; i++)
 	{
 		while (r < arrays->nrows && !same_key(target, arrays, r, returned, i))
 			messages[arrays->message[r++]].outcome = FLUCT_DUPLICATE;
 		if (r == arrays->nrows)
 			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 					 errmsg("a trigger on %s changes its key", target->name)));
 		r++;
 	}
 	while (r < arrays->nrows)
 		messages[arrays->message[r++]].outcome = FLUCT_DUPLICATE;
-	SPI_freetuptable(returned);
+}
+
+uint64
+fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
+				  const FluctRows *rows, FluctMessage *messages,
+				  int from, int to)
+{
+	Arrays	   *arrays = read_target(target, rows, messages, from, to);
+	uint64		processed;
+
+	if (arrays->nrows == 0)
+		return 0;
+	execute_with(plan, arrays);
+	processed = SPI_processed;
+	if (processed == 0)
+		for (int r = 0; r < arrays->nrows; r++)
+			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;
+	else if (processed < arrays->nrows)
+		match_returned(target, arrays, SPI_tuptable, processed, messages);
+	SPI_freetuptable(SPI_tuptable);
 	return processed;
 }
 
 void
-fluct_store_clear(const FluctTarget *parent, SPIPlanPtr plan,
+fluct_store_clear(const FluctTarget *child, SPIPlanPtr plan,
 				  const FluctRows *rows, const FluctMessage *messages,
 				  int from, int to)
 {
-	Arrays	   *arrays = read_rows(parent, rows, messages, from, to);
-	Datum	   *args = palloc(sizeof(Datum) * parent->nkeys);
+	Arrays	   *arrays = make_arrays(child, child->parent_keys,
+									 child->nparent_keys,
+									 rows->keys.row_starts[to] -
+									 rows->keys.row_starts[from]);
 
-	if (arrays->nrows == 0)
-		return;
-	for (int k = 0; k < parent->nkeys; k++)
-		args[k] = column_array(&parent->columns[parent->keys[k]], arrays,
-							   parent->keys[k]);
-	execute(plan, args);
+	read_rows(arrays, &rows->keys, messages, from, to);
+	if (arrays->nrows > 0)
+		execute_with(plan, arrays);
 }
 
 typedef struct Last
@@ -435,9 +476,13 @@ hash_key(const FluctTarget *target, const Arrays *arrays, int r)
 	for (int k = 0; k < target->nkeys; k++)
 	{
 		int			c = target->keys[k];
-		TypeCacheEntry *type = lookup_type_cache(target->columns[c].array_element,
+		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
+												 TYPECACHE_HASH_PROC |
 												 TYPECACHE_HASH_PROC_FINFO);
 
+		/* few types have an order and no hash: their rows are compared */
+		if (!OidIsValid(type->hash_proc))
+			continue;
 		hash = hash_combine64(hash, DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo,
 																	 target->columns[c].collation,
 																	 arrays->values[c][r])));
@@ -451,7 +496,7 @@ equal_rows(const FluctTarget *target, const Arrays *arrays, int r, int s)
 	for (int k = 0; k < target->nkeys; k++)
 	{
 		int			c = target->keys[k];
-		TypeCacheEntry *type = lookup_type_cache(target->columns[c].array_element,
+		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
 												 TYPECACHE_EQ_OPR_FINFO);
 
 		if (!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo,
@@ -467,7 +512,7 @@ void
 fluct_store_keep_last(const FluctTarget *target, const FluctRows *rows,
 					  FluctMessage *messages, int from, int to)
 {
-	Arrays	   *arrays = read_rows(target, rows, messages, from, to);
+	Arrays	   *arrays = read_target(target, rows, messages, from, to);
 	HASHCTL		control = {0};
 	HTAB	   *seen;
 

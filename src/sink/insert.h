@@ -26,8 +26,8 @@ typedef struct FluctStatements
  * Decides between COPY and INSERT and prepares what is needed; SPI must be
  * connected and the user must be the stream's owner.
  */
-extern void fluct_store_prepare(FluctMapping *mapping, FluctTarget *target,
-								bool update, FluctStatements *statements);
+extern void fluct_store_prepare(FluctTarget *target, bool update,
+								FluctStatements *statements);
 
 /* INSERT, for rows without a conflict rule. */
 extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
@@ -37,14 +37,16 @@ extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 
 /*
  * INSERT … ON CONFLICT of the parent's rows of the messages that are
- * FLUCT_STORED; those whose key exists already become FLUCT_DUPLICATE.
+ * FLUCT_STORED; those that were there already become FLUCT_DUPLICATE.  An
+ * error of class 27 asks to store fewer messages at a time: a trigger changes
+ * keys, so that which row went in cannot be told.
  */
 extern uint64 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 								const FluctRows *rows, FluctMessage *messages,
 								int from, int to);
 
-/* Deletes the children of the parents that are about to be updated. */
-extern void fluct_store_clear(const FluctTarget *parent, SPIPlanPtr plan,
+/* Deletes the child's rows of the parents that have just been updated. */
+extern void fluct_store_clear(const FluctTarget *child, SPIPlanPtr plan,
 							  const FluctRows *rows,
 							  const FluctMessage *messages, int from, int to);
 
@@ -55,5 +57,8 @@ extern void fluct_store_clear(const FluctTarget *parent, SPIPlanPtr plan,
 extern void fluct_store_keep_last(const FluctTarget *target,
 								  const FluctRows *rows,
 								  FluctMessage *messages, int from, int to);
+
+/* Whether COPY's machinery does with the table's rows what INSERT does. */
+extern bool fluct_store_is_bare(SPIPlanPtr insert, Oid relid);
 
 #endif							/* FLUCT_SINK_INSERT_H */

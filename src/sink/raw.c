@@ -9,12 +9,19 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
 #include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "pg/unixtime.h"
 #include "sink/copy.h"
+#include "sink/insert.h"
 #include "sink/raw.h"
 
 static void
@@ -45,16 +52,17 @@ put_head(const char *stream, const char *topic,
 		 const FluctMessage *message, StringInfo out)
 {
 	uint32		length;
+	TimestampTz time;
 
 	appendBinaryStringInfo(out, "\0\010", 2);
 	put_bytes(out, stream, strlen(stream));
 	put_bytes(out, topic, strlen(topic));
 	put_int(out, message->partition, 4);
 	put_int(out, message->offset, 8);
-	if (message->time_ms < 0)
-		put_bytes(out, NULL, 0);
+	if (fluct_unixtime_to_timestamp(message->time_ms, &time))
+		put_int(out, time, 8);
 	else
-		put_int(out, fluct_unixtime_to_timestamp(message->time_ms), 8);
+		put_bytes(out, NULL, 0);
 	put_bytes(out, message->key, message->key_len);
 	if (message->headers)
 	{
@@ -72,21 +80,21 @@ put_head(const char *stream, const char *topic,
 
 void
 fluct_raw_store(Oid relid, const char *stream, const char *topic,
-				const FluctMessage *messages, int count)
+				const FluctMessage *messages, int from, int to)
 {
 	static const char *const names[] = {
 		"stream", "topic", "partition", "offset", "message_time", "key",
 		"headers", "value"
 	};
 	List	   *columns = NIL;
-	FluctPiece *pieces = palloc(sizeof(FluctPiece) * 2 * (count + 1));
+	FluctPiece *pieces = palloc(sizeof(FluctPiece) * 2 * (to - from + 1));
 	int			n = 0;
 	StringInfoData heads;
 
 	for (int i = 0; i < lengthof(names); i++)
 		columns = lappend(columns, makeString(pstrdup(names[i])));
 	initStringInfo(&heads);
-	for (int i = 0; i < count; i++)
+	for (int i = from; i < to; i++)
 	{
 		int			start = heads.len;
 
@@ -105,4 +113,33 @@ fluct_raw_store(Oid relid, const char *stream, const char *topic,
 	}
 	fluct_copyrows_pieces(relid, columns, pieces, n);
 	pfree(heads.data);
+}
+
+void
+fluct_raw_check(Oid relid)
+{
+	static Oid	types[] = {TEXTOID, TEXTOID, INT4OID, INT8OID, TIMESTAMPTZOID, BYTEAOID, JSONBOID, BYTEAOID};
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		ruled = rel->rd_rules != NULL;
+	char	   *sql = psprintf("INSERT INTO %s (stream, topic, partition,"
+							   " \"offset\", message_time, key, headers, value)"
+							   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+							   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+														  RelationGetRelationName(rel)));
+	SPIPlanPtr	plan;
+
+	relation_close(rel, AccessShareLock);
+	plan = SPI_prepare(sql, lengthof(types), types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s",
+			 SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	if (ruled || !fluct_store_is_bare(plan, relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("sales.raw_messages cannot hold the raw copy"),
+				 errdetail("A rule, row security, a view or another extension decides where its rows go."),
+				 errhint("keep_raw => false in fluct.alter_stream() does without it.")));
+	SPI_freeplan(plan);
 }

@@ -24,19 +24,14 @@
  * check the rights on the targets in any case, and whether the owner has
  * become a superuser is looked at before each.
  *
- * Halving.  The messages of a batch are written in one go.  When the tables
- * refuse that because of the data, each half is tried in a subtransaction of
- * its own, and so on down to the guilty message, which becomes a dead letter;
- * all the others are stored in the same commit.
+ * The guilty.  Whatever depends on what a message holds (decoding it, with the
+ * tables' defaults; the raw copy, with the users' rules on it; the rows) is a
+ * step of halving.c, which finds the messages that are to blame for an error:
+ * they become dead letters, and all the others are stored in the same commit.
  *
- * What that costs.  With one guilty message, the halves that succeed come to
- * one batch, and the attempts that fail to at most 1 + 1/2 + 1/4 ... = 2 more,
- * if each is refused only at its end; decoding and the raw copy are done once.
- * So it stays below 3 batches, whatever the size (measured: at most 2.3, for
- * a CHECK on a child; test/bench/README.md).  An attempt ends at its first
- * guilty message, so many of them cost less than one each: n attempts of a
- * statement or two, and the parents of every attempt that a child refuses, at
- * most log2(n) times (measured: 4.4 batches with every second one guilty).
+ * Size.  What is made of a batch is bounded: it ends with the message at which
+ * its bytes, or those of its rows, come to FLUCT_MAPPING_ROW_BYTES.  What is
+ * left is the next batch's.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,6 +39,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -66,9 +62,11 @@
 #include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/rights.h"
+#include "pg/unixtime.h"
 #include "process/worker.h"
-#include "sink/blame.h"
 #include "sink/copy.h"
+#include "sink/diagnosis.h"
+#include "sink/halving.h"
 #include "sink/insert.h"
 #include "sink/raw.h"
 #include "sink/sink.h"
@@ -82,14 +80,18 @@ struct FluctSink
 	MemoryContext batch;		/* reset by each fluct_sink_store */
 	char	   *stream;
 	char	   *topic;
+	char	   *mapping_hash;
 	Oid			owner;
 	bool		update;			/* on_conflict update */
 	bool		fail_on_bad_message;
+	size_t		most_bytes;		/* of the messages of a batch */
 	Oid			raw;			/* sales.raw_messages, or invalid */
 	FluctMapping *mapping;
 	int			ntargets;
 	FluctStatements *statements;	/* by target */
 	FluctRows  *rows;			/* of the last batch, by target */
+	int			taken;			/* messages of it */
+	int			decoded;		/* that many of them have their rows */
 	int			nrelations;		/* in which rows may end, sorted by OID */
 	Oid		   *relations;
 	bool		stale;			/* one of them may have changed since */
@@ -182,8 +184,10 @@ prepare_targets(FluctSink *sink)
 											  sizeof(FluctStatements) *
 											  sink->mapping->ntargets);
 	for (int t = 0; t < sink->mapping->ntargets; t++)
-		fluct_store_prepare(sink->mapping, &sink->mapping->targets[t],
-							sink->update, &sink->statements[t]);
+		fluct_store_prepare(&sink->mapping->targets[t], sink->update,
+							&sink->statements[t]);
+	if (OidIsValid(sink->raw))
+		fluct_raw_check(sink->raw);
 }
 
 /*
@@ -231,6 +235,16 @@ end_sink(void *arg)
 	}
 }
 
+/* By which it is known under which mapping something was stored. */
+static char *
+hash_of(const Jsonb *mapping, MemoryContext context)
+{
+	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) VARDATA_ANY(mapping),
+														VARSIZE_ANY_EXHDR(mapping), 0));
+
+	return MemoryContextStrdup(context, psprintf("%016" INT64_MODIFIER "x", hash));
+}
+
 FluctSink *
 fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 {
@@ -252,11 +266,29 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 										ALLOCSET_DEFAULT_SIZES);
 	sink->stream = MemoryContextStrdup(context, stream->name);
 	sink->topic = MemoryContextStrdup(context, stream->topic);
+	sink->mapping_hash = hash_of(stream->mapping, context);
 	sink->owner = owner;
 	sink->update = strcmp(stream->on_conflict, "update") == 0;
 	sink->fail_on_bad_message = stream->fail_on_bad_message;
+	sink->most_bytes = stream->batch_bytes > 0 ?
+		Min(stream->batch_bytes, FLUCT_MAPPING_ROW_BYTES) : FLUCT_MAPPING_ROW_BYTES;
 	open_tables(sink, stream);
 	watch(sink);
+	return sink;
+}
+
+FluctSink *
+fluct_sink_open_held(const FluctStream *stream, Oid owner,
+					 MemoryContext parent)
+{
+	FluctSink  *sink = fluct_sink_open(stream, owner, parent);
+
+	/* what changed before the locks were there is seen the second time */
+	while (!fluct_sink_hold(sink))
+	{
+		fluct_sink_close(sink);
+		sink = fluct_sink_open(stream, owner, parent);
+	}
 	return sink;
 }
 
@@ -272,24 +304,52 @@ fluct_sink_stale(const FluctSink *sink)
 	return sink->stale;
 }
 
+char *
+fluct_sink_missing_paths(const FluctSink *sink)
+{
+	return fluct_mapping_missing_paths(sink->mapping);
+}
+
 int64
 fluct_sink_rows(const FluctSink *sink, int message)
 {
 	int64		rows = 0;
 
 	for (int t = 0; t < sink->mapping->ntargets; t++)
-		rows += sink->rows[t].row_starts[message + 1] -
-			sink->rows[t].row_starts[message];
+		rows += sink->rows[t].stored.row_starts[message + 1] -
+			sink->rows[t].stored.row_starts[message];
 	return rows;
 }
 
 /* ----- rows ----- */
 
-static void
-decode_all(FluctSink *sink, FluctMessage *messages, int count)
+/* Bytes that the message holds in memory, its headers too. */
+static size_t
+bytes_of(const FluctMessage *message)
 {
-	sink->rows = fluct_decode_begin(sink->mapping, count);
-	for (int i = 0; i < count; i++)
+	return message->key_len + message->value_len +
+		(message->headers ? strlen(message->headers) : 0);
+}
+
+/* How many of the messages one batch may hold for their bytes; at least 1. */
+static int
+limit_input(const FluctSink *sink, const FluctMessage *messages, int count)
+{
+	size_t		bytes = 0;
+	int			n = 0;
+
+	while (n < count && bytes < sink->most_bytes)
+		bytes += bytes_of(&messages[n++]);
+	return n;
+}
+
+/* A step: the rows of the messages, until there are enough of them. */
+static void
+decode_range(void *arg, FluctMessage *messages, int from, int to)
+{
+	FluctSink  *sink = arg;
+
+	for (int i = from; i < Min(to, sink->taken); i++)
 	{
 		FluctMessage *message = &messages[i];
 		FluctRefusal refusal = {0};
@@ -297,30 +357,41 @@ decode_all(FluctSink *sink, FluctMessage *messages, int count)
 		CHECK_FOR_INTERRUPTS();
 		message->refusal = NULL;
 		message->outcome = FLUCT_STORED;
-		if (fluct_decode_message(sink->mapping, sink->rows, i, message,
-								 sink->topic, &refusal))
-			continue;
-		message->outcome = message->value ? FLUCT_DEAD : FLUCT_TOMBSTONE;
-		if (message->value)
+		if (!fluct_decode_message(sink->mapping, sink->rows, i, message,
+								  sink->topic, &refusal))
 		{
-			message->refusal = palloc(sizeof(FluctRefusal));
-			*message->refusal = refusal;
+			message->outcome = refusal.reason ? FLUCT_DEAD : FLUCT_TOMBSTONE;
+			if (refusal.reason)
+			{
+				message->refusal = palloc(sizeof(FluctRefusal));
+				*message->refusal = refusal;
+			}
 		}
+		if (fluct_decode_bytes(sink->mapping, sink->rows, i + 1) >=
+			FLUCT_MAPPING_ROW_BYTES)
+			sink->taken = i + 1;
 	}
 }
 
-/* The rows of the messages from..to-1: the parents, then their children. */
+/* A step: the raw copy. */
 static void
-write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
+keep_range(void *arg, FluctMessage *messages, int from, int to)
 {
+	FluctSink  *sink = arg;
+
+	fluct_raw_store(sink->raw, sink->stream, sink->topic, messages, from, to);
+}
+
+/* A step: the parents, which are locked then, and their children. */
+static void
+write_range(void *arg, FluctMessage *messages, int from, int to)
+{
+	FluctSink  *sink = arg;
 	const FluctTarget *parent = &sink->mapping->targets[0];
 	SPIPlanPtr	insert = sink->statements[0].insert;
 
 	if (sink->update)
 		fluct_store_keep_last(parent, &sink->rows[0], messages, from, to);
-	for (int t = 1; sink->update && t < sink->mapping->ntargets; t++)
-		fluct_store_clear(parent, sink->statements[t].clear, &sink->rows[0],
-						  messages, from, to);
 	if (insert == NULL)
 		fluct_copyrows_stored(parent, &sink->rows[0], messages, from, to);
 	else if (parent->nkeys > 0)
@@ -331,6 +402,9 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 	{
 		const FluctTarget *child = &sink->mapping->targets[t];
 
+		if (sink->statements[t].clear)
+			fluct_store_clear(child, sink->statements[t].clear, &sink->rows[t],
+							  messages, from, to);
 		insert = sink->statements[t].insert;
 		if (insert == NULL)
 			fluct_copyrows_stored(child, &sink->rows[t], messages, from, to);
@@ -340,79 +414,42 @@ write_range(FluctSink *sink, FluctMessage *messages, int from, int to)
 	}
 }
 
-/* ----- halving ----- */
+/* ----- the guilty ----- */
 
+/* A message that is dead already, and whose raw copy is refused, stays so. */
 static void
-bury(FluctMessage *message, FluctReason reason, const ErrorData *error)
+bury(void *arg, FluctMessage *messages, int guilty, FluctReason reason,
+	 const ErrorData *error)
 {
+	FluctSink  *sink = arg;
+	FluctMessage *message = &messages[guilty];
+	char		path[FLUCT_PATH_LEN] = "";
+
+	if (message->outcome == FLUCT_DEAD)
+		return;
+	if (guilty < sink->decoded)
+		fluct_diagnosis_find(sink->mapping, sink->rows, guilty, error, path);
 	message->outcome = FLUCT_DEAD;
 	message->refusal = palloc0(sizeof(FluctRefusal));
-	fluct_refuse(message->refusal, reason, NULL, "%s", error->message);
+	fluct_refuse(message->refusal, reason, path[0] ? path : NULL, "%s%s%s",
+				 error->message, error->detail ? ": " : "",
+				 error->detail ? error->detail : "");
 	strlcpy(message->refusal->sqlstate, unpack_sql_state(error->sqlerrcode),
 			sizeof(message->refusal->sqlstate));
 }
 
-/*
- * write_range in a subtransaction; NULL, or the error that the data is to
- * blame for.  Any other error is thrown again.
- */
-static ErrorData *
-try_range(FluctSink *sink, FluctMessage *messages, int from, int to,
-		  FluctReason *reason)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	ErrorContextCallback callback;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		fluct_blame_begin(&callback);
-		write_range(sink, messages, from, to);
-		fluct_blame_end(&callback);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!fluct_blame_data(error, reason))
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	return error;
-}
-
+/* A message that has no rows, because decoding it ended in an error. */
 static void
-write_isolated(FluctSink *sink, FluctMessage *messages, int from, int to)
+bury_undecoded(void *arg, FluctMessage *messages, int guilty,
+			   FluctReason reason, const ErrorData *error)
 {
-	FluctReason reason;
-	FluctOutcome *before = palloc(sizeof(FluctOutcome) * (to - from + 1));
-	ErrorData  *error;
-	int			middle = from + (to - from) / 2;
+	FluctSink  *sink = arg;
 
-	for (int i = from; i < to; i++)
-		before[i - from] = messages[i].outcome;
-	CHECK_FOR_INTERRUPTS();
-	error = try_range(sink, messages, from, to, &reason);
-	if (error == NULL)
+	if (guilty >= sink->taken)
 		return;
-	for (int i = from; i < to; i++)
-		messages[i].outcome = before[i - from];
-	if (to - from == 1)
-	{
-		bury(&messages[from], reason, error);
-		return;
-	}
-	FreeErrorData(error);
-	write_isolated(sink, messages, from, middle);
-	write_isolated(sink, messages, middle, to);
+	messages[guilty].outcome = FLUCT_STORED;
+	fluct_decode_nothing(sink->mapping, sink->rows, guilty);
+	bury(arg, messages, guilty, reason, error);
 }
 
 static void
@@ -439,7 +476,7 @@ fluct_sink_refused(const FluctMessage *messages, int count)
 	return NULL;
 }
 
-void
+int
 fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 {
 	FluctRights before = fluct_rights_take(sink->owner);
@@ -447,15 +484,20 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 
 	MemoryContextReset(sink->batch);
 	old = MemoryContextSwitchTo(sink->batch);
-	decode_all(sink, messages, count);
+	sink->taken = limit_input(sink, messages, count);
+	sink->rows = fluct_decode_begin(sink->mapping, sink->taken);
+	sink->decoded = 0;
+	fluct_halving_run(decode_range, bury_undecoded, sink, messages, 0,
+					  sink->taken);
+	sink->decoded = sink->taken;
 	if (OidIsValid(sink->raw))
-		fluct_raw_store(sink->raw, sink->stream, sink->topic, messages,
-						count);
-	write_isolated(sink, messages, 0, count);
+		fluct_halving_run(keep_range, bury, sink, messages, 0, sink->taken);
+	fluct_halving_run(write_range, bury, sink, messages, 0, sink->taken);
 	if (sink->stale)
 		check_relations(sink);	/* a partition attached meanwhile has rows */
 	MemoryContextSwitchTo(old);
 	fluct_rights_give_back(before);
+	return sink->taken;
 }
 
 /* ----- the batch ----- */
@@ -465,6 +507,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 	  FluctPosition *positions, int npositions)
 {
 	const FluctMessage **last = palloc0(sizeof(FluctMessage *) * npositions);
+	TimestampTz time;
 	int			at = 0;
 
 	for (int i = 0; i < npositions; i++)
@@ -480,7 +523,8 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 		p = &positions[at];
 		last[at] = message;
 		p->messages++;
-		p->time_ms = Max(p->time_ms, message->time_ms);
+		if (fluct_unixtime_to_timestamp(message->time_ms, &time))
+			p->time_ms = Max(p->time_ms, message->time_ms);
 		if (message->outcome == FLUCT_STORED)
 			p->rows += fluct_sink_rows(sink, i);
 		p->duplicates += message->outcome == FLUCT_DUPLICATE;
@@ -515,52 +559,102 @@ all_dead(const FluctMessage *messages, int count)
 	return true;
 }
 
+/* Whether of many messages none has anything where a path leads. */
+static bool
+finds_nothing(const FluctSink *sink, const FluctMessage *messages, int count)
+{
+	int			decoded = 0;
+
+	if (fluct_mapping_has_found(sink->mapping))
+		return false;
+	for (int i = 0; i < count; i++)
+		decoded += messages[i].outcome != FLUCT_TOMBSTONE;
+	return decoded >= ENOUGH_TO_JUDGE;
+}
+
 /*
  * Holds the tables as they are until the end of the transaction.  What was
  * compiled may be written only if they have not changed until then: another
  * type, and the rows' bytes mean something else; another name, and the rows
  * go to a table that nobody meant.
  */
-static void
-lock_tables(const FluctSink *sink)
+bool
+fluct_sink_hold(FluctSink *sink)
 {
 	for (int t = 0; t < sink->mapping->ntargets; t++)
 		LockRelationOid(sink->mapping->targets[t].relid, RowExclusiveLock);
 	if (OidIsValid(sink->raw))
 		LockRelationOid(sink->raw, RowExclusiveLock);
+	return !sink->stale;
+}
+
+/*
+ * A batch that ended before the messages `from`..count-1: the positions go to
+ * the first of them, and what was skipped behind that is not theirs.
+ */
+static void
+hold_back(const FluctMessage *messages, int from, int count,
+		  FluctPosition *positions, int npositions)
+{
+	for (int i = count - 1; i >= from; i--)
+		for (int at = 0; at < npositions; at++)
+			if (positions[at].partition == messages[i].partition)
+				positions[at].read_offset = messages[i].offset;
+	for (int at = 0; at < npositions; at++)
+		while (positions[at].nskipped > 0 &&
+			   positions[at].skipped[positions[at].nskipped - 1].to >
+			   positions[at].read_offset)
+			positions[at].nskipped--;
+}
+
+/*
+ * Whether a batch says that the mapping is not for these messages: all of
+ * many are refused, or none of them has anything where the paths lead.
+ */
+static bool
+fits_nothing(FluctSink *sink, const FluctMessage *messages, int count)
+{
+	if (count < ENOUGH_TO_JUDGE ||
+		!(all_dead(messages, count) || finds_nothing(sink, messages, count)))
+		return false;
+	return !fluct_offsets_has_stored(sink->stream, sink->mapping_hash);
 }
 
 FluctVerdict
 fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
-				  int count, FluctPosition *positions, int npositions,
+				  int *count, FluctPosition *positions, int npositions,
 				  bool first)
 {
+	int			wanted = *count;
 	char	   *detail,
 			   *hint;
 
 	fluct_worker_begin();
-	if (fluct_owner_obstacle(sink->stream, sink->owner, false, &detail, &hint))
+	if (fluct_owner_obstacle("", "", sink->owner, false, &detail, &hint))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_OWNER_UNFIT;
 	}
 	fluct_offsets_lock_bookkeeping();
-	lock_tables(sink);
-	if (sink->stale)
+	if (!fluct_sink_hold(sink))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_TABLES_CHANGED;
 	}
-	if (count > 0)
-		fluct_sink_store(sink, messages, count);
-	if (first && count >= ENOUGH_TO_JUDGE && all_dead(messages, count))
+	if (wanted > 0)
+		*count = fluct_sink_store(sink, messages, wanted);
+	hold_back(messages, *count, wanted, positions, npositions);
+	if (fits_nothing(sink, messages, *count))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_NOTHING_FITS;
 	}
-	store_dead_letters(sink, messages, count);
-	tally(sink, messages, count, positions, npositions);
-	if (!fluct_offsets_advance(sink->stream, positions, npositions))
+	store_dead_letters(sink, messages, *count);
+	tally(sink, messages, *count, positions, npositions);
+	if (!fluct_offsets_advance(sink->stream, sink->topic,
+							   fluct_mapping_has_found(sink->mapping) ?
+							   sink->mapping_hash : NULL,
+							   positions, npositions))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;

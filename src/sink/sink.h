@@ -24,7 +24,8 @@ typedef enum FluctVerdict
 	FLUCT_TABLES_CHANGED,		/* since the sink was opened */
 	FLUCT_MOVED_BY_ANOTHER,		/* somebody else has moved the offsets */
 	FLUCT_OWNER_UNFIT,			/* fluct_owner_obstacle says why */
-	FLUCT_NOTHING_FITS			/* all of a first batch were refused */
+	FLUCT_NOTHING_FITS			/* all of a first batch were refused, or
+								 * nothing was found in any of them */
 } FluctVerdict;
 
 /*
@@ -34,17 +35,32 @@ typedef enum FluctVerdict
  */
 extern FluctSink *fluct_sink_open(const FluctStream *stream, Oid owner,
 								  MemoryContext parent);
+
+/* The same for one transaction, in which the tables then stay as they are. */
+extern FluctSink *fluct_sink_open_held(const FluctStream *stream, Oid owner,
+									   MemoryContext parent);
 extern void fluct_sink_close(FluctSink *sink);
 
 /* Whether a table of the mapping may have changed since it was compiled. */
 extern bool fluct_sink_stale(const FluctSink *sink);
 
+/* The paths of which nothing has been found yet, as a list; or NULL. */
+extern char *fluct_sink_missing_paths(const FluctSink *sink);
+
 /*
- * Stores the messages in the current transaction, as the owner, and sets the
- * outcome of each: a message that cannot be decoded, or that the tables
- * refuse, is FLUCT_DEAD with the refusal, which holds until the next call.
+ * Locks the tables, and says whether they are still what was compiled; they
+ * stay so until the end of the transaction.
  */
-extern void fluct_sink_store(FluctSink *sink, FluctMessage *messages,
+extern bool fluct_sink_hold(FluctSink *sink);
+
+/*
+ * Stores the first of the messages in the current transaction, as the owner:
+ * as many of them as one batch takes for their size, at least one, which is
+ * the result.  Says in each what became of it: a message that cannot be
+ * decoded, or that the tables refuse, is FLUCT_DEAD with the refusal, which
+ * holds until the next call.
+ */
+extern int	fluct_sink_store(FluctSink *sink, FluctMessage *messages,
 							 int count);
 
 /* Rows in all targets of the message with that number in the last call. */
@@ -53,10 +69,11 @@ extern int64 fluct_sink_rows(const FluctSink *sink, int message);
 /*
  * One batch, one transaction: rows, raw copy, dead letters, offsets.  The
  * positions are those of the partitions in the batch; read_offset says where
- * each goes.  On FLUCT_COMMITTED their next_offset has moved.
+ * each goes.  On FLUCT_COMMITTED their next_offset has moved; *count are the
+ * messages of the batch, which may be fewer than were given.
  */
 extern FluctVerdict fluct_sink_commit(FluctSink *sink, int worker,
-									  FluctMessage *messages, int count,
+									  FluctMessage *messages, int *count,
 									  FluctPosition *positions,
 									  int npositions, bool first);
 

@@ -44,6 +44,7 @@ reason_of_sqlstate(int sqlstate)
 		case ERRCODE_LOCK_NOT_AVAILABLE:
 			return "waiting_for_lock";
 		case ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION:
+		case ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE:
 			return "bad_connection";
 		default:
 			return "error";
@@ -81,9 +82,10 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	{
 		/*
 		 * the wait was in the lock's queue, and the next one is best spent
-		 * there too
+		 * there too, where the launcher sees who blocks it
 		 */
-		fluct_state_set("running", reason, detail);
+		fluct_state_set("running", reason,
+						"no lock within 5 s; the batch is tried again");
 		fluct_state_check();
 		return;
 	}

@@ -40,6 +40,7 @@
 
 #define RETRY_INTERVAL		1000	/* ms between questions to silent brokers */
 #define LOG_INTERVAL		10000	/* ms between notes of Kafka's log */
+#define HELD_INTERVAL		60000	/* ms between notes that nothing is new */
 #define RATE_WINDOW			10000	/* ms */
 
 /* What this process knows about its positions. */
@@ -50,6 +51,10 @@ typedef struct Place
 	int			npositions;
 	int			topic_partitions;
 	TimestampTz last_note;		/* of Kafka's log in the table */
+	bool		sure;			/* Kafka has said where its log ends since the
+								 * last trouble */
+	bool		held_news;		/* held_ms of a position is not stored */
+	TimestampTz held_noted;
 	TimestampTz rate_since;
 	int64		rate_count;		/* messages committed since */
 	uint64		sync_ticket;	/* being served; 0 = none */
@@ -231,7 +236,8 @@ skip_lost(FluctPosition *position, int64 beginning)
 	fluct_offsets_add_gap(fluct_stream->name, fluct_stream->topic,
 						  position->partition, position->next_offset,
 						  beginning, "data_loss");
-	if (!fluct_offsets_advance(fluct_stream->name, position, 1))
+	if (!fluct_offsets_advance(fluct_stream->name, fluct_stream->topic, NULL,
+							   position, 1))
 		fluct_state_leave_to_another();
 	fluct_worker_commit();
 	position->next_offset = beginning;
@@ -292,6 +298,7 @@ fluct_position_take(void)
 	FluctOffset *beginnings,
 			   *ends;
 
+	fluct_position_note_held();
 	place.topic_partitions = fluct_kafkalog_partitions(wait_out_trouble);
 	read_positions();
 	check_cluster();
@@ -305,10 +312,43 @@ fluct_position_take(void)
 	confirm_ends(ends);
 	check_positions(beginnings, ends);
 	assign();
+	place.sure = true;
+	place.held_noted = 0;
 	place.rate_since = place.last_note = GetCurrentTimestamp();
 }
 
 /* ----- Kafka's log, lag, and those who wait ----- */
+
+/*
+ * Whether all that Kafka has is committed, now.  The log's ends are as of the
+ * last response of the brokers, so they say nothing once there was trouble,
+ * until Kafka was asked again.
+ */
+static void
+note_held(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		all = true;
+
+	if (fluct_kafka_trouble()->reason[0] != '\0' || fluct_kafka_in_doubt())
+		place.sure = false;
+	if (!place.sure)
+		return;
+	for (int i = 0; i < place.npositions; i++)
+	{
+		FluctPosition *p = &place.positions[i];
+
+		if (p->log_end < 0 || p->log_end > p->next_offset)
+		{
+			all = false;
+			continue;
+		}
+		p->held_ms = fluct_unixtime_from_timestamp(now);
+		place.held_news = true;
+	}
+	if (all)
+		fluct_slot->held_at = now;
+}
 
 void
 fluct_position_observe(void)
@@ -330,6 +370,7 @@ fluct_position_observe(void)
 			lag += p->log_end - p->next_offset;
 	}
 	pg_atomic_write_u64(&fluct_slot->lag, lag);
+	note_held();
 	if (fluct_worker_ms_since(place.rate_since) >= RATE_WINDOW)
 	{
 		pg_atomic_write_u64(&fluct_slot->rate,
@@ -337,6 +378,19 @@ fluct_position_observe(void)
 		place.rate_since = GetCurrentTimestamp();
 		place.rate_count = 0;
 	}
+}
+
+void
+fluct_position_note_held(void)
+{
+	if (!place.held_news)
+		return;
+	place.held_news = false;
+	place.held_noted = GetCurrentTimestamp();
+	fluct_worker_begin();
+	fluct_offsets_note_held(fluct_stream->name, place.positions,
+							place.npositions);
+	fluct_worker_commit();
 }
 
 void
@@ -355,6 +409,8 @@ fluct_position_note_log(void)
 	 */
 	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
+	if (fluct_worker_ms_since(place.held_noted) >= HELD_INTERVAL)
+		fluct_position_note_held();
 }
 
 FluctOffset *
@@ -369,6 +425,7 @@ fluct_position_ask_ends(void)
 	}
 	if (place.npositions > 0 && !fluct_kafka_offsets(ends, place.npositions))
 		return NULL;
+	place.sure = true;
 	return ends;
 }
 
@@ -496,18 +553,22 @@ fluct_position_settle(const FluctPosition *touched, int n)
 
 	for (int i = 0; i < n; i++)
 	{
+		FluctPosition *p;
+
 		place.rate_count += touched[i].messages;
 		while (place.positions[at].partition != touched[i].partition)
 			at++;
-		place.positions[at].next_offset = touched[i].next_offset;
-		place.positions[at].witness_offset = touched[i].witness_offset;
-		place.positions[at].witness_time = touched[i].witness_time;
-		place.positions[at].witness_crc = touched[i].witness_crc;
-		place.positions[at].nskipped = 0;
-		if (touched[i].time_ms >= 0)
-			fluct_slot->data_until = Max(fluct_slot->data_until,
-										 fluct_unixtime_to_timestamp(touched[i].time_ms));
+		p = &place.positions[at];
+		p->next_offset = touched[i].next_offset;
+		p->witness_offset = touched[i].witness_offset;
+		p->witness_time = touched[i].witness_time;
+		p->witness_crc = touched[i].witness_crc;
+		/* what was skipped behind the batch is of the next one */
+		p->nskipped -= touched[i].nskipped;
+		memmove(p->skipped, p->skipped + touched[i].nskipped,
+				sizeof(FluctInterval) * p->nskipped);
 	}
+	place.held_noted = 0;
 	mirror(touched, n);
 }
 

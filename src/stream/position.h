@@ -50,6 +50,13 @@ extern void fluct_position_observe(void);
 extern void fluct_position_note_log(void);
 
 /*
+ * Stores when all that Kafka had was last known to be committed: it is done
+ * now and then, after a batch, and before something keeps the worker from
+ * knowing it.
+ */
+extern void fluct_position_note_held(void);
+
+/*
  * Where the readable log of this worker's partitions ends now, by their place;
  * NULL when Kafka does not say (see fluct_kafka_trouble).
  */

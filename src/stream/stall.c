@@ -219,6 +219,8 @@ fluct_stall_look(void)
 	bool		replace = false;
 	FluctOffset *ends;
 
+	if (fluct_kafka_trouble()->reason[0] != '\0')
+		progress.last_look = 0; /* once it is over, it is due */
 	if (fluct_kafka_trouble()->reason[0] != '\0' || progress.count == 0)
 		return false;
 	if (elapsed < (doubt ? DOUBT_INTERVAL : LOOK_INTERVAL))

@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -27,22 +28,39 @@
 
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
+#include "kafka/changes.h"
 #include "kafka/connection.h"
 #include "pg/guc.h"
 #include "process/worker.h"
 #include "stream/state.h"
 #include "stream/watch.h"
 
+#define CHECK_INTERVAL		2000	/* ms, in a longer nap */
 
 FluctSlot  *fluct_slot = NULL;
 FluctStream *fluct_stream = NULL;
+void		(*fluct_state_leaving) (void) = NULL;
 
 static uint64 changes_seen = 0;
+static char database[NAMEDATALEN];	/* the name of this one */
 static char last_reason[FLUCT_STATE_LEN];	/* as stored in the table */
+
+/* The reason of which the log tells last, by this worker or the one before. */
+static char trouble[FLUCT_STATE_LEN];
 
 /* ----- states ----- */
 
-/* Stores the state. Best effort: a failure must not stop the stream. */
+/* Bookkeeping that failed must not stop the stream. */
+static void
+swallow_error(MemoryContext context)
+{
+	if (fluct_shmem_may_log(fluct_slot))
+		EmitErrorReport();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(context);
+}
+
 static void
 store_state(const char *state, const char *reason, const char *detail,
 			const char *error)
@@ -59,11 +77,24 @@ store_state(const char *state, const char *reason, const char *detail,
 	}
 	PG_CATCH();
 	{
-		if (fluct_shmem_may_log(fluct_slot))
-			EmitErrorReport();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		MemoryContextSwitchTo(context);
+		swallow_error(context);
+	}
+	PG_END_TRY();
+}
+
+static void
+prepare_to_leave(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		if (fluct_state_leaving)
+			fluct_state_leaving();
+	}
+	PG_CATCH();
+	{
+		swallow_error(context);
 	}
 	PG_END_TRY();
 }
@@ -73,10 +104,18 @@ store_state(const char *state, const char *reason, const char *detail,
  * in an outage reasons alternate, and workers come and go.
  */
 static void
-log_state(const char *state, const char *reason, const char *detail)
+log_trouble(const char *state, const char *reason, const char *detail)
 {
 	static int	unlogged = 0;
+	bool		known = strcmp(reason, trouble) == 0;
 
+	/* a producer's transaction is nobody's trouble here */
+	if (strcmp(reason, "open_transaction") == 0)
+		return;
+	strlcpy(trouble, reason, sizeof(trouble));
+	/* the launcher logs who blocks it */
+	if (known || (strcmp(reason, "waiting_for_lock") == 0 && !fluct_watch))
+		return;
 	if (!fluct_shmem_may_log(fluct_slot))
 	{
 		unlogged++;
@@ -93,6 +132,18 @@ log_state(const char *state, const char *reason, const char *detail)
 }
 
 static void
+log_recovery(void)
+{
+	if (trouble[0] == '\0')
+		return;
+	ereport(LOG,
+			(errmsg("stream \"%s\" has recovered from %s", fluct_stream->name,
+					trouble),
+			 errhidecontext(true)));
+	trouble[0] = '\0';
+}
+
+static void
 report_activity(const char *state, const char *reason)
 {
 	char		text[256];
@@ -105,7 +156,7 @@ report_activity(const char *state, const char *reason)
 
 /*
  * Reports the state: to other processes at once, to the table and the log if
- * the reason is a new one.
+ * the reason is a new one.  That a worker was stuck, the launcher has said.
  */
 void
 fluct_state_set(const char *state, const char *reason, const char *detail)
@@ -113,8 +164,12 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 	char		key[FLUCT_STATE_LEN];
 
 	fluct_shmem_note_alive(fluct_slot);
+	if (strcmp(fluct_slot->reason, "stalled") == 0)
+		strlcpy(trouble, "stalled", sizeof(trouble));
 	fluct_shmem_set_state(fluct_slot, state, reason, detail);
 	report_activity(state, reason);
+	if (reason == NULL && strcmp(state, "running") == 0)
+		log_recovery();
 	snprintf(key, sizeof(key), "%s", reason ? reason : state);
 	if (strcmp(key, last_reason) == 0)
 		return;
@@ -122,8 +177,10 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 	store_state(state, reason, detail, reason ? detail : NULL);
 	if (reason && fluct_watch)
 		fluct_watch_say_state(fluct_stream->name, state, reason, detail);
-	if (reason && strcmp(reason, "open_transaction") != 0)
-		log_state(state, reason, detail);
+	if (reason)
+		log_trouble(state, reason, detail);
+	if (reason && strcmp(reason, "waiting_for_lock") == 0)
+		fluct_shmem_wake_launchers();
 }
 
 /* Ends the stream until somebody starts it again. */
@@ -131,6 +188,7 @@ void
 fluct_state_fail(const char *reason, const char *detail)
 {
 	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
+	prepare_to_leave();
 	store_state("failed", reason, detail, detail);
 	if (fluct_watch)
 	{
@@ -175,6 +233,7 @@ read_stream(MemoryContext context)
 	FluctStream *stream;
 
 	fluct_worker_begin();
+	strlcpy(database, get_database_name(MyDatabaseId), NAMEDATALEN);
 	stream = fluct_streams_find(fluct_slot->stream, context);
 	fluct_worker_commit();
 	return stream;
@@ -197,6 +256,26 @@ begin_watched(void)
 	leave_if_started(fluct_stream);
 }
 
+/*
+ * The launcher has stored that the worker starts, and left the reason why the
+ * one before did not go on.
+ */
+static void
+begin_in_trouble(void)
+{
+	char	   *reason;
+
+	fluct_worker_begin();
+	if (fluct_states_take(fluct_stream->name, fluct_slot->worker,
+						  fluct_stream->starts, &reason) && reason)
+		strlcpy(trouble, reason, sizeof(trouble));
+	fluct_worker_commit();
+	if (trouble[0] == '\0')
+		fluct_state_set("starting", NULL, NULL);
+	else
+		report_activity("starting", NULL);
+}
+
 void
 fluct_state_begin(FluctSlot *slot)
 {
@@ -208,12 +287,13 @@ fluct_state_begin(FluctSlot *slot)
 	else if (fluct_stream == NULL || !fluct_stream->enabled ||
 			 !fluct_stream->here)
 		proc_exit(0);
-	fluct_state_set("starting", NULL, NULL);
+	begin_in_trouble();
 }
 
 void
 fluct_state_make_way(void)
 {
+	prepare_to_leave();
 	fluct_worker_begin();
 	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
 	fluct_worker_commit();
@@ -253,21 +333,15 @@ fluct_state_leave_to_another(void)
 	proc_exit(0);
 }
 
-/* Exits if the stream no longer matches what this worker was started for. */
-void
-fluct_state_check(void)
+static bool
+is_another_stream(void)
 {
-	MemoryContext context;
-	FluctStream *now;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "fluct stream as it is",
+												  ALLOCSET_SMALL_SIZES);
+	FluctStream *now = read_stream(context);
 	bool		changed;
 
-	if (!fluct_enabled && !fluct_watch)
-		proc_exit(0);
-	if (!may_have_changed())
-		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "fluct stream as it is",
-									ALLOCSET_SMALL_SIZES);
-	now = read_stream(context);
 	if (now && fluct_watch)
 		leave_if_started(now);
 	else if (now && (!now->enabled || !now->here))
@@ -276,13 +350,35 @@ fluct_state_check(void)
 		now->created_at != fluct_stream->created_at ||
 		fluct_client_changed(fluct_stream);
 	MemoryContextDelete(context);
-	if (changed)
+	return changed;
+}
+
+/* Exits if the stream no longer matches what this worker was started for. */
+void
+fluct_state_check(void)
+{
+	fluct_worker_serve();
+	if (!fluct_watch && (!fluct_enabled || !fluct_guc_has_database(database)))
+	{
+		prepare_to_leave();
+		proc_exit(0);
+	}
+	if ((may_have_changed() && is_another_stream()) ||
+		fluct_changes_found(fluct_stream))
 		fluct_state_make_way();
 }
 
+/* A nap is also interrupted for others, so its end is a matter of time. */
 void
 fluct_state_nap(long ms)
 {
-	fluct_worker_wait(PGINVALID_SOCKET, ms);
-	fluct_state_check();
+	TimestampTz begin = GetCurrentTimestamp();
+	long		left = ms;
+
+	while (left > 0)
+	{
+		fluct_worker_wait(PGINVALID_SOCKET, Min(left, CHECK_INTERVAL));
+		fluct_state_check();
+		left = ms - fluct_worker_ms_since(begin);
+	}
 }

@@ -40,6 +40,9 @@ extern void fluct_state_make_way(void)
 extern void fluct_state_leave_to_another(void)
 			__attribute__((noreturn));
 
+/* What is to be stored before the process exits by one of these calls. */
+extern void (*fluct_state_leaving) (void);
+
 /* Exits if the stream no longer matches what this worker was started for. */
 extern void fluct_state_check(void);
 

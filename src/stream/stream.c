@@ -41,6 +41,7 @@
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
 #include "bookkeeping/owner.h"
+#include "kafka/changes.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
 #include "process/worker.h"
@@ -56,6 +57,8 @@
 #define RETRY_INTERVAL		1000	/* ms between questions in trouble */
 #define DISCOVERY_INTERVAL	30000	/* ms between questions in any case */
 #define LOOK_INTERVAL		2000	/* ms between looks at the log */
+#define SETTINGS_INTERVAL	60000	/* ms between starts with the same bad
+									 * ones */
 #define REFUSED_INTERVAL	5000	/* ms between clients that are refused */
 #define DOUBT_INTERVAL		1000	/* ms between clients that are in doubt,
 									 * at first; the tenth waits ten times as
@@ -110,11 +113,11 @@ open_sink(void)
  * allows.
  */
 static void
-check_dead_letters(void)
+check_dead_letters(int count)
 {
 	int64		recent;
 
-	if (fluct_sink_refused(self.messages, self.count) == NULL)
+	if (fluct_sink_refused(self.messages, count) == NULL)
 		return;
 	fluct_worker_begin();
 	recent = fluct_dead_letters_recent(fluct_stream->name);
@@ -130,6 +133,10 @@ fail_nothing_fits(void)
 {
 	const FluctMessage *message = fluct_sink_refused(self.messages, self.count);
 
+	if (message == NULL)
+		fluct_state_fail("nothing_fits",
+						 psprintf("in %d messages nothing was found at any path of the mapping: %s",
+								  self.count, fluct_sink_missing_paths(self.sink)));
 	fluct_state_fail("nothing_fits",
 					 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
 							  self.count, fluct_reason_name(message->refusal->reason),
@@ -144,15 +151,21 @@ fail_unfit_owner(void)
 	char	   *hint = NULL;
 
 	fluct_worker_begin();
-	reason = fluct_owner_obstacle(fluct_stream->owner, self.owner, false,
+	reason = fluct_owner_obstacle(psprintf("stream \"%s\"", fluct_stream->name),
+								  fluct_stream->owner, self.owner, false,
 								  &detail, &hint);
 	fluct_worker_commit();
 	if (reason)
 		fluct_state_fail(reason, psprintf("%s: %s", detail, hint));
 }
 
+
+/*
+ * One batch of the messages that were gathered: the first *taken of them, and
+ * the positions that move with them.
+ */
 static bool
-try_commit(FluctPosition *touched, int n, int attempt)
+try_commit(FluctPosition *touched, int n, int *taken, int attempt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile FluctVerdict verdict = FLUCT_COMMITTED;
@@ -162,8 +175,9 @@ try_commit(FluctPosition *touched, int n, int attempt)
 	{
 		if (self.sink == NULL || fluct_sink_stale(self.sink))
 			open_sink();
+		*taken = self.count;
 		verdict = fluct_sink_commit(self.sink, fluct_slot->worker, self.messages,
-									self.count, touched, n, !self.committed);
+									taken, touched, n, !self.committed);
 		done = true;
 	}
 	PG_CATCH();
@@ -189,29 +203,49 @@ forget_batch(void)
 	MemoryContextReset(self.batch);
 }
 
+/* What is left of the messages that were gathered is the next batch. */
+static void
+drop_messages(int taken)
+{
+	self.count -= taken;
+	memmove(self.messages, self.messages + taken,
+			sizeof(FluctMessage) * self.count);
+}
+
+/* False where no position has moved. */
+static bool
+commit_some(FluctPosition *touched)
+{
+	int			taken = 0;
+	int			n = 0;
+
+	for (int attempt = 0;; attempt++)
+	{
+		n = fluct_position_plan(touched);
+		if (n == 0)
+			return false;
+		if (try_commit(touched, n, &taken, attempt))
+			break;
+	}
+	/* what was fetched before a trouble does not end it: probe() does */
+	if (fluct_kafka_trouble()->reason[0] == '\0')
+		fluct_stall_say();
+	self.committed = true;
+	fluct_position_settle(touched, n);
+	if (fluct_watch)
+		fluct_watch_count(touched, n);
+	check_dead_letters(taken);
+	drop_messages(taken);
+	return true;
+}
+
 static void
 commit_batch(void)
 {
 	FluctPosition *touched = palloc(sizeof(FluctPosition) *
 									(fluct_position_count() + 1));
-	int			n = fluct_position_plan(touched);
 
-	if (n > 0)
-	{
-		for (int attempt = 0; !try_commit(touched, n, attempt); attempt++);
-
-		/*
-		 * messages that were fetched before do not end a trouble: probe()
-		 * does
-		 */
-		if (fluct_kafka_trouble()->reason[0] == '\0')
-			fluct_stall_say();
-		self.committed = true;
-		fluct_position_settle(touched, n);
-		if (fluct_watch)
-			fluct_watch_count(touched, n);
-		check_dead_letters();
-	}
+	while (commit_some(touched) && self.count > 0);
 	forget_batch();
 }
 
@@ -236,7 +270,8 @@ gather(void)
 		fluct_stall_note_received(message->key_len + message->value_len);
 		if (!fluct_position_read(message))
 			continue;
-		self.bytes += message->key_len + message->value_len;
+		self.bytes += message->key_len + message->value_len +
+			(message->headers ? strlen(message->headers) : 0);
 		self.messages[self.count++] = *message;
 	}
 	return n == 0;
@@ -256,6 +291,7 @@ open_client(void)
 {
 	FluctClient about;
 
+	fluct_changes_begin(fluct_stream, self.owner);
 	fluct_client_open(fluct_stream, self.owner, &about);
 	fluct_position_take();
 	self.client_since = self.last_probe = self.last_word =
@@ -329,7 +365,10 @@ probe(void)
 		fluct_state_fail(trouble->reason, trouble->detail);
 	}
 	if (trouble->reason[0] != '\0')
+	{
+		fluct_position_note_held();
 		fluct_state_set("backing_off", trouble->reason, trouble->detail);
+	}
 	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
 		return;
 	partitions = fluct_kafka_partitions();
@@ -374,7 +413,10 @@ report_or_finish(void)
 	if ((fluct_watch->max_batches > 0 &&
 		 fluct_watch->batches >= fluct_watch->max_batches) ||
 		pg_atomic_read_u64(&fluct_slot->sync_done) > 0)
+	{
+		fluct_position_note_held();
 		fluct_watch_finish(fluct_stream->name, lag);
+	}
 	fluct_watch_say_progress(fluct_stream->name, lag);
 }
 
@@ -390,7 +432,6 @@ consume(void)
 
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
-		CHECK_FOR_INTERRUPTS();
 		fluct_state_check();
 		fluct_shmem_note_alive(fluct_slot);
 		fluct_kafka_drain_socket();
@@ -449,6 +490,7 @@ start(FluctSlot *slot)
 										   fluct_stream->batch_size);
 	open_sink();
 	open_client();
+	fluct_state_leaving = fluct_position_note_held;
 	fluct_state_set("running", NULL, NULL);
 }
 
@@ -462,6 +504,21 @@ give_up_start(void)
 			 errmsg("stream \"%s\" cannot run now: %s", fluct_slot->stream,
 					fluct_slot->reason),
 			 errdetail_internal("%s", fluct_slot->detail)));
+}
+
+/*
+ * Without a connection to begin with, the next attempt needs other settings,
+ * and begins as soon as they are there (fluct_state_check): not when the
+ * launcher would allow it.
+ */
+static void
+wait_for_settings(void)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+
+	while (strcmp(fluct_slot->reason, "bad_connection") == 0 &&
+		   fluct_worker_ms_since(begin) < SETTINGS_INTERVAL)
+		fluct_state_nap(RETRY_INTERVAL);
 }
 
 /*
@@ -484,6 +541,7 @@ start_or_fail(FluctSlot *slot)
 		fluct_backoff_digest_error(context, 0);
 		if (fluct_watch)
 			give_up_start();
+		wait_for_settings();
 		proc_exit(0);
 	}
 	PG_END_TRY();
@@ -521,10 +579,11 @@ fluct_stream_work(FluctSlot *slot)
 void
 FluctStreamMain(Datum arg)
 {
-	FluctSlot  *slot = &fluct_shared->slots[DatumGetInt32(arg)];
+	FluctSlot  *slot = fluct_shmem_attach(arg);
 
+	if (slot == NULL)
+		proc_exit(0);
 	fluct_worker_unblock();
-	fluct_shmem_attach(slot);
 	fluct_worker_connect(slot->database, slot->owner);
 	slot->connected = true;
 	fluct_stream_work(slot);

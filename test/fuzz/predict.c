@@ -9,12 +9,15 @@
  * is stricter than PostgreSQL, its rule stands here a second time, in a slower
  * and simpler way: that is the list of all disagreements that are meant.
  *
- * - The message: an object without duplicate keys, of at most 64 levels, whose
- *	 numbers have at most 64 digits as numeric_out writes them.
+ * - The message: an object without duplicate keys, of at most 64 levels.
+ * - A number that is stored as numeric or in jsonb has at most 1,000 digits as
+ *	 numeric_out writes it.
+ * - A path steps into objects, null and nothing.
  * - A string is no number and a number no string, unless the format says so.
  * - An integer may be written 3.0.
- * - A timestamp has the shape of RFC 3339, whatever else timestamptz_in knows;
- *	 then an offset may reach 23:59, where timestamptz_in ends at 15:59, a
+ * - A timestamp has the shape of RFC 3339, with or without seconds, whatever
+ *	 else timestamptz_in knows; one that is a number is of the years 1900 to
+ *	 9999; then an offset may reach 23:59, where timestamptz_in ends at 15:59, a
  *	 fraction may have any length, and 23:59:60.5 is half a second into the next
  *	 day, which timestamptz_in refuses.  A date is YYYY-MM-DD.
  *
@@ -130,9 +133,9 @@ measure(const char *bytes, size_t len, int *depth, int *members)
 
 /* Members that jsonb kept, of which it keeps one a key; and long numbers. */
 static void
-measure_jsonb(Jsonb *jsonb, int *members, bool *long_number)
+measure_jsonb(JsonbContainer *container, int *members, bool *long_number)
 {
-	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbIterator *it = JsonbIteratorInit(container);
 	JsonbIteratorToken token;
 	JsonbValue	value;
 
@@ -157,15 +160,12 @@ reasons_of_json(Jsonb *jsonb, const char *bytes, size_t len)
 	bool		long_number;
 
 	measure(bytes, len, &depth, &members);
-	measure_jsonb(jsonb, &kept, &long_number);
+	measure_jsonb(&jsonb->root, &kept, &long_number);
 	if (members > kept)
 		reasons |= FUZZ_REASON(FLUCT_DUPLICATE_KEY);
 	if (depth > 64)
 		reasons |= FUZZ_REASON(FLUCT_TOO_DEEP);
-	/* of a duplicate key's values, jsonb kept but one */
-	if (long_number || members > kept)
-		reasons |= FUZZ_REASON(FLUCT_OUT_OF_RANGE);
-	if (!long_number && members == kept && depth <= 64 &&
+	if (members == kept && depth <= 64 &&
 		!JB_ROOT_IS_OBJECT(jsonb))
 		reasons = FUZZ_REASON(FLUCT_NOT_AN_OBJECT);
 	return reasons;
@@ -194,8 +194,8 @@ read_message(FuzzPrediction *prediction, const char *bytes, size_t len)
 		prediction->reasons |= FUZZ_REASON(FLUCT_NUL);
 	if (!encoded)
 		prediction->reasons |= FUZZ_REASON(FLUCT_INVALID_ENCODING);
-	if (prediction->sqlstate == ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE)
-		prediction->reasons = SCAN_REASONS | FUZZ_REASON(FLUCT_NUL);
+	prediction->unknown =
+		prediction->sqlstate == ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
 	return NULL;
 }
 
@@ -249,11 +249,15 @@ expect_number(Expectation *e, FluctForm form, Numeric value)
 	bool		integer = form == FLUCT_FORM_INT2 || form == FLUCT_FORM_INT4 ||
 	form == FLUCT_FORM_INT8;
 
-	if (integer && !DatumGetBool(DirectFunctionCall2(numeric_eq, datum, whole)))
+	if ((integer || form == FLUCT_FORM_NUMERIC) && has_more_digits(value))
+		refuse(e, FLUCT_OUT_OF_RANGE);
+	else if (integer && !DatumGetBool(DirectFunctionCall2(numeric_eq, datum, whole)))
 		refuse(e, FLUCT_WRONG_TYPE);
 	else
 		expect_input(e, type_of_form(form),
-					 numeric_text(integer ? DatumGetNumeric(whole) : value),
+					 numeric_text(integer ? DatumGetNumeric(whole) :
+								  form == FLUCT_FORM_NUMERIC ? value :
+								  DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, datum))),
 					 FLUCT_OUT_OF_RANGE);
 }
 
@@ -273,9 +277,15 @@ expect_number_text(Expectation *e, FluctForm form, const JsonbValue *value)
 	}
 	if (fuzz_try_input(JSONOID, text, &result) != 0)
 		refuse(e, FLUCT_WRONG_TYPE);
+	else if (form == FLUCT_FORM_FLOAT4 || form == FLUCT_FORM_FLOAT8)
+	{
+		/* no numeric on the way: a float takes any number of digits */
+		expect_input(e, type_of_form(form), text, FLUCT_OUT_OF_RANGE);
+		if (e->expected->text && strcmp(e->expected->text, "-0") == 0)
+			e->expected->text = "0";
+	}
 	else if (fuzz_try_input(JSONBOID, text, &result) != 0 ||
-			 !JsonbExtractScalar(&DatumGetJsonbP(result)->root, &number) ||
-			 has_more_digits(number.val.numeric))
+			 !JsonbExtractScalar(&DatumGetJsonbP(result)->root, &number))
 		refuse(e, FLUCT_OUT_OF_RANGE);
 	else
 		expect_number(e, form, number.val.numeric);
@@ -301,12 +311,12 @@ is_rfc3339(const char *text, const char **worth, const char **offset)
 	const char *p = text + 11;
 
 	if (!has_shape(text, "0000-00-00") || text[10] == '\0' ||
-		strchr("Tt ", text[10]) == NULL || !has_shape(p, "00:00:00") ||
-		strncmp(p, "24", 2) >= 0)
+		strchr("Tt ", text[10]) == NULL || !has_shape(p, "00:00") ||
+		strncmp(p, "24", 2) > 0)
 		return false;
-	p += 8;
+	p += has_shape(p, "00:00:00") ? 8 : 5;
 	*worth = p;
-	if (*p == '.')
+	if (*p == '.' && p == text + 19)
 	{
 		size_t		n = strspn(p + 1, "0123456789");
 
@@ -336,7 +346,8 @@ add_offset(const char *text, const char *worth, const char *offset,
 		   Datum *result)
 {
 	char	   *plain = psprintf("%.*sZ", (int) (worth - text), text);
-	bool		leap = strncmp(text + 17, "60", 2) == 0;
+	bool		leap = strlen(text) > 18 && text[16] == ':' &&
+	strncmp(text + 17, "60", 2) == 0;
 	int			hours = 0;
 	int			minutes = 0;
 	int			sqlstate;
@@ -376,6 +387,16 @@ expect_timestamp(Expectation *e, Oid type, const JsonbValue *value)
 		e->expected->text = fuzz_output(type, result);
 }
 
+static TimestampTz
+time_of(char *text)
+{
+	Datum		result = (Datum) 0;
+
+	if (fuzz_try_input(TIMESTAMPTZOID, text, &result) != 0)
+		elog(ERROR, "not a time: %s", text);
+	return DatumGetTimestampTz(result);
+}
+
 /* Seconds or milliseconds since 1970, as PostgreSQL's microseconds. */
 static void
 expect_epoch(Expectation *e, FluctFormat format, Numeric value)
@@ -386,13 +407,24 @@ expect_epoch(Expectation *e, FluctFormat format, Numeric value)
 	Datum		since = DirectFunctionCall1(int8_numeric,
 											Int64GetDatum((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) *
 														  USECS_PER_DAY));
-	Datum		usecs = DirectFunctionCall2(numeric_mul, NumericGetDatum(value), factor);
+	Datum		usecs;
+	Datum		most = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX));
 	Datum		result;
 
+	/* so far away that the multiplication could overflow */
+	if (DatumGetBool(DirectFunctionCall2(numeric_gt,
+										 DirectFunctionCall1(numeric_abs, NumericGetDatum(value)),
+										 most)))
+	{
+		refuse(e, FLUCT_BAD_TIMESTAMP);
+		return;
+	}
+	usecs = DirectFunctionCall2(numeric_mul, NumericGetDatum(value), factor);
 	usecs = DirectFunctionCall2(numeric_sub, usecs, since);
 	usecs = DirectFunctionCall2(numeric_round, usecs, Int32GetDatum(0));
 	if (fuzz_try_input(INT8OID, numeric_text(DatumGetNumeric(usecs)), &result) != 0 ||
-		!IS_VALID_TIMESTAMP(DatumGetInt64(result)))
+		DatumGetInt64(result) < time_of("1900-01-01") ||
+		DatumGetInt64(result) >= time_of("10000-01-01"))
 		refuse(e, FLUCT_BAD_TIMESTAMP);
 	else
 	{
@@ -416,8 +448,7 @@ expect_string(Expectation *e, const FluctColumn *column, Oid type,
 				refuse(e, FLUCT_EMPTY_KEY);
 			break;
 		case FLUCT_FORM_BYTEA:
-			e->expected->text = fuzz_output(BYTEAOID,
-											PointerGetDatum(cstring_to_text(text)));
+			expect_input(e, BYTEAOID, text, FLUCT_WRONG_TYPE);
 			break;
 		case FLUCT_FORM_UUID:
 			expect_input(e, UUIDOID, text, FLUCT_WRONG_TYPE);
@@ -453,8 +484,14 @@ expect_value(Expectation *e, const FluctColumn *column, JsonbValue *value)
 
 	if (column->form == FLUCT_FORM_JSON || column->form == FLUCT_FORM_JSONB)
 	{
+		int			members;
+		bool		long_number;
+
 		jsonb = JsonbValueToJsonb(value);
 		e->expected->text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		measure_jsonb(&jsonb->root, &members, &long_number);
+		if (long_number && column->form == FLUCT_FORM_JSONB)
+			refuse(e, FLUCT_OUT_OF_RANGE);
 	}
 	else if (value->type == jbvString)
 		expect_string(e, column, getBaseType(column->type), value);
@@ -464,19 +501,18 @@ expect_value(Expectation *e, const FluctColumn *column, JsonbValue *value)
 		expect_epoch(e, column->format, value->val.numeric);
 	else if (value->type == jbvBool && column->form == FLUCT_FORM_BOOL)
 		e->expected->text = value->val.boolean ? "t" : "f";
-	else if (value->type == jbvNumeric && column->form == FLUCT_FORM_OTHER)
-		e->expected->unknown = true;	/* as it was written */
-	else if (value->type == jbvBool && column->form == FLUCT_FORM_OTHER)
-		e->expected->text = value->val.boolean ? "true" : "false";
 	else
 		refuse(e, FLUCT_WRONG_TYPE);
 }
 
 /* ----- fields and rows ----- */
 
-/* The value at `$.a.b` or `@.a.b`, or NULL. */
+/*
+ * The value at `$.a.b` or `@.a.b`, or NULL; *misstep is set where the path
+ * goes on into a value that has no members.
+ */
 static JsonbValue *
-find_value(JsonbContainer *object, const char *path)
+find_value(JsonbContainer *object, const char *path, bool *misstep)
 {
 	JsonbValue *value = NULL;
 	size_t		len;
@@ -485,10 +521,14 @@ find_value(JsonbContainer *object, const char *path)
 	{
 		len = strcspn(path, ".");
 		if (!JsonContainerIsObject(object))
+		{
+			*misstep = true;
 			return NULL;
+		}
 		value = getKeyJsonValueFromContainer(object, path, len, NULL);
 		if (value == NULL || path[len] == '\0')
 			return value;
+		*misstep |= value->type != jbvBinary && value->type != jbvNull;
 		object = value->type == jbvBinary ? value->val.binary.data : NULL;
 	}
 	return NULL;
@@ -520,13 +560,15 @@ is_mapped(const FluctMapping *mapping, int rowset, const JsonbValue *key)
 
 /* What `extra` holds: the object without the keys that are mapped. */
 static void
-expect_extra(FuzzExpected *expected, const FluctMapping *mapping, int rowset,
+expect_extra(Expectation *e, const FluctMapping *mapping, int rowset,
 			 JsonbContainer *object)
 {
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
 	JsonbValue	key;
 	Datum		rest;
+	int			members;
+	bool		long_number;
 
 	if (!JsonContainerIsObject(object))
 		return;
@@ -538,7 +580,10 @@ expect_extra(FuzzExpected *expected, const FluctMapping *mapping, int rowset,
 									   PointerGetDatum(cstring_to_text_with_len(key.val.string.val,
 																				key.val.string.len)));
 	if (JB_ROOT_COUNT(DatumGetJsonbP(rest)) > 0)
-		expected->text = fuzz_output(JSONBOID, rest);
+		e->expected->text = fuzz_output(JSONBOID, rest);
+	measure_jsonb(&DatumGetJsonbP(rest)->root, &members, &long_number);
+	if (long_number)
+		refuse(e, FLUCT_OUT_OF_RANGE);
 }
 
 static void
@@ -552,12 +597,14 @@ expect_row(FuzzPrediction *prediction, const FluctMapping *mapping,
 		FuzzExpected *expected = palloc0(sizeof(FuzzExpected));
 		Expectation e = {0, expected};
 		JsonbValue *value = NULL;
+		bool		misstep = false;
 
 		expected->column = column;
 		prediction->values = lappend(prediction->values, expected);
 		if (column->source == FLUCT_EXTRA)
 		{
-			expect_extra(expected, mapping, target->rowset, element ? element : root);
+			expect_extra(&e, mapping, target->rowset, element ? element : root);
+			prediction->reasons |= e.reasons;
 			continue;
 		}
 		if (column->source == FLUCT_ROW_NUMBER)
@@ -566,7 +613,9 @@ expect_row(FuzzPrediction *prediction, const FluctMapping *mapping,
 			continue;
 		}
 		value = find_value(column->source == FLUCT_FROM_ROW ? element : root,
-						   column->path);
+						   column->path, &misstep);
+		if (misstep)
+			refuse(&e, FLUCT_WRONG_TYPE);
 		if (value != NULL && value->type != jbvNull)
 			expect_value(&e, column, value);
 		else if (column->required || !column->nullable)
@@ -580,7 +629,8 @@ expect_rows(FuzzPrediction *prediction, const FluctMapping *mapping,
 			const FluctTarget *target, JsonbContainer *root)
 {
 	char	   *path = pnstrdup(target->rows_path, strlen(target->rows_path) - 3);
-	JsonbValue *rows = find_value(root, path);
+	bool		misstep = false;
+	JsonbValue *rows = find_value(root, path, &misstep);
 	int			n;
 
 	if (rows == NULL || rows->type != jbvBinary ||

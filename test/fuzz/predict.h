@@ -19,6 +19,7 @@
 typedef struct FuzzPrediction
 {
 	uint32		reasons;		/* those it may be refused with; 0 = accepted */
+	bool		unknown;		/* not predicted: jsonb knows no such number */
 	int			sqlstate;		/* with which jsonb_in refused it, or 0 */
 	List	   *values;			/* FuzzExpected, of each column of each row */
 } FuzzPrediction;

@@ -134,7 +134,7 @@ sql("SELECT fluct.drop_stream('state')");
 # two intervals that lie far apart
 $kafka->create_topic('far', 1);
 $kafka->produce('far', [ $orders[0] ], transaction => 'commit');
-$kafka->produce('far', [ ('{}') x 25000 ]);
+$kafka->produce('far', [ ('{"a": 1}') x 25000 ]);
 $kafka->produce('far', [ $orders[1] ], transaction => 'abort');
 $kafka->produce('far', [ ('{}') x 3 ]);
 etl("CREATE TABLE far_away (a int);

@@ -16,11 +16,11 @@ my $bare = fluct_node('bare', kafka => $kafka,
 	'shared_preload_libraries' => 'pg_cron');
 my $node = $bare;
 
-# What psql shows of a statement, and whether it succeeded.
+# What psql shows of a statement of the operator's, and whether it succeeded.
 sub shown
 {
 	my ($statement) = @_;
-	my ($rc, $out, $err) = outcome($statement, timeout => 120);
+	my ($rc, $out, $err) = outcome($statement, timeout => 120, as => 'etl');
 
 	return ($rc == 0, $err);
 }
@@ -32,7 +32,7 @@ sub begin
 	my %session = (out => '', err => '');
 
 	$session{run} = IPC::Run::start(
-		[ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1',
+		[ 'psql', '-XqAt', '-U', 'etl', '-v', 'ON_ERROR_STOP=1',
 			map({ ('-c', $_) } @statements), '-d',
 			$node->connstr('postgres') ],
 		'<', \undef, '>', \$session{out}, '2>', \$session{err},
@@ -332,7 +332,7 @@ my $count = sql(q{SELECT count(*) FROM sales.raw_messages
 like($said, qr/again: $count messages/, 'since is in, until is not');
 cmp_ok($count, '>', 50, 'some of them');
 fails_like($node, "CALL fluct.reprocess_stream('orders', '2026-01-02', '2026-01-02')",
-	qr/ERROR:  22023: since must be before until/, 'an empty span');
+	qr/ERROR:  22023: since must be before until/, 'an empty span', as => 'etl');
 
 # chunks: more messages than one has, with equal times; killed in the middle
 etl("TRUNCATE sales.orders;
@@ -381,7 +381,7 @@ sql('DELETE FROM fluct.dead_letters');
 is(sql('SELECT reason, status FROM fluct.open_dead_letters JOIN fluct.dead_letters d USING (id, reason)'),
 	'invalid_json|open', 'a refused message without a dead letter gets one');
 my $corrected = an_order('corrected');
-sql("SELECT * FROM fluct.retry_dead_letters((SELECT array_agg(id) FROM fluct.open_dead_letters),
+etl("SELECT * FROM fluct.retry_dead_letters((SELECT array_agg(id) FROM fluct.open_dead_letters),
 	value => '$corrected')");
 sql('TRUNCATE sales.orders');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
@@ -401,7 +401,7 @@ etl(qq{CREATE TABLE loose (amount numeric CHECK (amount > 1000));
 ($ok, $said) = shown("CALL fluct.run_stream('loose')");
 fails_like($node, "CALL fluct.reprocess_stream('loose')",
 	qr/ERROR:  55000: public\.loose has no unique key.*HINT:  .*force => true/s,
-	'a target without a key is refused');
+	'a target without a key is refused', as => 'etl');
 $count = sql('SELECT count(*) FROM loose');
 my $letters = sql("SELECT count(*) FROM fluct.dead_letters WHERE stream = 'loose'");
 ($ok, $said) = shown("CALL fluct.reprocess_stream('loose', force => true)");
@@ -421,7 +421,7 @@ sql('ALTER TABLE loose ADD CHECK (amount < 0) NOT VALID;
 	 DELETE FROM fluct.dead_letters');
 fails_like($node, "CALL fluct.reprocess_stream('loose', force => true)",
 	qr/ERROR:  55000: 501 of 501 messages were refused.*DETAIL:  The last one: /s,
-	'nothing but refusals is an error');
+	'nothing but refusals is an error', as => 'etl');
 is(sql('SELECT count(*) FROM fluct.dead_letters'), 0, 'without dead letters');
 fails_like($node, "SET ROLE other; CALL fluct.reprocess_stream('orders')",
 	qr/ERROR:  42501: stream "orders" belongs to role/, "another's stream");

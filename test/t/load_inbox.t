@@ -50,6 +50,8 @@ is(etl("SELECT fluct.create_inbox('a', 'customers', '$in//', settle => '0')"),
 is(sql("SELECT directory = '$in', settle, options->>'mode' FROM fluct.inboxes"), 't|00:00:00|upsert', 'with what it is');
 fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/other')", qr/42710: inbox "a" already exists/, 'a second of that name', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('b', 'products', '$in/done')", qr/42710: directory .* is that of inbox "a", or one holds the other/, 'a folder of another', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('b', 'products', '$_')", qr/42710: directory "\Q$in\E" is that of inbox "a", or one holds the other/, "its folder as $_", as => 'etl')
+  foreach 'in', './in/.', "$root/.//in/";
 fails_like($node, "CALL fluct.scan_inbox('b')", qr/42704: inbox "b" does not exist/, 'unknown inbox', as => 'etl');
 fails_like($node, "BEGIN; CALL fluct.scan_inbox('a')", qr/25001: scan_inbox\(\) commits after each file, and you began a transaction/, 'within a transaction', as => 'etl');
 like(scan('a'), qr/inbox "a": no new file/, 'nothing there');
@@ -252,6 +254,11 @@ $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root/other'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', "$root/other"), 'the root is elsewhere now');
 like(scan('c', @clerk), qr/not below fluct\.inbox_root/, 'checked at each scan');
+symlink($root, "$root/rootlink");
+$node->append_conf('postgresql.conf', "fluct.inbox_root = '$root/rootlink'");
+$node->reload;
+ok(poll($node, 'SHOW fluct.inbox_root', "$root/rootlink"), 'the root by another name');
+like(scan('a'), qr/inbox "a": no new file/, 'is the same root');
 $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', $root), 'and back');

@@ -280,7 +280,7 @@ foreach my $round (1 .. 2)
 		0, 'DROP DATABASE WITH (FORCE) ends them');
 }
 fails_like($node, "SELECT fluct.start_stream('orders')",
-	qr/ERROR:  55000: the streams of database "postgres" do not run.*fluct\.database is "shop".*HINT:  ALTER SYSTEM SET fluct\.database = 'postgres'; SELECT pg_reload_conf\(\);/s,
+	qr/ERROR:  55000: the streams of database "postgres" do not run.*fluct\.database is "shop".*HINT:  ALTER SYSTEM SET fluct\.database = 'shop, postgres'; SELECT pg_reload_conf\(\);/s,
 	'a database whose streams do not run');
 sql('ALTER SYSTEM RESET fluct.database');
 sql('SELECT pg_reload_conf()');

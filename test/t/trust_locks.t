@@ -17,7 +17,7 @@ sql(q{
 	GRANT ALL ON ALL TABLES IN SCHEMA sales TO clerk});
 etl(q{CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');
 	GRANT USAGE ON FOREIGN SERVER shop TO clerk;
-	CREATE TABLE numbers (n int); GRANT INSERT ON numbers TO clerk;
+	CREATE TABLE numbers (n int); GRANT INSERT, SELECT ON numbers TO clerk;
 	INSERT INTO sales.industries VALUES ('Food')});
 mkdir("$root/$_") foreach qw(a b c c/d);
 write_file("$root/customers.csv", "customer_id,company_name,specialized_industries\nc1,One,Food\n");

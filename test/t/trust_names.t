@@ -195,7 +195,7 @@ sql('CREATE EXTENSION fluct', %kept);
 make_operator(%kept);
 sql(q{CREATE ROLE thief LOGIN; SELECT fluct.grant_operator('thief'); CREATE ROLE deputy LOGIN IN ROLE etl}, %kept);
 etl(q{CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1'); GRANT USAGE ON FOREIGN SERVER shop TO PUBLIC;
-	CREATE TABLE numbers (n int); GRANT INSERT ON numbers TO PUBLIC}, %kept);
+	CREATE TABLE numbers (n int); GRANT INSERT, SELECT ON numbers TO PUBLIC}, %kept);
 my $create = q{SELECT fluct.create_stream('mine', 'shop', 'mine', target => 'numbers', mapping => '{"columns": {"n": "$.n"}}', keep_raw => false)};
 etl($create, %kept);
 sql(q{INSERT INTO fluct.stream_offsets (stream, topic, partition, next_offset) VALUES ('mine', 'mine', 0, 42);

@@ -175,4 +175,16 @@ is_nobody_else($node, $from, ['etl'], 'a superuser alters, checks and previews')
 
 store_again('planted', 'e');
 
+# ----- partitions that are made ahead -----
+
+sql(plant('trigger', 'sales.order_lines_default', schema => 'planted'), as => 'etl');
+etl(q{INSERT INTO sales.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
+	VALUES ('o', 1, 'p', 1, 1, now() - interval '3 months')});
+is(sql('SELECT count(*) FROM ONLY sales.order_lines_default'), 1, 'a row of a month without a partition');
+$from = log_position($node);
+$node->restart;
+ok(poll($node, 'SELECT count(*) FROM ONLY sales.order_lines_default', 0),
+	'is moved when the launcher has begun');
+is_nobody_else($node, $from, ['etl'], 'maintenance', 'trigger');
+
 done_testing();

@@ -146,6 +146,16 @@ fails_like($node, $_->[0], qr/42501: permission denied/, "an operator: $_->[0]",
   [ q{SELECT fluct.grant_operator('etl')} ],
   [ q{SELECT fluct.grant_reader('nobody')} ];
 
+# Trigger functions serve the tables and events that they were made for.
+etl('CREATE TABLE alike AS TABLE sales.orders');
+fails_like($node, qq{CREATE OR REPLACE TRIGGER t AFTER $_->[1] ON alike $_->[2] FOR EACH STATEMENT EXECUTE FUNCTION fluct.$_->[0](); $_->[3]},
+	qr/ERROR:  55000: trigger function fluct\.\w+\(\) is for \w+ on sales\.orders only/, "$_->[0] on another table", as => 'etl') foreach
+  [ '_orders_delete_lines', 'DELETE', 'REFERENCING OLD TABLE AS old_orders', 'DELETE FROM alike' ],
+  [ '_orders_move_lines', 'UPDATE', 'REFERENCING OLD TABLE AS old_orders NEW TABLE AS new_orders', q{UPDATE alike SET amount = 1} ],
+  [ '_orders_truncate_lines', 'TRUNCATE', '', 'TRUNCATE alike' ];
+fails_like($node, qq{BEGIN; CREATE TRIGGER t AFTER INSERT ON sales.orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_truncate_lines(); INSERT INTO sales.orders VALUES ('o', 'c', 1, now())},
+	qr/55000: trigger function fluct\._orders_truncate_lines\(\) is for TRUNCATE on sales\.orders only/, 'on another event', as => 'etl');
+
 # A word that is not one of its own, in a session that loads nothing.
 is(etl(q{SELECT fluct._progress(E'forged \x1b[31m'); SELECT count(*) FROM fluct.stat_files}), "\n0", 'no row of stat_files is forged');
 

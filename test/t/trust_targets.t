@@ -4,12 +4,10 @@ use strict;
 use warnings;
 use lib 'test/t/lib';
 use Fluct;
-use IPC::Run ();
 use Test::More;
 
 my $kafka = fluct_broker();
-my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 16,
-	'max_connections' => 20);
+my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 16);
 
 $kafka->create_topic('numbers', 1);
 sql('ALTER ROLE etl SET search_path = public');
@@ -212,26 +210,17 @@ foreach my $loss (sort keys %losses)
 	ok(caught_up($node, 'anna'), 'goes on when that is given back');
 }
 
-# what nobody can look for beforehand
-SKIP:
-{
-	skip('background workers need no free connection from 17 on', 3)
-	  if sql('SHOW server_version_num') >= 170000;
-	pause('postgres');
-	my @sessions;
-	foreach my $role (('etl') x 17, 'postgres')
-	{
-		push(@sessions, IPC::Run::start([ 'psql', '-X', '-U', $role, '-c',
-			'SELECT pg_sleep(600)', $node->connstr('postgres') ], '<', \undef, '>', \my $out));
-	}
-	ok(poll($node, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'", 18),
-		'all connections but two of the reserved ones are in use');
-	sql("SELECT fluct.start_stream('anna')");
-	ok(await_state($node, 'anna', 'backing_off/owner_cannot_connect'), 'its session does not begin');
-	$_->kill_kill foreach @sessions;
-	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'");
-	ok(caught_up($node, 'anna'), 'with free connections it does');
-}
+# whatever else ends a session while it begins
+pause('postgres');
+my $from = log_position($node);
+sql("UPDATE pg_database SET datallowconn = false WHERE datname = 'postgres';
+	SELECT fluct.start_stream('anna')");
+ok($node->wait_for_log(qr/database "postgres" is not currently accepting connections/, $from),
+	'its session does not begin');
+sql('ALTER DATABASE postgres ALLOW_CONNECTIONS true', db => 'template1');
+ok(poll($node, "SELECT last_error ~ 'role \"anna\" did not begin'
+		FROM fluct.stat_streams WHERE stream = 'anna'"), 'which is said');
+ok(caught_up($node, 'anna'), 'until it does');
 
 # a renamed role is followed, one that only has its name is another
 sql('ALTER ROLE anna RENAME TO anne');

@@ -7,6 +7,8 @@
  */
 #include "base/refusal.h"
 #include "json/json.h"
+#include "json/number.h"
+#include "json/string.h"
 #include "tap.h"
 
 static Heap heap;
@@ -291,15 +293,35 @@ test_limits(void)
 	text[5 + 126] = '}';
 	text[5 + 127] = '\0';
 	accepts(text);
-	refuses("{\"amount\":1e131071}", FLUCT_OUT_OF_RANGE, "$.amount",
-			"1e131071 has more than 64 digits at byte 10");
-	refuses("{\"x\":{\"y\":[0,1e-64]}}", FLUCT_OUT_OF_RANGE, "$.x.y[1]", NULL);
-	refuses("{\"x\":12345678901234567890123456789012345678901234567890123456"
-			"78901234567890}", FLUCT_OUT_OF_RANGE, "$.x",
-			"1234567890123456789012345678901234567890... has more than 64"
-			" digits at byte 5");
-	accepts("{\"x\":-123456789012345678901234567890123456789012345678901234."
-			"5678901234}");
+}
+
+/* A long number is stored nowhere, or where its column says so. */
+static void
+test_long_numbers(void)
+{
+	static const struct
+	{
+		const char *message;
+		bool		is_long;
+	}			cases[] = {
+		{"{\"x\":123456.5e10}", false},
+		{"{\"x\":{\"y\":[0,1e-64]}}", false},
+		{"{\"x\":1e999,\"y\":-1e-999}", false},
+		{"{\"amount\":1e131071}", true},
+		{"{\"x\":{\"y\":[0,1e-1000]}}", true},
+		{"{\"x\":\"1e131071\"}", false},
+		{"{\"x\":\"\\\"1e131071\", \"y\": 5}", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		accepts(cases[i].message);
+		ok(fluct_json_has_long_number(json) == cases[i].is_long,
+		   "  has a long number: %d", cases[i].is_long);
+		ok(fluct_string_has_long_number(cases[i].message,
+										strlen(cases[i].message)) == cases[i].is_long,
+		   "  and so has its text");
+	}
 }
 
 static void
@@ -372,7 +394,7 @@ static void
 test_paths(void)
 {
 	static const char *const wrong[] = {
-		"", "a", "$a", "$.", "$..a", "$.a.", "$[a]", "$['a']", "$[\"a\"",
+		"", "a", "$a", "$.", "$..a", "$.a.", "$[a]", "$['a'", "$['a", "$['a\\n']", "$[\"a\"",
 		"$[\"a]", "$[0]", "$.a[*]", "$.a[0]", "$.a b", "@", "@.a", "#",
 		"$.a[\"\\x\"]", "$.\xff", "kafka.offset", "$.a*", "$ .a"
 	};
@@ -396,7 +418,8 @@ test_paths(void)
 	   u == 0 && whole == 1, "paths get numbers, from 0 in each rowset");
 	ok(fluct_json_add_field(other, -1, "$.a[\"b\"].c") == c &&
 	   fluct_json_add_rowset(other, "$[\"r\"].s[*]") == rows &&
-	   fluct_json_add_field(other, rows, "@[\"t\"].u") == u,
+	   fluct_json_add_field(other, rows, "@[\"t\"].u") == u &&
+	   fluct_json_add_field(other, -1, "$['a'].b['x y']") == xy,
 	   "the same path gives the same number");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		ok(fluct_json_add_field(other, -1, wrong[i]) == -1,
@@ -426,8 +449,11 @@ test_paths(void)
 			 "@ of a number");
 	(void) fluct_json_unmapped(other, -1, 0, &count);
 	ok(count == 0, "a path's first key is mapped");
-	ok(parse_text(other, "{\"a\":{\"b\":3},\"r\":[{\"s\":[1]}]}", &refusal),
-	   "paths through other types");
+	ok(!parse_text(other, "{\"a\":{\"b\":3},\"r\":[{\"s\":[1]}]}", &refusal) &&
+	   refusal.reason == FLUCT_WRONG_TYPE && strcmp(refusal.path, "$.a.b") == 0,
+	   "a path through a number");
+	ok(parse_text(other, "{\"a\":{\"b\":null},\"r\":null}", &refusal),
+	   "paths through NULL");
 	is_value(fluct_json_field(other, c), FLUCT_JSON_ABSENT, NULL, "absent");
 	ok(fluct_json_rowset_type(other, rows) == FLUCT_JSON_ABSENT, "absent");
 }
@@ -488,7 +514,7 @@ test_hostile(void)
 	for (int i = 0; i < 10000; i++)
 		p += sprintf(p, ",1e131071");
 	p += sprintf(p, "]}");
-	costs("1e131071 x 10,000", text, p - text, false);
+	costs("1e131071 x 10,000", text, p - text, true);
 	p = text + sprintf(text, "{\"unmapped\":[0");
 	while (p < text + size)
 		p += sprintf(p, ",1");
@@ -510,6 +536,69 @@ test_hostile(void)
 	free(text);
 }
 
+/* A path goes on only into objects; NULL and absent values end it. */
+static void
+test_missteps(void)
+{
+	static const struct
+	{
+		const char *message;
+		const char *path;		/* NULL = accepted */
+		const char *detail;
+	}			cases[] = {
+		{"{\"a\":{\"b\":1}}", NULL, NULL},
+		{"{\"a\":{}}", NULL, NULL},
+		{"{\"a\":null}", NULL, NULL},
+		{"{}", NULL, NULL},
+		{"{\"a\":\"{\\\"b\\\":5}\"}", "$.a",
+		"found \"{\\\"b\\\":5}\", expected an object"},
+		{"{\"a\":[1,2]}", "$.a", "found [1,2], expected an object"},
+		{"{\"a\":5}", "$.a", "found 5, expected an object"},
+		{"{\"a\":true,\"r\":5}", "$.a", "found true, expected an object"},
+		{"{\"r\":[{\"x\":{\"y\":1}},{\"x\":7}]}", "$.r[1].x",
+		"found 7, expected an object"},
+		{"{\"r\":[{\"x\":null},{}]}", NULL, NULL},
+		{"{\"a\":5,\"a\":6}", "$.a", NULL}, /* a duplicate key comes first */
+	};
+	FluctAllocator allocator = {heap_resize, &heap};
+	FluctJson  *own = fluct_json_create(&allocator);
+	int			rows = fluct_json_add_rowset(own, "$.r[*]");
+
+	fluct_json_add_field(own, FLUCT_JSON_ROOT, "$.a.b");
+	fluct_json_add_field(own, rows, "@.x.y");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		FluctRefusal refusal;
+		bool		accepted = parse_text(own, cases[i].message, &refusal);
+		bool		right = accepted == (cases[i].path == NULL);
+
+		if (!accepted)
+			right = right && strcmp(refusal.path, cases[i].path) == 0 &&
+				refusal.reason == (cases[i].detail ? FLUCT_WRONG_TYPE : FLUCT_DUPLICATE_KEY) &&
+				(cases[i].detail == NULL || strcmp(refusal.detail, cases[i].detail) == 0);
+		if (!ok(right, "a step in %s", cases[i].message))
+			printf("# got %s at %s: %s\n", fluct_reason_name(refusal.reason),
+				   refusal.path, refusal.detail);
+	}
+}
+
+static void
+test_row_limit(void)
+{
+	FluctAllocator allocator = {heap_resize, &heap};
+	FluctJson  *own = fluct_json_create(&allocator);
+	int			rows = fluct_json_add_rowset(own, "$.r[*]");
+	FluctRefusal refusal;
+
+	fluct_json_limit_rows(own, rows, 3);
+	fluct_json_limit_rows(own, rows, 5);
+	ok(parse_text(own, "{\"r\":[1,2,3]}", &refusal), "as many rows as allowed");
+	ok(!parse_text(own, "{\"r\":[1,2,3,4]}", &refusal) &&
+	   refusal.reason == FLUCT_TOO_LARGE && strcmp(refusal.path, "$.r[3]") == 0,
+	   "one more is %s at %s", fluct_reason_name(refusal.reason), refusal.path);
+	ok(parse_text(own, "{\"q\":[1,2,3,4]}", &refusal), "another array is not limited");
+}
+
 int
 main(void)
 {
@@ -522,9 +611,12 @@ main(void)
 		test_top_level();
 		test_duplicates();
 		test_limits();
+		test_long_numbers();
 		test_fields();
 	}
 	test_paths();
+	test_missteps();
+	test_row_limit();
 	test_many_columns();
 	test_hostile();
 	heap_free(&heap);

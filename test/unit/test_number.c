@@ -78,21 +78,38 @@ test_numeric(void)
 	}
 }
 
+/* `digits` times the digit, behind `before`. */
+static const char *
+digits_of(const char *before, char digit, size_t digits)
+{
+	static char text[FLUCT_MAX_DIGITS + 100];
+	size_t		len = strlen(before);
+
+	memcpy(text, before, len);
+	memset(text + len, digit, digits);
+	text[len + digits] = '\0';
+	return text;
+}
+
+static void
+checks(const char *text, FluctReason reason)
+{
+	ok(fluct_number_check(text, strlen(text)) == reason, "%.60s: %s", text,
+	   fluct_reason_name(reason));
+}
+
 static void
 test_number_limits(void)
 {
 	static const char *const too_large[] = {
-		"1e64", "1e131071", "1e999999999999999999999", "1e-64", "0e-64",
-		"0e99999999999", "1e-99999999999", "-1.5e-63",
-		"12345678901234567890123456789012345678901234567890123456789012345",
-		"0.0000000000000000000000000000000000000000000000000000000000000001"
+		"1e1000", "1e131071", "1e999999999999999999999", "1e-1000", "0e-1000",
+		"0e99999999999", "1e-99999999999", "-1.5e-999"
 	};
 	static const char *const fits[] = {
-		"1e63", "1e-63", "0e1000", "-9e63",
+		"1e999", "1e-999", "0e100000", "-9e999", "1e64", "1e-64",
 		"0.000000000000000000000000000000000000000000000000000000000000000000"
 		"1e67",
 		"1000000000000000000000000000000000000000000000000000000000000000000e0"
-		/* 67 digits: see below */
 	};
 	static const char *const wrong[] = {
 		"", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "1.e1", "0x1",
@@ -100,16 +117,37 @@ test_number_limits(void)
 	};
 
 	for (size_t i = 0; i < sizeof(too_large) / sizeof(too_large[0]); i++)
-		ok(fluct_number_check(too_large[i], strlen(too_large[i])) ==
-		   FLUCT_OUT_OF_RANGE, "%s is out of range", too_large[i]);
-	for (size_t i = 0; i + 1 < sizeof(fits) / sizeof(fits[0]); i++)
-		ok(fluct_number_check(fits[i], strlen(fits[i])) == FLUCT_OK,
-		   "%s fits", fits[i]);
-	ok(fluct_number_check(fits[5], strlen(fits[5])) ==
-	   FLUCT_OUT_OF_RANGE, "67 digits don't fit");
+		checks(too_large[i], FLUCT_OUT_OF_RANGE);
+	for (size_t i = 0; i < sizeof(fits) / sizeof(fits[0]); i++)
+		checks(fits[i], FLUCT_OK);
+	checks(digits_of("", '9', FLUCT_MAX_DIGITS), FLUCT_OK);
+	checks(digits_of("", '9', FLUCT_MAX_DIGITS + 1), FLUCT_OUT_OF_RANGE);
+	checks(digits_of("-0.", '3', FLUCT_MAX_DIGITS - 1), FLUCT_OK);
+	checks(digits_of("-0.", '3', FLUCT_MAX_DIGITS), FLUCT_OUT_OF_RANGE);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		ok(fluct_number_check(wrong[i], strlen(wrong[i])) ==
-		   FLUCT_INVALID_JSON, "\"%s\" is no number", wrong[i]);
+		checks(wrong[i], FLUCT_INVALID_JSON);
+}
+
+/* The longest numbers fill the wire form's room, and no more. */
+static void
+test_longest_wire(void)
+{
+	char		wire[FLUCT_NUMERIC_WIRE_LEN];
+	size_t		longest = 0;
+
+	for (size_t point = 0; point < 8; point++)
+	{
+		size_t		len;
+		char		text[FLUCT_MAX_DIGITS + 2];
+
+		memset(text, '7', FLUCT_MAX_DIGITS + 1);
+		text[point + 1] = '.';
+		if (ok(fluct_number_numeric(text, FLUCT_MAX_DIGITS + 1, wire, &len) == FLUCT_OK,
+			   "%d digits, %zu before the point", FLUCT_MAX_DIGITS, point + 1) &&
+			len > longest)
+			longest = len;
+	}
+	ok(longest <= FLUCT_NUMERIC_WIRE_LEN, "take %zu bytes", longest);
 }
 
 static void
@@ -133,7 +171,8 @@ test_int64(void)
 		{"-9223372036854775809", FLUCT_OUT_OF_RANGE, 0},
 		{"18446744073709551616", FLUCT_OUT_OF_RANGE, 0},
 		{"1e19", FLUCT_OUT_OF_RANGE, 0}, {"1e63", FLUCT_OUT_OF_RANGE, 0},
-		{"1e64", FLUCT_OUT_OF_RANGE, 0}, {"x", FLUCT_INVALID_JSON, 0},
+		{"1e64", FLUCT_OUT_OF_RANGE, 0}, {"1e-64", FLUCT_WRONG_TYPE, 0},
+		{"1e1001", FLUCT_OUT_OF_RANGE, 0}, {"x", FLUCT_INVALID_JSON, 0},
 	};
 	int64_t		value;
 
@@ -160,6 +199,7 @@ main(void)
 {
 	test_numeric();
 	test_number_limits();
+	test_longest_wire();
 	test_int64();
 	return done_testing();
 }

@@ -63,7 +63,7 @@ sub plant_seed
 			LANGUAGE plpgsql IMMUTABLE AS
 			\$\$ BEGIN PERFORM $schema.canary(kind); RETURN value; END \$\$;
 		CREATE FUNCTION $schema.fire() RETURNS trigger LANGUAGE plpgsql AS
-			\$\$ BEGIN PERFORM $schema.canary(TG_ARGV[0]); RETURN NEW; END \$\$;
+			\$\$ BEGIN PERFORM $schema.canary(TG_ARGV[0]); RETURN coalesce(NEW, OLD); END \$\$;
 		CREATE FUNCTION $schema.defer() RETURNS trigger LANGUAGE plpgsql AS
 			\$\$ BEGIN
 				PERFORM $schema.canary('deferred_trigger');

@@ -1,0 +1,346 @@
+/*-------------------------------------------------------------------------
+ *
+ * column.c
+ *	  One column of a mapping, compiled against its table.
+ *
+ * What a column's type asks for is decided once: the binary form in which its
+ * values travel, the function that reads it, with the typmod, and what stands
+ * for a field that is absent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "lib/stringinfo.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "mapping/column.h"
+#include "mapping/document.h"
+#include "mapping/source.h"
+
+static FluctForm
+form_of(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return FLUCT_FORM_TEXT;
+		case INT2OID:
+			return FLUCT_FORM_INT2;
+		case INT4OID:
+			return FLUCT_FORM_INT4;
+		case INT8OID:
+			return FLUCT_FORM_INT8;
+		case NUMERICOID:
+			return FLUCT_FORM_NUMERIC;
+		case FLOAT4OID:
+			return FLUCT_FORM_FLOAT4;
+		case FLOAT8OID:
+			return FLUCT_FORM_FLOAT8;
+		case BOOLOID:
+			return FLUCT_FORM_BOOL;
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return FLUCT_FORM_TIMESTAMP;
+		case DATEOID:
+			return FLUCT_FORM_DATE;
+		case UUIDOID:
+			return FLUCT_FORM_UUID;
+		case BYTEAOID:
+			return FLUCT_FORM_BYTEA;
+		case JSONOID:
+			return FLUCT_FORM_JSON;
+		case JSONBOID:
+			return FLUCT_FORM_JSONB;
+		default:
+			return FLUCT_FORM_OTHER;
+	}
+}
+
+static void
+compile_path(FluctCompiler *c, FluctColumn *column)
+{
+	static const struct
+	{
+		const char *path;
+		FluctSource source;
+	}			words[] = {
+		{"kafka.offset", FLUCT_KAFKA_OFFSET},
+		{"kafka.partition", FLUCT_KAFKA_PARTITION},
+		{"kafka.timestamp", FLUCT_KAFKA_TIMESTAMP},
+		{"kafka.key", FLUCT_KAFKA_KEY},
+		{"kafka.topic", FLUCT_KAFKA_TOPIC},
+		{"kafka.headers", FLUCT_KAFKA_HEADERS},
+	};
+	bool		child = c->target->rowset != FLUCT_JSON_ROOT;
+	FluctJson  *json = c->mapping->json;
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcmp(column->path, words[i].path) == 0)
+		{
+			column->source = words[i].source;
+			return;
+		}
+	column->field = -1;
+	if (child && strcmp(column->path, "#") == 0)
+	{
+		column->source = FLUCT_ROW_NUMBER;
+		return;
+	}
+	if (child && column->path[0] == '@')
+	{
+		column->source = FLUCT_FROM_ROW;
+		column->field = fluct_json_add_field(json, c->target->rowset,
+											 column->path);
+	}
+	else
+	{
+		column->source = FLUCT_FROM_MESSAGE;
+		column->field = fluct_json_add_field(json, FLUCT_JSON_ROOT,
+											 column->path);
+	}
+	if (column->field < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
+						column->name, c->target->name, column->path),
+				 errhint(child ?
+						 "A path is $.field, $[\"odd field\"], @.field, #, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers." :
+						 "A path is $.field, $[\"odd field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers; @ and # are for children.")));
+}
+
+static void
+compile_format(FluctCompiler *c, FluctColumn *column, const char *format)
+{
+	bool		time = column->form == FLUCT_FORM_TIMESTAMP;
+	bool		number = column->form >= FLUCT_FORM_INT2 &&
+	column->form <= FLUCT_FORM_FLOAT8;
+
+	if (format == NULL || (time && strcmp(format, "iso8601") == 0))
+		column->format = FLUCT_FORMAT_PLAIN;
+	else if (time && strcmp(format, "epoch_ms") == 0)
+		column->format = FLUCT_FORMAT_EPOCH_MS;
+	else if (time && strcmp(format, "epoch_s") == 0)
+		column->format = FLUCT_FORMAT_EPOCH_S;
+	else if (number && strcmp(format, "text") == 0)
+		column->format = FLUCT_FORMAT_TEXT;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s cannot have the format \"%s\"",
+						column->name, c->target->name, format),
+				 errdetail("The column is of type %s.",
+						   format_type_be(column->type)),
+				 errhint("Formats are iso8601, epoch_ms and epoch_s for a timestamp, and text for a number that comes as a string.")));
+	if (column->source == FLUCT_KAFKA_TIMESTAMP && time)
+		column->format = FLUCT_FORMAT_EPOCH_MS;
+	if (column->source == FLUCT_KAFKA_KEY && number)
+		column->format = FLUCT_FORMAT_TEXT;
+}
+
+/* The "default" of a column, as a value that the scanner could have found. */
+static void
+compile_fallback(FluctColumn *column, const JsonbValue *value)
+{
+	FluctJsonValue *result = palloc0(sizeof(FluctJsonValue));
+	const char *text;
+
+	if (value->type == jbvString)
+	{
+		result->type = FLUCT_JSON_STRING;
+		text = pnstrdup(value->val.string.val, value->val.string.len);
+		if (column->form == FLUCT_FORM_JSON || column->form == FLUCT_FORM_JSONB)
+			text = fluct_source_escape(text);
+	}
+	else
+	{
+		Jsonb	   *whole = JsonbValueToJsonb((JsonbValue *) value);
+
+		text = JsonbToCString(NULL, &whole->root, VARSIZE(whole));
+		result->type = value->type == jbvNull ? FLUCT_JSON_NULL :
+			value->type == jbvNumeric ? FLUCT_JSON_NUMBER :
+			value->type == jbvBool ? FLUCT_JSON_BOOL :
+			text[0] == '[' ? FLUCT_JSON_ARRAY : FLUCT_JSON_OBJECT;
+	}
+	result->text = text;
+	result->len = strlen(text);
+	column->fallback = result;
+}
+
+bool
+fluct_column_refuses_null(Oid type)
+{
+	while (get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		Form_pg_type form;
+		bool		notnull;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for type %u", type);
+		form = (Form_pg_type) GETSTRUCT(tuple);
+		notnull = form->typnotnull;
+		type = form->typbasetype;
+		ReleaseSysCache(tuple);
+		if (notnull)
+			return true;
+	}
+	return false;
+}
+
+/* Finds the attribute and what its type asks for. */
+static void
+compile_attribute(FluctCompiler *c, FluctColumn *column)
+{
+	Form_pg_attribute att;
+	AttrNumber	attnum = get_attnum(c->target->relid, column->name);
+	Oid			input;
+	bool		preferred;
+
+	if (attnum == InvalidAttrNumber || attnum < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("mapping: table %s has no column \"%s\"",
+						c->target->name, column->name),
+				 errhint("Add the column, or take it out of the mapping with fluct.unmap_column().")));
+	att = TupleDescAttr(RelationGetDescr(c->rel), attnum - 1);
+	if (att->attgenerated || att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s is generated",
+						column->name, c->target->name)));
+	column->attnum = attnum;
+	column->type = att->atttypid;
+	column->typmod = att->atttypmod;
+	column->base = getBaseTypeAndTypmod(att->atttypid, &column->typmod);
+	column->collation = att->attcollation;
+	column->form = form_of(column->base);
+	column->nullable = !att->attnotnull && !fluct_column_refuses_null(att->atttypid);
+	column->findings = palloc0(sizeof(FluctFindings));
+	get_type_category_preferred(column->base, &column->category, &preferred);
+	column->is_array = OidIsValid(get_element_type(column->base));
+	if (column->is_array)
+		get_type_category_preferred(get_element_type(column->base),
+									&column->category, &preferred);
+	if (column->form == FLUCT_FORM_OTHER)
+		getTypeInputInfo(column->base, &input, &column->ioparam);
+	else
+		getTypeBinaryInputInfo(column->base, &input, &column->ioparam);
+	fmgr_info_cxt(input, &column->input, c->mapping->context);
+}
+
+Datum
+fluct_column_receive(const FluctColumn *column, const char *data, int len)
+{
+	FmgrInfo   *input = (FmgrInfo *) &column->input;
+	StringInfoData buf;
+	char	   *text;
+	Datum		value;
+
+	if (column->form == FLUCT_FORM_OTHER)
+	{
+		text = pnstrdup(data, len);
+		value = InputFunctionCall(input, text, column->ioparam, column->typmod);
+		pfree(text);
+		return value;
+	}
+	buf.data = (char *) data;
+	buf.len = len;
+	buf.maxlen = len;
+	buf.cursor = 0;
+	return ReceiveFunctionCall(input, &buf, column->ioparam, column->typmod);
+}
+
+/* The table's own default, which may be an identity's or a domain's. */
+static void
+compile_default(FluctCompiler *c, FluctColumn *column, Node *expr)
+{
+	Oid			send;
+	bool		varlena;
+
+	column->default_expr = expr;
+	if (column->form == FLUCT_FORM_OTHER)
+		getTypeOutputInfo(column->type, &send, &varlena);
+	else
+		getTypeBinaryOutputInfo(column->type, &send, &varlena);
+	fmgr_info_cxt(send, &column->send, c->mapping->context);
+}
+
+void
+fluct_column_compile(FluctCompiler *c, FluctColumn *column, const char *name,
+					 const JsonbValue *spec)
+{
+	static const char *const keys[] = {"path", "format", "required", "default"};
+	JsonbValue	value;
+	JsonbContainer *object = NULL;
+	char	   *format = NULL;
+	Node	   *expr;
+
+	column->name = pstrdup(name);
+	compile_attribute(c, column);
+	expr = build_column_default(c->rel, column->attnum);
+	column->required = !column->nullable && expr == NULL;
+	if (spec->type == jbvString)
+		column->path = pnstrdup(spec->val.string.val, spec->val.string.len);
+	else if (spec->type == jbvBinary &&
+			 JsonContainerIsObject(spec->val.binary.data))
+	{
+		object = spec->val.binary.data;
+		fluct_document_check_keys(object, keys, lengthof(keys), name);
+		column->path = fluct_document_text(object, "path");
+		format = fluct_document_text(object, "format");
+	}
+	if (column->path == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s has no path", name,
+						c->target->name)));
+	compile_path(c, column);
+	compile_format(c, column, format);
+	if (object && fluct_document_member(object, "default", &value))
+	{
+		compile_fallback(column, &value);
+		column->required = false;
+	}
+	if (object && fluct_document_member(object, "required", &value))
+	{
+		if (value.type != jbvBool)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("mapping: \"required\" of column \"%s\" must be true or false",
+							name)));
+		column->required = value.val.boolean;
+	}
+	if (!column->required && expr)
+		compile_default(c, column, expr);
+	fluct_source_check(column, c->target->name);
+}
+
+void
+fluct_column_compile_extra(FluctCompiler *c, FluctColumn *column, const char *name)
+{
+	Node	   *expr;
+
+	column->name = pstrdup(name);
+	compile_attribute(c, column);
+	expr = build_column_default(c->rel, column->attnum);
+	if (expr)
+		compile_default(c, column, expr);
+	if (column->form != FLUCT_FORM_JSON && column->form != FLUCT_FORM_JSONB)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: extra column \"%s\" of %s is not of type jsonb",
+						name, c->target->name)));
+	column->source = FLUCT_EXTRA;
+	column->path = "extra";
+	column->field = -1;
+}

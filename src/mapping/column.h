@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * column.h
+ *	  One column of a mapping, compiled against its table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_MAPPING_COLUMN_H
+#define FLUCT_MAPPING_COLUMN_H
+
+#include "nodes/execnodes.h"
+#include "utils/jsonb.h"
+
+#include "mapping/shape.h"
+
+/* A mapping that is being compiled. */
+typedef struct FluctCompiler
+{
+	FluctMapping *mapping;
+	FluctTarget *target;		/* at hand */
+	Relation	rel;
+	bool		update;			/* on_conflict update */
+} FluctCompiler;
+
+/*
+ * Compiles what the mapping says of a column of c->target, or the column that
+ * its "extra" names; both in the mapping's context.
+ */
+extern void fluct_column_compile(FluctCompiler *c, FluctColumn *column,
+								 const char *name, const JsonbValue *spec);
+extern void fluct_column_compile_extra(FluctCompiler *c, FluctColumn *column,
+									   const char *name);
+
+/* Whether a domain on the way to the base type is NOT NULL. */
+extern bool fluct_column_refuses_null(Oid type);
+
+/*
+ * A field of COPY's binary format, without its length, as a value of the
+ * column's base type, with its typmod applied; errors are those of the type.
+ */
+extern Datum fluct_column_receive(const FluctColumn *column,
+								  const char *data, int len);
+
+#endif							/* FLUCT_MAPPING_COLUMN_H */

@@ -1,0 +1,132 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape.h
+ *	  What a compiled mapping consists of: targets and their columns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_MAPPING_SHAPE_H
+#define FLUCT_MAPPING_SHAPE_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "nodes/execnodes.h"
+#include "utils/jsonb.h"
+
+#include "base/message.h"
+#include "json/json.h"
+
+/*
+ * The most bytes that the rows of a batch take, and so of one message, in
+ * COPY's binary format: what is made of a batch is about as many times that as
+ * there are copies of it on the way (the arrays of an INSERT).
+ */
+#define FLUCT_MAPPING_ROW_BYTES	((size_t) 64 * 1024 * 1024)
+
+/* Where a column's value comes from. */
+typedef enum FluctSource
+{
+	FLUCT_FROM_MESSAGE,			/* $.a.b */
+	FLUCT_FROM_ROW,				/* @.a.b */
+	FLUCT_ROW_NUMBER,			/* # */
+	FLUCT_KAFKA_OFFSET,
+	FLUCT_KAFKA_PARTITION,
+	FLUCT_KAFKA_TIMESTAMP,
+	FLUCT_KAFKA_KEY,
+	FLUCT_KAFKA_TOPIC,
+	FLUCT_KAFKA_HEADERS,
+	FLUCT_EXTRA					/* the fields that are not mapped */
+} FluctSource;
+
+/* The binary form in which a value goes to PostgreSQL. */
+typedef enum FluctForm
+{
+	FLUCT_FORM_TEXT,
+	FLUCT_FORM_INT2,
+	FLUCT_FORM_INT4,
+	FLUCT_FORM_INT8,
+	FLUCT_FORM_NUMERIC,
+	FLUCT_FORM_FLOAT4,
+	FLUCT_FORM_FLOAT8,
+	FLUCT_FORM_BOOL,
+	FLUCT_FORM_TIMESTAMP,
+	FLUCT_FORM_DATE,
+	FLUCT_FORM_UUID,
+	FLUCT_FORM_BYTEA,
+	FLUCT_FORM_JSON,
+	FLUCT_FORM_JSONB,
+	FLUCT_FORM_OTHER			/* as text, for the type's input function */
+} FluctForm;
+
+typedef enum FluctFormat
+{
+	FLUCT_FORMAT_PLAIN,			/* what the column's type asks for */
+	FLUCT_FORMAT_EPOCH_S,
+	FLUCT_FORMAT_EPOCH_MS,
+	FLUCT_FORMAT_TEXT			/* a number that comes as a string */
+} FluctFormat;
+
+/* What a column's path found since the mapping was compiled. */
+typedef struct FluctFindings
+{
+	bool		found;			/* a value, if only null */
+	bool		far;			/* a time more than a year from Kafka's */
+} FluctFindings;
+
+typedef struct FluctColumn
+{
+	char	   *name;
+	AttrNumber	attnum;
+	Oid			type;			/* as declared */
+	Oid			base;			/* below its domains */
+	int32		typmod;			/* of the base type */
+	bool		is_array;
+	char		category;		/* of the base type, or an array's elements,
+								 * as in pg_type */
+	FmgrInfo	input;			/* its receive function, or for
+								 * FLUCT_FORM_OTHER its input function */
+	Oid			ioparam;
+	Oid			collation;
+	FluctForm	form;
+	FluctFormat format;
+	FluctSource source;
+	int			field;			/* of the scanner, for the first two sources */
+	char	   *path;
+	bool		required;
+	bool		nullable;
+	bool		key;			/* part of the target's unique key */
+	FluctJsonValue *fallback;	/* the mapping's "default", or NULL */
+	Node	   *default_expr;	/* the table's DEFAULT; or NULL */
+	ExprState  *column_default; /* made of it by fluct_mapping_ready */
+	FmgrInfo	send;			/* for column_default */
+	FluctFindings *findings;
+} FluctColumn;
+
+typedef struct FluctTarget
+{
+	Oid			relid;
+	char	   *name;			/* qualified and quoted */
+	int			rowset;			/* FLUCT_JSON_ROOT for the parent */
+	char	   *rows_path;		/* NULL for the parent */
+	int			ncolumns;
+	FluctColumn *columns;
+	bool		by_copy;		/* COPY's machinery stores the rows */
+	int			nkeys;			/* columns of the arbiter's unique key */
+	int		   *keys;			/* their places in columns */
+	int			nparent_keys;	/* of a child whose rows are replaced: the */
+	int		   *parent_keys;	/* places of the parent's key in columns */
+	int			expected;		/* bytes of a batch's rows, from the last one */
+} FluctTarget;
+
+typedef struct FluctMapping
+{
+	MemoryContext context;		/* holds all of this */
+	FluctJson  *json;
+	int			ntargets;
+	FluctTarget *targets;		/* the parent first */
+	ExprContext *econtext;		/* evaluates column defaults */
+	size_t		made;			/* bytes of rows of the message at hand */
+} FluctMapping;
+
+#endif							/* FLUCT_MAPPING_SHAPE_H */

@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *	  Whether what a path gives can ever be a value of its column.
+ *
+ * A field of the message can be of any type, so only messages show whether it
+ * fits.  What Kafka gives is always of one type: a column that cannot hold it
+ * would make every message a dead letter, and is refused.
+ *
+ * The rows of a child that are replaced are found by the parent's key alone.
+ * So the child must have the key, whole and without loss: a column of another
+ * type may give two keys one value, and the rows of another parent would go.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/typcache.h"
+
+#include "mapping/source.h"
+
+static bool
+holds_number(const FluctColumn *column)
+{
+	switch (column->form)
+	{
+		case FLUCT_FORM_BOOL:
+		case FLUCT_FORM_DATE:
+		case FLUCT_FORM_UUID:
+		case FLUCT_FORM_BYTEA:
+			return false;
+		case FLUCT_FORM_TIMESTAMP:
+			return column->format != FLUCT_FORMAT_PLAIN;
+		case FLUCT_FORM_OTHER:
+			return !column->is_array &&
+				(column->category == TYPCATEGORY_NUMERIC ||
+				 column->category == TYPCATEGORY_STRING);
+		default:
+			return column->format != FLUCT_FORMAT_TEXT;
+	}
+}
+
+/* Milliseconds since 1970 need 41 bits. */
+static bool
+holds_time(const FluctColumn *column)
+{
+	return holds_number(column) && column->form != FLUCT_FORM_INT2 &&
+		column->form != FLUCT_FORM_INT4;
+}
+
+static bool
+holds_bytes(const FluctColumn *column)
+{
+	if (column->form == FLUCT_FORM_TIMESTAMP)
+		return column->format == FLUCT_FORMAT_PLAIN;
+	return column->form != FLUCT_FORM_BOOL;
+}
+
+static bool
+holds_name(const FluctColumn *column)
+{
+	return column->form == FLUCT_FORM_TEXT ||
+		column->form == FLUCT_FORM_BYTEA ||
+		column->form == FLUCT_FORM_JSON || column->form == FLUCT_FORM_JSONB ||
+		column->form == FLUCT_FORM_OTHER;
+}
+
+static bool
+holds(const FluctColumn *column)
+{
+	switch (column->source)
+	{
+		case FLUCT_ROW_NUMBER:
+		case FLUCT_KAFKA_OFFSET:
+		case FLUCT_KAFKA_PARTITION:
+			return holds_number(column);
+		case FLUCT_KAFKA_TIMESTAMP:
+			return holds_time(column);
+		case FLUCT_KAFKA_KEY:
+			return holds_bytes(column);
+		case FLUCT_KAFKA_TOPIC:
+			return holds_name(column);
+		case FLUCT_KAFKA_HEADERS:
+			return column->form == FLUCT_FORM_JSON ||
+				column->form == FLUCT_FORM_JSONB;
+		default:
+			return true;
+	}
+}
+
+void
+fluct_source_check(const FluctColumn *column, const char *target)
+{
+	if (!holds(column))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s cannot hold %s",
+						column->name, target, column->path),
+				 errdetail("The column is of type %s.",
+						   format_type_be(column->type))));
+}
+
+/* Whether both are filled from one value, and the child's keeps all of it. */
+static bool
+is_same(const FluctColumn *parent, const FluctColumn *child)
+{
+	bool		integers = parent->form >= FLUCT_FORM_INT2 &&
+	parent->form <= FLUCT_FORM_INT8 && child->form >= FLUCT_FORM_INT2 &&
+	child->form <= FLUCT_FORM_INT8;
+
+	return parent->source == child->source && parent->field == child->field &&
+		parent->format == child->format &&
+		(integers || (parent->base == child->base &&
+					  (child->typmod == -1 || child->typmod == parent->typmod))) &&
+		OidIsValid(lookup_type_cache(child->base, TYPECACHE_EQ_OPR)->eq_opr);
+}
+
+void
+fluct_source_find_parent_keys(const FluctTarget *parent, FluctTarget *child)
+{
+	child->nparent_keys = parent->nkeys;
+	child->parent_keys = palloc(sizeof(int) * parent->nkeys);
+	for (int k = 0; k < parent->nkeys; k++)
+	{
+		const FluctColumn *key = &parent->columns[parent->keys[k]];
+		int			i = 0;
+
+		while (i < child->ncolumns && !is_same(key, &child->columns[i]))
+			i++;
+		if (i == child->ncolumns)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("on_conflict update cannot replace the rows of %s",
+							child->name),
+					 errdetail("It has no column of type %s that is mapped to %s, the key of %s.",
+							   format_type_with_typemod(key->base, key->typmod),
+							   key->path, parent->name),
+					 errhint("Map one with fluct.map_column(), or take on_conflict nothing.")));
+		child->parent_keys[k] = i;
+	}
+}
+
+char *
+fluct_source_escape(const char *text)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	escape_json(&json, text);
+	json.data[json.len - 1] = '\0';
+	return json.data + 1;
+}

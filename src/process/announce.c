@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * announce.c
+ *	  What others learn of a transaction once it has committed.
+ *
+ * After the commit, and not before: a process that wakes up must see the
+ * change, and the log must not tell of what was rolled back, be it to a
+ * savepoint.
+ *
+ * COMMIT PREPARED comes from another session, which knows nothing of this one,
+ * and the worker of a stream that was paused so would never wake up.  So a
+ * transaction that has changed a stream, which always is a line in the log,
+ * cannot be prepared.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+
+#include "process/announce.h"
+#include "process/shmem.h"
+
+typedef struct Line
+{
+	SubTransactionId subtransaction;
+	char	   *message;
+	char	   *detail;
+} Line;
+
+static bool wake_pending = false;
+static List *lines = NIL;		/* in TopTransactionContext */
+
+static void
+write_lines(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, lines)
+	{
+		const Line *line = lfirst(lc);
+
+		ereport(LOG_SERVER_ONLY,
+				(errmsg_internal("%s", line->message),
+				 line->detail ? errdetail_internal("%s", line->detail) : 0,
+				 errhidestmt(true), errhidecontext(true)));
+	}
+}
+
+static void
+refuse_prepare(void)
+{
+	if (lines != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has changed a stream"),
+				 errhint("Create, alter, start, pause, seek and drop streams in a transaction of their own.")));
+}
+
+static void
+after_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_PREPARE)
+		refuse_prepare();
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		write_lines();
+	if (event == XACT_EVENT_COMMIT && wake_pending && fluct_shared)
+		fluct_shmem_wake_all();
+	wake_pending = false;
+	lines = NIL;
+}
+
+/* A savepoint that is released passes its lines on, one that is not does not. */
+static void
+after_subtransaction(SubXactEvent event, SubTransactionId mine,
+					 SubTransactionId parent, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, lines)
+	{
+		Line	   *line = lfirst(lc);
+
+		if (line->subtransaction != mine)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			line->subtransaction = parent;
+		else if (event == SUBXACT_EVENT_ABORT_SUB)
+			lines = foreach_delete_current(lines, lc);
+	}
+}
+
+void
+fluct_announce_init(void)
+{
+	RegisterXactCallback(after_transaction, NULL);
+	RegisterSubXactCallback(after_subtransaction, NULL);
+}
+
+void
+fluct_announce_wake(void)
+{
+	wake_pending = true;
+}
+
+void
+fluct_announce_line(const char *message, const char *detail)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Line	   *line = palloc(sizeof(Line));
+
+	line->subtransaction = GetCurrentSubTransactionId();
+	line->message = pstrdup(message);
+	line->detail = detail ? pstrdup(detail) : NULL;
+	lines = lappend(lines, line);
+	MemoryContextSwitchTo(old);
+}

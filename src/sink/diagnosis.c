@@ -1,0 +1,141 @@
+/*-------------------------------------------------------------------------
+ *
+ * diagnosis.c
+ *	  Which column of a message's rows an error is about.
+ *
+ * PostgreSQL says that a value is too long for varchar(3), and not of which
+ * column.  So the values of the refused message are read once more, one by
+ * one, as the statement read them, with the checks of their domains: the first
+ * that fails is the one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "mapping/column.h"
+#include "sink/diagnosis.h"
+
+/* The value at hand. */
+typedef struct Place
+{
+	const FluctTarget *target;
+	const FluctColumn *column;
+	int			row;
+} Place;
+
+/* Reads a field; returns what follows it. */
+static const char *
+read_field(const FluctColumn *column, const char *at)
+{
+	int32		len;
+	Datum		value = (Datum) 0;
+
+	memcpy(&len, at, 4);
+	len = (int32) pg_ntoh32(len);
+	at += 4;
+	if (len >= 0)
+		value = fluct_column_receive(column, at, len);
+	if (column->type != column->base)
+		domain_check(value, len < 0, column->type, NULL, NULL);
+	return len < 0 ? at : at + len;
+}
+
+static void
+read_all(const FluctMapping *mapping, const FluctRows *rows, int message,
+		 Place *place)
+{
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		const FluctRowData *data = &rows[t].stored;
+		const char *at = data->data.data + data->starts[message];
+		int			nrows = data->row_starts[message + 1] -
+		data->row_starts[message];
+
+		place->target = &mapping->targets[t];
+		for (place->row = 0; place->row < nrows; place->row++)
+		{
+			at += 2;			/* the number of columns */
+			for (int c = 0; c < place->target->ncolumns; c++)
+			{
+				place->column = &place->target->columns[c];
+				at = read_field(place->column, at);
+			}
+		}
+	}
+}
+
+/* The column that the error itself names, as of a NOT NULL. */
+static const FluctColumn *
+find_named(const FluctTarget *target, const ErrorData *error)
+{
+	if (error->column_name == NULL || error->table_name == NULL ||
+		get_relname_relid(error->table_name,
+						  get_namespace_oid(error->schema_name, true)) != target->relid)
+		return NULL;
+	for (int c = 0; c < target->ncolumns; c++)
+		if (strcmp(target->columns[c].name, error->column_name) == 0)
+			return &target->columns[c];
+	return NULL;
+}
+
+/* Whether a value alone may be what the error is about. */
+static bool
+is_of_value(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		error->datatype_name != NULL;
+}
+
+static bool
+fails_alone(const FluctMapping *mapping, const FluctRows *rows, int message,
+			Place *place)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	volatile bool failed = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		read_all(mapping, rows, message, place);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		failed = true;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+	return failed;
+}
+
+void
+fluct_diagnosis_find(const FluctMapping *mapping, const FluctRows *rows,
+					 int message, const ErrorData *error, char *path)
+{
+	Place		place = {NULL, NULL, 0};
+
+	path[0] = '\0';
+	for (int t = 0; t < mapping->ntargets && place.column == NULL; t++)
+	{
+		place.target = &mapping->targets[t];
+		place.column = find_named(place.target, error);
+	}
+	if (place.column == NULL &&
+		!(is_of_value(error) && fails_alone(mapping, rows, message, &place)))
+		return;
+	fluct_decode_path(place.target, place.column, place.row, path);
+}

@@ -1,0 +1,206 @@
+# No message stops a stream, and no row is wrong without a word: what one
+# message may cost, whose fault an error is, and updates with children.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use Fluct;
+use IPC::Run;
+use Test::More;
+
+my $kafka = fluct_broker();
+my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
+
+# A stream of that name, topic and target, until all went through.
+sub stream
+{
+	my ($name, $messages, $options, %produce) = @_;
+
+	$kafka->create_topic($name) unless $kafka->{topics}{$name};
+	$kafka->produce($name, $messages, %produce);
+	etl("SET client_min_messages = warning;
+		SELECT fluct.create_stream('$name', 'shop', '$name', start => true, $options)");
+	ok(caught_up($node, $name), "$name: all went through") or diag(detail($name));
+	return;
+}
+
+sub letters
+{
+	my ($name) = @_;
+
+	return sql("SELECT string_agg(concat_ws(' ', \"offset\", reason, path), ', ' ORDER BY \"offset\")
+		FROM fluct.dead_letters WHERE stream = '$name'");
+}
+
+# ----- what one message, or one batch, may cost -----
+
+my $children = q('{"columns": {"id": "$.id"}, "children": [{"target": "big_lines", "rows": "$.lines[*]",
+	"columns": {"id": "$.id", "n": "@.n", "m": "@.m"}}]}');
+
+etl('CREATE TABLE big (id text); CREATE TABLE big_lines (id text, n int, m int)');
+stream('big', [
+		'{"id": "' . ('k' x 100_000) . '", "lines": [' . join(',', ('{"n":1}') x 12_000) . ']}',
+		(map { '{"id": "' . ('k' x 20_000) . $_ . '", "lines": [' . join(',', ('{"n":1}') x 500) . ']}' } 1 .. 40),
+		'{"id": "a", "lines": [' . join(',', ('{}') x 5_200_000) . ']}',
+		'{"id": "b", "lines": [{"n": 1}]}' ],
+	"target => 'big', mapping => $children, keep_raw => false");
+is(letters('big'), '0 too_large $, 41 too_large $.lines[' . int(64 * 1024 * 1024 / 14) . ']',
+	'rows of more than 64 MB');
+is(sql('SELECT count(*), (SELECT count(*) FROM big_lines) FROM big'), '41|20001', 'all others');
+cmp_ok(sql("SELECT count(DISTINCT xmin::text) FROM big"), '>', 1, 'a batch ends by the bytes of its rows');
+
+etl('CREATE TABLE heads (off bigint, h jsonb)');
+stream('heads', [ ('{}') x 60 ], q(target => 'heads', mapping => '{"columns": {"off": "kafka.offset", "h": "kafka.headers"}}'),
+	headers => { map { ("h$_" => 'x' x 90_000) } 1 .. 10 });
+is(sql('SELECT count(*), min(length(h::text)) > 900000 FROM heads'), '60|t', 'headers of 900 KB');
+cmp_ok(sql('SELECT count(DISTINCT xmin::text) FROM heads'), '>', 3, 'they are counted');
+
+# ----- Kafka's time -----
+
+$kafka->create_topic($_, 1, 'message.timestamp.after.max.ms=9223372036854775807') foreach qw(times mapped);
+etl('CREATE TABLE times (off bigint); CREATE TABLE mapped (off bigint, at timestamptz)');
+stream('times', ['{}'], q(target => 'times', mapping => '{"columns": {"off": "kafka.offset"}}'),
+	timestamp => 1_700_000_000_000_000_000);
+is(sql(q(SELECT count(*), count(message_time) FROM sales.raw_messages WHERE stream = 'times')), '1|0',
+	'a time in nanoseconds is not kept');
+stream('mapped', ['{}'], q(target => 'mapped', mapping => '{"columns": {"off": "kafka.offset", "at": "kafka.timestamp"}}'),
+	timestamp => 1_700_000_000_000_000_000);
+is(letters('mapped'), '0 out_of_range kafka.timestamp', 'and refused where it is mapped');
+
+# ----- keys with a typmod -----
+
+etl('CREATE TABLE short (id varchar(3) PRIMARY KEY, n int); CREATE TABLE round (id numeric(10,0) PRIMARY KEY);
+	CREATE TABLE lower (id text PRIMARY KEY);
+	CREATE FUNCTION lower_id() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.id := lower(NEW.id); RETURN NEW; END$$;
+	CREATE TRIGGER t BEFORE INSERT ON lower FOR EACH ROW EXECUTE FUNCTION lower_id()');
+stream('short', [ '{"id": "abc ", "n": 1}', '{"id": "abc", "n": 2}', '{"id": "abcd", "n": 3}' ], q(target => 'short'));
+is(sql(q(SELECT string_agg(id || n, ' ') FROM short)) . ' ' . letters('short'), 'abc1 2 too_long $.id', 'varchar(3)');
+stream('round', [ '{"id": 1.4}', '{"id": 1}', '{"id": 2.5}' ], q(target => 'round'));
+is(sql(q(SELECT string_agg(id::text, ' ' ORDER BY id) FROM round)), '1 3', 'numeric(10,0)');
+stream('lower', [ '{"id": "A"}', '{"id": "B"}', '{"id": "a"}', '{"id": "C"}' ], q(target => 'lower'));
+is(sql(q(SELECT string_agg(id, ' ' ORDER BY id) FROM lower)) . letters('lower'), 'a b c', 'a trigger that changes keys');
+
+# ----- whose fault -----
+
+etl(q(CREATE TABLE plain (n int);
+	ALTER TABLE sales.raw_messages ADD CONSTRAINT mine CHECK (key IS DISTINCT FROM '\x6b33' OR stream <> 'plain')));
+stream('plain', [ map { "k$_\t" . ($_ == 5 ? 'x' : "{\"n\": $_}") } 1 .. 6 ], q(target => 'plain'), keyed => 1);
+is(letters('plain'), '2 constraint, 4 invalid_json $', 'a CHECK on the raw copy refuses one message');
+is(sql('SELECT string_agg(n::text, $$ $$ ORDER BY n) FROM plain') . sql(q(SELECT count(*) FROM sales.raw_messages WHERE stream = 'plain')),
+	'1 2 4 65', 'all others are stored, with their raw copies');
+etl('ALTER TABLE sales.raw_messages DROP CONSTRAINT mine');
+
+etl(q(INSERT INTO sales.industries VALUES ('Tools'); INSERT INTO sales.customers VALUES ('c', 'C');
+	INSERT INTO sales.customer_industries VALUES ('c', 'Tools');
+	ALTER TABLE sales.industry_spend ADD CONSTRAINT mine CHECK (orders < 0) NOT VALID));
+$kafka->create_topic('spend');
+$kafka->produce('spend', [ map { qq({"order_id": "s$_", "customer_id": "c", "amount": 1,
+	"timestamp": "2026-01-01T00:00:00Z", "order_lines": []}) =~ s/\n\s*//gr } 1 .. 5 ]);
+etl("SELECT fluct.create_stream('spend', 'shop', 'spend', start => true)");
+ok(await_state($node, 'spend', 'backing_off/error'), "a CHECK on the rollup is no message's fault");
+is(letters('spend'), '', 'no dead letter');
+etl("ALTER TABLE sales.industry_spend DROP CONSTRAINT mine; SELECT fluct.start_stream('spend')");
+ok(caught_up($node, 'spend'), 'all goes in without it');
+is(sql('SELECT count(*) FROM sales.orders'), 5, 'all of them');
+
+etl('CREATE TABLE narrow (n numeric(5,2))');
+stream('narrow', [ '{"n": 123456789.1}', '{"n": 1}' ], q(target => 'narrow'));
+is(letters('narrow'), '0 out_of_range $.n', 'the column that PostgreSQL refuses');
+is(sql(q(SELECT detail LIKE '%numeric field overflow: %precision 5, scale 2%' FROM fluct.dead_letters WHERE stream = 'narrow')), 't',
+	'with what is allowed');
+
+# ----- nothing fits -----
+
+etl('CREATE TABLE fit (n int)');
+stream('fit', [ map { "{\"n\": $_}" } 1 .. 50 ], q(target => 'fit', max_dead_letters => 100));
+$kafka->produce('fit', [ ('{"n": "x"}') x 300 ]);
+ok(await_state($node, 'fit', 'failed/too_many_dead_letters'), 'too many bad ones');
+etl("SELECT fluct.alter_stream('fit', max_dead_letters => 10000); SELECT fluct.start_stream('fit')");
+$kafka->produce('fit', [ ('{"n": "x"}') x 300, '{"n": 51}' ]);
+ok(caught_up($node, 'fit'), 'a stream that has stored something goes on');
+is(sql('SELECT count(*) FROM fit'), 51, 'to the next good one');
+
+etl('CREATE TABLE nowhere (id bigint, name text)');
+$kafka->create_topic('nowhere');
+$kafka->produce('nowhere', [ map { qq({"schema": {}, "payload": {"after": {"id": $_}}}) } 1 .. 300 ]);
+etl("SELECT fluct.create_stream('nowhere', 'shop', 'nowhere', 'nowhere')");
+my ($rc, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM fluct.preview_stream('nowhere', 5)", extra_params => [ '-U', 'etl' ]);
+like($err, qr/WARNING:  no message had \$\.id, \$\.name/, 'preview names the paths that no message had');
+like(etl(q(SELECT status || ' ' || detail FROM fluct.check_stream('nowhere') WHERE item = 'messages waiting')),
+	qr/^warn 300.*no message had \$\.id, \$\.name/, 'and so does check');
+etl("SELECT fluct.start_stream('nowhere')");
+ok(await_state($node, 'nowhere', 'failed/nothing_fits'), 'and nothing is stored');
+is(sql('SELECT count(*) FROM nowhere'), 0, 'no row of NULLs');
+
+etl('CREATE TABLE unit (at timestamptz)');
+stream('unit', [ '{"at": 1764064800000000}', '{"at": 1664267577}' ],
+	q(target => 'unit', mapping => '{"columns": {"at": {"path": "$.at", "format": "epoch_ms"}}}'));
+is(letters('unit'), '0 bad_timestamp $.at', 'a year after 9999 is another unit');
+($rc, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM fluct.preview_stream('unit', 5, 'earliest')", extra_params => [ '-U', 'etl' ]);
+like($err, qr/times in public\.unit\.at are more than a year from Kafka's/, 'seconds for milliseconds are told');
+
+# ----- update with children -----
+
+etl(q(CREATE TABLE doc (id text PRIMARY KEY, r real, j json, v int);
+	CREATE TABLE doc_lines (id text, r double precision, j json, n int)));
+my $doc = q('{"columns": {"id": "$.id", "r": "$.r", "j": "$.j", "v": "$.v"},
+	"children": [{"target": "doc_lines", "rows": "$.lines[*]",
+		"columns": {"id": "$.id", "r": "$.r", "j": "$.j", "n": "@"}}]}');
+stream('doc', [ '{"id": "a", "r": 0.1, "j": {}, "lines": [1, 2, 3]}', '{"id": "a", "lines": [4]}',
+		'{"id": "b", "r": 0.1, "lines": [5]}', '{"id": "b", "r": 0.1, "lines": []}' ],
+	"target => 'doc', mapping => $doc, on_conflict => 'update', batch_size => 1");
+is(sql(q(SELECT string_agg(id || n, ' ' ORDER BY id, n) FROM doc_lines)), 'a4', 'children are found by the key alone');
+
+# two workers and two sessions on the same keys
+$kafka->create_topic('race', 2);
+etl('CREATE TABLE race (id int PRIMARY KEY, v int); CREATE TABLE race_lines (id int, v int, n int)');
+my $race = q('{"columns": {"id": "$.id", "v": "$.v"}, "children": [{"target": "race_lines", "rows": "$.lines[*]",
+	"columns": {"id": "$.id", "v": "$.v", "n": "@"}}]}');
+foreach my $partition (0, 1)
+{
+	$kafka->produce('race', [ map { my $v = 2 * $_ + $partition; "{\"id\": " . ($_ % 40) . ", \"v\": $v, \"lines\": [1, 2, 3]}" } 1 .. 2000 ],
+		partition => $partition);
+}
+my $session = q(DO $$ BEGIN FOR i IN 1 .. 300 LOOP
+	INSERT INTO race VALUES (i % 40, -%d) ON CONFLICT (id) DO UPDATE SET v = excluded.v;
+	DELETE FROM race_lines WHERE id = i % 40;
+	INSERT INTO race_lines SELECT i % 40, -%d, n FROM generate_series(1, 3) n;
+	COMMIT; END LOOP; END $$);
+etl("SELECT fluct.create_stream('race', 'shop', 'race', 'race', mapping => $race, on_conflict => 'update',
+	workers => 2, batch_size => 20, keep_raw => false, start => true)");
+my @running = map
+{
+	my ($in, $output) = ($session =~ s/-%d/-$_/gr, '');
+	IPC::Run::start([ $node->installed_command('psql'), '-X', '-q', '-U', 'etl', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$output, '2>&1');
+} 1, 2;
+$_->finish foreach @running;
+ok(caught_up($node, 'race'), 'two workers and two sessions');
+is(sql('SELECT count(*), count(DISTINCT id) FROM race_lines'), '120|40', 'each parent has one set of children');
+is(sql('SELECT count(*) FROM race_lines l JOIN race r USING (id) WHERE l.v <> r.v'), 0, 'the set of its last version');
+
+# what cannot be replaced is refused at once
+etl('CREATE TABLE lone (n int); CREATE TABLE other_type (id varchar(3), n int)');
+foreach ([ lone => '"n": "@"' ], [ other_type => '"id": "$.id", "n": "@"' ])
+{
+	my ($table, $columns) = @$_;
+
+	($rc, $out, $err) = $node->psql('postgres', "SELECT fluct.create_stream('refused', 'shop', 'doc', 'doc', on_conflict => 'update',
+		mapping => '{\"columns\": {\"id\": \"\$.id\"}, \"children\": [{\"target\": \"$table\", \"rows\": \"\$.lines[*]\", \"columns\": {$columns}}]}')",
+		extra_params => [ '-U', 'etl' ]);
+	like($err, qr/on_conflict update cannot replace the rows of public\.$table/, "$table has not the key of its parent");
+}
+
+# ----- the raw copy again -----
+
+($rc, $out, $err) = $node->psql('postgres', "CALL fluct.reprocess_stream('plain', force => true)", extra_params => [ '-U', 'etl' ]);
+like($err, qr/stream "plain" is running/, 'reprocess_stream beside the running stream is refused');
+etl("SELECT fluct.pause_stream('plain'); TRUNCATE plain; CALL fluct.reprocess_stream('plain', force => true)");
+is(sql('SELECT string_agg(n::text, $$ $$ ORDER BY n) FROM plain'), '1 2 4 6', 'and works when it rests');
+
+etl('CREATE TABLE away (LIKE sales.raw_messages); CREATE RULE away AS ON INSERT TO sales.raw_messages DO INSTEAD INSERT INTO away VALUES (NEW.*)');
+$kafka->produce('plain', ["k9\t{\"n\": 9}"], keyed => 1);
+etl("SELECT fluct.start_stream('plain')");
+ok(await_state($node, 'plain', 'failed/error'), 'a raw copy that a rule sends elsewhere');
+like(detail('plain'), qr/sales\.raw_messages cannot hold the raw copy/, 'says so');
+
+done_testing();
