@@ -128,6 +128,10 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
 	ranking/explain.sql \
+	ranking/views.sql \
+	ranking/drivers.sql \
+	ranking/pictures.sql \
+	ranking/page.sql \
 	ranking/reports.sql \
 	load/files.sql \
 	load/loaders.sql \

@@ -17,7 +17,7 @@ SELECT l.grantee, l.kind, n.name
   FROM (VALUES
 -- what triggers call for any writer of orders, and what only computes
 ('public', 'routine', '
-	_bucket _printable _time_condition fluctuation'),
+	_bucket _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
 	_launch_obstacle _live _loads'),
 ('pg_monitor', 'relation', '
@@ -37,6 +37,14 @@ SELECT l.grantee, l.kind, n.name
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
 	_whole_days _windows_of'),
+-- pictures, drivers, days, and what these and the views call
+('reader', 'routine', '
+	compare drivers report_html trend'),
+('reader', 'routine', '
+	_bar _chart _end_of_day _figure _fluctuation_history_1 _html _length _moment _page_drivers _page_part _page_podium
+	_page_series _page_streams _page_style _podium_1 _series _signed _span _way'),
+('nobody', 'routine', '
+	__fluctuation_history_1 _report_html _trend'),
 ('operator', 'routine', '
 	alter_inbox alter_stream apply_retention check_stream create_inbox create_stream create_tables discard_dead_letters
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions

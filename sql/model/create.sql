@@ -376,6 +376,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._make_indexes() IS 'makes the missing indexes of the model';
 
+-- A view of an older version lacks columns; they are added at its end.
 CREATE OR REPLACE FUNCTION fluct._make_views()
 RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -386,20 +387,20 @@ DECLARE
 	made text[] := '{}';
 BEGIN
 	FOR v IN
-		SELECT * FROM fluct._model_views() m
-		 WHERE to_regclass('sales.' || m.view_name) IS NULL
+		SELECT m.*, to_regclass('sales.' || m.view_name) IS NULL AS is_new FROM fluct._model_views() m
+		 WHERE NOT coalesce(fluct._has_model_columns(to_regclass('sales.' || m.view_name), m.view_name), false)
 	LOOP
-		EXECUTE format('CREATE VIEW sales.%I WITH (security_invoker = true) AS %s', v.view_name, v.definition);
+		EXECUTE format('CREATE OR REPLACE VIEW sales.%I WITH (security_invoker = true) AS %s', v.view_name, v.definition);
 		EXECUTE format('COMMENT ON VIEW sales.%I IS %L', v.view_name, v.comment);
 		FOR c IN SELECT * FROM fluct._model_view_columns() m WHERE m.view_name = v.view_name LOOP
 			EXECUTE format('COMMENT ON COLUMN sales.%I.%I IS %L', c.view_name, c.column_name, c.comment);
 		END LOOP;
-		made := made || ('view ' || v.view_name);
+		made := made || (CASE WHEN v.is_new THEN 'view ' ELSE 'new columns of view ' END || v.view_name);
 	END LOOP;
 	RETURN made;
 END
 $$;
-COMMENT ON FUNCTION fluct._make_views() IS 'makes the missing views of the model';
+COMMENT ON FUNCTION fluct._make_views() IS 'makes the missing views of the model, and replaces those that lack columns';
 
 CREATE OR REPLACE FUNCTION fluct._make_triggers()
 RETURNS text[]

@@ -185,6 +185,14 @@ SELECT f.report, f.as_of, f.agg_date, f.rank, f.industry,
  ORDER BY f.report, f.rank, f.industry COLLATE "C"
 $view$,
  'The podium of each report''s newest as_of: rank <= 3 and score > 0, amounts rounded to 2 decimals and percentages to 1.'),
+('podium_today', $view$
+SELECT * FROM fluct._podium_1()
+$view$,
+ 'podium(): the industries that fluctuated most in the last 24 hours, for tools that read views.'),
+('fluctuation_history', $view$
+SELECT * FROM fluct._fluctuation_history_1()
+$view$,
+ 'All that record_fluctuations() stored: every industry, report and as_of, amounts rounded to 2 decimals and percentages to 1.'),
 ('customer_feed', $view$
 SELECT c.customer_id, c.company_name,
        (SELECT string_agg(ci.industry, ';' ORDER BY ci.industry COLLATE "C")
@@ -220,6 +228,27 @@ VALUES
 ('latest_fluctuations', 'recent_orders', 'orders in the recent window'),
 ('latest_fluctuations', 'complete', 'whether all data up to the end of the recent window was there'),
 ('latest_fluctuations', 'incomplete_reason', 'what was missing; NULL where complete'),
+('podium_today', 'rank', 'place in the ranking, shared by ties'),
+('podium_today', 'industry', 'the industry'),
+('podium_today', 'recent_value', 'sum of amount in the last 24 hours, 2 decimals'),
+('podium_today', 'baseline_avg', 'daily average of the 30 days before, 2 decimals'),
+('podium_today', 'delta', 'recent_value - baseline_avg, 2 decimals'),
+('podium_today', 'delta_pct', 'delta in percent of baseline_avg, 1 decimal; NULL where that is 0'),
+('podium_today', 'recent_orders', 'orders in the last 24 hours'),
+('podium_today', 'complete', 'whether all data of the windows was there'),
+('fluctuation_history', 'report', 'the report; its options are in fluct.reports'),
+('fluctuation_history', 'as_of', 'the time it was computed for; the recent window ends here, excluded'),
+('fluctuation_history', 'agg_date', 'the day, in the report''s zone or else UTC, in which the recent window ended'),
+('fluctuation_history', 'rank', 'place in the ranking, shared by ties; NULL where the report''s options leave the industry out'),
+('fluctuation_history', 'on_podium', 'rank <= 3 and a score above 0'),
+('fluctuation_history', 'industry', 'the industry'),
+('fluctuation_history', 'recent_value', 'sum of amount in the recent window, 2 decimals'),
+('fluctuation_history', 'baseline_avg', 'the baseline''s average, 2 decimals'),
+('fluctuation_history', 'delta', 'recent_value - baseline_avg, 2 decimals'),
+('fluctuation_history', 'delta_pct', 'delta in percent of baseline_avg, 1 decimal; NULL where that is 0'),
+('fluctuation_history', 'recent_orders', 'orders in the recent window'),
+('fluctuation_history', 'complete', 'whether all data of the windows was there'),
+('fluctuation_history', 'incomplete_reason', 'what was missing; NULL where complete'),
 ('customer_feed', 'customer_id', 'the key; of two rows of one statement the last wins'),
 ('customer_feed', 'company_name', 'what people call it'),
 ('customer_feed', 'specialized_industries', 'its industries, split at ";"; they replace those that it had')

@@ -136,3 +136,12 @@ CREATE TYPE fluct.fluctuation_row AS (
 	baseline_orders bigint
 );
 COMMENT ON TYPE fluct.fluctuation_row IS 'the result of the aggregate fluctuation(), with the columns of top_fluctuations()';
+
+CREATE TYPE fluct._page_driver AS (
+	name text,
+	delta numeric,
+	share_pct numeric,
+	place bigint,
+	is_rest boolean
+);
+COMMENT ON TYPE fluct._page_driver IS 'a customer or product in report_html()';

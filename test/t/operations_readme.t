@@ -1,5 +1,5 @@
-# The statements of the README run as printed, in the order of the page: the
-# quick start, and then the tasks.
+# The statements of the README, and of the pages in doc/, run as printed, in the
+# order of the page: the quick start, and then the tasks.
 use strict;
 use warnings;
 use lib 'test/t/lib';
@@ -27,17 +27,23 @@ foreach my $folder ('tmp', 'inbox', 'inbox/customers')
 
 # The blocks of SQL and shell: section, language, text.
 my @blocks;
-my $section = '';
 my $text = slurp_file('README.md');
-while ($text =~ /^## ([^\n]*)$|^```(sql|sh)\n(.*?)^```$/gms)
+foreach my $page ('README.md', sort glob('doc/*.md'))
 {
-	if (defined($1))
+	my $section = '';
+	my $of = $page eq 'README.md' ? '' : "$page: ";
+	my $content = slurp_file($page);
+
+	while ($content =~ /^## ([^\n]*)$|^```(sql|sh)\n(.*?)^```$/gms)
 	{
-		$section = $1;
-	}
-	else
-	{
-		push(@blocks, [ $section, $2, $3 ]);
+		if (defined($1))
+		{
+			$section = $of . $1;
+		}
+		else
+		{
+			push(@blocks, [ $section, $2, $3 ]);
+		}
 	}
 }
 

@@ -49,7 +49,9 @@ etl(q{
 
 my @reads = (
 	q{SELECT * FROM fluct.podium()}, q{SELECT * FROM fluct.top_fluctuations(average => 'active')},
-	q{SELECT * FROM fluct.explain_fluctuation('Food')}, q{SELECT * FROM fluct.verify_rollup()}, q{SELECT * FROM fluct.lines_of('o1')});
+	q{SELECT * FROM fluct.explain_fluctuation('Food')}, q{SELECT * FROM fluct.verify_rollup()}, q{SELECT * FROM fluct.lines_of('o1')},
+	q{SELECT * FROM fluct.drivers('Food')}, q{SELECT * FROM fluct.trend()}, q{SELECT * FROM fluct.compare(current_date)},
+	q{SELECT length(fluct.report_html())}, q{TABLE sales.podium_today}, q{TABLE sales.fluctuation_history});
 my @maintenance = (
 	q{SELECT * FROM fluct.record_fluctuations('of_' || current_user)}, q{SELECT fluct.rebuild_rollup()},
 	q{SELECT * FROM fluct.maintain_partitions()}, q{SELECT * FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')},

@@ -49,8 +49,9 @@ sub fluct_broker
 # Options: operator => 1: also the role etl, with the tables; kafka => a broker:
 # the same, and its server shop; extension => 0: nothing but the running
 # server; bare => 1: without the settings of test/lib/server.conf; init =>
-# [ what the Cluster's init() takes, such as allows_streaming => 1 ].  All else
-# is a setting; fsync is off unless it is given.
+# [ what the Cluster's init() takes, such as allows_streaming => 1 ];
+# install_path => where another PostgreSQL's bin is.  All else is a setting;
+# fsync is off unless it is given.
 sub fluct_node
 {
 	my ($name, %option) = @_;
@@ -60,8 +61,10 @@ sub fluct_node
 	my $common = delete $option{bare} ? '' :
 	  slurp_file($settings) =~ s/\@database\@/postgres/gr;
 	my $init = delete $option{init} // [];
+	my $path = delete $option{install_path};
 	my %conf = ('fsync' => 'off', %option);
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name,
+		defined($path) ? (install_path => $path) : ());
 
 	# a new PostgreSQL is there before its pg_cron
 	$common =~ s/,pg_cron//
