@@ -17,7 +17,7 @@ SELECT l.grantee, l.kind, n.name
   FROM (VALUES
 -- what triggers call for any writer of orders, and what only computes
 ('public', 'routine', '
-	_bucket _printable _time_condition fluctuation sparkline'),
+	_bucket _is_customer_feed _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
 	_launch_obstacle _live _loads'),
 ('pg_monitor', 'relation', '
@@ -67,7 +67,7 @@ SELECT l.grantee, l.kind, n.name
 	_waiting_steps'),
 -- for triggers on the tables, which is all that they do anything for
 ('operator', 'routine', '
-	_apply_feed _is_customer_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
+	_apply_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
 	_rollup_guard _rollup_industries _rollup_orders'),
 -- the extension's owner alone: grants
 ('nobody', 'routine', '
