@@ -605,8 +605,16 @@ send_input(rd_kafka_t *rk, const char *topic, Production *production)
 	size_t		size = 0;
 	ssize_t		len;
 
-	production->partition_count = count_partitions(rk, topic);
-	if (production->partition_count <= 0)
+	/* a broker on a busy machine may take its time */
+	for (int i = 0; i < 15; i++)
+	{
+		production->partition_count = count_partitions(rk, topic);
+		if (production->partition_count >= 0)
+			break;
+	}
+	if (production->partition_count < 0)
+		die("the broker does not answer");
+	if (production->partition_count == 0)
 		die("no topic \"%s\"", topic);
 	if (production->whole)
 	{
