@@ -50,7 +50,8 @@ read_feed(void *outbuf, int minread, int maxread)
 		FluctPiece *piece = &feed.pieces[feed.at];
 		size_t		n = Min(piece->len - feed.done, maxread - copied);
 
-		memcpy((char *) outbuf + copied, piece->data + feed.done, n);
+		if (n > 0)				/* an empty piece may have no data */
+			memcpy((char *) outbuf + copied, piece->data + feed.done, n);
 		copied += n;
 		feed.done += n;
 		if (feed.done == piece->len)
