@@ -37,6 +37,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "common/hashfn.h"
@@ -242,7 +243,7 @@ hash_of(const Jsonb *mapping, MemoryContext context)
 	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) VARDATA_ANY(mapping),
 														VARSIZE_ANY_EXHDR(mapping), 0));
 
-	return MemoryContextStrdup(context, psprintf("%016" INT64_MODIFIER "x", hash));
+	return MemoryContextStrdup(context, psprintf("%016llx", (unsigned long long) hash));
 }
 
 FluctSink *
