@@ -13,7 +13,7 @@ my $folder = PostgreSQL::Test::Utils::tempdir();
 make_operator();
 sql('GRANT pg_monitor, pg_read_server_files TO etl;
 	 CREATE ROLE reader LOGIN; SELECT fluct.grant_reader(\'reader\');
-	 GRANT EXECUTE ON FUNCTION fluct._keep_row(), fluct._apply_feed(), fluct._feed_rows() TO reader;
+	 GRANT EXECUTE ON FUNCTION fluct._keep_row(), fluct._apply_feed(), fluct._feed_rows(), fluct._is_customer_feed(oid) TO reader;
 	 GRANT pg_monitor TO reader');
 etl("INSERT INTO sales.industries VALUES ('Food'), ('Pharma')");
 chmod(0755, $folder);
