@@ -10,7 +10,9 @@ use Fluct::Planted;
 use Test::More;
 
 my $kafka = fluct_broker();
-my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 20,
+my $node = fluct_node('main',
+	# it runs index expressions, too, as their owner in its own session
+	autovacuum => 'off', kafka => $kafka, 'fluct.max_workers' => 20,
 	'max_worker_processes' => 48);
 
 $kafka->create_topic('planted', 1);
