@@ -115,6 +115,8 @@ change("$tree/Makefile",
 	sub { s{^OBJS = \\\n}{$&\tsrc/zoo/gone.o \\\n}m or die });
 change("$tree/src/README.md", sub { s{^\| `json/scan\.c`}{| `json/scam.c`}m or die;
 	s{`_spend\(\)`}{`_spent()`} or die });
+change("$tree/README.md",
+	sub { $_ .= "\n" x 400 . "[a](doc/none.md) [b](#nothing)\n" });
 change("$tree/META.json", sub { s{"version": "[\d.]+"}{"version": "9.9"} or die });
 
 my ($passes, $planted) = lint();
@@ -129,6 +131,9 @@ foreach my $plant (@plants)
 like($planted, qr/^# +OBJS has src\/zoo\/gone\.o, which has no source$/m,
 	'refused: an object without a source');
 like($planted, qr/^# +OBJS is not sorted$/m, 'refused: a list in disorder');
+like($planted, qr/^# +README\.md$_$/m, "refused: README.md$_")
+  foreach (' has \d+ lines, more than 350', ': no doc/none\.md',
+	': no heading #nothing in README\.md');
 like($planted, qr/^# +src\/README\.md \Q$_\E$/m, "refused: a map that $_")
   foreach ('does not list base/forgotten.c', 'does not list json/scan.c',
 	'lists json/scam.c, which is not there',

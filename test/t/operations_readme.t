@@ -14,7 +14,7 @@ my $node = fluct_node('main', extension => 0, 'fluct.inbox_root' => $dir);
 my $bootstrap = $kafka->bootstrap;
 
 # What the page takes for granted: topics, and files to load.
-$kafka->create_topic($_, 4) foreach qw(orders clicks);
+$kafka->create_topic($_, 4) foreach qw(orders clicks visits);
 copy("test/data/$_->[0]", "$dir/$_->[1]") or die "$_->[0]: $!"
   foreach [ 'Industries.csv', 'industries.csv' ],
   [ 'Products.csv', 'products.csv' ],
