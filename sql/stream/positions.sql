@@ -92,6 +92,7 @@ BEGIN
 		END IF;
 		PERFORM fluct._await_progress(100);
 	END LOOP;
+	PERFORM fluct._await_progress(0);
 END
 $$;
 COMMENT ON FUNCTION fluct._require_rest(text) IS

@@ -662,7 +662,7 @@ COMMENT ON FUNCTION fluct._sync_done(text, int, bigint) IS
 CREATE OR REPLACE FUNCTION fluct._await_progress(ms int) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_await_progress';
 COMMENT ON FUNCTION fluct._await_progress(int) IS
-'Sleeps until a stream worker has news, at most ms milliseconds.';
+'Sleeps until a stream worker has news, at most ms milliseconds; for a loop that looks first, and ends with a call of 0.';
 
 CREATE OR REPLACE FUNCTION fluct.wait_for_stream(name text, timeout interval DEFAULT '1 minute') RETURNS boolean
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
@@ -707,11 +707,9 @@ BEGIN
 			END IF;
 			waiting := waiting OR tickets[i] IS DISTINCT FROM -1;
 		END LOOP;
-		IF NOT waiting THEN
-			RETURN true;
-		END IF;
-		IF clock_timestamp() >= deadline THEN
-			RETURN false;
+		IF NOT waiting OR clock_timestamp() >= deadline THEN
+			PERFORM fluct._await_progress(0);
+			RETURN NOT waiting;
 		END IF;
 		PERFORM fluct._await_progress(least(100, greatest(1, 1000 * extract(epoch FROM deadline - clock_timestamp())))::int);
 	END LOOP;

@@ -175,7 +175,14 @@ fluct_sync_done(PG_FUNCTION_ARGS)
 }
 
 /*
- * _await_progress(ms int): waits for a worker to report something, at most ms.
+ * _await_progress(ms int): waits for a worker to report something, at most ms;
+ * 0 ends the wait.
+ *
+ * The caller looks, calls this, and looks again.  The first call only joins
+ * the queue of the condition variable, which is how those work, and the caller
+ * stays in it until the end, so that nothing reported while it looks is lost.
+ * Leaving the queue after each call would make each the first one, and the
+ * caller's loop a busy one.
  */
 Datum
 fluct_await_progress(PG_FUNCTION_ARGS)
@@ -184,12 +191,11 @@ fluct_await_progress(PG_FUNCTION_ARGS)
 
 	if (wait_event == 0)
 		wait_event = fluct_compat_wait_event("FluctProgress");
-	if (fluct_shared)
-	{
+	if (PG_GETARG_INT32(0) == 0)
+		ConditionVariableCancelSleep();
+	else if (fluct_shared)
 		ConditionVariableTimedSleep(&fluct_shared->progress,
 									PG_GETARG_INT32(0), wait_event);
-		ConditionVariableCancelSleep();
-	}
 	else
 		DirectFunctionCall1(pg_sleep, Float8GetDatum(PG_GETARG_INT32(0) / 1000.0));
 	PG_RETURN_VOID();

@@ -301,7 +301,13 @@ $session->query_safe('BEGIN; LOCK TABLE sales.orders');
 $kafka->produce('orders', [ an_order('locked out') ]);
 is(etl("SELECT fluct.wait_for_stream('orders', '500 ms')"), 'f',
 	'false at the timeout');
+my $waiter = $node->background_psql('postgres');
+$waiter->query_until(qr/^/, "SELECT fluct.wait_for_stream('orders');\n");
+ok(poll($node, "SELECT count(*) FROM pg_stat_activity
+		WHERE query LIKE 'SELECT fluct.wait%' AND wait_event_type = 'Extension'", 1),
+	'who waits sleeps');
 $session->query_safe('COMMIT');
+$waiter->quit;
 is(etl("SELECT fluct.wait_for_stream('orders', '1 min')"), 't',
 	'true when it is there');
 $session->quit;
