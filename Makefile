@@ -327,9 +327,7 @@ demo-stop:
 	@test/demo/demo stop
 
 bench:
-	@PG_CONFIG='$(PG_CONFIG)' test/bench/bench
-	@PG_CONFIG='$(PG_CONFIG)' test/bench/files
-	@PG_CONFIG='$(PG_CONFIG)' test/bench/ranking 1000000 10000000
+	@PG_CONFIG='$(PG_CONFIG)' test/bench/all $(BENCH)
 
 help:
 	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
@@ -343,8 +341,8 @@ help:
 #: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
 #: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
 #:                  root, an hour and more (test/README.md)
-#: make bench       measures the stream, a file of customers and the ranking beside COPY and plain
-#:                  SQL; writes nothing but what it prints
+#: make bench       measures streams, files, replay, rollup and ranking beside COPY, plain SQL and
+#:                  what a user would write; BENCH=--quick is shorter, and does not count
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)
 #: make installcheck     the tests of pg_regress against a running server (test/README.md)
