@@ -185,7 +185,7 @@ object-folders:
 .PHONY: prepare-check
 prepare-check:
 	@mkdir -p $(CHECK_DIR)
-	@ln -sfn $(abspath $(addprefix $(here)/, test/sql test/specs test/data expected)) $(CHECK_DIR)
+	@ln -sfn $(abspath $(addprefix $(here)/, test/sql test/specs test/data test/lib expected)) $(CHECK_DIR)
 	@'$(bindir)/psql' -Xq -d postgres -c 'SET client_min_messages = warning' \
 		-c 'DROP DATABASE IF EXISTS "$(CONTRIB_TESTDB)" WITH (FORCE)'
 
@@ -299,6 +299,11 @@ compile_commands:
 dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
 
+# Debian's package of what is committed, in test/build/package
+.PHONY: package
+package:
+	@$(here)/test/package/package
+
 # Fetches Kafka, so that what comes next needs no network.
 kafka: $(KAFKACTL)
 	@test/kafka/kafka fetch
@@ -339,8 +344,8 @@ help:
 #:                  (test/run STEP NAME... runs some: lint unit regress isolation tap)
 #: make soak        faults by the hundred, then counts: nothing lost, nothing doubled (test/README.md)
 #: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
-#: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; 15 with assertions; as
-#:                  root, an hour and more (test/README.md)
+#: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; the Debian package; 15
+#:                  with assertions; as root, an hour and more (test/README.md)
 #: make bench       measures streams, files, replay, rollup and ranking beside COPY, plain SQL and
 #:                  what a user would write; BENCH=--quick is shorter, and does not count
 #:
@@ -352,4 +357,5 @@ help:
 #: make lint, indent     the house rules; the C files in the core's style
 #: make compile_commands   compile_commands.json, for clangd
 #: make dist             fluct-VERSION.zip of what is committed, for PGXN
+#: make package          the Debian package of what is committed (as root it installs what that needs)
 #: make kafka            fetches Kafka, so that what comes next needs no network
