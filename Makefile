@@ -80,6 +80,8 @@ OBJS = \
 	src/replay/retry.o \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
+	src/rollup/replica.o \
+	src/rollup/tables.o \
 	src/rollup/triggers.o \
 	src/rollup/unseen.o \
 	src/sink/blame.o \

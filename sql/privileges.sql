@@ -54,7 +54,7 @@ SELECT l.grantee, l.kind, n.name
 -- called by these, with the rights of their caller
 ('operator', 'routine', '
 	_add_links _apply_customers _attach_partition _begin_run _blanks _check_customer_options _check_feed_keys _check_option
-	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _end_scan
+	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan
 	_feed_rows _file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown
 	_has_model_columns _inbox_work _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables
 	_maintain _make_columns _make_default_partitions _make_indexes _make_keys _make_partition _make_tables _make_triggers
@@ -68,7 +68,7 @@ SELECT l.grantee, l.kind, n.name
 -- for triggers on the tables, which is all that they do anything for
 ('operator', 'routine', '
 	_apply_feed _keep_row _orders_delete_lines _orders_move_lines _orders_truncate_lines _rollup_exclude
-	_rollup_guard _rollup_industries _rollup_orders'),
+	_rollup_guard _rollup_industries _rollup_industry_row _rollup_order_row _rollup_orders _rollup_skip_row'),
 -- the extension's owner alone: grants
 ('nobody', 'routine', '
 	grant_operator grant_reader kafka_options_validator'),

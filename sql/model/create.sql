@@ -420,10 +420,36 @@ BEGIN
 		EXECUTE format('COMMENT ON TRIGGER %I ON sales.%I IS %L', t.trigger_name, t.table_name, t.comment);
 		made := made || ('trigger ' || t.trigger_name);
 	END LOOP;
+	RETURN made || fluct._enable_triggers();
+END
+$$;
+COMMENT ON FUNCTION fluct._make_triggers() IS 'makes the missing triggers of the model, and enables those for replication';
+
+-- ENABLE TRIGGER ALL, as after a restore of data alone, makes all of them ORIGIN.
+CREATE OR REPLACE FUNCTION fluct._enable_triggers()
+RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t record;
+	made text[] := '{}';
+BEGIN
+	FOR t IN
+		SELECT m.*, EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = g.tgrelid) AS is_subscribed
+		  FROM fluct._model_triggers() m
+		  JOIN pg_trigger g ON g.tgrelid = to_regclass('sales.' || m.table_name) AND g.tgname = m.trigger_name
+		 WHERE m.fires <> 'ORIGIN' AND g.tgenabled = 'O'
+	LOOP
+		EXECUTE format('ALTER TABLE sales.%I ENABLE %s TRIGGER %I', t.table_name, t.fires, t.trigger_name);
+		IF t.is_subscribed THEN
+			made := made || ('trigger ' || t.trigger_name);
+		END IF;
+	END LOOP;
 	RETURN made;
 END
 $$;
-COMMENT ON FUNCTION fluct._make_triggers() IS 'makes the missing triggers of the model';
+COMMENT ON FUNCTION fluct._enable_triggers() IS
+'lets the triggers that book what logical replication applies fire there; returns those that it may have missed';
 
 CREATE OR REPLACE FUNCTION fluct._granted_roles() RETURNS SETOF oid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

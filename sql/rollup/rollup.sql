@@ -22,6 +22,21 @@ LANGUAGE c SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_rollup_industries';
 COMMENT ON FUNCTION fluct._rollup_industries() IS 'trigger on customer_industries: books the orders of customers whose industries changed';
 
+CREATE OR REPLACE FUNCTION fluct._rollup_order_row() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_rollup_order_row';
+COMMENT ON FUNCTION fluct._rollup_order_row() IS 'trigger on orders: books in industry_spend what logical replication applies';
+
+CREATE OR REPLACE FUNCTION fluct._rollup_industry_row() RETURNS trigger
+LANGUAGE c SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_rollup_industry_row';
+COMMENT ON FUNCTION fluct._rollup_industry_row() IS 'trigger on customer_industries: books what logical replication applies';
+
+CREATE OR REPLACE FUNCTION fluct._rollup_skip_row() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'fluct_rollup_skip_row';
+COMMENT ON FUNCTION fluct._rollup_skip_row() IS 'trigger on industry_spend: skips the rows of another server''s rollup that logical replication applies';
+
 CREATE OR REPLACE FUNCTION fluct._rollup_guard() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'fluct_rollup_guard';
@@ -47,13 +62,16 @@ BEGIN
 	-- locked in the order in which a TRUNCATE would take them
 	PERFORM 1 FROM sales.orders LIMIT 0;
 	PERFORM 1 FROM sales.customer_industries LIMIT 0;
-	SELECT m.trigger_name || ' on sales.' || m.table_name AS trigger, g.tgname IS NULL AS absent INTO bad
+	SELECT m.trigger_name || ' on sales.' || m.table_name AS trigger,
+		   CASE WHEN g.tgname IS NULL THEN 'absent' WHEN g.tgenabled = 'O' THEN 'not enabled for replication' ELSE 'disabled' END AS fault INTO bad
 	  FROM fluct._model_triggers() m
 	  LEFT JOIN pg_trigger g ON g.tgrelid = to_regclass('sales.' || m.table_name) AND g.tgname = m.trigger_name
-	 WHERE m.trigger_name LIKE '%\_rollup\_%' AND (g.tgname IS NULL OR g.tgenabled NOT IN ('O', 'A'))
+	 WHERE m.trigger_name LIKE '%\_rollup\_%'
+	   AND (g.tgname IS NULL OR g.tgenabled = 'D' OR g.tgenabled = 'R' AND m.fires <> 'REPLICA'
+			OR g.tgenabled = 'O' AND m.fires <> 'ORIGIN' AND EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = g.tgrelid))
 	 ORDER BY m.table_name, m.trigger_name LIMIT 1;
 	IF FOUND THEN
-		RETURN format('trigger %s is %s', bad.trigger, CASE WHEN bad.absent THEN 'absent' ELSE 'disabled' END);
+		RETURN format('trigger %s is %s', bad.trigger, bad.fault);
 	END IF;
 	-- rows may come and go there without our triggers
 	SELECT format('sales.%s is %s', c.relname, CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN c.relispartition THEN 'a partition of ' || i.inhparent::regclass
@@ -189,6 +207,12 @@ BEGIN
 			USING ERRCODE = 'invalid_transaction_state',
 			      DETAIL = format('This transaction is %s, so it may miss some orders.', upper(current_setting('transaction_isolation'))),
 			      HINT = 'Call it outside of a transaction.';
+	END IF;
+	IF current_setting('session_replication_role') = 'replica' THEN
+		RAISE EXCEPTION 'rebuild_rollup() does not work where session_replication_role is replica'
+			USING ERRCODE = 'invalid_transaction_state',
+			      DETAIL = 'Rows of sales.industry_spend that replication would write are skipped there.',
+			      HINT = 'RESET session_replication_role';
 	END IF;
 	LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
 	LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;

@@ -42,6 +42,8 @@
 #define KEY_COLUMNS		4
 /* Rows that go into the table together. */
 #define MOST_NEW		256
+/* fluct's own: the guard, and its sister for what replication applies. */
+#define MOST_TRIGGERS	2
 /* So many rows further on, descending the index again is as cheap. */
 #define FAR				32
 
@@ -104,7 +106,7 @@ is_as_made(Relation rel, CatalogIndexState indexes)
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
 		rel->rd_rel->relrowsecurity || rel->rd_rules != NULL ||
-		(rel->trigdesc && rel->trigdesc->numtriggers > 1) ||
+		(rel->trigdesc && rel->trigdesc->numtriggers > MOST_TRIGGERS) ||
 		!has_columns(RelationGetDescr(rel)) ||
 		indexes->ri_NumIndices != 1)
 		return false;

@@ -60,9 +60,8 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "pg/rights.h"
-#include "pg/sqlstate.h"
 #include "rollup/delta.h"
+#include "rollup/tables.h"
 #include "rollup/triggers.h"
 #include "rollup/unseen.h"
 
@@ -71,132 +70,6 @@ PG_FUNCTION_INFO_V1(fluct_rollup_orders);
 PG_FUNCTION_INFO_V1(fluct_rollup_industries);
 PG_FUNCTION_INFO_V1(fluct_rollup_guard);
 PG_FUNCTION_INFO_V1(fluct_rollup_bucket);
-
-/* The tables; those that a trigger works on are of one owner. */
-typedef struct Rollup
-{
-	Oid			spend;
-	Oid			state;
-	Oid			orders;
-	Oid			industries;		/* of customers */
-	Oid			owner;
-} Rollup;
-
-/* ----- the tables ----- */
-
-static Oid
-find_table(const char *name)
-{
-	Oid			relid = get_relname_relid(name,
-										  get_namespace_oid("sales", false));
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table sales.%s does not exist", name),
-				 errdetail("The rollup needs it."),
-				 errhint("SELECT fluct.create_tables()")));
-	return relid;
-}
-
-static FormData_pg_class
-class_of(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	FormData_pg_class class;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	class = *(Form_pg_class) GETSTRUCT(tuple);
-	ReleaseSysCache(tuple);
-	return class;
-}
-
-/*
- * The triggers read and write as the rollup's owner: so only what is that
- * owner's, and what no code of somebody else's stands behind, as behind a
- * view or a partition.
- */
-static void
-check_table(const Rollup *rollup, Oid relid, bool ordinary)
-{
-	FormData_pg_class class = class_of(relid);
-
-	if (ordinary && class.relkind != RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sales.%s is not an ordinary table",
-						NameStr(class.relname)),
-				 errdetail("The rollup needs it.")));
-	if (class.relowner != rollup->owner)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("sales.%s and the rollup have different owners",
-						NameStr(class.relname)),
-				 errdetail("sales.industry_spend, sales.rollup_state, sales.orders and sales.customer_industries belong to one role."),
-				 errhint("ALTER TABLE sales.%s OWNER TO %s;",
-						 quote_identifier(NameStr(class.relname)),
-						 GetUserNameFromId(rollup->owner, true))));
-}
-
-/* Whether a change of the table goes on to customer_industries. */
-static bool
-is_above(Oid relid)
-{
-	return relid == find_table("customers") || relid == find_table("industries");
-}
-
-/* The tables, if this is a trigger on one of them that we may serve. */
-static Rollup
-find_rollup(FunctionCallInfo fcinfo)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	Rollup		rollup;
-	Oid			relid;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the rollup's functions are statement triggers")));
-	relid = RelationGetRelid(data->tg_relation);
-	rollup.spend = find_table("industry_spend");
-	rollup.state = find_table("rollup_state");
-	rollup.orders = find_table("orders");
-	rollup.industries = find_table("customer_industries");
-	rollup.owner = class_of(rollup.spend).relowner;
-	if (relid != rollup.orders && relid != rollup.industries &&
-		relid != rollup.spend && !is_above(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("the rollup's triggers may not serve table %s",
-						RelationGetRelationName(data->tg_relation)),
-				 errdetail("They belong on the tables that fluct.create_tables() makes.")));
-	check_table(&rollup, relid, false);
-	check_table(&rollup, rollup.spend, true);
-	check_table(&rollup, rollup.state, true);
-	check_table(&rollup, rollup.orders, relid != rollup.orders);
-	check_table(&rollup, rollup.industries, relid != rollup.industries);
-	return rollup;
-}
-
-/* ----- the owner's place ----- */
-
-static FluctRights
-become_owner(const Rollup *rollup)
-{
-	FluctRights before = fluct_rights_take(rollup->owner);
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	return before;
-}
-
-static void
-become_self(FluctRights before)
-{
-	SPI_finish();
-	fluct_rights_give_back(before);
-}
 
 /* ----- statements that are under way ----- */
 
@@ -271,39 +144,31 @@ end_statement(Side side)
 		under_way[side].n--;
 }
 
-/* ----- whose error it is ----- */
-
-static bool working = false;
-
 bool
-fluct_rollup_is_working(void)
+fluct_rollup_books_statement(bool orders)
 {
-	return working;
+	return under_way[orders ? ORDERS : INDUSTRIES].n > 0;
 }
 
-/* Runs a trigger so that an error in it is known to be the rollup's own. */
-static Datum
-work(Datum (*trigger) (FunctionCallInfo fcinfo), FunctionCallInfo fcinfo)
+/* The tables, if this is a trigger on one of them that we may serve. */
+static FluctRollup
+find_rollup(FunctionCallInfo fcinfo)
 {
-	bool		before = working;
+	TriggerData *data = (TriggerData *) fcinfo->context;
 
-	working = true;
-	PG_TRY();
-	{
-		(void) trigger(fcinfo);
-	}
-	PG_FINALLY();
-	{
-		working = before;
-	}
-	PG_END_TRY();
-	return PointerGetDatum(NULL);
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("the rollup's functions are statement triggers")));
+	return fluct_rollup_find(RelationGetRelid(data->tg_relation));
 }
 
-static Datum
+/* ----- the exclusion ----- */
+
+static void
 exclude(FunctionCallInfo fcinfo)
 {
-	Rollup		rollup = find_rollup(fcinfo);
+	FluctRollup rollup = find_rollup(fcinfo);
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	bool		truncate = TRIGGER_FIRED_BY_TRUNCATE(data->tg_event);
 
@@ -311,8 +176,7 @@ exclude(FunctionCallInfo fcinfo)
 	{
 		if (!truncate && fluct_unseen_is_booked(data))
 			begin_statement(ORDERS);
-		LockRelationOid(rollup.industries, AccessShareLock);
-		LockRelationOid(rollup.state, RowExclusiveLock);
+		fluct_rollup_lock_orders_side(&rollup);
 	}
 	else
 	{
@@ -320,18 +184,18 @@ exclude(FunctionCallInfo fcinfo)
 			LockRelationOid(rollup.industries, RowExclusiveLock);
 		else if (!truncate && fluct_unseen_is_booked(data))
 			begin_statement(INDUSTRIES);
-		if (!truncate)
-			LockRelationOid(rollup.orders, AccessShareLock);
-		LockRelationOid(rollup.state, ShareRowExclusiveLock);
+		if (truncate)
+			LockRelationOid(rollup.state, ShareRowExclusiveLock);
+		else
+			fluct_rollup_lock_industries_side(&rollup);
 	}
-	return PointerGetDatum(NULL);
 }
 
 /* BEFORE STATEMENT, on both sides, and on what cascades to one. */
 Datum
 fluct_rollup_exclude(PG_FUNCTION_ARGS)
 {
-	return work(exclude, fcinfo);
+	return fluct_rollup_work(exclude, fcinfo);
 }
 
 /* ----- rows that came and went ----- */
@@ -477,28 +341,6 @@ book_industry(void *arg, const Rows *rows, int sign)
 	fluct_delta_industry(begun(arg), rows->values[0], rows->values[1], sign);
 }
 
-/*
- * What the rollup's own tables refuse (a constraint or a trigger that somebody
- * added, a right that is gone) is not the fault of the row that is booked.
- */
-static void
-throw_as_own(MemoryContext context)
-{
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	if (fluct_sqlstate_may_pass(error->sqlerrcode))
-		PG_RE_THROW();
-	FlushErrorState();
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("sales.industry_spend cannot be kept: %s", error->message),
-			 errdetail("What changes orders and customers' industries waits until it can (SQLSTATE %s).",
-					   unpack_sql_state(error->sqlerrcode)),
-			 error->hint ? errhint("%s", error->hint) : 0));
-}
-
 static void
 book_changes(TriggerData *data, Book *arg, int ncolumns,
 			 const char *const *names, const Oid *types,
@@ -519,15 +361,15 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 			   const char *const *names, const Oid *types,
 			   void (*book) (void *, const Rows *, int))
 {
+	FluctRollup rollup = find_rollup(fcinfo);
 	TriggerData *data = (TriggerData *) fcinfo->context;
-	Rollup		rollup = find_rollup(fcinfo);
 	Book		arg = {rollup.spend, NULL};
 	MemoryContext context = CurrentMemoryContext;
-	FluctRights before = become_owner(&rollup);
+	FluctRights before = fluct_rollup_enter(&rollup);
 
 	PG_TRY();
 	{
-		fluct_unseen_note(data->tg_relation);
+		fluct_unseen_note(data->tg_relation, side == ORDERS);
 		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 			fluct_delta_clear();
 		else
@@ -535,46 +377,44 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	}
 	PG_CATCH();
 	{
-		throw_as_own(context);
+		fluct_rollup_throw(context);
 	}
 	PG_END_TRY();
 	if (!TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		end_statement(side);
-	become_self(before);
+	fluct_rollup_leave(before);
 }
 
-static Datum
+static void
 book_orders(FunctionCallInfo fcinfo)
 {
 	static const char *const names[] = {"customer_id", "ordered_at", "amount"};
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, NUMERICOID};
 
 	book_statement(fcinfo, ORDERS, 3, names, types, book_order);
-	return PointerGetDatum(NULL);
 }
 
 /* AFTER STATEMENT on sales.orders. */
 Datum
 fluct_rollup_orders(PG_FUNCTION_ARGS)
 {
-	return work(book_orders, fcinfo);
+	return fluct_rollup_work(book_orders, fcinfo);
 }
 
-static Datum
+static void
 book_industries(FunctionCallInfo fcinfo)
 {
 	static const char *const names[] = {"customer_id", "industry"};
 	static const Oid types[] = {TEXTOID, TEXTOID};
 
 	book_statement(fcinfo, INDUSTRIES, 2, names, types, book_industry);
-	return PointerGetDatum(NULL);
 }
 
 /* AFTER STATEMENT on sales.customer_industries. */
 Datum
 fluct_rollup_industries(PG_FUNCTION_ARGS)
 {
-	return work(book_industries, fcinfo);
+	return fluct_rollup_work(book_industries, fcinfo);
 }
 
 /*
@@ -586,18 +426,21 @@ Datum
 fluct_rollup_guard(PG_FUNCTION_ARGS)
 {
 	static void *plan = NULL;
-	Rollup		rollup;
+	FluctRollup rollup;
 	FluctRights before;
 
 	if (fluct_delta_is_writing())
 		return PointerGetDatum(NULL);
 	rollup = find_rollup(fcinfo);
-	before = become_owner(&rollup);
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA &&
+		!TRIGGER_FIRED_BY_TRUNCATE(((TriggerData *) fcinfo->context)->tg_event))
+		return PointerGetDatum(NULL);	/* its rows were skipped */
+	before = fluct_rollup_enter(&rollup);
 	fluct_delta_run(&plan,
 					"UPDATE sales.rollup_state SET valid = false,"
 					" reason = 'sales.industry_spend was written by hand or by a restore'"
 					" WHERE valid");
-	become_self(before);
+	fluct_rollup_leave(before);
 	return PointerGetDatum(NULL);
 }
 

@@ -11,9 +11,9 @@
 #include "postgres.h"
 
 /*
- * Whether one of them is at work: an error that happens now is of the rollup's
- * own statements, or of what somebody put on its tables, and no row's fault.
+ * Whether a statement is under way on orders, or else on the industries of
+ * customers, whose changes are booked when it ends.
  */
-extern bool fluct_rollup_is_working(void);
+extern bool fluct_rollup_books_statement(bool orders);
 
 #endif							/* FLUCT_ROLLUP_TRIGGERS_H */

@@ -76,10 +76,9 @@ has_relatives(Relation relation)
 }
 
 static void
-mark_invalid(const char *table)
+mark_invalid(bool is_orders)
 {
 	static void *plans[2];
-	bool		is_orders = strcmp(table, "orders") == 0;
 
 	fluct_delta_run(&plans[is_orders],
 					is_orders ?
@@ -90,8 +89,8 @@ mark_invalid(const char *table)
 }
 
 void
-fluct_unseen_note(Relation relation)
+fluct_unseen_note(Relation relation, bool is_orders)
 {
 	if (has_relatives(relation))
-		mark_invalid(RelationGetRelationName(relation));
+		mark_invalid(is_orders);
 }

@@ -15,9 +15,10 @@
 extern bool fluct_unseen_is_booked(const TriggerData *data);
 
 /*
- * Marks the rollup as not valid if rows of the table can come and go without
- * its triggers.  Called with the rights of the rollup's owner.
+ * Marks the rollup as not valid if rows of the table (orders, or else the
+ * industries of customers) can come and go without its triggers.  Called with
+ * the rights of the rollup's owner.
  */
-extern void fluct_unseen_note(Relation relation);
+extern void fluct_unseen_note(Relation relation, bool is_orders);
 
 #endif							/* FLUCT_ROLLUP_UNSEEN_H */

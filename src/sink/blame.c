@@ -16,7 +16,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "pg/sqlstate.h"
-#include "rollup/triggers.h"
+#include "rollup/tables.h"
 #include "sink/blame.h"
 
 static int	trigger_depth_at_error = 0;
