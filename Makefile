@@ -86,11 +86,18 @@ OBJS = \
 	src/rollup/unseen.o \
 	src/sink/blame.o \
 	src/sink/copy.o \
+	src/sink/datum.o \
 	src/sink/diagnosis.o \
+	src/sink/direct.o \
 	src/sink/halving.o \
 	src/sink/insert.o \
+	src/sink/leaf.o \
+	src/sink/plain.o \
 	src/sink/raw.o \
+	src/sink/samekey.o \
 	src/sink/sink.o \
+	src/sink/stored.o \
+	src/sink/watch.o \
 	src/stream/backoff.o \
 	src/stream/foreground.o \
 	src/stream/position.o \

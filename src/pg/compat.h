@@ -12,6 +12,7 @@
 
 #include "catalog/pg_database.h"
 #include "common/base64.h"
+#include "executor/executor.h"
 #include "utils/acl.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -51,6 +52,32 @@ fluct_compat_primary_key(Relation rel)
 	return RelationGetPrimaryKeyIndex(rel, false);
 #else
 	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
+/* Entries of the row in all indexes; the constraints that must be looked at later. */
+static inline List *
+fluct_compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot,
+								 EState *estate)
+{
+#if PG_VERSION_NUM >= 190000
+	return ExecInsertIndexTuples(info, estate, 0, slot, NIL, NULL);
+#elif PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+/* From the columns of the table that is named to the partition's, or NULL. */
+static inline TupleConversionMap *
+fluct_compat_child_map(ResultRelInfo *child, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecGetRootToChildMap(child, estate);
+#else
+	(void) estate;
+	return child->ri_RootToPartitionMap;
 #endif
 }
 

@@ -30,6 +30,7 @@ char	   *fluct_secrets_dir = NULL;
 char	   *fluct_allowed_brokers = NULL;
 int			fluct_max_message_bytes = 16 * 1024 * 1024;
 bool		fluct_allow_literal_secrets = false;
+bool		fluct_direct_path = true;
 
 /* ----- fluct.database ----- */
 
@@ -126,6 +127,11 @@ fluct_guc_init(void)
 							 "Whether user mappings may hold secrets.",
 							 "They appear in dumps and in the log.",
 							 &fluct_allow_literal_secrets, false, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("fluct.direct_path",
+							 "Whether rows go into plain tables by the short way.",
+							 "Off: by COPY's machinery, as into all other tables.",
+							 &fluct_direct_path, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fluct");
 }

@@ -20,6 +20,7 @@ extern char *fluct_secrets_dir;
 extern char *fluct_allowed_brokers;
 extern int	fluct_max_message_bytes;
 extern bool fluct_allow_literal_secrets;
+extern bool fluct_direct_path;
 
 extern void fluct_guc_init(void);
 

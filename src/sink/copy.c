@@ -108,8 +108,8 @@ copy_pieces(Oid relid, List *columns, const FluctPiece *pieces, int npieces)
 	return processed;
 }
 
-static void
-check_may_insert(Oid relid, List *columns)
+void
+fluct_copyrows_check_rights(Oid relid, List *columns)
 {
 	ListCell   *lc;
 
@@ -122,41 +122,11 @@ check_may_insert(Oid relid, List *columns)
 					   get_rel_name(relid));
 }
 
-static List *
-column_names(const FluctTarget *target)
-{
-	List	   *names = NIL;
-
-	for (int i = 0; i < target->ncolumns; i++)
-		names = lappend(names, makeString(target->columns[i].name));
-	return names;
-}
-
-uint64
-fluct_copyrows_stored(const FluctTarget *target,
-					  const FluctRows *rows,
-					  const FluctMessage *messages, int from, int to)
-{
-	FluctPiece *pieces = palloc(sizeof(FluctPiece) * (to - from + 1));
-	int			n = 0;
-	List	   *names = column_names(target);
-
-	check_may_insert(target->relid, names);
-	for (int i = from; i < to; i++)
-	{
-		size_t		len = rows->stored.starts[i + 1] - rows->stored.starts[i];
-
-		if (messages[i].outcome == FLUCT_STORED && len > 0)
-			add_piece(pieces, &n, rows->stored.data.data + rows->stored.starts[i], len);
-	}
-	return n == 0 ? 0 : copy_pieces(target->relid, names, pieces, n);
-}
-
 void
 fluct_copyrows_pieces(Oid relid, List *columns, const FluctPiece *pieces,
 					  int npieces)
 {
-	check_may_insert(relid, columns);
+	fluct_copyrows_check_rights(relid, columns);
 	if (npieces > 0)
 		copy_pieces(relid, columns, pieces, npieces);
 }

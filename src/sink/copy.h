@@ -12,20 +12,15 @@
 
 #include "nodes/pg_list.h"
 
-#include "mapping/decode.h"
-
-/* The rows of the messages from..to-1 that are FLUCT_STORED. */
-extern uint64 fluct_copyrows_stored(const FluctTarget *target,
-									const FluctRows *rows,
-									const FluctMessage *messages,
-									int from, int to);
-
 /* Bytes, somewhere; rows of COPY's binary format may lie in several. */
 typedef struct FluctPiece
 {
 	const char *data;
 	size_t		len;
 } FluctPiece;
+
+/* Refuses a user who may not insert into these columns (String nodes). */
+extern void fluct_copyrows_check_rights(Oid relid, List *columns);
 
 /* Ready-made rows of these columns (String nodes), piece after piece. */
 extern void fluct_copyrows_pieces(Oid relid, List *columns,

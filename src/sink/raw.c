@@ -3,12 +3,15 @@
  * raw.c
  *	  The raw copy: each message as it arrived.
  *
- * The values are most of the bytes, and go to COPY without being copied first.
+ * A message's bytes are most of what is written.  By the direct path they go
+ * from where they lie into the tuple, and are compressed there; COPY, where
+ * that cannot be, reads them without a copy of ours before it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -16,13 +19,123 @@
 #include "nodes/value.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "pg/unixtime.h"
 #include "sink/copy.h"
+#include "sink/direct.h"
 #include "sink/insert.h"
 #include "sink/raw.h"
+
+/* What is filled, in this order. */
+#define COLUMNS 8
+
+static const char *const column_names[COLUMNS] = {
+	"stream", "topic", "partition", "offset", "message_time", "key",
+	"headers", "value"
+};
+static const Oid column_types[COLUMNS] = {
+	TEXTOID, TEXTOID, INT4OID, INT8OID, TIMESTAMPTZOID, BYTEAOID, JSONBOID,
+	BYTEAOID
+};
+
+/* One call. */
+typedef struct RawCopy
+{
+	Oid			relid;
+	const char *stream;
+	const char *topic;
+	const FluctMessage *messages;
+	AttrNumber	attnums[COLUMNS];
+} RawCopy;
+
+/* ----- the direct path ----- */
+
+/* Whether the columns are of the types that are filled. */
+static bool
+find_columns(RawCopy *raw)
+{
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		raw->attnums[c] = get_attnum(raw->relid, column_names[c]);
+		if (raw->attnums[c] <= 0)
+			return false;
+		get_atttypetypmodcoll(raw->relid, raw->attnums[c], &type, &typmod,
+							  &collation);
+		if (type != column_types[c] || typmod >= 0)
+			return false;
+	}
+	return true;
+}
+
+/* A value of bytea, or of text; NULL where there are no bytes. */
+static void
+set_bytes(TupleTableSlot *slot, AttrNumber attnum, const char *data,
+		  size_t len)
+{
+	slot->tts_isnull[attnum - 1] = data == NULL;
+	slot->tts_values[attnum - 1] = data == NULL ? (Datum) 0 :
+		PointerGetDatum(cstring_to_text_with_len(data, len));
+}
+
+static void
+set_value(TupleTableSlot *slot, AttrNumber attnum, Datum value, bool isnull)
+{
+	slot->tts_isnull[attnum - 1] = isnull;
+	slot->tts_values[attnum - 1] = value;
+}
+
+static void
+fill_row(const RawCopy *raw, const FluctMessage *message, TupleTableSlot *slot)
+{
+	const AttrNumber *at = raw->attnums;
+	TimestampTz time = 0;
+	bool		timed = fluct_unixtime_to_timestamp(message->time_ms, &time);
+	Datum		headers = (Datum) 0;
+
+	if (message->headers)
+		headers = DirectFunctionCall1(jsonb_in,
+									  CStringGetDatum(message->headers));
+	set_bytes(slot, at[0], raw->stream, strlen(raw->stream));
+	set_bytes(slot, at[1], raw->topic, strlen(raw->topic));
+	set_value(slot, at[2], Int32GetDatum(message->partition), false);
+	set_value(slot, at[3], Int64GetDatum(message->offset), false);
+	set_value(slot, at[4], TimestampTzGetDatum(time), !timed);
+	set_bytes(slot, at[5], message->key, message->key_len);
+	set_value(slot, at[6], headers, message->headers == NULL);
+	set_bytes(slot, at[7], message->value, message->value_len);
+}
+
+/* Stores what it can; says in `left` which messages are COPY's. */
+static void
+store_directly(RawCopy *raw, int from, int to, bool *left)
+{
+	FluctDirect *direct = find_columns(raw) ?
+	fluct_direct_begin(raw->relid, raw->attnums, COLUMNS) : NULL;
+
+	for (int i = from; i < to; i++)
+	{
+		const FluctMessage *message = &raw->messages[i];
+
+		if (direct == NULL || message->full_len != message->value_len)
+			continue;
+		fill_row(raw, message, fluct_direct_row(direct));
+		left[i - from] = !fluct_direct_add(direct);
+	}
+	if (direct)
+		fluct_direct_end(direct);
+	else
+		memset(left, true, to - from);
+}
+
+/* ----- COPY ----- */
 
 static void
 put_int(StringInfo out, int64 value, int bytes)
@@ -78,32 +191,27 @@ put_head(const char *stream, const char *topic,
 	appendBinaryStringInfo(out, (char *) &length, 4);
 }
 
-void
-fluct_raw_store(Oid relid, const char *stream, const char *topic,
-				const FluctMessage *messages, int from, int to)
+/* The messages that are left, as pieces of which each second one is a value. */
+static void
+copy_rows(const RawCopy *raw, List *columns, int from, int to,
+		  const bool *left)
 {
-	static const char *const names[] = {
-		"stream", "topic", "partition", "offset", "message_time", "key",
-		"headers", "value"
-	};
-	List	   *columns = NIL;
 	FluctPiece *pieces = palloc(sizeof(FluctPiece) * 2 * (to - from + 1));
 	int			n = 0;
 	StringInfoData heads;
 
-	for (int i = 0; i < lengthof(names); i++)
-		columns = lappend(columns, makeString(pstrdup(names[i])));
 	initStringInfo(&heads);
 	for (int i = from; i < to; i++)
 	{
+		const FluctMessage *message = &raw->messages[i];
 		int			start = heads.len;
 
-		if (messages[i].full_len != messages[i].value_len)
+		if (message->full_len != message->value_len || !left[i - from])
 			continue;
-		put_head(stream, topic, &messages[i], &heads);
+		put_head(raw->stream, raw->topic, message, &heads);
 		pieces[n++].len = heads.len - start;
-		pieces[n].data = messages[i].value;
-		pieces[n++].len = messages[i].value_len;
+		pieces[n].data = message->value;
+		pieces[n++].len = message->value_len;
 	}
 	/* the heads moved while they grew; now their place is final */
 	for (int i = 0, at = 0; i < n; i += 2)
@@ -111,14 +219,29 @@ fluct_raw_store(Oid relid, const char *stream, const char *topic,
 		pieces[i].data = heads.data + at;
 		at += pieces[i].len;
 	}
-	fluct_copyrows_pieces(relid, columns, pieces, n);
+	fluct_copyrows_pieces(raw->relid, columns, pieces, n);
 	pfree(heads.data);
+}
+
+void
+fluct_raw_store(Oid relid, const char *stream, const char *topic,
+				const FluctMessage *messages, int from, int to)
+{
+	RawCopy		raw = {relid, stream, topic, messages};
+	bool	   *left = palloc0(sizeof(bool) * (to - from + 1));
+	List	   *columns = NIL;
+
+	for (int c = 0; c < COLUMNS; c++)
+		columns = lappend(columns, makeString(pstrdup(column_names[c])));
+	fluct_copyrows_check_rights(relid, columns);
+	store_directly(&raw, from, to, left);
+	copy_rows(&raw, columns, from, to, left);
 }
 
 void
 fluct_raw_check(Oid relid)
 {
-	static Oid	types[] = {TEXTOID, TEXTOID, INT4OID, INT8OID, TIMESTAMPTZOID, BYTEAOID, JSONBOID, BYTEAOID};
+	Oid			types[COLUMNS];
 	Relation	rel = relation_open(relid, AccessShareLock);
 	bool		ruled = rel->rd_rules != NULL;
 	char	   *sql = psprintf("INSERT INTO %s (stream, topic, partition,"
@@ -129,7 +252,8 @@ fluct_raw_check(Oid relid)
 	SPIPlanPtr	plan;
 
 	relation_close(rel, AccessShareLock);
-	plan = SPI_prepare(sql, lengthof(types), types);
+	memcpy(types, column_types, sizeof(types));
+	plan = SPI_prepare(sql, COLUMNS, types);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s",
 			 SPI_result_code_string(SPI_result));

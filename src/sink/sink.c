@@ -46,7 +46,6 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -65,12 +64,13 @@
 #include "pg/rights.h"
 #include "pg/unixtime.h"
 #include "process/worker.h"
-#include "sink/copy.h"
 #include "sink/diagnosis.h"
 #include "sink/halving.h"
 #include "sink/insert.h"
 #include "sink/raw.h"
 #include "sink/sink.h"
+#include "sink/stored.h"
+#include "sink/watch.h"
 
 /* With fewer messages than this, a first batch may be refused as a whole. */
 #define ENOUGH_TO_JUDGE		100
@@ -93,67 +93,9 @@ struct FluctSink
 	FluctRows  *rows;			/* of the last batch, by target */
 	int			taken;			/* messages of it */
 	int			decoded;		/* that many of them have their rows */
-	int			nrelations;		/* in which rows may end, sorted by OID */
-	Oid		   *relations;
-	bool		stale;			/* one of them may have changed since */
+	FluctWatch	watch;			/* on the relations in which rows may end */
 	MemoryContextCallback end;
 };
-
-/* The sink whose relations are watched: the last one that was opened. */
-static FluctSink *watching = NULL;
-
-/*
- * While one is opened, what it will consist of is not known yet: these are the
- * relations that changed meanwhile.
- */
-#define MOST_CHANGES 64
-
-typedef struct Changes
-{
-	int			n;				/* more than there is room for: any relation */
-	Oid			relids[MOST_CHANGES];
-} Changes;
-
-static Changes meanwhile;
-
-static int
-compare_oids(const void *a, const void *b)
-{
-	Oid			one = *(const Oid *) a;
-	Oid			other = *(const Oid *) b;
-
-	return one < other ? -1 : one > other;
-}
-
-static bool
-is_watched(const FluctSink *sink, Oid relid)
-{
-	return !OidIsValid(relid) ||
-		bsearch(&relid, sink->relations, sink->nrelations, sizeof(Oid),
-				compare_oids) != NULL;
-}
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	if (watching)
-		watching->stale |= is_watched(watching, relid);
-	else
-	{
-		if (meanwhile.n < MOST_CHANGES)
-			meanwhile.relids[meanwhile.n] = relid;
-		meanwhile.n++;
-	}
-}
-
-static void
-watch(FluctSink *sink)
-{
-	sink->stale = meanwhile.n > MOST_CHANGES;
-	for (int i = 0; i < Min(meanwhile.n, MOST_CHANGES); i++)
-		sink->stale |= is_watched(sink, meanwhile.relids[i]);
-	watching = sink;
-}
 
 /* ----- open ----- */
 
@@ -164,17 +106,9 @@ watch(FluctSink *sink)
 static void
 check_relations(FluctSink *sink)
 {
-	List	   *relations = fluct_relations_check(sink->mapping, sink->update,
-												  sink->raw);
-	ListCell   *lc;
-
-	if (sink->relations)
-		pfree(sink->relations);
-	sink->nrelations = 0;
-	sink->relations = MemoryContextAlloc(sink->context, sizeof(Oid) *
-										 (list_length(relations) + 1));
-	foreach(lc, relations)
-		sink->relations[sink->nrelations++] = lfirst_oid(lc);
+	fluct_watch_set(&sink->watch, sink->context,
+					fluct_relations_check(sink->mapping, sink->update,
+										  sink->raw));
 }
 
 static void
@@ -225,8 +159,7 @@ end_sink(void *arg)
 {
 	FluctSink  *sink = arg;
 
-	if (watching == sink)
-		watching = NULL;
+	fluct_watch_end(&sink->watch);
 	for (int t = 0; sink->statements && t < sink->ntargets; t++)
 	{
 		if (sink->statements[t].insert)
@@ -249,16 +182,11 @@ hash_of(const Jsonb *mapping, MemoryContext context)
 FluctSink *
 fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 {
-	static bool registered = false;
 	MemoryContext context = AllocSetContextCreate(parent, "fluct sink",
 												  ALLOCSET_DEFAULT_SIZES);
 	FluctSink  *sink = MemoryContextAllocZero(context, sizeof(FluctSink));
 
-	if (!registered)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	registered = true;
-	watching = NULL;
-	meanwhile.n = 0;
+	fluct_watch_prepare();
 	sink->context = context;
 	sink->end.func = end_sink;
 	sink->end.arg = sink;
@@ -274,7 +202,7 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	sink->most_bytes = stream->batch_bytes > 0 ?
 		Min(stream->batch_bytes, FLUCT_MAPPING_ROW_BYTES) : FLUCT_MAPPING_ROW_BYTES;
 	open_tables(sink, stream);
-	watch(sink);
+	fluct_watch_begin(&sink->watch);
 	return sink;
 }
 
@@ -302,7 +230,7 @@ fluct_sink_close(FluctSink *sink)
 bool
 fluct_sink_stale(const FluctSink *sink)
 {
-	return sink->stale;
+	return sink->watch.stale;
 }
 
 char *
@@ -394,7 +322,7 @@ write_range(void *arg, FluctMessage *messages, int from, int to)
 	if (sink->update)
 		fluct_store_keep_last(parent, &sink->rows[0], messages, from, to);
 	if (insert == NULL)
-		fluct_copyrows_stored(parent, &sink->rows[0], messages, from, to);
+		fluct_stored_write(parent, &sink->rows[0], messages, from, to);
 	else if (parent->nkeys > 0)
 		fluct_store_merge(parent, insert, &sink->rows[0], messages, from, to);
 	else
@@ -408,7 +336,7 @@ write_range(void *arg, FluctMessage *messages, int from, int to)
 							  messages, from, to);
 		insert = sink->statements[t].insert;
 		if (insert == NULL)
-			fluct_copyrows_stored(child, &sink->rows[t], messages, from, to);
+			fluct_stored_write(child, &sink->rows[t], messages, from, to);
 		else
 			fluct_store_insert(child, insert, &sink->rows[t], messages, from,
 							   to);
@@ -494,7 +422,7 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 	if (OidIsValid(sink->raw))
 		fluct_halving_run(keep_range, bury, sink, messages, 0, sink->taken);
 	fluct_halving_run(write_range, bury, sink, messages, 0, sink->taken);
-	if (sink->stale)
+	if (sink->watch.stale)
 		check_relations(sink);	/* a partition attached meanwhile has rows */
 	MemoryContextSwitchTo(old);
 	fluct_rights_give_back(before);
@@ -586,7 +514,7 @@ fluct_sink_hold(FluctSink *sink)
 		LockRelationOid(sink->mapping->targets[t].relid, RowExclusiveLock);
 	if (OidIsValid(sink->raw))
 		LockRelationOid(sink->raw, RowExclusiveLock);
-	return !sink->stale;
+	return !sink->watch.stale;
 }
 
 /*
