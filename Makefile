@@ -40,6 +40,7 @@ OBJS = \
 	src/kafka/message.o \
 	src/kafka/options.o \
 	src/kafka/resolver.o \
+	src/kafka/retention.o \
 	src/kafka/trouble.o \
 	src/kafka/watermarks.o \
 	src/load/csv_rows.o \
@@ -73,6 +74,7 @@ OBJS = \
 	src/process/maintenance.o \
 	src/process/shmem.o \
 	src/process/status.o \
+	src/process/vitals.o \
 	src/process/worker.o \
 	src/ranking/fluctuation.o \
 	src/ranking/near_names.o \
@@ -101,6 +103,7 @@ OBJS = \
 	src/stream/backoff.o \
 	src/stream/foreground.o \
 	src/stream/position.o \
+	src/stream/retention.o \
 	src/stream/stall.o \
 	src/stream/state.o \
 	src/stream/stream.o \
@@ -118,6 +121,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/files.sql \
 	tables/inboxes.sql \
 	tables/reports.sql \
+	tables/health.sql \
 	locks.sql \
 	text.sql \
 	model/definition.sql \
@@ -147,6 +151,10 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	load/feed.sql \
 	load/inboxes.sql \
 	load/scans.sql \
+	health/streams.sql \
+	health/schedules.sql \
+	health/server.sql \
+	health/health.sql \
 	retention.sql \
 	samples.sql \
 	privileges.sql)
@@ -167,7 +175,7 @@ ISOLATION = $(sort $(basename $(notdir $(wildcard $(here)/test/specs/*.spec))))
 ISOLATION_OPTS = $(CHECK_OPTS) --use-existing
 REGRESS_PREP = prepare-check
 
-PG_CPPFLAGS = -I$(here)/src
+PG_CPPFLAGS = -I$(here)/src -DFLUCT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(WERROR)
 SHLIB_LINK = -lrdkafka

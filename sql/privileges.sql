@@ -19,11 +19,11 @@ SELECT l.grantee, l.kind, n.name
 ('public', 'routine', '
 	_bucket _is_customer_feed _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
-	_launch_obstacle _live _loads'),
+	_health _launch_obstacle _live _loads'),
 ('pg_monitor', 'relation', '
-	freshness stat_files stat_partitions stat_streams'),
+	freshness health stat_files stat_partitions stat_streams'),
 ('reader', 'relation', '
-	_stream_state complete_marks dead_letters dropped_feeds dropped_streams file_rejects files freshness gaps granted_roles
+	_stream_state complete_marks dead_letters dropped_feeds dropped_streams file_rejects files freshness gaps granted_roles health
 	inboxes made_relations open_dead_letters reports skipped_offsets stat_files stat_partitions stat_streams stream_offsets
 	stream_states streams'),
 ('reader', 'routine', '
@@ -33,7 +33,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	_active_windows _baseline_windows _calendar_windows _caller _check_industry _check_ranking_options _check_sample
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
-	_hash _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
+	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
 	_whole_days _windows_of'),
@@ -45,6 +45,11 @@ SELECT l.grantee, l.kind, n.name
 	_page_series _page_streams _page_style _podium_1 _series _signed _span _way'),
 ('nobody', 'routine', '
 	__fluctuation_history_1 _report_html _trend'),
+-- health, and what it looks at
+('nobody', 'routine', '
+	__rollup_problem _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
+	_health_gaps _health_retention _health_rollup _health_schedules _health_slots _health_streams _health_version
+	_librdkafka_version _library_version _listed_databases _remedy _rollup_problem _scheduled'),
 ('operator', 'routine', '
 	alter_inbox alter_stream apply_retention check_stream create_inbox create_stream create_tables discard_dead_letters
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions

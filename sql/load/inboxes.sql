@@ -291,7 +291,7 @@ BEGIN
 	ELSIF (SELECT string_to_array(substring(e.extversion FROM '^[0-9]+[.][0-9]+'), '.')::int[] < '{1,5}' FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
 		PERFORM fluct._refuse_schedule(schedule, 'Seconds need pg_cron 1.5 or later.');
 	END IF;
-	UPDATE fluct.inboxes b SET schedule = _schedule_inbox.schedule WHERE b.name = i.name;
+	UPDATE fluct.inboxes b SET schedule = _schedule_inbox.schedule, scheduled_at = clock_timestamp() WHERE b.name = i.name;
 	PERFORM fluct._make_job(j.job, schedule, j.command) FROM fluct._inbox_job(name) j;
 	RETURN format('inbox "%s" is scanned at "%s" (%s)', name, schedule, fluct._cron_zone());
 END

@@ -8,6 +8,7 @@ CREATE TABLE fluct.inboxes (
 	settle interval NOT NULL DEFAULT '10 seconds' CHECK (settle >= '0'),
 	options jsonb NOT NULL DEFAULT '{}',
 	schedule text,
+	scheduled_at timestamptz,
 	last_scan timestamptz,
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	owner_oid oid,
@@ -22,6 +23,7 @@ COMMENT ON COLUMN fluct.inboxes.directory IS 'the folder on the server, by its r
 COMMENT ON COLUMN fluct.inboxes.settle IS 'a file is left alone until it has not changed for so long';
 COMMENT ON COLUMN fluct.inboxes.options IS 'the loader''s options';
 COMMENT ON COLUMN fluct.inboxes.schedule IS 'when it is scanned, as pg_cron writes it; NULL = only by hand';
+COMMENT ON COLUMN fluct.inboxes.scheduled_at IS 'when its schedule was set';
 COMMENT ON COLUMN fluct.inboxes.last_scan IS 'when a scan last came to its end';
 COMMENT ON COLUMN fluct.inboxes.created_at IS 'time of create_inbox';
 COMMENT ON COLUMN fluct.inboxes.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';

@@ -145,6 +145,7 @@ CREATE TABLE fluct.stream_offsets (
 	epoch_tombstones bigint NOT NULL DEFAULT 0,
 	stored_with text,
 	held_until timestamptz,
+	retention interval,
 	PRIMARY KEY (stream, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_offsets IS
@@ -173,6 +174,7 @@ COMMENT ON COLUMN fluct.stream_offsets.epoch_duplicates IS 'duplicates when the 
 COMMENT ON COLUMN fluct.stream_offsets.epoch_dead_letters IS 'dead_letters when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.epoch_tombstones IS 'tombstones when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.stored_with IS 'hash of the mapping with which a message was stored last; NULL = none since the position began';
+COMMENT ON COLUMN fluct.stream_offsets.retention IS 'how long Kafka keeps messages of the topic (retention.ms), as its worker was last told; NULL = for ever, or not known';
 COMMENT ON COLUMN fluct.stream_offsets.held_until IS 'last time at which all that Kafka had in this partition was known to be committed here';
 
 CREATE TABLE fluct.dead_letters (

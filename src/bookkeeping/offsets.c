@@ -238,6 +238,23 @@ fluct_offsets_note_log(const char *stream, const FluctPosition *positions,
 }
 
 void
+fluct_offsets_note_retention(const char *stream, const char *topic, int64 ms)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_text(&query, topic);
+	fluct_query_add_int64(&query, ms);
+	fluct_query_run(&query,
+					"UPDATE fluct.stream_offsets o SET retention = u.retention"
+					" FROM (SELECT CASE WHEN $3 >= 0"
+					"  THEN justify_hours(make_interval(secs => $3 / 1000.0)) END)"
+					"  u(retention)"
+					" WHERE o.stream = $1 AND o.topic = $2"
+					"  AND o.retention IS DISTINCT FROM u.retention");
+}
+
+void
 fluct_offsets_note_held(const char *stream, const FluctPosition *positions,
 						int count)
 {

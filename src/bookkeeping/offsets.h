@@ -95,6 +95,10 @@ extern void fluct_offsets_note_cluster(const char *stream,
 extern void fluct_offsets_note_log(const char *stream,
 								   const FluctPosition *positions, int count);
 
+/* Stores how many ms Kafka keeps messages: -1 = for ever, -2 = not known. */
+extern void fluct_offsets_note_retention(const char *stream,
+										 const char *topic, int64 ms);
+
 /* Stores when all that Kafka had was last held, where that is known. */
 extern void fluct_offsets_note_held(const char *stream,
 									const FluctPosition *positions, int count);

@@ -28,13 +28,16 @@
 #include <librdkafka/rdkafka.h>
 #include <unistd.h>
 
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "kafka/consumer.h"
 #include "kafka/message.h"
 #include "kafka/resolver.h"
+#include "kafka/retention.h"
 #include "pg/guc.h"
 
 #define CALL_TIMEOUT		1000	/* ms: the longest call */
@@ -54,6 +57,8 @@
  */
 #define QUEUE_BUDGET_KB		57344
 #define SCRAM_FIXED		0x02060100	/* librdkafka's version 2.6.1 */
+
+PG_FUNCTION_INFO_V1(fluct_librdkafka_version);
 
 /* The one client of this process. */
 typedef struct Client
@@ -78,11 +83,18 @@ fluct_kafka_version_name(void)
 	return rd_kafka_version_str();
 }
 
+Datum
+fluct_librdkafka_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(rd_kafka_version_str()));
+}
+
 /* ----- life and death ----- */
 
 void
 fluct_kafka_close(void)
 {
+	fluct_retention_end();
 	if (kafka.queue)
 		rd_kafka_queue_destroy(kafka.queue);
 	if (kafka.topic_handle)
@@ -310,6 +322,12 @@ fluct_kafka_cluster(void)
 	strlcpy(id, answer, sizeof(id));
 	rd_kafka_mem_free(kafka.client, answer);
 	return pstrdup(id);
+}
+
+int64
+fluct_kafka_retention(void)
+{
+	return fluct_retention_look(kafka.client, kafka.topic);
 }
 
 bool

@@ -44,6 +44,12 @@ extern void fluct_kafka_drain_socket(void);
 /* Partitions of the topic, or -1 (see fluct_kafka_trouble). */
 extern int	fluct_kafka_partitions(void);
 
+/*
+ * How many ms Kafka keeps the topic's messages: -1 = for ever, -2 = not known
+ * (yet: it is asked now and then, and not waited for).
+ */
+extern int64 fluct_kafka_retention(void);
+
 /* Answers all or none (false; see fluct_kafka_trouble). */
 extern bool fluct_kafka_offsets(FluctOffset *offsets, int count);
 

@@ -48,6 +48,7 @@
 #include "sink/sink.h"
 #include "stream/backoff.h"
 #include "stream/position.h"
+#include "stream/retention.h"
 #include "stream/stall.h"
 #include "stream/state.h"
 #include "stream/stream.h"
@@ -444,6 +445,7 @@ consume(void)
 			commit_batch();
 		fluct_position_observe();
 		fluct_position_serve_waiters();
+		fluct_retention_note();
 		if (fluct_watch)
 			report_or_finish();
 		CHECK_FOR_INTERRUPTS();

@@ -1,0 +1,124 @@
+-- streams.sql: what is wrong with streams, for the view health.
+--
+-- Each function of this folder is one of the checks of _health(), runs with the
+-- rights of the extension's owner, asks nobody outside of the server, and reads
+-- bookkeeping and catalogs: no table of a user's.
+
+CREATE OR REPLACE FUNCTION fluct._remedy(reason text, stream text, server text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT format(CASE reason
+	WHEN 'in_recovery' THEN NULL
+	WHEN 'switched_off' THEN 'ALTER SYSTEM SET fluct.enabled = on; SELECT pg_reload_conf();'
+	WHEN 'database_not_listed' THEN 'SELECT fluct.start_stream(%1$L); says which line to change.'
+	WHEN 'not_preloaded' THEN 'SELECT fluct.start_stream(%1$L); says which lines to add to postgresql.conf.'
+	WHEN 'restored_elsewhere' THEN 'If the stream is to run here, and no longer where it ran: SELECT fluct.start_stream(%1$L);'
+	WHEN 'waiting_for_lock' THEN 'End the transaction that holds the lock: SELECT pg_terminate_backend(PID);'
+	WHEN 'open_transaction' THEN 'kafka-transactions.sh find-hanging shows the producer; Kafka aborts its transaction in the end.'
+	WHEN 'stalled' THEN 'SELECT pid, wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = ''fluct stream worker'';'
+	WHEN 'broker_unreachable' THEN 'Start the brokers, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092'');'
+	WHEN 'dns_failure' THEN 'Correct the name resolution, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092'');'
+	WHEN 'broker_not_allowed' THEN 'Add the broker to fluct.allowed_brokers, or correct advertised.listeners of the broker.'
+	WHEN 'tls_failure' THEN 'Correct ssl_ca_pem, certificates or security_protocol; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
+	WHEN 'bad_connection' THEN 'Correct the option or the file of the secret; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
+	WHEN 'authentication_failed' THEN 'As the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
+	WHEN 'authorization_failed' THEN 'Allow READ on the topic in Kafka''s ACLs.'
+	WHEN 'unknown_topic' THEN 'Create the topic in Kafka, or: SELECT fluct.drop_stream(%1$L);'
+	WHEN 'no_worker_slot' THEN 'Raise the setting, and restart the server if it is max_worker_processes.'
+	WHEN 'owner_cannot_connect' THEN 'ALTER ROLE or GRANT as the detail says; the stream goes on by itself.'
+	WHEN 'disk_full' THEN 'Make space; the stream goes on by itself.'
+	WHEN 'read_only' THEN 'Make the database writable; the stream goes on by itself.'
+	WHEN 'data_loss' THEN 'SELECT fluct.alter_stream(%1$L, on_data_loss => ''skip''); SELECT fluct.start_stream(%1$L);'
+	WHEN 'message_too_large' THEN 'SELECT fluct.seek_stream(%1$L, ''{"PARTITION": OFFSET_AFTER_THE_MESSAGE}''); SELECT fluct.start_stream(%1$L);'
+	WHEN 'topic_changed' THEN 'SELECT fluct.seek_stream(%1$L, ''earliest'', force => true); SELECT fluct.start_stream(%1$L);'
+	WHEN 'cluster_changed' THEN 'ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092''); SELECT fluct.start_stream(%1$L);'
+	WHEN 'too_many_dead_letters' THEN 'SELECT * FROM fluct.open_dead_letters; then correct the producer or the mapping, and SELECT fluct.start_stream(%1$L);'
+	WHEN 'nothing_fits' THEN 'SELECT * FROM fluct.preview_stream(%1$L); then correct the mapping, and SELECT fluct.start_stream(%1$L);'
+	WHEN 'owner_is_superuser' THEN 'ALTER ROLE the owner NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
+	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
+	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server)
+$$;
+COMMENT ON FUNCTION fluct._remedy(text, text, text) IS 'what to do about a stream with that reason';
+
+CREATE OR REPLACE FUNCTION fluct._health_streams() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT p.severity, format('stream "%s"', v.stream), p.problem, v.since,
+	   concat_ws(': ', v.reason, nullif(v.detail, v.reason)),
+	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.reason, v.stream, v.server) END,
+												   format('SELECT fluct.start_stream(%L);', v.stream))
+					  WHEN 'starting' THEN 'The server''s log says why its worker does not start.'
+					  ELSE fluct._remedy(v.reason, v.stream, v.server) END
+  FROM fluct.stat_streams v
+  JOIN fluct.streams s ON s.name = v.stream
+ CROSS JOIN LATERAL (SELECT
+		CASE v.state WHEN 'running' THEN v.reason WHEN 'starting' THEN coalesce(v.reason, v.state) ELSE v.state END AS problem,
+		clock_timestamp() - v.since AS age) a
+ CROSS JOIN LATERAL (SELECT a.problem,
+		CASE WHEN a.problem IN ('failed', 'stalled') THEN 'critical'
+			 WHEN a.problem = 'backing_off' THEN CASE WHEN a.age > interval '5 minutes' THEN 'critical' ELSE 'warning' END
+			 WHEN a.problem = 'waiting_for_lock' THEN CASE WHEN a.age > interval '15 minutes' THEN 'critical' ELSE 'warning' END
+			 WHEN a.problem = 'open_transaction' AND a.age > interval '15 minutes' THEN 'warning'
+			 WHEN a.problem = 'starting' AND a.age > interval '1 minute' THEN 'warning'
+			 WHEN a.problem = 'paused' AND v.reason IS DISTINCT FROM 'in_recovery' THEN
+				CASE WHEN s.enabled THEN 'warning' WHEN s.starts > 0 THEN 'notice' END END AS severity) p
+ WHERE p.severity IS NOT NULL
+$$;
+COMMENT ON FUNCTION fluct._health_streams() IS 'streams that do not run, or that run and are held up; one that was never started is left out, and one that a person paused is a notice';
+
+CREATE OR REPLACE FUNCTION fluct._health_freshness() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN f.behind > interval '1 hour' THEN 'critical' ELSE 'warning' END, format('stream "%s"', f.stream), 'behind',
+	   f.data_until, format('behind by %s, lag %s messages, %s a second', f.behind, v.lag, coalesce(v.rate, 0)),
+	   format('SELECT * FROM fluct.stat_partitions WHERE stream = %L; if it stores all the time, and Kafka holds more each time: SELECT fluct.alter_stream(%L, workers => %s);',
+			  f.stream, f.stream, v.workers + 1)
+  FROM fluct.freshness f JOIN fluct.stat_streams v ON v.stream = f.stream
+ WHERE f.state IN ('starting', 'running', 'backing_off') AND f.behind > interval '5 minutes'
+$$;
+COMMENT ON FUNCTION fluct._health_freshness() IS 'streams that are to run and are behind by 5 minutes; from an hour on critical';
+
+CREATE OR REPLACE FUNCTION fluct._health_dead_letters() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN c.in_window > s.max_dead_letters / 2 AND c.in_window > 0 THEN 'critical'
+			WHEN c.last_hour > 0 THEN 'warning' ELSE 'notice' END,
+	   format('stream "%s"', c.stream), 'dead_letters', c.first_at,
+	   format('%s open, %s of them in the last hour, most often %s', c.open, c.last_hour, c.reason),
+	   'SELECT * FROM fluct.open_dead_letters; then fluct.retry_dead_letters() or fluct.discard_dead_letters()'
+  FROM (SELECT d.stream, count(*) AS open, min(d.created_at) AS first_at,
+			   mode() WITHIN GROUP (ORDER BY d.reason) AS reason,
+			   count(*) FILTER (WHERE d.created_at > now() - interval '1 hour') AS last_hour,
+			   count(*) FILTER (WHERE d.created_at > now() - t.error_window) AS in_window
+		  FROM fluct.dead_letters d LEFT JOIN fluct.streams t ON t.name = d.stream
+		 WHERE d.status = 'open' GROUP BY d.stream) c
+  LEFT JOIN fluct.streams s ON s.name = c.stream
+$$;
+COMMENT ON FUNCTION fluct._health_dead_letters() IS 'open dead letters: a warning where some came in the last hour, critical where more than half of what error_window allows';
+
+CREATE OR REPLACE FUNCTION fluct._health_gaps() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT 'warning', format('stream "%s"', g.stream), 'gap', max(g.created_at),
+	   format('Kafka had deleted %s messages before they were read, in %s intervals, the last in partition %s from %s to %s',
+			  sum(g.to_offset - g.from_offset), count(*), (array_agg(g.partition ORDER BY g.id DESC))[1],
+			  (array_agg(g.from_offset ORDER BY g.id DESC))[1], (array_agg(g.to_offset ORDER BY g.id DESC))[1]),
+	   format('SELECT * FROM fluct.gaps WHERE stream = %L; have the producer send these again. Shown for 7 days.', g.stream)
+  FROM fluct.gaps g
+ WHERE g.reason = 'data_loss' AND g.created_at > now() - interval '7 days'
+ GROUP BY g.stream
+$$;
+COMMENT ON FUNCTION fluct._health_gaps() IS 'messages that Kafka deleted before they were read, for 7 days';
+
+CREATE OR REPLACE FUNCTION fluct._health_retention() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN p.headroom < p.retention / 10 THEN 'critical' ELSE 'warning' END,
+	   format('stream "%s"', p.stream), 'retention', now(),
+	   CASE WHEN p.headroom < '0' THEN format('partition %s: Kafka may have deleted messages that are not read yet; it keeps them for %s', p.partition, p.retention)
+			ELSE format('partition %s: Kafka deletes the first message that is not read yet in %s; it keeps messages for %s', p.partition, p.headroom, p.retention) END,
+	   format('Get the stream to run (SELECT * FROM fluct.stat_streams WHERE stream = %L;), or raise retention.ms of the topic until it has caught up.', p.stream)
+  FROM (SELECT DISTINCT ON (a.stream) a.* FROM fluct.stat_partitions a
+		 WHERE a.headroom < a.retention / 2 ORDER BY a.stream, a.headroom) p
+$$;
+COMMENT ON FUNCTION fluct._health_retention() IS 'the partition of each stream whose unread messages Kafka deletes first, where less than half of the retention is left; critical below a tenth';
