@@ -25,11 +25,13 @@ OBJS = \
 	src/inquiry/session.o \
 	src/inquiry/topic.o \
 	src/inquiry/worker.o \
+	src/json/binary.o \
 	src/json/json.o \
 	src/json/keyset.o \
 	src/json/lexer.o \
 	src/json/number.o \
 	src/json/path.o \
+	src/json/place.o \
 	src/json/scan.o \
 	src/json/string.o \
 	src/json/timestamp.o \

@@ -20,17 +20,33 @@ typedef struct FluctJson FluctJson;
  * memory comes from the allocator and is reused; results are valid until the
  * next parse.
  *
- * Paths: `$`, `$.a.b`, `$["odd key"].b`, `$['odd.key']` from the message (rowset
- * FLUCT_JSON_ROOT); `@`, `@.x.y` from the element of a rowset; a rowset is
- * `$.a.b[*]`.  The add functions return the number of the rowset or field, or
- * -1 for a path that is not of that form.  Fields are numbered from 0 within
- * their rowset.  The same path added twice gives the same number.
+ * Paths: `$`, `$.a.b`, `$["odd key"].b`, `$['odd.key']`, `$.a[0]` from the
+ * message (rowset FLUCT_JSON_ROOT); `@`, `@.x.y` from the element of a rowset.
+ * A rowset is `$.a.b[*]` (the elements of an array), `$.a.*` (the members of an
+ * object), or more than one of these steps, as `$.orders[*].lines[*]`; its rows
+ * lie in those of the rowset `above` (FLUCT_JSON_ROOT for `$`, else `@`), and
+ * with `single` an object is an array of one.
+ * The add functions return the number of the rowset or field, or -1 for a path
+ * that is not of that form, or that contradicts an earlier one.  Fields are
+ * numbered from 0 within their rowset.  The same path added twice gives the
+ * same number.
  */
 extern FluctJson *fluct_json_create(const FluctAllocator *allocator);
 extern int	fluct_json_add_rowset(FluctJson *json, const char *path);
+extern int	fluct_json_add_rows(FluctJson *json, int above, const char *path,
+								bool single);
 extern int	fluct_json_add_field(FluctJson *json, int rowset, const char *path);
 
-/* A message with more elements in the rowset is FLUCT_TOO_LARGE. */
+/* The field of a member's name, where the rows are members; else -1. */
+extern int	fluct_json_add_key(FluctJson *json, int rowset);
+
+/* Messages that are not objects are taken, too. */
+extern void fluct_json_take_any_root(FluctJson *json);
+
+/*
+ * A message with more elements in the rowset, or in one above, is
+ * FLUCT_TOO_LARGE.
+ */
 extern void fluct_json_limit_rows(FluctJson *json, int rowset, size_t max_rows);
 
 /*
@@ -42,8 +58,28 @@ extern void fluct_json_limit_rows(FluctJson *json, int rowset, size_t max_rows);
 extern bool fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 							 FluctRefusal *refusal);
 
+/* Its two halves: all that makes it JSON, and whether the paths fit it. */
+extern bool fluct_json_scan(FluctJson *json, const char *bytes, size_t len,
+							FluctRefusal *refusal);
+extern bool fluct_json_fits(const FluctJson *json, FluctRefusal *refusal);
+
 extern const FluctJsonValue *fluct_json_field(const FluctJson *json, int field);
 extern FluctJsonType fluct_json_rowset_type(const FluctJson *json, int rowset);
+
+/* The same for the rows that lie in one row of the rowset above. */
+extern FluctJsonType fluct_json_rows_type(const FluctJson *json, int rowset,
+										  int above);
+
+/* Whether a value of that type can be the rowset's. */
+extern bool fluct_json_takes(const FluctJson *json, int rowset,
+							 FluctJsonType type);
+
+/* The rowset above, and there the row that holds this one. */
+extern int	fluct_json_above(const FluctJson *json, int rowset);
+extern int	fluct_json_row_above(const FluctJson *json, int rowset, int row);
+
+/* Which one it is, from 0, of those that lie in the same row above. */
+extern int	fluct_json_row_index(const FluctJson *json, int rowset, int row);
 extern int	fluct_json_row_count(const FluctJson *json, int rowset);
 
 /* The type of the element: cells are absent if it is not an object. */

@@ -73,34 +73,65 @@ read_plain_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *s
 	return p;
 }
 
+/* `n]` from behind the bracket, n of at most 6 digits. */
+static const char *
+read_index_step(const char *p, FluctJsonStep *step)
+{
+	const char *start = p;
+
+	step->kind = FLUCT_STEP_INDEX;
+	step->index = 0;
+	for (; fluct_text_is_digit(*p) && p - start < 6; p++)
+		step->index = step->index * 10 + (*p - '0');
+	return p > start && *p == ']' ? p + 1 : NULL;
+}
+
+static const char *
+read_step(const FluctAllocator *allocator, const char *p, FluctJsonStep *step)
+{
+	memset(step, 0, sizeof(FluctJsonStep));
+	if (strncmp(p, "[*]", 3) == 0)
+	{
+		step->kind = FLUCT_STEP_ELEMENTS;
+		return p + 3;
+	}
+	if (strncmp(p, ".*", 2) == 0)
+	{
+		step->kind = FLUCT_STEP_MEMBERS;
+		return p + 2;
+	}
+	if (*p == '.')
+		return read_plain_step(allocator, p + 1, step);
+	if (p[0] == '[' && p[1] == '"')
+		return read_quoted_step(allocator, p + 2, step);
+	if (p[0] == '[' && p[1] == '\'')
+		return read_literal_step(allocator, p + 2, step);
+	if (p[0] == '[')
+		return read_index_step(p + 1, step);
+	return NULL;
+}
+
 bool
 fluct_jsonpath_read(FluctJsonPath *path, const char *p,
 					const FluctAllocator *allocator)
 {
+	bool		last = false;
+
 	path->start = *p;
 	path->rows = false;
 	path->count = 0;
 	if (*p != '$' && *p != '@')
 		return false;
-	for (p++; p != NULL && *p != '\0' && !path->rows;)
+	for (p++; p != NULL && *p != '\0'; path->count++)
 	{
 		FluctJsonStep *step = &path->steps[path->count];
 
-		if (strcmp(p, "[*]") == 0)
-		{
-			path->rows = true;
-			break;
-		}
-		if (path->count++ == FLUCT_JSONPATH_STEPS)
+		if (path->count == FLUCT_JSONPATH_STEPS)
 			return false;
-		if (*p == '.')
-			p = read_plain_step(allocator, p + 1, step);
-		else if (p[0] == '[' && p[1] == '"')
-			p = read_quoted_step(allocator, p + 2, step);
-		else if (p[0] == '[' && p[1] == '\'')
-			p = read_literal_step(allocator, p + 2, step);
-		else
-			return false;
+		p = read_step(allocator, p, step);
+		last = step->kind == FLUCT_STEP_ELEMENTS ||
+			step->kind == FLUCT_STEP_MEMBERS;
+		path->rows |= last;
 	}
-	return p != NULL;
+	return p != NULL && last == path->rows;
 }

@@ -13,16 +13,27 @@
 /* No message is deeper than this. */
 #define FLUCT_JSONPATH_STEPS	64
 
+typedef enum FluctJsonStepKind
+{
+	FLUCT_STEP_KEY,				/* .a, ["a"], ['a'] */
+	FLUCT_STEP_INDEX,			/* [0] */
+	FLUCT_STEP_ELEMENTS,		/* [*] */
+	FLUCT_STEP_MEMBERS			/* .* */
+} FluctJsonStepKind;
+
 typedef struct FluctJsonStep
 {
+	FluctJsonStepKind kind;
 	char	   *key;			/* unescaped, not NUL-terminated */
 	size_t		len;
+	int			index;
 } FluctJsonStep;
 
 typedef struct FluctJsonPath
 {
 	char		start;			/* `$` or `@` */
-	bool		rows;			/* ends in `[*]` */
+	bool		rows;			/* has a step of `[*]` or `.*`, and ends in
+								 * one */
 	int			count;
 	FluctJsonStep steps[FLUCT_JSONPATH_STEPS];
 } FluctJsonPath;

@@ -24,93 +24,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/refusal.h"
 #include "base/text.h"
 #include "json/json.h"
+#include "json/place.h"
 #include "json/tree.h"
-
-/* How much of a value a refusal shows. */
-#define SHOWN_BYTES		100
-
-/*
- * Refusals
- */
-
-typedef struct Text
-{
-	char		data[2 * FLUCT_PATH_LEN];
-	size_t		len;
-} Text;
-
-static void append(Text *text, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
-
-static void
-append(Text *text, const char *format,...)
-{
-	va_list		args;
-	int			n;
-
-	va_start(args, format);
-	n = vsnprintf(text->data + text->len, sizeof(text->data) - text->len,
-				  format, args);
-	va_end(args);
-	if (n > 0)
-		text->len += n;
-	if (text->len >= sizeof(text->data))
-		text->len = sizeof(text->data) - 1;
-}
-
-static bool
-is_name(const char *key, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-	{
-		char		c = key[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-			  (c >= '0' && c <= '9' && i > 0)))
-			return false;
-	}
-	return len > 0;
-}
-
-/* The place that the scanner has reached, as `$.order_lines[1].volume`. */
-static void
-describe_place(const FluctJson *json, Text *path)
-{
-	path->len = 0;
-	append(path, "$");
-	for (int i = 0; i < json->depth; i++)
-	{
-		const Frame *frame = &json->frames[i];
-		int			len = (int) frame->key_len;
-
-		if (len > FLUCT_PATH_LEN)
-			len = FLUCT_PATH_LEN;
-		if (frame->close == ']' && frame->index > 0)
-			append(path, "[%zu]", frame->index - 1);
-		else if (frame->key != NULL && is_name(frame->key, frame->key_len))
-			append(path, ".%.*s", len, frame->key);
-		else if (frame->key != NULL)
-			append(path, "[\"%.*s\"]", len, frame->key);
-	}
-}
-
-/* Refuses the message for what the scan found, and where. */
-static void
-refuse(const FluctJson *json, FluctRefusal *refusal)
-{
-	Text		path;
-
-	describe_place(json, &path);
-	fluct_refuse(refusal, json->lex.reason, path.data, "%s at byte %zu",
-				 json->lex.what, (size_t) (json->lex.at - json->lex.bytes));
-}
 
 /*
  * Keeping what was found
@@ -124,6 +44,8 @@ begin_row(FluctJson *json, Sheet *sheet)
 	row->cells = NO_CELLS;
 	row->first_member = (uint32_t) sheet->members.count;
 	row->members = 0;
+	row->above = sheet->above < 0 ? 0 :
+		(uint32_t) sheet_at(json, sheet->above)->rows.count - 1;
 	row->type = FLUCT_JSON_ABSENT;
 	sheet->rows.count++;
 }
@@ -164,31 +86,13 @@ keep_member(FluctJson *json, const FluctJsonValue *value)
 	last_row(sheet)->members++;
 }
 
-/* A path goes on into a value that has no members; the first one is told. */
-static __attribute__((noinline))
-void
-note_misstep(FluctJson *json, FluctJsonType type, const char *text,
-			 const char *end)
-{
-	const char *quote = type == FLUCT_JSON_STRING ? "\"" : "";
-	int			len = end - text > SHOWN_BYTES ? SHOWN_BYTES : (int) (end - text);
-	Text		path;
-
-	if (json->misstep.reason != FLUCT_OK)
-		return;
-	describe_place(json, &path);
-	fluct_refuse(&json->misstep, FLUCT_WRONG_TYPE, path.data,
-				 "found %s%.*s%s%s, expected an object", quote, len, text,
-				 end - text > len ? "..." : "", quote);
-}
-
 /* Whether a value at the node ends paths that go further. */
 static inline bool
 is_misstep(const Node *node, FluctJsonType type)
 {
 	return node->first_child != NO_NODE && !node->root &&
 		type != FLUCT_JSON_OBJECT && type != FLUCT_JSON_NULL &&
-		!(type == FLUCT_JSON_ARRAY && node->rows >= 0);
+		!(type == FLUCT_JSON_ARRAY && (node->rows >= 0 || node->by_index));
 }
 
 /* A value is complete; its container is the innermost open one. */
@@ -209,12 +113,10 @@ keep(FluctJson *json, int target, FluctJsonType type, const char *text,
 	node = node_at(json, target);
 	if (node->field >= 0)
 		*cell_to_fill(json, sheet_at(json, node->sheet), node->field) = value;
-	if (node->rows >= 0)
-		sheet_at(json, node->rows)->type = type;
 	if (node->root)
 		last_row(sheet_at(json, node->sheet))->type = type;
 	if (unlikely(is_misstep(node, type)))
-		note_misstep(json, type, text, end);
+		fluct_jsonplace_misstep(json, type, text, end);
 }
 
 /*
@@ -241,7 +143,8 @@ find_child(const FluctJson *json, const Frame *frame, const char *key,
 	{
 		const Node *node = node_at(json, child);
 
-		if (node->len == len && memcmp(node->key, key, len) == 0)
+		if (node->len == len && node->index < 0 &&
+			memcmp(node->key, key, len) == 0)
 			break;
 		child = node->next_sibling;
 	}
@@ -275,6 +178,48 @@ take_child(FluctJson *json, Frame *frame, int child)
 	return true;
 }
 
+/* Begins a row of the sheet, unless there are too many; p is its value. */
+static inline bool
+add_row(FluctJson *json, Sheet *sheet, const char *p)
+{
+	if (unlikely(sheet->rows.count >= sheet->max_rows))
+	{
+		fluct_jsonlex_fault(&json->lex, FLUCT_TOO_LARGE, p,
+							"more than %zu rows", sheet->max_rows);
+		return false;
+	}
+	begin_row(json, sheet);
+	return true;
+}
+
+/* The key of a member that is a row; p is after its opening quote. */
+static const char *
+read_row_key(FluctJson *json, Frame *frame, const char *p)
+{
+	const char *end = fluct_jsonlex_string(&json->lex, p, &frame->key_escaped);
+	Sheet	   *sheet = sheet_at(json, frame->members);
+	FluctKey	key;
+
+	if (end == NULL)
+		return NULL;
+	frame->key = p;
+	frame->key_len = end - p;
+	key = fluct_keyset_key(&json->keys, p, end - p, frame->key_escaped);
+	if (!fluct_keyset_add(&json->keys, &frame->keys, &key))
+		return refuse_duplicate(json, frame);
+	if (!add_row(json, sheet, p - 1))
+		return NULL;
+	if (sheet->key >= 0)
+		*cell_to_fill(json, sheet, sheet->key) =
+			(FluctJsonValue)
+	{
+		FLUCT_JSON_STRING, frame->key_escaped,
+			(uint32_t) (end - p), p
+	};
+	frame->target = sheet->root;
+	return end;
+}
+
 /* A key that was not the guessed one; p is after its opening quote. */
 static __attribute__((noinline))
 const char *
@@ -284,6 +229,8 @@ read_other_key(FluctJson *json, Frame *frame, const char *p)
 	FluctKey	key;
 	int			child;
 
+	if (frame->members >= 0)
+		return read_row_key(json, frame, p);
 	if (end == NULL)
 		return NULL;
 	frame->key = p;
@@ -345,6 +292,43 @@ scan_word(FluctJson *json, const char *p, const char *word, size_t len)
 	return p + len;
 }
 
+/* The node of the array's element at hand, or NO_NODE. */
+static __attribute__((noinline))
+int
+find_element(const FluctJson *json, const Frame *frame)
+{
+	int			child = node_at(json, frame->node)->first_child;
+
+	while (child >= 0 &&
+		   node_at(json, child)->index != (int) frame->index - 1)
+		child = node_at(json, child)->next_sibling;
+	return child;
+}
+
+/* An object begins where rows are wanted: its members are, or it is one. */
+static __attribute__((noinline))
+bool
+open_rows(FluctJson *json, Frame *frame, const char *p)
+{
+	const Node *node = node_at(json, frame->node);
+	Sheet	   *sheet = sheet_at(json, node->rows);
+
+	if (sheet->by_member)
+	{
+		frame->members = node->rows;
+		frame->guess = NO_NODE;
+	}
+	else if (sheet->single)
+	{
+		if (!add_row(json, sheet, p))
+			return false;
+		frame->array = frame->node;
+		frame->node = sheet->root;
+		frame->guess = node_at(json, sheet->root)->first_seen;
+	}
+	return true;
+}
+
 /* An object or array begins at p; returns what follows the bracket. */
 static const char *
 open_container(FluctJson *json, const char *p, int target)
@@ -357,6 +341,9 @@ open_container(FluctJson *json, const char *p, int target)
 	frame = &json->frames[json->depth++];
 	frame->close = *p == '{' ? '}' : ']';
 	frame->node = target;
+	frame->array = NO_NODE;
+	frame->members = -1;
+	frame->by_index = false;
 	frame->target = NO_NODE;
 	frame->last = NO_NODE;
 	frame->guess = NO_NODE;
@@ -372,9 +359,18 @@ open_container(FluctJson *json, const char *p, int target)
 		const Node *node = node_at(json, target);
 
 		if (*p == '{')
+		{
 			frame->guess = node->first_seen;
+			if (unlikely(node->rows >= 0) && !open_rows(json, frame, p))
+				return NULL;
+		}
 		else if (node->rows >= 0)
-			frame->target = sheet_at(json, node->rows)->root;
+		{
+			if (!sheet_at(json, node->rows)->by_member)
+				frame->target = sheet_at(json, node->rows)->root;
+		}
+		else
+			frame->by_index = node->by_index;
 	}
 	return p + 1;
 }
@@ -389,6 +385,8 @@ close_container(FluctJson *json, const char *p)
 	keep(json, frame->node,
 		 frame->close == '}' ? FLUCT_JSON_OBJECT : FLUCT_JSON_ARRAY,
 		 frame->start, p + 1, false);
+	if (unlikely(frame->array != NO_NODE))
+		keep(json, frame->array, FLUCT_JSON_OBJECT, frame->start, p + 1, false);
 	return p + 1;
 }
 
@@ -470,16 +468,11 @@ next_value(FluctJson *json, const char *p, bool opened)
 		if (frame->close == '}')
 			return read_key(json, frame, p);
 		frame->index++;
-		if (frame->target >= 0)
-		{
-			Sheet	   *sheet = sheet_at(json,
-										 node_at(json, frame->target)->sheet);
-
-			if (unlikely(sheet->rows.count >= sheet->max_rows))
-				return fluct_jsonlex_fault(&json->lex, FLUCT_TOO_LARGE, p,
-										   "more than %zu rows", sheet->max_rows);
-			begin_row(json, sheet);
-		}
+		if (unlikely(frame->by_index))
+			frame->target = find_element(json, frame);
+		else if (frame->target >= 0 &&
+				 !add_row(json, sheet_at(json, node_at(json, frame->target)->sheet), p))
+			return NULL;
 		return p;
 	}
 	return p;
@@ -524,7 +517,6 @@ begin_message(FluctJson *json, const char *bytes, size_t len)
 	{
 		Sheet	   *sheet = sheet_at(json, i);
 
-		sheet->type = FLUCT_JSON_ABSENT;
 		fluct_vector_reset(&sheet->rows, &json->allocator, sizeof(Row));
 		fluct_vector_reset(&sheet->cells, &json->allocator, sizeof(FluctJsonValue));
 		fluct_vector_reset(&sheet->members, &json->allocator, sizeof(FluctJsonMember));
@@ -533,11 +525,9 @@ begin_message(FluctJson *json, const char *bytes, size_t len)
 }
 
 bool
-fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
-				 FluctRefusal *refusal)
+fluct_json_scan(FluctJson *json, const char *bytes, size_t len,
+				FluctRefusal *refusal)
 {
-	FluctJsonType type;
-
 	begin_message(json, bytes, len);
 	if (len > FLUCT_JSON_MAX_LEN)
 	{
@@ -546,11 +536,28 @@ fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 	}
 	if (scan_document(json, bytes) == NULL)
 	{
-		refuse(json, refusal);
+		fluct_jsonplace_refuse(json, refusal);
 		return false;
 	}
-	type = last_row(sheet_at(json, 0))->type;
-	if (type != FLUCT_JSON_OBJECT)
+	return true;
+}
+
+/* Whether the paths begin at a value of that type. */
+static bool
+takes_root(const FluctJson *json, FluctJsonType type)
+{
+	const Node *root = node_at(json, 0);
+
+	return type == FLUCT_JSON_OBJECT || json->any_root ||
+		(type == FLUCT_JSON_ARRAY && (root->rows >= 0 || root->by_index));
+}
+
+bool
+fluct_json_fits(const FluctJson *json, FluctRefusal *refusal)
+{
+	FluctJsonType type = last_row(sheet_at(json, 0))->type;
+
+	if (!takes_root(json, type))
 	{
 		static const char *const names[] = {
 			"nothing", "null", "a boolean", "a number", "a string",
@@ -567,4 +574,12 @@ fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
 		return false;
 	}
 	return true;
+}
+
+bool
+fluct_json_parse(FluctJson *json, const char *bytes, size_t len,
+				 FluctRefusal *refusal)
+{
+	return fluct_json_scan(json, bytes, len, refusal) &&
+		fluct_json_fits(json, refusal);
 }

@@ -159,7 +159,8 @@ read_offset(const char **p, const char *end, int64_t *seconds)
 }
 
 FluctReason
-fluct_timestamp_parse(const char *text, size_t len, int64_t *usecs)
+fluct_timestamp_parse_local(const char *text, size_t len, int64_t *usecs,
+							bool *zoned)
 {
 	const char *p = text;
 	const char *end = text + len;
@@ -171,10 +172,20 @@ fluct_timestamp_parse(const char *text, size_t len, int64_t *usecs)
 	if (!read_date(&p, end, &days) ||
 		!(read_mark(&p, end, 'T') || read_mark(&p, end, 't') ||
 		  read_mark(&p, end, ' ')) ||
-		!read_time(&p, end, &seconds, &fraction) ||
-		!read_offset(&p, end, &offset) || p != end)
+		!read_time(&p, end, &seconds, &fraction))
+		return FLUCT_BAD_TIMESTAMP;
+	*zoned = p < end;
+	if (!read_offset(&p, end, &offset) || p != end)
 		return FLUCT_BAD_TIMESTAMP;
 	*usecs = (days * SECS_PER_DAY + seconds - offset) * USECS_PER_SEC +
 		fraction;
 	return FLUCT_OK;
+}
+
+FluctReason
+fluct_timestamp_parse(const char *text, size_t len, int64_t *usecs)
+{
+	bool		zoned;
+
+	return fluct_timestamp_parse_local(text, len, usecs, &zoned);
 }

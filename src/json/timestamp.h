@@ -19,4 +19,8 @@
 extern FluctReason fluct_timestamp_parse(const char *text, size_t len,
 										 int64_t *usecs);
 
+/* The same; *zoned says whether it has an offset, without which it is UTC. */
+extern FluctReason fluct_timestamp_parse_local(const char *text, size_t len,
+											   int64_t *usecs, bool *zoned);
+
 #endif							/* FLUCT_JSON_TIMESTAMP_H */

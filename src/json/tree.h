@@ -38,6 +38,8 @@ typedef struct Node
 	int			sheet;			/* whose cells it fills */
 	int			field;			/* its cell, or -1 */
 	int			rows;			/* the sheet that its elements fill, or -1 */
+	int			index;			/* of the element that it is, or -1 for a key */
+	bool		by_index;		/* has children that are elements */
 	int			first_child;
 	int			next_sibling;
 	int			first_seen;		/* guess: the child that comes first */
@@ -50,12 +52,17 @@ typedef struct Row
 	uint32_t	cells;			/* its first in Sheet.cells, or NO_CELLS */
 	uint32_t	first_member;
 	uint32_t	members;
+	uint32_t	above;			/* the row of the sheet above that holds it */
 	FluctJsonType type;
 } Row;
 
 typedef struct Sheet
 {
-	FluctJsonType type;			/* of the value at the rowset's path */
+	int			above;			/* the sheet whose rows hold its rows, or -1 */
+	int			at;				/* the field there that is the rowset itself */
+	bool		by_member;		/* rows are the members of an object */
+	bool		single;			/* an object is an array of one */
+	int			key;			/* the field of a member's name, or -1 */
 	int			root;			/* node of its elements */
 	int			fields;
 	size_t		max_rows;
@@ -69,6 +76,11 @@ typedef struct Frame
 {
 	char		close;			/* the bracket that ends it */
 	int			node;			/* its own node, or NO_NODE, or UNMAPPED */
+	int			array;			/* node of the array that the object stands
+								 * for, or NO_NODE */
+	int			members;		/* the sheet of which each member is a row, or
+								 * -1 */
+	bool		by_index;		/* some of its elements have nodes */
 	int			target;			/* node of the member or element at hand */
 	int			last;			/* node of the last key that had one */
 	int			guess;			/* node of the key expected next */
@@ -88,6 +100,8 @@ struct FluctJson
 	/* fixed once the paths are added */
 	FluctVector nodes;			/* Node */
 	FluctVector sheets;			/* Sheet */
+
+	bool		any_root;		/* it need not be an object */
 
 	/* the message at hand */
 	FluctJsonLex lex;
