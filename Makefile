@@ -12,9 +12,12 @@ OBJS = \
 	src/bookkeeping/skipped.o \
 	src/bookkeeping/states.o \
 	src/bookkeeping/streams.o \
+	src/csv/bytes.o \
 	src/csv/csv.o \
 	src/csv/header.o \
 	src/csv/refusal.o \
+	src/csv/tail.o \
+	src/csv/utf16.o \
 	src/fluct.o \
 	src/inquiry/answer.o \
 	src/inquiry/check.o \
@@ -52,6 +55,7 @@ OBJS = \
 	src/load/inbox.o \
 	src/load/jsonl.o \
 	src/load/progress.o \
+	src/load/reader.o \
 	src/mapping/column.o \
 	src/mapping/decode.o \
 	src/mapping/document.o \
@@ -180,7 +184,7 @@ REGRESS_PREP = prepare-check
 PG_CPPFLAGS = -I$(here)/src -DFLUCT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(WERROR)
-SHLIB_LINK = -lrdkafka
+SHLIB_LINK = -lrdkafka -lz
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

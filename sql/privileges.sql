@@ -58,7 +58,8 @@ SELECT l.grantee, l.kind, n.name
 	start_stream unmap_column unschedule_fluctuations unschedule_inbox wait_for_stream'),
 -- called by these, with the rights of their caller
 ('operator', 'routine', '
-	_add_links _apply_customers _attach_partition _begin_run _blanks _check_customer_options _check_feed_keys _check_option
+	_add_links _apply_customers _attach_partition _begin_run _blanks _check_columns _check_customer_options _check_feed_keys
+	_check_format _check_option _columns_of _file_encoding _file_format _industry_delimiter _reason_hint _usual_format
 	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan
 	_feed_rows _file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown
 	_has_model_columns _inbox_work _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables
@@ -91,7 +92,7 @@ SELECT l.grantee, l.kind, n.name
 	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
-	_fluctuation_final _fluctuation_serialize _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
+	_fluctuation_final _fluctuation_serialize _given_format _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
 	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name
 	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
 	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete

@@ -22,12 +22,19 @@ LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_show_path';
 COMMENT ON FUNCTION fluct._show_path(bytea) IS 'a path as it is shown: bytes that are not printable text as \xNN, a backslash doubled';
 
-CREATE OR REPLACE FUNCTION fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._file_encoding(name text)
+RETURNS text
+LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_file_encoding';
+COMMENT ON FUNCTION fluct._file_encoding(text) IS 'the usual name of an encoding of files: UTF16, UTF16LE, UTF16BE, or one of PostgreSQL''s that can be converted to UTF-8; NULL if it is not one';
+
+CREATE OR REPLACE FUNCTION fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean,
+								delimiter text, encoding text, skip_lines bigint, null_words text[], gzip boolean)
 RETURNS TABLE (line bigint, fields text[], reason text, detail text, fatal boolean)
 LANGUAGE c VOLATILE ROWS 100000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_read_csv';
-COMMENT ON FUNCTION fluct._read_csv(bytea, bytea, text[], boolean) IS
-'The named columns of each row of a CSV file with its physical line; bad rows with their reason. The content must be sha256 (NULL = any). strict_end refuses a last line without line end.';
+COMMENT ON FUNCTION fluct._read_csv(bytea, bytea, text[], boolean, text, text, bigint, text[], boolean) IS
+'The named columns of each row of a CSV file with its physical line; bad rows with their reason. The content must be sha256 (NULL = any). strict_end refuses a last line without line end. A field that is one of null_words is NULL, quoted or not.';
 
 CREATE OR REPLACE FUNCTION fluct._file_sqlstate(reason text)
 RETURNS text
@@ -85,6 +92,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._refuse_file(fluct.files, bigint, text, text, text) IS 'raises the error that refuses a file';
+
+CREATE OR REPLACE FUNCTION fluct._reason_hint(reason text, detail text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT CASE
+	   WHEN reason = 'wrong_delimiter' AND detail ILIKE 'found "_" between%' THEN format('If it is right, pass delimiter => %L.', substr(detail, 8, 1))
+	   WHEN reason = 'wrong_delimiter' AND detail ILIKE 'found byte 0x09 between%' THEN 'If it is right, pass delimiter => E''\t''.'
+	   WHEN reason IN ('bad_encoding', 'nul') AND detail LIKE '%looks like UTF-16%' THEN 'Pass encoding => ''UTF16''.'
+	   WHEN reason = 'bad_encoding' AND detail LIKE '%looks like gzip%' THEN 'Name it *.gz, or pass compression => ''gzip''.'
+	   WHEN reason = 'bad_encoding' AND detail ILIKE 'byte % is not valid UTF-8%' THEN 'Pass its encoding, such as encoding => ''WIN1252'' (Windows) or ''LATIN1''.'
+	   WHEN reason = 'bad_header' AND detail ILIKE 'no column %' THEN
+			format('If the file calls it otherwise, pass columns => ''{"%s": "its name in the file"}''.', replace(substring(detail FROM '^[Nn]o column "([^"]*)"'), '''', ''''''))
+	   END
+$$;
+COMMENT ON FUNCTION fluct._reason_hint(text, text) IS 'the option that helps where a file is refused; NULL if there is none';
 
 -- ---------------------------------------------------------------------------
 -- Progress
@@ -177,6 +200,109 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_customer_options(text, text, text, numeric) IS 'raises invalid_parameter_value for options of load_customers that make no sense';
 
+CREATE OR REPLACE FUNCTION fluct._given_format(delimiter text, encoding text, skip_lines bigint, null_words text[], columns jsonb, compression text, industry_delimiter text)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT coalesce(jsonb_object_agg(o.name, o.value) FILTER (WHERE o.value IS NOT NULL), '{}')
+  FROM (VALUES ('delimiter', to_jsonb(delimiter)), ('encoding', to_jsonb(encoding)), ('skip_lines', to_jsonb(skip_lines)), ('null_words', to_jsonb(null_words)),
+			   ('columns', columns), ('compression', to_jsonb(compression)), ('industry_delimiter', to_jsonb(industry_delimiter))) o(name, value)
+$$;
+COMMENT ON FUNCTION fluct._given_format(text, text, bigint, text[], jsonb, text, text) IS 'those of these options that were given';
+
+-- How a file is written.  Kept, and part of a load's identity, only where it is
+-- not as usual.
+CREATE OR REPLACE FUNCTION fluct._usual_format(kind text)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb '{"encoding": "UTF8", "compression": "auto"}'
+	   || CASE WHEN kind = 'orders' THEN jsonb '{}' ELSE '{"delimiter": ",", "skip_lines": 0, "null_words": [], "columns": {}}' END
+	   || CASE WHEN kind = 'customers' THEN jsonb '{"industry_delimiter": ";"}' ELSE '{}' END
+$$;
+COMMENT ON FUNCTION fluct._usual_format(text) IS 'the options that say how a file of that kind is written, with their defaults';
+
+CREATE OR REPLACE FUNCTION fluct._check_columns(columns jsonb, known text[])
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	strange text;
+BEGIN
+	IF jsonb_typeof(columns) <> 'object'
+	   OR EXISTS (SELECT FROM jsonb_each(columns) c WHERE jsonb_typeof(c.value) <> 'string' OR c.value = '""') THEN
+		RAISE EXCEPTION 'columns must be a JSON object of texts'
+			USING ERRCODE = 'invalid_parameter_value',
+			      HINT = format('Name the file''s columns: columns => ''{"%s": "Name in the header"}''.', known[1]);
+	END IF;
+	SELECT c INTO strange FROM jsonb_object_keys(columns) c WHERE c <> ALL (known) ORDER BY c LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'there is no column "%" to load', fluct._printable(strange)
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('The columns are %s.', array_to_string(known, ', ')),
+			      HINT = format('Did you mean "%s"? In columns, the name in the file''s header comes second.',
+								(SELECT k FROM unnest(known) k ORDER BY fluct._distance(k, lower(left(strange, 200))), k LIMIT 1));
+	END IF;
+	SELECT c.value INTO strange FROM jsonb_each_text(columns || (SELECT jsonb_object_agg(k, k) FROM unnest(known) k WHERE NOT columns ? k)) c
+	 GROUP BY c.value HAVING count(*) > 1 LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'column "%" of the file is named for two columns', fluct._printable(strange)
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_columns(jsonb, text[]) IS 'raises invalid_parameter_value for an option columns that is wrong';
+
+CREATE OR REPLACE FUNCTION fluct._columns_of(kind text)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE kind WHEN 'industries' THEN '{industry}'::text[]
+	   WHEN 'products' THEN '{product_id,product_name,price}'
+	   WHEN 'customers' THEN '{customer_id,company_name,specialized_industries}' END
+$$;
+COMMENT ON FUNCTION fluct._columns_of(text) IS 'the columns that a CSV file of that kind has';
+
+CREATE OR REPLACE FUNCTION fluct._check_format(kind text, o jsonb)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+BEGIN
+	IF o ? 'encoding' AND fluct._file_encoding(o->>'encoding') IS NULL THEN
+		RAISE EXCEPTION 'invalid value for encoding: %', quote_literal(o->>'encoding')
+			USING ERRCODE = 'invalid_parameter_value',
+			      HINT = 'Give UTF16 or a name that PostgreSQL knows and can convert to UTF8, such as WIN1252, LATIN1, SJIS, BIG5, GBK.';
+	END IF;
+	PERFORM fluct._check_option('compression', coalesce(o->>'compression', 'auto'), '{auto,gzip,none}');
+	IF o ? 'delimiter' AND o->>'delimiter' !~ E'^[\t !#-~]$' THEN
+		RAISE EXCEPTION 'invalid value for delimiter: %', quote_literal(o->>'delimiter')
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Give one character of ASCII, such as '';'', ''|'' or E''\t'', and not a quote.';
+	ELSIF (o->>'skip_lines')::bigint < 0 THEN
+		RAISE EXCEPTION 'skip_lines must be 0 or more' USING ERRCODE = 'invalid_parameter_value';
+	ELSIF o->'null_words' @> '[null]' THEN
+		RAISE EXCEPTION 'null_words must not hold NULL'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Write the word in quotes: null_words => ''{"NULL"}'', or ARRAY[''NULL''].';
+	ELSIF o->>'industry_delimiter' = '' THEN
+		RAISE EXCEPTION 'industry_delimiter must not be empty' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	IF o ? 'columns' THEN
+		PERFORM fluct._check_columns(o->'columns', fluct._columns_of(kind));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_format(text, jsonb) IS 'raises invalid_parameter_value for options that say how a file is written';
+
+-- A number at the end is of a second file of a name in done/.
+CREATE OR REPLACE FUNCTION fluct._file_format(path bytea, options jsonb, OUT delimiter text, OUT encoding text, OUT skip_lines bigint, OUT null_words text[], OUT gzip boolean)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT coalesce(options->>'delimiter', ','), coalesce(options->>'encoding', 'UTF8'), coalesce((options->>'skip_lines')::bigint, 0),
+	   ARRAY(SELECT jsonb_array_elements_text(options->'null_words')),
+	   CASE options->>'compression' WHEN 'gzip' THEN true WHEN 'none' THEN false
+	   ELSE encode(substr(path, greatest(length(path) - 20, 1)), 'escape') ~* '[.]gz([.][0-9]+)?$' END
+$$;
+COMMENT ON FUNCTION fluct._file_format(bytea, jsonb) IS 'how a file is written: the options, and its name for whether it is compressed';
+
 -- Those that decide what a content becomes are part of a load's identity, the
 -- limits are not.
 CREATE OR REPLACE FUNCTION fluct._load_options(kind text, given jsonb)
@@ -184,14 +310,15 @@ RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	known jsonb := CASE kind
+	format CONSTANT jsonb := fluct._usual_format(kind);
+	known CONSTANT jsonb := CASE kind
 		WHEN 'orders' THEN '{"on_bad_row": "refuse"}'
 		WHEN 'customers' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "unknown_industry": "report", "max_delete_fraction": 0.1}'
 		ELSE '{"on_bad_row": "refuse", "max_rejects": 1000}' END;
 	strange text;
 	o jsonb := known || given;
 BEGIN
-	SELECT string_agg(k, ', ' ORDER BY k) INTO strange FROM jsonb_object_keys(given) k WHERE NOT known ? k;
+	SELECT string_agg(k, ', ' ORDER BY k) INTO strange FROM jsonb_object_keys(given) k WHERE NOT (known || format) ? k;
 	IF strange IS NOT NULL OR kind = 'orders' AND o->>'on_bad_row' = 'reject_row' THEN
 		RAISE EXCEPTION 'a file of % has no option %', kind, coalesce(strange, 'on_bad_row')
 			USING ERRCODE = 'invalid_parameter_value';
@@ -203,10 +330,14 @@ BEGIN
 	IF kind = 'customers' THEN
 		PERFORM fluct._check_customer_options(o->>'mode', o->>'unknown_industry', o->>'on_bad_row', (o->>'max_delete_fraction')::numeric);
 	END IF;
-	RETURN o;
+	PERFORM fluct._check_format(kind, o);
+	IF o ? 'encoding' THEN
+		o := jsonb_set(o, '{encoding}', to_jsonb(fluct._file_encoding(o->>'encoding')));
+	END IF;
+	RETURN o - ARRAY(SELECT f.key FROM jsonb_each(format) f WHERE o->f.key = f.value);
 END
 $$;
-COMMENT ON FUNCTION fluct._load_options(text, jsonb) IS 'the options of a load of that kind, with the defaults of those not given; raises invalid_parameter_value';
+COMMENT ON FUNCTION fluct._load_options(text, jsonb) IS 'the options of a load of that kind, with the defaults of those not given, but for its format; raises invalid_parameter_value';
 
 -- ---------------------------------------------------------------------------
 -- A load
@@ -392,7 +523,11 @@ BEGIN
 	PERFORM fluct._progress('reading');
 	CREATE TEMPORARY TABLE _fluct_feed (line bigint, fields text[], reason text, detail text, fatal boolean) ON COMMIT DROP;
 	INSERT INTO pg_temp._fluct_feed
-	SELECT * FROM fluct._read_csv(path, load.sha256, columns, strict_end);
+	SELECT r.*
+	  FROM fluct._file_format(path, load.options) o,
+		   fluct._read_csv(path, load.sha256, ARRAY(SELECT coalesce(load.options->'columns'->>c.name, c.name)
+													  FROM unnest(columns) WITH ORDINALITY c(name, place) ORDER BY c.place),
+						   strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip) r;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	PERFORM fluct._progress('storing rows');
 	RETURN n;
@@ -443,7 +578,7 @@ BEGIN
 	 WHERE f.reason IS NOT NULL AND (f.fatal OR load.options->>'on_bad_row' = 'refuse')
 	 ORDER BY f.line LIMIT 1;
 	IF FOUND THEN
-		PERFORM fluct._refuse_file(load, bad.line, bad.reason, bad.detail);
+		PERFORM fluct._refuse_file(load, bad.line, bad.reason, bad.detail, fluct._reason_hint(bad.reason, bad.detail));
 	END IF;
 	SELECT count(*) INTO n FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL;
 	IF n > max_rejects THEN

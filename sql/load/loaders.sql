@@ -19,7 +19,7 @@ DECLARE
 	rejects jsonb;
 	different bigint;
 BEGIN
-	load.rows := fluct._read_feed(load, path, '{industry}', strict_end);
+	load.rows := fluct._read_feed(load, path, fluct._columns_of('industries'), strict_end);
 	PERFORM fluct._check_feed_keys('industry');
 	rejects := fluct._judge_feed(load, (options->>'max_rejects')::bigint);
 	CREATE TEMPORARY TABLE _fluct_industries ON COMMIT DROP AS
@@ -47,7 +47,7 @@ DECLARE
 	rejects jsonb;
 	different bigint;
 BEGIN
-	load.rows := fluct._read_feed(load, path, '{product_id,product_name,price}', strict_end);
+	load.rows := fluct._read_feed(load, path, fluct._columns_of('products'), strict_end);
 	PERFORM fluct._check_feed_keys('product_id');
 	UPDATE pg_temp._fluct_feed f SET fields[3] = btrim(f.fields[3], fluct._blanks())
 	 WHERE f.reason IS NULL AND f.fields[3] <> btrim(f.fields[3], fluct._blanks());
@@ -87,7 +87,13 @@ COMMENT ON FUNCTION fluct._store_products(fluct.files, bytea, jsonb, boolean) IS
 -- ---------------------------------------------------------------------------
 
 -- The industries that the feed's rows name, each once a row.
-CREATE OR REPLACE FUNCTION fluct._split_industries()
+CREATE OR REPLACE FUNCTION fluct._industry_delimiter(load fluct.files)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(load.options->>'industry_delimiter', ';') $$;
+COMMENT ON FUNCTION fluct._industry_delimiter(fluct.files) IS 'what is between two industries of a customer';
+
+CREATE OR REPLACE FUNCTION fluct._split_industries(delimiter text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -97,15 +103,15 @@ BEGIN
 	CREATE TEMPORARY TABLE _fluct_links ON COMMIT DROP AS
 	SELECT f.line, f.fields[1] AS customer_id, btrim(f.fields[3], blanks) AS industry
 	  FROM pg_temp._fluct_feed f
-	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') = 0 AND btrim(f.fields[3], blanks) <> ''
+	 WHERE f.reason IS NULL AND strpos(f.fields[3], delimiter) = 0 AND btrim(f.fields[3], blanks) <> ''
 	UNION ALL
 	SELECT DISTINCT f.line, f.fields[1], btrim(p.part, blanks)
-	  FROM pg_temp._fluct_feed f, string_to_table(f.fields[3], ';') p(part)
-	 WHERE f.reason IS NULL AND strpos(f.fields[3], ';') > 0 AND btrim(p.part, blanks) <> '';
+	  FROM pg_temp._fluct_feed f, string_to_table(f.fields[3], delimiter) p(part)
+	 WHERE f.reason IS NULL AND strpos(f.fields[3], delimiter) > 0 AND btrim(p.part, blanks) <> '';
 	ANALYZE pg_temp._fluct_links;
 END
 $$;
-COMMENT ON FUNCTION fluct._split_industries() IS 'makes the temporary table _fluct_links from _fluct_feed';
+COMMENT ON FUNCTION fluct._split_industries(text) IS 'makes the temporary table _fluct_links from _fluct_feed';
 
 CREATE OR REPLACE FUNCTION fluct._nearest_industry(name text)
 RETURNS text
@@ -117,22 +123,24 @@ $$;
 COMMENT ON FUNCTION fluct._nearest_industry(text) IS 'the known industry whose name is most like this one';
 
 -- Names between other separators, or in an array of JSON, come as one name.
-CREATE OR REPLACE FUNCTION fluct._tell_separator()
+CREATE OR REPLACE FUNCTION fluct._tell_separator(load fluct.files)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT format('Line %s separates industries by "%s", expected ";".', x.line, CASE x.separator WHEN E'\t' THEN 'tab' ELSE x.separator END)
+SELECT format('Line %s separates industries by "%s", expected "%s". If it is right, pass industry_delimiter => %s.',
+			  x.line, CASE x.separator WHEN E'\t' THEN 'tab' ELSE x.separator END, fluct._industry_delimiter(load),
+			  CASE x.separator WHEN E'\t' THEN 'E''\t''' ELSE quote_literal(x.separator) END)
   FROM (SELECT l.line, s.separator
 		  FROM (SELECT * FROM pg_temp._fluct_links n
 				 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = n.industry)
 				 ORDER BY n.line LIMIT 1000) l
-		 CROSS JOIN unnest(ARRAY[',', '|', '/', '+', '&', ':', E'\t']) s(separator)
+		 CROSS JOIN unnest(ARRAY[';', ',', '|', '/', '+', '&', ':', E'\t']) s(separator)
 		 WHERE strpos(l.industry, s.separator) > 0
 		   AND EXISTS (SELECT FROM string_to_table(l.industry, s.separator) p(part)
 						 JOIN sales.industries i ON i.industry = btrim(p.part, fluct._blanks() || '[]{}"'''))
 		 ORDER BY l.line LIMIT 1) x
 $$;
-COMMENT ON FUNCTION fluct._tell_separator() IS
+COMMENT ON FUNCTION fluct._tell_separator(fluct.files) IS
 'which other separator the unknown names of _fluct_links show, and on which line; NULL where they show none';
 
 -- Most likely another separator, or another column.
@@ -154,7 +162,7 @@ BEGIN
 		SELECT l.line, l.industry INTO first FROM pg_temp._fluct_links l ORDER BY l.line, l.industry LIMIT 1;
 		PERFORM fluct._refuse_file(load, first.line, 'unknown_industry',
 								   format('%s customers have industries, and none is in sales.industries; the first is "%s"', customers, left(first.industry, 80)),
-								   coalesce(fluct._tell_separator(), 'Load the industries first, or use unknown_industry => ''add''.'));
+								   coalesce(fluct._tell_separator(load), 'Load the industries first, or use unknown_industry => ''add''.'));
 	END IF;
 END
 $$;
@@ -185,7 +193,7 @@ BEGIN
 	IF lost > known * fraction THEN
 		PERFORM fluct._refuse_file(load, NULL, 'too_many_deletes',
 								   format('%s of %s industries of customers would go, expected at most %s %%', lost, known, round(fraction * 100, 1)),
-								   coalesce(fluct._tell_separator(), 'Raise max_delete_fraction if the file is right.'));
+								   coalesce(fluct._tell_separator(load), 'Raise max_delete_fraction if the file is right.'));
 	END IF;
 END
 $$;
@@ -229,7 +237,7 @@ BEGIN
 	IF load.unknown_industries > 0 AND unknown_industry = 'report' THEN
 		RAISE NOTICE '%: unknown industries, left out: %', fluct._told_name(load),
 			told || CASE WHEN load.unknown_industries > 5 THEN format(' and %s more', load.unknown_industries - 5) ELSE '' END
-			USING HINT = coalesce(fluct._tell_separator(), format('The nearest known ones are %s.', nearest));
+			USING HINT = coalesce(fluct._tell_separator(load), format('The nearest known ones are %s.', nearest));
 		DELETE FROM pg_temp._fluct_links l
 		 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = l.industry);
 	END IF;
@@ -376,7 +384,7 @@ DECLARE
 	rejects jsonb;
 BEGIN
 	PERFORM fluct._check_feed_keys('customer_id');
-	PERFORM fluct._split_industries();
+	PERFORM fluct._split_industries(fluct._industry_delimiter(load));
 	PERFORM fluct._refuse_strangers(load, options->>'unknown_industry');
 	load := fluct._handle_unknown(load, options->>'unknown_industry');
 	rejects := fluct._judge_feed(load, (options->>'max_rejects')::bigint);
@@ -400,7 +408,7 @@ BEGIN
 	PERFORM fluct._require_industries(options->>'unknown_industry');
 	-- nobody else changes what is compared below; reading goes on
 	LOCK TABLE sales.customers, sales.customer_industries IN SHARE ROW EXCLUSIVE MODE;
-	load.rows := fluct._read_feed(load, path, '{customer_id,company_name,specialized_industries}', strict_end);
+	load.rows := fluct._read_feed(load, path, fluct._columns_of('customers'), strict_end);
 	IF load.rows = 0 AND options->>'mode' = 'snapshot' THEN
 		PERFORM fluct._refuse_file(load, 1, 'empty_file', 'a header without rows; as a snapshot it would delete every customer');
 	END IF;
@@ -413,16 +421,16 @@ COMMENT ON FUNCTION fluct._store_customers(fluct.files, bytea, jsonb, boolean) I
 -- Orders: lines of JSON, through the decoder and the sink of the streams
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, OUT since timestamptz, OUT until timestamptz)
+CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, encoding text, gzip boolean, OUT since timestamptz, OUT until timestamptz)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_lines_span';
-COMMENT ON FUNCTION fluct._lines_span(bytea, bytea, text) IS
+COMMENT ON FUNCTION fluct._lines_span(bytea, bytea, text, text, boolean) IS
 'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is not an acceptable message, by number and reason.';
 
-CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, OUT lines bigint, OUT inserted bigint)
+CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, encoding text, gzip boolean, OUT lines bigint, OUT inserted bigint)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_load_lines';
-COMMENT ON FUNCTION fluct._load_lines(bytea, bytea, text, jsonb) IS
+COMMENT ON FUNCTION fluct._load_lines(bytea, bytea, text, jsonb, text, boolean) IS
 'Stores a file''s JSON lines through a mapping; a line whose key already exists is ignored. Errors: the first line that cannot be stored, by number and reason.';
 
 CREATE OR REPLACE FUNCTION fluct._store_orders(load fluct.files, path bytea)
@@ -430,14 +438,16 @@ RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	format record;
 	span record;
 	stored record;
 BEGIN
 	PERFORM fluct._progress('checking');
-	SELECT * INTO span FROM fluct._lines_span(path, load.sha256, '$.timestamp');
+	SELECT o.encoding, o.gzip INTO format FROM fluct._file_format(path, load.options) o;
+	SELECT * INTO span FROM fluct._lines_span(path, load.sha256, '$.timestamp', format.encoding, format.gzip);
 	PERFORM fluct.ensure_partitions(span.since, span.until);
 	PERFORM fluct._progress('reading');
-	SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'sales.orders', fluct._orders_mapping());
+	SELECT * INTO stored FROM fluct._load_lines(path, load.sha256, 'sales.orders', fluct._orders_mapping(), format.encoding, format.gzip);
 	load.rows := stored.lines;
 	load.inserted := stored.inserted;
 	load.unchanged := stored.lines - stored.inserted;
@@ -465,63 +475,72 @@ COMMENT ON FUNCTION fluct.__store(fluct.files, bytea, jsonb, boolean) IS '_store
 -- By hand
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
+									 skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean) IS
-'Loads a CSV file of the server with the column industry into sales.industries; blanks around a name are dropped. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
+COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS
+'Loads a CSV file of the server with the column industry into sales.industries; blanks around a name are dropped. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. delimiter, encoding, skip_lines, null_words, columns and compression say how the file is written (doc/files.md). Errors name the reason and the line.';
 
-CREATE OR REPLACE FUNCTION fluct._load_industries(path text, on_bad_row text, max_rejects bigint, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_industries(path text, on_bad_row text, max_rejects bigint, force boolean, delimiter text, encoding text,
+									 skip_lines bigint, null_words text[], columns jsonb, compression text)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT fluct._load_file('industries', path, jsonb_build_object('on_bad_row', on_bad_row, 'max_rejects', max_rejects), force)
+	SELECT fluct._load_file('industries', path, jsonb_build_object('on_bad_row', on_bad_row, 'max_rejects', max_rejects)
+		|| fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, NULL), force)
 $$;
-COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean) IS 'load_industries, as the extension''s owner';
+COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS 'load_industries, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
+									 skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean) IS
-'Loads a CSV file of the server with the columns product_id, product_name, price into sales.products; the last of several rows of one product wins. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. Errors name the reason and the line.';
+COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS
+'Loads a CSV file of the server with the columns product_id, product_name, price into sales.products; the last of several rows of one product wins. Nothing is deleted. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once unless force. delimiter, encoding, skip_lines, null_words, columns and compression say how the file is written (doc/files.md). Errors name the reason and the line.';
 
-CREATE OR REPLACE FUNCTION fluct._load_products(path text, on_bad_row text, max_rejects bigint, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_products(path text, on_bad_row text, max_rejects bigint, force boolean, delimiter text, encoding text,
+									 skip_lines bigint, null_words text[], columns jsonb, compression text)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT fluct._load_file('products', path, jsonb_build_object('on_bad_row', on_bad_row, 'max_rejects', max_rejects), force)
+	SELECT fluct._load_file('products', path, jsonb_build_object('on_bad_row', on_bad_row, 'max_rejects', max_rejects)
+		|| fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, NULL), force)
 $$;
-COMMENT ON FUNCTION fluct._load_products(text, text, bigint, boolean) IS 'load_products, as the extension''s owner';
+COMMENT ON FUNCTION fluct._load_products(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS 'load_products, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
 									 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
-									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false)
+									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
+									 skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean) IS
-'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at ";", trimmed, each once) into sales.customers and sales.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted). unknown_industry report (left out and listed), add or reject. A file that would delete more than max_delete_fraction of the customers, or of their industries, is refused, and so is one of at least 10 customers with industries of which none is known. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. Errors name the reason and the line.';
+COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], jsonb, text, text) IS
+'Loads a CSV file of the server with the columns customer_id, company_name, specialized_industries (split at industry_delimiter, ";" by default, trimmed, each once) into sales.customers and sales.customer_industries; the last of several rows of one customer wins, its industries replace the old ones. mode upsert, or snapshot (customers absent from the file are deleted). unknown_industry report (left out and listed), add or reject. A file that would delete more than max_delete_fraction of the customers, or of their industries, is refused, and so is one of at least 10 customers with industries of which none is known. on_bad_row refuse (the first bad row refuses the file) or reject_row (up to max_rejects). The same content is loaded once with the same options unless force. delimiter, encoding, skip_lines, null_words, columns and compression say how the file is written (doc/files.md). Errors name the reason and the line.';
 
 CREATE OR REPLACE FUNCTION fluct._load_customers(path text, mode text, unknown_industry text,
 									  on_bad_row text, max_rejects bigint,
-									  max_delete_fraction numeric, force boolean)
+									  max_delete_fraction numeric, force boolean, delimiter text, encoding text,
+									 skip_lines bigint, null_words text[], columns jsonb, compression text, industry_delimiter text)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT fluct._load_file('customers', path, jsonb_build_object('mode', mode, 'unknown_industry', unknown_industry, 'on_bad_row', on_bad_row,
-		'max_rejects', max_rejects, 'max_delete_fraction', max_delete_fraction), force)
+		'max_rejects', max_rejects, 'max_delete_fraction', max_delete_fraction)
+		|| fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, industry_delimiter), force)
 $$;
-COMMENT ON FUNCTION fluct._load_customers(text, text, text, text, bigint, numeric, boolean) IS 'load_customers, as the extension''s owner';
+COMMENT ON FUNCTION fluct._load_customers(text, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], jsonb, text, text) IS 'load_customers, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION fluct.load_orders(path text, force boolean DEFAULT false, encoding text DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.load_orders(text, boolean) IS
-'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that already exists, or is duplicated in the file, is counted as unchanged. One transaction. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
+COMMENT ON FUNCTION fluct.load_orders(text, boolean, text, text) IS
+'Loads a server file of orders, one JSON message a line, as strictly as a stream reads messages; partitions for its months are made first. An order that already exists, or is duplicated in the file, is counted as unchanged. One transaction. encoding and compression as in load_customers. Errors: the first bad line, by number and reason; the file''s own (not_found, outside_root, ...).';
 
-CREATE OR REPLACE FUNCTION fluct._load_orders(path text, force boolean)
+CREATE OR REPLACE FUNCTION fluct._load_orders(path text, force boolean, encoding text, compression text)
 RETURNS fluct.load_result
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT fluct._load_file('orders', path, '{}', force)
+	SELECT fluct._load_file('orders', path, fluct._given_format(NULL, encoding, NULL, NULL, NULL, compression, NULL), force)
 $$;
-COMMENT ON FUNCTION fluct._load_orders(text, boolean) IS 'load_orders, as the extension''s owner';
+COMMENT ON FUNCTION fluct._load_orders(text, boolean, text, text) IS 'load_orders, as the extension''s owner';

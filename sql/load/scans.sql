@@ -187,7 +187,12 @@ BEGIN
 	END IF;
 	target := CASE WHEN load.status IN ('loaded', 'duplicate') THEN 'done' ELSE 'refused' END;
 	IF load.status = 'refused' THEN
-		RAISE WARNING 'file "%": %', file, fluct._tell_load(load);
+		detail := fluct._reason_hint(load.reason, load.detail);
+		IF detail IS NULL THEN
+			RAISE WARNING 'file "%": %', file, fluct._tell_load(load);
+		ELSE
+			RAISE WARNING 'file "%": %', file, fluct._tell_load(load) USING HINT = detail;
+		END IF;
 	ELSE
 		RAISE NOTICE 'file "%": %', file, fluct._tell_load(load);
 	END IF;

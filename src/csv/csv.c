@@ -5,15 +5,17 @@
  *
  * The form is RFC 4180's as PostgreSQL's COPY writes it, read strictly:
  *
- * - fields end at a comma, records at LF or CRLF, which may mix.  A lone CR is
- *	 data within quotes and `wrong_delimiter` outside.
+ * - fields end at a delimiter (a comma unless the caller says otherwise),
+ *	 records at LF or CRLF, which may mix.  A lone CR is data within quotes and
+ *	 `wrong_delimiter` outside.
  * - a quote opens a field at its very start only, and is doubled inside; the
  *	 closing one must end the field.  Anything else is `bad_quote`.
  * - a byte order mark before the header is skipped; `\.` is data.
- * - empty lines at the end are ignored, and so are lines of commas alone, as
+ * - empty lines at the end are ignored, and so are lines of delimiters alone, as
  *	 spreadsheets write them; elsewhere the former lack columns, and the latter
  *	 are records of empty fields.
- * - NUL bytes and broken UTF-8 are refused.
+ * - NUL bytes and broken UTF-8 are refused.  What a decoder before this one could
+ *	 not decode comes as FLUCT_CSV_UNDECODED and the byte, which UTF-8 never has.
  *
  * A refused record does not stop the reading.  Even a misplaced quote leaves
  * no doubt where the record ends, since only a quote at a field's start can
@@ -22,9 +24,9 @@
  *
  * Lines are physical ones, as editors count them: those within quotes count.
  *
- * Memory is one buffer, one record and its fields.  A field that is too long
- * is read to its end but not kept.  Of the lines that may turn out to be at the
- * end only the numbers are held.
+ * Memory is one buffer (bytes.c), one record and its fields, and the numbers of
+ * the lines that may turn out to be at the end (tail.c).  A field that is too
+ * long is read to its end but not kept.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,34 +35,19 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "csv/tail.h"
 
-#define BUFFER_SIZE		65536
-#define END_OF_FILE		(-1)
+#define TEXT_SIZE		65536
 
 /* Notes what is wrong with the record, unless something was before. */
 #define fault(csv, ...) fluct_csv_refuse(&(csv)->fault, __VA_ARGS__)
 
-/* Lines that are ignored if nothing follows. */
-typedef struct Held
-{
-	uint64_t	line;
-	uint64_t	count;
-	bool		commas;			/* else they are empty */
-} Held;
-
 struct FluctCsv
 {
 	FluctAllocator allocator;
-	FluctCsvSource source;
-
-	/* read but not yet split */
-	char		buffer[BUFFER_SIZE];
-	size_t		pos;
-	size_t		len;
-	bool		ended;
-	uint64_t	read;			/* bytes before buffer[0] */
-
-	uint64_t	line;			/* of the byte at pos */
+	FluctCsvOptions options;
+	FluctCsvBytes bytes;		/* read but not yet split */
+	uint64_t	line;			/* of the next byte */
 	int			expected;		/* fields of the header, 0 before it */
 
 	/* the record at hand */
@@ -73,11 +60,8 @@ struct FluctCsv
 	FluctCsvRefusal fault;		/* the first one in it */
 
 	/* what came before the record at hand, and is given first */
-	Held	   *held;
-	size_t		held_count;
-	size_t		held_room;
-	size_t		held_given;
-	FluctCsvField *no_fields;	/* of a line of commas */
+	FluctCsvTail tail;
+	FluctCsvField *no_fields;	/* of a line of delimiters */
 	bool		has_next;		/* the record at hand waits for them */
 	FluctCsvStatus next_status;
 	FluctCsvRecord next;
@@ -95,80 +79,69 @@ grow(FluctCsv *csv, size_t n)
 }
 
 FluctCsv *
-fluct_csv_create(const FluctAllocator *allocator, const FluctCsvSource *source)
+fluct_csv_create(const FluctAllocator *allocator, const FluctCsvSource *source,
+				 const FluctCsvOptions *options)
 {
 	FluctCsv   *csv = allocator->resize(allocator->arg, NULL,
 										sizeof(FluctCsv));
 
 	memset(csv, 0, sizeof(FluctCsv));
 	csv->allocator = *allocator;
-	csv->source = *source;
+	csv->bytes.source = *source;
+	csv->options = *options;
 	csv->line = 1;
-	grow(csv, BUFFER_SIZE);
+	grow(csv, TEXT_SIZE);
 	return csv;
+}
+
+bool
+fluct_csv_can_delimit(char byte)
+{
+	return byte == '\t' || (byte >= ' ' && byte < 0x7F && byte != '"');
 }
 
 uint64_t
 fluct_csv_position(const FluctCsv *csv)
 {
-	return csv->read + csv->pos;
+	return fluct_csv_bytes_position(&csv->bytes);
 }
 
-/*
- * Bytes
- */
-
-/* Reads until n bytes are in the buffer, or the file has ended. */
-static void
-fill(FluctCsv *csv, size_t n)
+const FluctCsvOptions *
+fluct_csv_options(const FluctCsv *csv)
 {
-	memmove(csv->buffer, csv->buffer + csv->pos, csv->len - csv->pos);
-	csv->read += csv->pos;
-	csv->len -= csv->pos;
-	csv->pos = 0;
-	while (csv->len < n && !csv->ended)
-	{
-		size_t		got = csv->source.read(csv->source.arg,
-										   csv->buffer + csv->len,
-										   BUFFER_SIZE - csv->len);
-
-		csv->ended = got == 0;
-		csv->len += got;
-	}
+	return &csv->options;
 }
 
-/* The byte n places ahead (few), or END_OF_FILE. */
-static inline int
-peek(FluctCsv *csv, size_t n)
+void
+fluct_csv_delimit(FluctCsv *csv, char delimiter)
 {
-	if (csv->pos + n >= csv->len)
-	{
-		if (!csv->ended)
-			fill(csv, n + 1);
-		if (csv->pos + n >= csv->len)
-			return END_OF_FILE;
-	}
-	return (unsigned char) csv->buffer[csv->pos + n];
+	csv->options.delimiter = delimiter;
 }
 
 const char *
 fluct_csv_peek(FluctCsv *csv, size_t n, size_t *len)
 {
-	(void) peek(csv, n - 1);
-	*len = csv->len - csv->pos;
-	return csv->buffer + csv->pos;
+	(void) fluct_csv_bytes_peek(&csv->bytes, n - 1);
+	*len = csv->bytes.len - csv->bytes.pos;
+	return csv->bytes.buffer + csv->bytes.pos;
 }
 
 void
 fluct_csv_skip(FluctCsv *csv, size_t n)
 {
-	csv->pos += n;
+	csv->bytes.pos += n;
 }
 
 void
 fluct_csv_expect(FluctCsv *csv, int columns)
 {
 	csv->expected = columns;
+}
+
+static inline int
+peek(FluctCsv *csv, size_t n)
+{
+	return fluct_csv_bytes_peek(&csv->bytes, n);
 }
 
 /* Takes a line end if one is next. */
@@ -178,12 +151,24 @@ take_line_end(FluctCsv *csv)
 	int			c = peek(csv, 0);
 
 	if (c == '\r' && peek(csv, 1) == '\n')
-		csv->pos += 2;
+		csv->bytes.pos += 2;
 	else if (c == '\n')
-		csv->pos++;
+		csv->bytes.pos++;
 	else
 		return false;
 	csv->line++;
+	return true;
+}
+
+bool
+fluct_csv_skip_line(FluctCsv *csv)
+{
+	while (!take_line_end(csv))
+	{
+		if (peek(csv, 0) == FLUCT_CSV_EOF)
+			return false;
+		csv->bytes.pos++;
+	}
 	return true;
 }
 
@@ -195,8 +180,9 @@ take_line_end(FluctCsv *csv)
 static inline size_t
 run_end(const FluctCsv *csv, bool quoted)
 {
-	const char *p = csv->buffer + csv->pos;
-	const char *end = csv->buffer + csv->len;
+	const char *p = csv->bytes.buffer + csv->bytes.pos;
+	const char *end = csv->bytes.buffer + csv->bytes.len;
+	const char	delimiter = csv->options.delimiter;
 
 	if (quoted)
 	{
@@ -205,10 +191,10 @@ run_end(const FluctCsv *csv, bool quoted)
 	}
 	else
 	{
-		while (p < end && *p != ',' && *p != '\n' && *p != '"' && *p != '\r')
+		while (p < end && *p != delimiter && *p != '\n' && *p != '"' && *p != '\r')
 			p++;
 	}
-	return p - csv->buffer;
+	return p - csv->bytes.buffer;
 }
 
 /* Keeps n bytes of a field that began at `start` in the text. */
@@ -229,10 +215,10 @@ keep(FluctCsv *csv, size_t n, size_t start)
 	else
 	{
 		grow(csv, n);
-		memcpy(csv->text + csv->text_len, csv->buffer + csv->pos, n);
+		memcpy(csv->text + csv->text_len, csv->bytes.buffer + csv->bytes.pos, n);
 		csv->text_len += n;
 	}
-	csv->pos += n;
+	csv->bytes.pos += n;
 }
 
 /*
@@ -245,9 +231,9 @@ read_quoted(FluctCsv *csv, size_t start)
 	uint64_t	opened = csv->line;
 	int			c;
 
-	while ((c = peek(csv, 0)) != END_OF_FILE)
+	while ((c = peek(csv, 0)) != FLUCT_CSV_EOF)
 	{
-		size_t		run = run_end(csv, true) - csv->pos;
+		size_t		run = run_end(csv, true) - csv->bytes.pos;
 
 		if (run > 0)
 			keep(csv, run, start);
@@ -258,12 +244,12 @@ read_quoted(FluctCsv *csv, size_t start)
 		}
 		else if (peek(csv, 1) == '"')
 		{
-			csv->pos++;
+			csv->bytes.pos++;
 			keep(csv, 1, start);
 		}
 		else
 		{
-			csv->pos++;
+			csv->bytes.pos++;
 			return true;
 		}
 	}
@@ -277,11 +263,12 @@ read_quoted(FluctCsv *csv, size_t start)
 static void
 read_unquoted(FluctCsv *csv, size_t start)
 {
+	const int	delimiter = (unsigned char) csv->options.delimiter;
 	int			c;
 
-	while ((c = peek(csv, 0)) != END_OF_FILE && c != ',' && c != '\n')
+	while ((c = peek(csv, 0)) != FLUCT_CSV_EOF && c != delimiter && c != '\n')
 	{
-		size_t		run = run_end(csv, false) - csv->pos;
+		size_t		run = run_end(csv, false) - csv->bytes.pos;
 
 		if (run > 0)
 		{
@@ -308,16 +295,19 @@ check_after_quote(FluctCsv *csv)
 {
 	int			c = peek(csv, 0);
 	char		shown[FLUCT_CSV_SHOWN_LEN];
+	char		wanted[FLUCT_CSV_SHOWN_LEN];
 
-	if (c == END_OF_FILE || c == ',' || c == '\n' ||
-		(c == '\r' && peek(csv, 1) == '\n'))
+	if (c == FLUCT_CSV_EOF || c == (unsigned char) csv->options.delimiter ||
+		c == '\n' || (c == '\r' && peek(csv, 1) == '\n'))
 		return;
 	if (csv->expected == 0 && strchr(FLUCT_CSV_DELIMITERS, c) != NULL)
-		fluct_csv_refuse_delimiter(&csv->fault, csv->line, c);
+		fluct_csv_refuse_delimiter(&csv->fault, csv->line, c,
+								   csv->options.delimiter);
 	else
 		fault(csv, FLUCT_CSV_BAD_QUOTE, csv->line,
-			  "found %s after the closing quote of field %d, expected \",\""
-			  " or the end of the line", fluct_csv_show(c, shown), csv->count + 1);
+			  "found %s after the closing quote of field %d, expected %s or the"
+			  " end of the line", fluct_csv_show(c, shown), csv->count + 1,
+			  fluct_csv_show(csv->options.delimiter, wanted));
 }
 
 /* Notes the field; its text is set when the record no longer grows. */
@@ -353,7 +343,7 @@ read_field(FluctCsv *csv)
 
 	if (quoted)
 	{
-		csv->pos++;
+		csv->bytes.pos++;
 		if (!read_quoted(csv, start))
 			return false;
 		check_after_quote(csv);
@@ -366,6 +356,22 @@ read_field(FluctCsv *csv)
 /*
  * Records
  */
+
+static void
+refuse_byte(FluctCsv *csv, const char *p, const char *end, uint64_t line)
+{
+	const char *encoding = csv->options.encoding;
+	bool		undecoded = encoding != NULL && end - p > 1 &&
+	*p == FLUCT_CSV_UNDECODED;
+
+	if (undecoded && p[1] == FLUCT_CSV_UNDECODED)
+		fault(csv, FLUCT_CSV_BAD_ENCODING, line,
+			  "the file ends within a character of %s", encoding);
+	else
+		fault(csv, FLUCT_CSV_BAD_ENCODING, line, "byte 0x%02x is not valid %s",
+			  (unsigned char) (undecoded ? p[1] : *p),
+			  encoding != NULL ? encoding : "UTF-8");
+}
 
 /* Checks that the record is UTF-8 text without NUL. */
 static void
@@ -393,8 +399,7 @@ check_text(FluctCsv *csv, uint64_t line)
 		length = fluct_text_utf8_char(p, end);
 		if (length == 0)
 		{
-			fault(csv, FLUCT_CSV_BAD_ENCODING, line,
-				  "byte 0x%02x is not valid UTF-8", (unsigned char) *p);
+			refuse_byte(csv, p, end, line);
 			return;
 		}
 		if (*p == '\0')
@@ -468,9 +473,9 @@ read_record(FluctCsv *csv, FluctCsvRecord *record, FluctCsvRefusal *refusal)
 	{
 		if (!read_field(csv))
 			return give_fault(csv, FLUCT_CSV_BAD_FILE, refusal);
-		if (peek(csv, 0) != ',')
+		if (peek(csv, 0) != (unsigned char) csv->options.delimiter)
 			break;
-		csv->pos++;
+		csv->bytes.pos++;
 	}
 	record->unterminated = !take_line_end(csv);
 	check_text(csv, record->line);
@@ -487,38 +492,13 @@ read_record(FluctCsv *csv, FluctCsvRecord *record, FluctCsvRefusal *refusal)
  * Lines that may be the last
  */
 
-static void
-hold(FluctCsv *csv, uint64_t line, bool commas)
-{
-	Held	   *last = csv->held_count > 0 ? &csv->held[csv->held_count - 1] : NULL;
-
-	if (last != NULL && last->commas == commas)
-	{
-		last->count++;
-		return;
-	}
-	if (csv->held_count == csv->held_room)
-	{
-		csv->held_room = csv->held_room * 2 + 16;
-		csv->held = csv->allocator.resize(csv->allocator.arg, csv->held,
-										  csv->held_room * sizeof(Held));
-	}
-	last = &csv->held[csv->held_count++];
-	last->line = line;
-	last->count = 1;
-	last->commas = commas;
-}
-
 /* Gives the first of the held lines, after which a record came. */
 static FluctCsvStatus
 give_held(FluctCsv *csv, FluctCsvRecord *record, FluctCsvRefusal *refusal)
 {
-	Held	   *held = &csv->held[csv->held_given];
-	uint64_t	line = held->line++;
-	bool		commas = held->commas;
+	bool		commas;
+	uint64_t	line = fluct_csv_tail_take(&csv->tail, &commas);
 
-	if (--held->count == 0 && ++csv->held_given == csv->held_count)
-		csv->held_count = csv->held_given = 0;
 	if (!commas)
 	{
 		refusal->reason = FLUCT_CSV_OK;
@@ -561,15 +541,15 @@ read_ahead(FluctCsv *csv)
 
 		if (take_line_end(csv))
 		{
-			hold(csv, line, false);
+			fluct_csv_tail_add(&csv->tail, &csv->allocator, line, false);
 			continue;
 		}
-		if (peek(csv, 0) == END_OF_FILE)
+		if (peek(csv, 0) == FLUCT_CSV_EOF)
 			return false;
 		csv->next_status = read_record(csv, &csv->next, &csv->next_refusal);
 		if (csv->next_status != FLUCT_CSV_RECORD || !is_commas(csv))
 			return true;
-		hold(csv, line, true);
+		fluct_csv_tail_add(&csv->tail, &csv->allocator, line, true);
 	}
 }
 
@@ -583,7 +563,7 @@ fluct_csv_next(FluctCsv *csv, FluctCsvRecord *record,
 		if (!csv->has_next)
 			return FLUCT_CSV_END;
 	}
-	if (csv->held_count > 0)
+	if (csv->tail.count > 0)
 		return give_held(csv, record, refusal);
 	csv->has_next = false;
 	*record = csv->next;

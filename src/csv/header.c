@@ -20,13 +20,15 @@
 /* As many of the first bytes as tell what kind of file it is. */
 #define KIND_LEN		16
 
+/* `sep=`, a delimiter, CR and LF (or the next line's first byte). */
+#define SEPARATOR_LEN	7
+
 /*
  * What was meant
  */
 
-/* What a file with these first bytes is, if it is not CSV; else NULL. */
-static const char *
-kind_of(const char *bytes, size_t len, bool *is_text)
+const char *
+fluct_csv_kind(const char *bytes, size_t len, bool *is_text)
 {
 	static const struct
 	{
@@ -94,9 +96,9 @@ distance(const char *a, size_t a_len, const char *b, size_t b_len)
 	return row[b_len];
 }
 
-/* The delimiter that separates a name from others in this text, or 0. */
+/* The delimiter, but for `own`, between a name and others in this text, or 0. */
 static char
-delimiter_of(const char *text, size_t text_len, const char *name)
+delimiter_of(const char *text, size_t text_len, const char *name, char own)
 {
 	size_t		len = strlen(name);
 
@@ -105,7 +107,7 @@ delimiter_of(const char *text, size_t text_len, const char *name)
 		const char *p = text;
 		const char *end = p + text_len;
 
-		while (p < end)
+		while (p < end && *d != own)
 		{
 			const char *stop = memchr(p, *d, end - p);
 			size_t		part = (stop ? stop : end) - p;
@@ -122,34 +124,77 @@ delimiter_of(const char *text, size_t text_len, const char *name)
  * The names
  */
 
-/* Refuses a file that is not CSV in UTF-8, as its first bytes show. */
+/* Refuses a file that is not CSV in its encoding, as its first bytes show. */
 static bool
 check_kind(FluctCsv *csv, FluctCsvRefusal *refusal)
 {
+	const char *encoding = fluct_csv_options(csv)->encoding;
+	const char *wanted = encoding != NULL ? encoding : "UTF-8";
 	size_t		len;
 	const char *p = fluct_csv_peek(csv, KIND_LEN, &len);
 	bool		is_text;
-	const char *kind = kind_of(p, len, &is_text);
+	const char *kind = fluct_csv_kind(p, len, &is_text);
 
 	if (kind != NULL)
 		fluct_csv_refuse(refusal, is_text ? FLUCT_CSV_BAD_HEADER :
 						 FLUCT_CSV_BAD_ENCODING, 1,
-						 "the file looks like %s, expected CSV in UTF-8", kind);
+						 "the file looks like %s, expected CSV in %s", kind,
+						 wanted);
 	if (len >= 4 && (p[0] == '\0') != (p[1] == '\0'))
 		fluct_csv_refuse(refusal, FLUCT_CSV_NUL, 1,
-						 "the file looks like UTF-16 text, expected CSV in"
-						 " UTF-8");
+						 "the file looks like UTF-16 text, expected CSV in %s",
+						 wanted);
 	return refusal->reason == FLUCT_CSV_OK;
 }
 
-static void
-skip_byte_order_mark(FluctCsv *csv)
+/* A decoder passes it on only where it stands in a file of another encoding. */
+static bool
+skip_byte_order_mark(FluctCsv *csv, FluctCsvRefusal *refusal)
 {
+	const char *encoding = fluct_csv_options(csv)->encoding;
 	size_t		len;
 	const char *p = fluct_csv_peek(csv, 3, &len);
 
-	if (len >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
-		fluct_csv_skip(csv, 3);
+	if (len < 3 || memcmp(p, "\xEF\xBB\xBF", 3) != 0)
+		return true;
+	if (encoding != NULL)
+		fluct_csv_refuse(refusal, FLUCT_CSV_BAD_ENCODING, 1,
+						 "the file begins with the mark of UTF-8, expected CSV"
+						 " in %s", encoding);
+	fluct_csv_skip(csv, 3);
+	return encoding == NULL;
+}
+
+/*
+ * Spreadsheets may begin a file with the delimiter that they chose: `sep=;`.
+ * The file knows best, so that one counts.
+ */
+static bool
+take_separator_line(FluctCsv *csv)
+{
+	size_t		len;
+	const char *p = fluct_csv_peek(csv, SEPARATOR_LEN, &len);
+
+	if (len < SEPARATOR_LEN || strncasecmp(p, "sep=", 4) != 0 ||
+		(p[5] != '\n' && memcmp(p + 5, "\r\n", 2) != 0) ||
+		!fluct_csv_can_delimit(p[4]))
+		return false;
+	fluct_csv_delimit(csv, p[4]);
+	return fluct_csv_skip_line(csv);
+}
+
+/* The lines before the header: as many as wanted, one `sep=` among them. */
+static void
+skip_preamble(FluctCsv *csv)
+{
+	uint64_t	left = fluct_csv_options(csv)->skip_lines;
+
+	if (take_separator_line(csv))
+		left -= left > 0;
+	for (; left > 0; left--)
+		if (!fluct_csv_skip_line(csv))
+			return;
+	(void) take_separator_line(csv);
 }
 
 static bool
@@ -162,7 +207,7 @@ has_name(const FluctCsvField *field, const char *name)
 /* A wanted name is missing: says what is there instead. */
 static void
 refuse_missing(const FluctCsvRecord *record, const char *name,
-			   FluctCsvRefusal *refusal)
+			   char own_delimiter, FluctCsvRefusal *refusal)
 {
 	const FluctCsvField *closest = NULL;
 	int			least = NAME_LEN + 1;
@@ -170,13 +215,15 @@ refuse_missing(const FluctCsvRecord *record, const char *name,
 	for (int i = 0; i < record->count; i++)
 	{
 		const FluctCsvField *field = &record->fields[i];
-		char		delimiter = delimiter_of(field->text, field->len, name);
+		char		delimiter = delimiter_of(field->text, field->len, name,
+											 own_delimiter);
 		int			changes = distance(field->text, field->len, name,
 									   strlen(name));
 
 		if (delimiter != 0)
 		{
-			fluct_csv_refuse_delimiter(refusal, record->line, delimiter);
+			fluct_csv_refuse_delimiter(refusal, record->line, delimiter,
+									   own_delimiter);
 			return;
 		}
 		if (changes < least)
@@ -194,8 +241,8 @@ refuse_missing(const FluctCsvRecord *record, const char *name,
 
 /* Finds the column of a name, which must be there exactly once. */
 static void
-match_name(const FluctCsvRecord *record, const char *name, int *column,
-		   FluctCsvRefusal *refusal)
+match_name(const FluctCsvRecord *record, const char *name, char own_delimiter,
+		   int *column, FluctCsvRefusal *refusal)
 {
 	*column = -1;
 	for (int i = 0; i < record->count; i++)
@@ -209,21 +256,7 @@ match_name(const FluctCsvRecord *record, const char *name, int *column,
 		*column = i;
 	}
 	if (*column < 0)
-		refuse_missing(record, name, refusal);
-}
-
-/* Spreadsheets may begin a file with the separator that they chose. */
-static void
-refuse_separator_line(const FluctCsvRecord *record, FluctCsvRefusal *refusal)
-{
-	const FluctCsvField *first = &record->fields[0];
-
-	if (record->count <= 2 && first->len >= 4 && first->len <= 5 &&
-		strncasecmp(first->text, "sep=", 4) == 0)
-		fluct_csv_refuse(refusal, FLUCT_CSV_BAD_HEADER, record->line,
-						 "the file begins with a spreadsheet's line \"%.*s\","
-						 " expected the names of the columns",
-						 (int) first->len, first->text);
+		refuse_missing(record, name, own_delimiter, refusal);
 }
 
 bool
@@ -235,9 +268,9 @@ fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
 	FluctCsvStatus status;
 
 	refusal->reason = FLUCT_CSV_OK;
-	if (!check_kind(csv, refusal))
+	if (!check_kind(csv, refusal) || !skip_byte_order_mark(csv, refusal))
 		return false;
-	skip_byte_order_mark(csv);
+	skip_preamble(csv);
 	status = fluct_csv_next(csv, &record, refusal);
 	if (status == FLUCT_CSV_BAD_FILE || status == FLUCT_CSV_BAD_RECORD)
 	{
@@ -248,10 +281,9 @@ fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
 	if (status == FLUCT_CSV_END)
 		fluct_csv_refuse(refusal, FLUCT_CSV_EMPTY_FILE, 1,
 						 "the file has no header");
-	if (refusal->reason == FLUCT_CSV_OK)
-		refuse_separator_line(&record, refusal);
 	for (int i = 0; i < count && refusal->reason == FLUCT_CSV_OK; i++)
-		match_name(&record, names[i], &columns[i], refusal);
+		match_name(&record, names[i], fluct_csv_options(csv)->delimiter,
+				   &columns[i], refusal);
 	if (refusal->reason != FLUCT_CSV_OK)
 		return false;
 	fluct_csv_expect(csv, record.count);

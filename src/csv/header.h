@@ -11,7 +11,8 @@
 #include "csv/csv.h"
 
 /*
- * Reads the first record as the header and finds the wanted names in it, in
+ * Skips the lines before the header, a line `sep=;` among them, which sets the
+ * delimiter; reads the first record as the header and finds the wanted names in it, in
  * any order; columns[i] becomes the place of names[i].  False with *refusal
  * filled if one is missing or duplicated.  *header, if not NULL, becomes the
  * record.
@@ -20,5 +21,9 @@ extern bool fluct_csv_read_header(FluctCsv *csv, const char *const *names,
 								  int count, int *columns,
 								  FluctCsvRecord *header,
 								  FluctCsvRefusal *refusal);
+
+/* What a file with these first bytes is, if it is not CSV; else NULL. */
+extern const char *fluct_csv_kind(const char *bytes, size_t len,
+								  bool *is_text);
 
 #endif							/* FLUCT_CSV_HEADER_H */

@@ -61,11 +61,14 @@ fluct_csv_refuse(FluctCsvRefusal *refusal, FluctCsvReason reason,
 }
 
 void
-fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line, int byte)
+fluct_csv_refuse_delimiter(FluctCsvRefusal *refusal, uint64_t line, int byte,
+						   int expected)
 {
 	char		shown[FLUCT_CSV_SHOWN_LEN];
+	char		wanted[FLUCT_CSV_SHOWN_LEN];
 
 	fluct_csv_refuse(refusal, FLUCT_CSV_WRONG_DELIMITER, line,
-					 "found %s between the column names, expected \",\"",
-					 fluct_csv_show(byte, shown));
+					 "found %s between the column names, expected %s",
+					 fluct_csv_show(byte, shown),
+					 fluct_csv_show(expected, wanted));
 }

@@ -21,8 +21,8 @@
 
 #include "base/text.h"
 #include "csv/header.h"
-#include "load/file.h"
 #include "load/progress.h"
+#include "load/reader.h"
 #include "pg/alloc.h"
 
 /* How many bytes of the ignored column names are reported. */
@@ -39,6 +39,8 @@ typedef struct RowSink
 	int			ncolumns;
 	Datum	   *values;
 	bool	   *nulls;
+	char	  **null_words;		/* fields that mean NULL */
+	int			nnull_words;
 } RowSink;
 
 /* A field in the database's encoding. */
@@ -55,6 +57,18 @@ field_datum(const FluctCsvField *field)
 												PG_UTF8));
 }
 
+static bool
+is_null(const RowSink *sink, const FluctCsvField *field)
+{
+	if (field->len == 0 && !field->quoted)
+		return true;
+	for (int i = 0; i < sink->nnull_words; i++)
+		if (strncmp(sink->null_words[i], field->text, field->len) == 0 &&
+			sink->null_words[i][field->len] == '\0')
+			return true;
+	return false;
+}
+
 /* Adds (line, fields, NULL, NULL, false). */
 static void
 put_record(RowSink *sink, const FluctCsvRecord *record)
@@ -69,7 +83,7 @@ put_record(RowSink *sink, const FluctCsvRecord *record)
 	{
 		const FluctCsvField *field = &record->fields[sink->columns[i]];
 
-		sink->nulls[i] = field->len == 0 && !field->quoted;
+		sink->nulls[i] = is_null(sink, field);
 		if (!sink->nulls[i])
 			sink->values[i] = field_datum(field);
 	}
@@ -153,12 +167,13 @@ take_last_record(RowSink *sink, const FluctFile *file, uint64_t line,
 
 /* Reads the file through csv.c into the sink. */
 static void
-read_rows(FluctFile *file, const char *const *names, RowSink *sink,
-		  bool strict_end)
+read_rows(FluctReader *from, const FluctCsvOptions *options,
+		  const char *const *names, RowSink *sink, bool strict_end)
 {
 	FluctAllocator allocator = fluct_alloc_in(CurrentMemoryContext);
-	FluctCsvSource source = {fluct_files_read, file};
-	FluctCsv   *csv = fluct_csv_create(&allocator, &source);
+	const FluctFile *file = fluct_reader_file(from);
+	FluctCsvSource source = {fluct_reader_read, from};
+	FluctCsv   *csv = fluct_csv_create(&allocator, &source, options);
 	FluctCsvRecord record;
 	FluctCsvRefusal refusal;
 	FluctCsvStatus status;
@@ -193,56 +208,72 @@ read_rows(FluctFile *file, const char *const *names, RowSink *sink,
 	}
 }
 
-/* The wanted names as C strings. */
+/* Texts as C strings in UTF-8. */
 static char **
-column_names(ArrayType *array, int *count)
+words_of(ArrayType *array, int *count)
 {
 	Datum	   *datums;
 	char	  **names;
 
 	if (array_contains_nulls(array))
-		elog(ERROR, "column names must not be null");
+		elog(ERROR, "names and words must not be null");
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL,
 					  count);
 	names = palloc_array(char *, *count);
 	for (int i = 0; i < *count; i++)
-		names[i] = TextDatumGetCString(datums[i]);
+	{
+		char	   *name = TextDatumGetCString(datums[i]);
+
+		names[i] = pg_server_to_any(name, strlen(name), PG_UTF8);
+	}
 	return names;
 }
 
 /*
- * fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean)
+ * fluct._read_csv(path bytea, sha256 bytea, columns text[], strict_end boolean,
+ *				   delimiter text, encoding text, skip_lines bigint,
+ *				   null_words text[], gzip boolean)
  * RETURNS TABLE (line bigint, fields text[], reason text, detail text,
  *				  fatal boolean)
  *
  * The wanted columns of each row, with its physical line from 1, in the order
- * of `columns`; an empty field without quotes is NULL.  A row that is refused
- * has a reason in place of fields; after a fatal one nothing could be read.
- * sha256 is what the content must be, NULL = anything.
+ * of `columns`; an empty field without quotes is NULL, and so is one of
+ * null_words.  A row that is refused has a reason in place of fields; after a
+ * fatal one nothing could be read.  sha256 is what the content must be, NULL =
+ * anything.
  */
 Datum
 fluct_read_csv(PG_FUNCTION_ARGS)
 {
 	bytea	   *wanted = PG_ARGISNULL(1) ? NULL : PG_GETARG_BYTEA_PP(1);
-	FluctFile  *file;
+	FluctCsvOptions options = FLUCT_CSV_USUAL;
+	FluctReader *reader;
 	RowSink		sink = {(ReturnSetInfo *) fcinfo->resultinfo};
 	char	  **names;
+	char	   *encoding;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
-		elog(ERROR, "path, columns and strict_end must not be null");
+	for (int i = 0; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i) && i != 1)
+			elog(ERROR, "only sha256 can be null");
 	InitMaterializedSRF(fcinfo, 0);
-	names = column_names(PG_GETARG_ARRAYTYPE_P(2), &sink.ncolumns);
+	names = words_of(PG_GETARG_ARRAYTYPE_P(2), &sink.ncolumns);
 	sink.columns = palloc_array(int, sink.ncolumns);
 	sink.values = palloc_array(Datum, sink.ncolumns);
 	sink.nulls = palloc_array(bool, sink.ncolumns);
+	sink.null_words = words_of(PG_GETARG_ARRAYTYPE_P(7), &sink.nnull_words);
 	sink.row_context = AllocSetContextCreate(CurrentMemoryContext,
 											 "fluct csv row",
 											 ALLOCSET_DEFAULT_SIZES);
+	options.delimiter = text_to_cstring(PG_GETARG_TEXT_PP(4))[0];
+	encoding = text_to_cstring(PG_GETARG_TEXT_PP(5));
+	options.encoding = strcmp(encoding, "UTF8") == 0 ? NULL : encoding;
+	options.skip_lines = PG_GETARG_INT64(6);
 
-	file = fluct_files_open(fluct_files_path(PG_GETARG_BYTEA_PP(0)));
-	read_rows(file, (const char *const *) names, &sink,
+	reader = fluct_reader_open(fluct_files_path(PG_GETARG_BYTEA_PP(0)),
+							   encoding, PG_GETARG_BOOL(8));
+	read_rows(reader, &options, (const char *const *) names, &sink,
 			  PG_GETARG_BOOL(3));
-	if (!fluct_files_unchanged(file, wanted))
+	if (!fluct_files_unchanged(fluct_reader_file(reader), wanted))
 		put_refusal(&sink, 0, "changed_while_read",
 					"its content is not what it was when the load began",
 					true);

@@ -64,10 +64,9 @@ struct FluctFile
 	MemoryContextCallback end;
 };
 
-/* The file as a whole is refused. */
-static void
-refuse_file(const FluctFile *file, int sqlstate, const char *reason,
-			const char *detail)
+void
+fluct_files_refuse(const FluctFile *file, int sqlstate, const char *reason,
+				   const char *detail)
 {
 	ereport(ERROR,
 			(errcode(sqlstate),
@@ -99,19 +98,19 @@ refuse_open(const FluctFile *file)
 	snprintf(detail, sizeof(detail), "It cannot be read: %s.",
 			 strerror(errno));
 	if (errno == ENOENT || errno == ENOTDIR)
-		refuse_file(file, ERRCODE_UNDEFINED_FILE, "not_found",
-					"There is no such file on the server.");
+		fluct_files_refuse(file, ERRCODE_UNDEFINED_FILE, "not_found",
+						   "There is no such file on the server.");
 	else if (errno == ELOOP)
-		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
-					"It is a symbolic link.");
+		fluct_files_refuse(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
+						   "It is a symbolic link.");
 	else if (errno == ENXIO || errno == ENODEV)
-		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
-					detail);
+		fluct_files_refuse(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
+						   detail);
 	else if (errno == EACCES || errno == EPERM)
-		refuse_file(file, ERRCODE_INSUFFICIENT_PRIVILEGE, "unreadable",
-					detail);
+		fluct_files_refuse(file, ERRCODE_INSUFFICIENT_PRIVILEGE, "unreadable",
+						   detail);
 	else
-		refuse_file(file, ERRCODE_IO_ERROR, "unreadable", detail);
+		fluct_files_refuse(file, ERRCODE_IO_ERROR, "unreadable", detail);
 }
 
 static const char *
@@ -172,9 +171,9 @@ open_below_root(const FluctFile *file, const char *path)
 	if (path == NULL)
 		refuse_outside(file, "It is not below fluct.inbox_root.");
 	if (fluct_inbox_root[0] == '\0')
-		refuse_file(file, ERRCODE_INVALID_NAME, "not_found",
-					"A relative path; expected one that begins with \"/\","
-					" as fluct.inbox_root is empty.");
+		fluct_files_refuse(file, ERRCODE_INVALID_NAME, "not_found",
+						   "A relative path; expected one that begins with \"/\","
+						   " as fluct.inbox_root is empty.");
 	rest = pstrdup(path);
 	fd = open(fluct_inbox_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	while (fd >= 0 && (name = strsep(&rest, "/")) != NULL)
@@ -228,11 +227,11 @@ static void
 check_kind(const FluctFile *file, bool any_file)
 {
 	if (!S_ISREG(file->status.st_mode))
-		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
-					describe_mode(file->status.st_mode));
+		fluct_files_refuse(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
+						   describe_mode(file->status.st_mode));
 	if (!any_file && file->status.st_nlink > 1)
-		refuse_file(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
-					"It has more than one name (hard link).");
+		fluct_files_refuse(file, ERRCODE_WRONG_OBJECT_TYPE, "not_regular_file",
+						   "It has more than one name (hard link).");
 }
 
 /* Opens the path into file->fd, -1 with errno on failure. */

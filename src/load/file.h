@@ -37,6 +37,10 @@ extern TimestampTz fluct_files_time(const struct timespec *time);
 /* Reads on, hashing; 0 at the end.  The first argument is the FluctFile. */
 extern size_t fluct_files_read(void *arg, char *buffer, size_t size);
 
+/* Refuses it as a whole, with an ERROR. */
+extern void fluct_files_refuse(const FluctFile *file, int sqlstate,
+							   const char *reason, const char *detail);
+
 /* Its name without folders, printable. */
 extern const char *fluct_files_name(const FluctFile *file);
 

@@ -27,10 +27,11 @@
 
 #include "base/refusal.h"
 #include "bookkeeping/streams.h"
+#include "csv/header.h"
 #include "json/json.h"
 #include "json/timestamp.h"
-#include "load/file.h"
 #include "load/progress.h"
+#include "load/reader.h"
 #include "pg/alloc.h"
 #include "pg/guc.h"
 #include "sink/sink.h"
@@ -45,6 +46,7 @@ PG_FUNCTION_INFO_V1(fluct_load_lines);
 /* A file read by lines; a line is valid until the next is read. */
 typedef struct Lines
 {
+	FluctReader *reader;
 	FluctFile  *file;
 	char	   *buffer;
 	size_t		capacity;
@@ -70,15 +72,6 @@ refuse_line(const Lines *lines, int64 number, const FluctRefusal *refusal)
 					fluct_reason_name(refusal->reason)),
 			 errdetail("%s%s%s", refusal->path,
 					   refusal->path[0] ? ": " : "", refusal->detail)));
-}
-
-static void
-open_lines(Lines *lines, const char *path)
-{
-	memset(lines, 0, sizeof(Lines));
-	lines->file = fluct_files_open(path);
-	lines->capacity = READ_SIZE;
-	lines->buffer = palloc(lines->capacity);
 }
 
 static void
@@ -116,10 +109,39 @@ read_more(Lines *lines)
 		lines->capacity *= 2;
 		lines->buffer = repalloc_huge(lines->buffer, lines->capacity);
 	}
-	n = fluct_files_read(lines->file, lines->buffer + lines->end,
-						 lines->capacity - lines->end);
+	n = fluct_reader_read(lines->reader, lines->buffer + lines->end,
+						  lines->capacity - lines->end);
 	lines->end += n;
 	lines->eof = n == 0;
+}
+
+/* Names a file that does not hold text, by its first bytes. */
+static void
+check_kind(Lines *lines)
+{
+	const char *kind;
+	bool		is_text;
+
+	read_more(lines);
+	kind = fluct_csv_kind(lines->buffer, lines->end, &is_text);
+	if (kind != NULL)
+		fluct_files_refuse(lines->file, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+						   "bad_encoding",
+						   psprintf("It looks like %s, expected lines of JSON.%s",
+									kind, strncmp(kind, "gzip", 4) == 0 ?
+									" If it is right, name it *.gz, or pass compression => 'gzip'." : ""));
+}
+
+static void
+open_lines(Lines *lines, bytea *path, text * encoding, bool gzip)
+{
+	memset(lines, 0, sizeof(Lines));
+	lines->reader = fluct_reader_open(fluct_files_path(path),
+									  text_to_cstring(encoding), gzip);
+	lines->file = fluct_reader_file(lines->reader);
+	lines->capacity = READ_SIZE;
+	lines->buffer = palloc(lines->capacity);
+	check_kind(lines);
 }
 
 /* The next line without its end; false at the end of the file. */
@@ -210,8 +232,8 @@ widen(const Lines *lines, const FluctJsonValue *value, const char *path,
 }
 
 /*
- * fluct._lines_span(path bytea, sha256 bytea, field text,
- *					 OUT since timestamptz, OUT until timestamptz)
+ * fluct._lines_span(path bytea, sha256 bytea, field text, encoding text,
+ *					 gzip boolean, OUT since timestamptz, OUT until timestamptz)
  *
  * The first and the last time in that field of the file's lines.
  */
@@ -233,7 +255,8 @@ fluct_lines_span(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	open_lines(&lines, fluct_files_path(PG_GETARG_BYTEA_PP(0)));
+	open_lines(&lines, PG_GETARG_BYTEA_PP(0), PG_GETARG_TEXT_PP(3),
+			   PG_GETARG_BOOL(4));
 	while (next_line(&lines, &line, &len))
 	{
 		FluctRefusal refusal;
@@ -311,7 +334,8 @@ store_lines(Lines *lines, FluctSink *sink, int64 *count, int64 *inserted)
 
 /*
  * fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb,
- *					 OUT lines bigint, OUT inserted bigint)
+ *					 encoding text, gzip boolean, OUT lines bigint,
+ *					 OUT inserted bigint)
  *
  * Stores the file's lines through the mapping, duplicates ignored.
  */
@@ -335,7 +359,8 @@ fluct_load_lines(PG_FUNCTION_ARGS)
 	stream.on_conflict = "nothing";
 	stream.target = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	stream.mapping = PG_GETARG_JSONB_P(3);
-	open_lines(&lines, fluct_files_path(PG_GETARG_BYTEA_PP(0)));
+	open_lines(&lines, PG_GETARG_BYTEA_PP(0), PG_GETARG_TEXT_PP(4),
+			   PG_GETARG_BOOL(5));
 	SPI_connect();
 	sink = fluct_sink_open(&stream, GetUserId(), CurrentMemoryContext);
 	store_lines(&lines, sink, &count, &inserted);

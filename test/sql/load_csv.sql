@@ -162,8 +162,8 @@ SELECT fluct.load_customers(:'header', max_delete_fraction => 2);
 SELECT fluct.load_customers(:'header', on_bad_row => NULL);
 
 -- Content that is not what was identified
-SELECT line, reason, detail, fatal FROM fluct._read_csv(convert_to(:'header', 'UTF8'), '\x00', '{customer_id}', false);
-SELECT line, fields, reason, detail FROM fluct._read_csv(convert_to(:'tmp' || '/cut.csv', 'UTF8'), NULL, '{industry}', true);
+SELECT line, reason, detail, fatal FROM fluct._read_csv(convert_to(:'header', 'UTF8'), '\x00', '{customer_id}', false, ',', 'UTF8', 0, '{}', false);
+SELECT line, fields, reason, detail FROM fluct._read_csv(convert_to(:'tmp' || '/cut.csv', 'UTF8'), NULL, '{industry}', true, ',', 'UTF8', 0, '{}', false);
 
 -- Rights: of PUBLIC none; of an operator to load files of the inbox's folder
 RESET SESSION AUTHORIZATION;

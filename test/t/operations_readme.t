@@ -20,6 +20,7 @@ copy("test/data/$_->[0]", "$dir/$_->[1]") or die "$_->[0]: $!"
   [ 'Products.csv', 'products.csv' ],
   [ 'Customers.csv', 'customers.csv' ],
   [ 'orders.jsonl', 'orders.jsonl' ];
+write_file("$dir/kunden.csv", "sep=;\r\nKunde Nr.;Firma;Branchen\r\nk1;M\xfcller GmbH;Cleaning,Polymers\r\nk2;#NV;Coatings\r\n;;\r\n");
 foreach my $folder ('tmp', 'inbox', 'inbox/customers')
 {
 	mkdir("$dir/$folder") or die "$dir/$folder: $!";

@@ -20,6 +20,8 @@ typedef struct Pieces
 } Pieces;
 
 static Heap heap;
+static const FluctCsvOptions usual = FLUCT_CSV_USUAL;
+static FluctCsvOptions options = FLUCT_CSV_USUAL;
 static char seen[65536];
 
 static size_t
@@ -69,7 +71,7 @@ split(const char *bytes, size_t len, int columns, size_t piece)
 	char	   *p = seen;
 
 	heap_free(&heap);
-	csv = fluct_csv_create(&allocator, &source);
+	csv = fluct_csv_create(&allocator, &source, &options);
 	if (!fluct_csv_read_header(csv, names, columns, places, &record, &refusal))
 		put_refusal(p, &refusal);
 	else
@@ -207,7 +209,7 @@ refused_header(const char *text, const char *detail)
 	int			places[3];
 
 	heap_free(&heap);
-	ok(!fluct_csv_read_header(fluct_csv_create(&allocator, &source), names, 3,
+	ok(!fluct_csv_read_header(fluct_csv_create(&allocator, &source, &options), names, 3,
 							  places, NULL, &refusal), "refused");
 	is_text(refusal.detail, detail, detail);
 }
@@ -226,10 +228,6 @@ test_details(void)
 				   "no column \"name\" in the header; the closest name is \"nmae\"");
 	refused_header("Id,name,tags\n",
 				   "no column \"id\" in the header; the closest name is \"Id\"");
-	refused_header("sep=;\nid;name;tags\n", "the file begins with a spreadsheet's"
-				   " line \"sep=;\", expected the names of the columns");
-	refused_header("sep=,\nid,name,tags\n", "the file begins with a spreadsheet's"
-				   " line \"sep=\", expected the names of the columns");
 	refused_header("id,name,tags,name\n", "column \"name\" is duplicated in"
 				   " the header, as columns 2 and 4");
 	refused_header("id\tname\ttags\n",
@@ -237,10 +235,75 @@ test_details(void)
 	refused_header("id,\"name\" ,tags\n", "found byte 0x20 after the closing"
 				   " quote of field 2, expected \",\" or the end of the line");
 
-	ok(fluct_csv_read_header(fluct_csv_create(&allocator, &source), names, 3,
+	ok(fluct_csv_read_header(fluct_csv_create(&allocator, &source, &options), names, 3,
 							 places, &header, &refusal) && places[0] == 2 &&
 	   places[1] == 3 && places[2] == 0 && header.count == 4,
 	   "columns in any order");
+}
+
+static void
+test_delimiters(void)
+{
+	options.delimiter = ';';
+	splits("id;name\n1;a,b\n\"2\";\"x;y\"\n", "2:[1][a,b] 3:[2][x;y] end");
+	splits("id;name\n1;a\n;\n;;\n;\n", "2:[1][a] 3:[][] extra_column@4 end");
+	splits("id;name\n1;a\n;\n\n;\r\n", "2:[1][a] end");
+	splits("id,name\n1,a\n", "wrong_delimiter@1 ");
+	splits("\"id\",\"name\"\n", "wrong_delimiter@1 ");
+	refused_header("id,name,tags\n",
+				   "found \",\" between the column names, expected \";\"");
+	refused_header("id;\"name\"x;tags\n", "found \"x\" after the closing"
+				   " quote of field 2, expected \";\" or the end of the line");
+	options.delimiter = '\t';
+	splits("id\tname\r\n1\ta;b\r\n\t\r\n", "2:[1][a;b] end");
+	options = usual;
+}
+
+static void
+test_separator_line(void)
+{
+	splits("sep=;\nid;name\n1;a\n", "3:[1][a] end");
+	splits("\xEF\xBB\xBFSEP=;\r\nid;name\r\n1;a\r\n", "3:[1][a] end");
+	splits("sep=,\nid,name\n1,a\n", "3:[1][a] end");
+	splits("sep=\t\nid\tname\n1\ta\n", "3:[1][a] end");
+	splits("sep=\"\nid,name\n", "bad_quote@1 ");
+	splits("sep=;;\nid;name\n", "bad_header@1 ");
+	splits("sep=;\n", "bad_header@1 ");
+	options.delimiter = ',';
+	splits("sep=|\nid|name\n1|a\n", "3:[1][a] end");
+	options = usual;
+}
+
+static void
+test_skipped_lines(void)
+{
+	options.skip_lines = 2;
+	splits("Report of \"today\n\nid,name\n1,a\n", "4:[1][a] end");
+	splits("\xEF\xBB\xBFx\r\ny\r\nid,name\r\n1,a\r\n2\r\n",
+		   "4:[1][a] missing_column@5 end");
+	splits("x\ny\nsep=;\nid;name\n1;a\n", "5:[1][a] end");
+	splits("sep=;\ny\nid;name\n1;a\n", "4:[1][a] end");
+	splits("x\ny\n", "empty_file@1 ");
+	splits("x\ny", "empty_file@1 ");
+	splits("x", "empty_file@1 ");
+	splits("", "empty_file@1 ");
+	options.skip_lines = UINT64_MAX;
+	splits("id,name\n1,a\n", "empty_file@1 ");
+	options = usual;
+}
+
+/* What a decoder gives that could not decode. */
+static void
+test_undecoded(void)
+{
+	splits("id,name\n1,\xFF\x81\n2,b\n", "bad_encoding@2 3:[2][b] end");
+	options.encoding = "WIN1252";
+	refused_header("id,name\xFF\x81,tags\n", "byte 0x81 is not valid WIN1252");
+	refused_header("id,name,tags\xFF\xFF", "the file ends within a character of WIN1252");
+	refused_header("\xEF\xBB\xBFid,name,tags\n", "the file begins with the mark of UTF-8, expected CSV in WIN1252");
+	refused_header("\x1F\x8B\x08\x01", "the file looks like gzip data, expected CSV in WIN1252");
+	splits("id,name\n1,\xFF\x81\n2,b\n", "bad_encoding@2 3:[2][b] end");
+	options = usual;
 }
 
 /* What is split of a file cut anywhere is a part of what is split of it. */
@@ -319,6 +382,10 @@ main(void)
 	test_refused_records();
 	test_header();
 	test_details();
+	test_delimiters();
+	test_separator_line();
+	test_skipped_lines();
+	test_undecoded();
 	test_cuts();
 	test_limits();
 	heap_free(&heap);
