@@ -295,6 +295,16 @@ $(FUZZ_MODULE): $(FUZZ_SRCS) $(FUZZ_OBJS) $(wildcard test/fuzz/*.h)
 	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared -Wl,-Bsymbolic \
 		$(FUZZ_SRCS) $(FUZZ_OBJS) -o $@
 
+# An extension that routes tables, as its users see it.
+ROUTED_MODULE = test/build/routed.so
+
+.PHONY: routed-module
+routed-module: $(ROUTED_MODULE)
+
+$(ROUTED_MODULE): test/routed/routed.c
+	@mkdir -p test/build
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -shared $< -o $@
+
 # tests
 KAFKACTL = test/build/kafkactl
 

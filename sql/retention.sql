@@ -48,12 +48,20 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	default_partition regclass := (SELECT p.partition FROM fluct._partitions(parent) p WHERE p.is_default);
+	last timestamptz;
 BEGIN
 	IF default_partition IS NULL THEN
 		RETURN;
 	END IF;
-	EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY %1$s WHERE %2$I < $1 LIMIT 10000))',
-				   default_partition, key_column) USING cutoff;
+	IF fluct._is_routed(default_partition) THEN
+		-- no ctid: the oldest rows by their time, those of the last moment all together
+		EXECUTE format('SELECT max(x.at) FROM (SELECT %2$I AS at FROM ONLY %1$s WHERE %2$I < $1 ORDER BY 1 LIMIT 10000) x',
+					   default_partition, key_column) INTO last USING cutoff;
+		EXECUTE format('DELETE FROM ONLY %1$s WHERE %2$I <= $1', default_partition, key_column) USING last;
+	ELSE
+		EXECUTE format('DELETE FROM ONLY %1$s WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY %1$s WHERE %2$I < $1 LIMIT 10000))',
+					   default_partition, key_column) USING cutoff;
+	END IF;
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	what := CASE WHEN rows > 0 THEN 'rows' END;
 END

@@ -4,6 +4,10 @@
 -- a few times one by one through BRIN, many by their range.  EXECUTE plans with
 -- the values at hand and so prunes partitions.  The triggers work with the
 -- rights of whoever changes the orders.
+--
+-- Another extension may route order_lines to other nodes.  These know nothing
+-- of transition tables, so ids and times travel as arrays, and lines that
+-- belong elsewhere now are deleted and inserted.
 
 CREATE OR REPLACE FUNCTION fluct._time_condition(times timestamptz[])
 RETURNS text
@@ -20,15 +24,16 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	times timestamptz[];
+	ids text[];
 BEGIN
 	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'DELETE' OR TG_LEVEL <> 'STATEMENT' THEN
 		RAISE EXCEPTION 'trigger function fluct._orders_delete_lines() is for DELETE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
 	IF times <> '{}' THEN
-		EXECUTE 'DELETE FROM sales.order_lines l USING old_orders o
-				  WHERE l.order_id = o.order_id AND l.ordered_at = o.ordered_at
-				    AND ' || fluct._time_condition(times) USING times;
+		ids := ARRAY(SELECT order_id FROM old_orders);
+		EXECUTE 'DELETE FROM sales.order_lines l WHERE l.order_id = ANY ($2) AND ' || fluct._time_condition(times)
+			USING times, ids;
 	END IF;
 	RETURN NULL;
 END
@@ -43,6 +48,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	times timestamptz[];
+	old_ids text[];
+	new_ids text[];
+	new_times timestamptz[];
+	columns text;
+	places text;
 BEGIN
 	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'UPDATE' OR TG_LEVEL <> 'STATEMENT' THEN
 		RAISE EXCEPTION 'trigger function fluct._orders_move_lines() is for UPDATE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -51,19 +61,28 @@ BEGIN
 				   EXCEPT SELECT order_id, ordered_at FROM new_orders) THEN
 		RETURN NULL;
 	END IF;
-	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
-	EXECUTE 'UPDATE sales.order_lines l
-				SET order_id = n.order_id, ordered_at = n.ordered_at
-			   FROM (SELECT row_number() OVER () AS place, order_id, ordered_at FROM old_orders) o
-			   JOIN (SELECT row_number() OVER () AS place, order_id, ordered_at FROM new_orders) n
-				 ON n.place = o.place
-				AND (n.order_id, n.ordered_at) IS DISTINCT FROM (o.order_id, o.ordered_at)
-			  WHERE l.order_id = o.order_id AND l.ordered_at = o.ordered_at
-				AND ' || fluct._time_condition(times) USING times;
+	SELECT array_agg(DISTINCT o.ordered_at ORDER BY o.ordered_at), array_agg(o.order_id ORDER BY o.place),
+		   array_agg(n.order_id ORDER BY o.place), array_agg(n.ordered_at ORDER BY o.place)
+	  INTO times, old_ids, new_ids, new_times
+	  FROM (SELECT row_number() OVER () AS place, order_id, ordered_at FROM old_orders) o
+	  JOIN (SELECT row_number() OVER () AS place, order_id, ordered_at FROM new_orders) n
+		ON n.place = o.place AND (n.order_id, n.ordered_at) IS DISTINCT FROM (o.order_id, o.ordered_at);
+	SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
+		   string_agg(CASE a.attname WHEN 'order_id' THEN 'm.order_id' WHEN 'ordered_at' THEN 'm.ordered_at'
+									 ELSE 'g.' || quote_ident(a.attname) END, ', ' ORDER BY a.attnum)
+	  INTO columns, places
+	  FROM pg_attribute a
+	 WHERE a.attrelid = 'sales.order_lines'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+	EXECUTE format('WITH gone AS (DELETE FROM sales.order_lines l WHERE l.order_id = ANY ($2) AND %1$s RETURNING %2$s)
+					INSERT INTO sales.order_lines (%2$s) OVERRIDING SYSTEM VALUE
+					SELECT %3$s FROM gone g
+					  JOIN unnest($2, $3, $4) AS m(old_id, order_id, ordered_at) ON m.old_id = g.order_id',
+				   fluct._time_condition(times), columns, places)
+		USING times, old_ids, new_ids, new_times;
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION fluct._orders_move_lines() IS 'trigger on orders: carries the lines to a changed order_id or ordered_at';
+COMMENT ON FUNCTION fluct._orders_move_lines() IS 'trigger on orders: carries the lines to a changed order_id or ordered_at, by DELETE and INSERT';
 
 -- TRUNCATE orders, order_lines has emptied the lines already, and a second
 -- TRUNCATE of a table in use would fail.

@@ -96,6 +96,20 @@ $$;
 COMMENT ON FUNCTION fluct._partition_obstacle(regclass, text, timestamptz, timestamptz) IS
 'what prevents a partition for [since, until): NULL = nothing, empty = its range is covered already';
 
+-- The plan says so: it is not PostgreSQL's own.
+CREATE OR REPLACE FUNCTION fluct._is_routed(rel regclass) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE format('EXPLAIN (COSTS off, FORMAT json) DELETE FROM %s', rel) INTO plan;
+	RETURN plan #>> '{0,Plan,Node Type}' <> 'ModifyTable';
+END
+$$;
+COMMENT ON FUNCTION fluct._is_routed(regclass) IS
+'whether another extension decides where the rows of a table lie; the caller may delete them';
+
 CREATE OR REPLACE FUNCTION fluct._move_from_default(default_partition regclass, target text, key_column text, since timestamptz, until timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -131,7 +145,7 @@ BEGIN
 	EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', parent);
 	SELECT p.partition INTO default_partition FROM fluct._partitions(parent) p WHERE p.is_default;
 	IF default_partition IS NOT NULL THEN
-		EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %1$s WHERE %2$I >= $1 AND %2$I < $2)',
+		EXECUTE format('SELECT EXISTS (SELECT 1 FROM ONLY %1$s WHERE %2$I >= $1 AND %2$I < $2)',
 					   default_partition, key_column)
 			INTO alone USING since, until;
 		IF alone THEN
@@ -153,6 +167,11 @@ BEGIN
 	END IF;
 	EXECUTE format('ALTER TABLE %s ATTACH PARTITION sales.%I FOR VALUES FROM (%L) TO (%L)',
 				   parent, name, since, until);
+	IF moved > 0 AND to_regprocedure('pg_catalog.truncate_local_data_after_distributing_table(regclass)') IS NOT NULL
+		AND fluct._is_routed(parent) THEN
+		EXECUTE 'SELECT pg_catalog.truncate_local_data_after_distributing_table($1)'
+			USING format('sales.%I', name)::regclass;
+	END IF;
 	RETURN moved;
 END
 $$;
