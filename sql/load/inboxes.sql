@@ -169,20 +169,54 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_settle(interval) IS 'raises invalid_parameter_value';
 
+CREATE OR REPLACE FUNCTION fluct._check_pattern(pattern text)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF pattern ~ '/' OR btrim(pattern) = '' OR '' = ANY (string_to_array(replace(pattern, ' ', ''), ',')) THEN
+		RAISE EXCEPTION 'invalid pattern: %', quote_literal(pattern)
+			USING ERRCODE = 'invalid_parameter_value',
+			      HINT = 'Give names without folders, such as ''*.csv'' or ''*.csv,*.csv.gz''; ''*'' is any name.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_pattern(text) IS 'raises invalid_parameter_value';
+
+CREATE OR REPLACE FUNCTION fluct._name_matches(name text, pattern text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT name ~* ('^(' || replace(replace(replace(regexp_replace(regexp_replace(pattern, '\s*,\s*', ',', 'g'), '([].^$+(){}|\\[])', '\\\1', 'g'),
+												'*', '.*'), '?', '.'), ',', '|') || ')$')
+$$;
+COMMENT ON FUNCTION fluct._name_matches(text, text) IS 'whether a name is one of the pattern: * and ? as in a shell, several with commas between';
+
+-- A pattern that is such a name itself, '*.tmp', asks for them.
+CREATE OR REPLACE FUNCTION fluct._is_wanted(i fluct.inboxes, name text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT fluct._name_matches(name, i.pattern) AND (NOT fluct._name_matches(name, u.unfinished) OR fluct._name_matches(i.pattern, u.unfinished))
+  FROM (SELECT '*.part,*.partial,*.filepart,*.crdownload,*.tmp,*.temp,*.swp,~$*,.*,Thumbs.db,desktop.ini') u(unfinished)
+$$;
+COMMENT ON FUNCTION fluct._is_wanted(fluct.inboxes, text) IS
+'whether scans load a file of that name: it matches the inbox''s pattern, and is not one that other programs use while they write';
+
 CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory text, settle interval DEFAULT '10 seconds', on_bad_row text DEFAULT NULL,
 								   max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								   max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
 								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL)
+								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL)
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text) IS
-'Makes a folder of the server an inbox: scan_inbox() loads each file in it once and moves it to done/ or refused/ there. kind is industries, products, customers or orders; the further options are those of load_KIND(), NULL = its default. A file is left alone until its size and time have been still for settle. The folder must lie below fluct.inbox_root, or the caller have pg_read_server_files and pg_write_server_files; links and ".." in its path are refused. The caller owns it.';
+COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS
+'Makes a folder of the server an inbox: scan_inbox() loads each file in it once and moves it to done/ or refused/ there. kind is industries, products, customers or orders; the further options are those of load_KIND(), NULL = its default. A file is left alone until its size and time have been still for settle, or if its name does not match pattern (* and ? as in a shell, several with commas between; NULL = any name), or is one that other programs use while they write (*.part, *.tmp, ~$*, Thumbs.db ...). The folder must lie below fluct.inbox_root, or the caller have pg_read_server_files and pg_write_server_files; links and ".." in its path are refused. The caller owns it.';
 
 CREATE OR REPLACE FUNCTION fluct._create_inbox(name text, kind text, directory text, settle interval, on_bad_row text,
 									max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric, delimiter text, encoding text,
 								   skip_lines bigint, null_words text[], columns jsonb,
-								   compression text, industry_delimiter text)
+								   compression text, industry_delimiter text, pattern text)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -202,31 +236,32 @@ BEGIN
 		RAISE EXCEPTION 'directory must be given' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	PERFORM fluct._check_settle(settle);
-	INSERT INTO fluct.inboxes (name, owner, owner_oid, system_identifier, kind, directory, settle, options)
+	PERFORM fluct._check_pattern(pattern);
+	INSERT INTO fluct.inboxes (name, owner, owner_oid, system_identifier, kind, directory, settle, pattern, options)
 	SELECT name, pg_get_userbyid(fluct._caller()), fluct._caller(), c.system_identifier::text, kind,
-		   fluct._claim_directory(name, directory), settle,
+		   fluct._claim_directory(name, directory), settle, coalesce(pattern, '*'),
 		   fluct._load_options(kind, fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction)
 							   || fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, industry_delimiter))
 	  FROM pg_control_system() c;
 	RETURN format('inbox "%s" created: CALL fluct.scan_inbox(%L) loads what lies in it', name, name);
 END
 $$;
-COMMENT ON FUNCTION fluct._create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text) IS 'create_inbox, as the extension''s owner';
+COMMENT ON FUNCTION fluct._create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS 'create_inbox, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct.alter_inbox(name text, directory text DEFAULT NULL, settle interval DEFAULT NULL, on_bad_row text DEFAULT NULL,
 								  max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								  max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
 								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL)
+								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text) IS
+COMMENT ON FUNCTION fluct.alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS
 'Changes an inbox; what is not given stays. Files are not moved to another directory, and those done stay done.';
 
 CREATE OR REPLACE FUNCTION fluct._alter_inbox(name text, directory text, settle interval, on_bad_row text,
 								   max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric, delimiter text, encoding text,
 								   skip_lines bigint, null_words text[], columns jsonb,
-								   compression text, industry_delimiter text)
+								   compression text, industry_delimiter text, pattern text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -238,8 +273,10 @@ BEGIN
 			USING ERRCODE = 'insufficient_privilege', DETAIL = 'The folder is one that its owner may use.';
 	END IF;
 	PERFORM fluct._check_settle(coalesce(settle, i.settle));
+	PERFORM fluct._check_pattern(pattern);
 	UPDATE fluct.inboxes b
 	   SET settle = coalesce(_alter_inbox.settle, b.settle),
+		   pattern = coalesce(_alter_inbox.pattern, b.pattern),
 		   directory = CASE WHEN _alter_inbox.directory IS NULL THEN b.directory
 							ELSE fluct._claim_directory(b.name, _alter_inbox.directory) END,
 		   options = fluct._load_options(i.kind, i.options || fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction)
@@ -247,7 +284,7 @@ BEGIN
 	 WHERE b.name = i.name;
 END
 $$;
-COMMENT ON FUNCTION fluct._alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text) IS 'alter_inbox, as the extension''s owner';
+COMMENT ON FUNCTION fluct._alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS 'alter_inbox, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct._drop_inbox(name text)
 RETURNS void

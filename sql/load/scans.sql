@@ -47,9 +47,10 @@ BEGIN
 	 WHERE NOT EXISTS (SELECT 1 FROM fluct.files f
 						WHERE f.inbox = i.name AND f.inode = d.inode AND f.bytes = d.bytes AND f.modified_at = d.modified_at
 						  AND f.status IN ('loaded', 'duplicate'))
+	   AND fluct._is_wanted(i, d.name)
 	 ORDER BY d.modified_at, d.name COLLATE "C";
 	RETURN QUERY
-	SELECT '', n.name FROM fluct._list_folder(i.directory, '', NULL) n ORDER BY n.modified_at, n.name COLLATE "C";
+	SELECT '', n.name FROM fluct._list_folder(i.directory, '', NULL) n WHERE fluct._is_wanted(i, n.name) ORDER BY n.modified_at, n.name COLLATE "C";
 END
 $$;
 COMMENT ON FUNCTION fluct.__inbox_work(text) IS '_inbox_work, as the extension''s owner';
@@ -222,13 +223,16 @@ AS $$
 DECLARE
 	i fluct.inboxes := fluct._working_inbox(inbox);
 	told text;
+	ignored text;
 BEGIN
+	SELECT count(*) || ' ignored for ' || CASE count(*) WHEN 1 THEN 'its name' ELSE 'their names' END INTO ignored
+	  FROM fluct._list_folder(i.directory, '', NULL) n WHERE NOT fluct._is_wanted(i, n.name) HAVING count(*) > 0;
 	SELECT string_agg(n || ' ' || w.words, ', ' ORDER BY w.place) INTO told
 	  FROM (SELECT r, count(*) AS n FROM unnest(results) r GROUP BY r) c
 	  JOIN (VALUES (1, 'loaded', 'loaded'), (2, 'duplicate', 'loaded before'), (3, 'refused', 'refused'), (4, 'known', 'moved only'),
 				   (5, 'growing', 'still being written'), (6, 'left', 'left for the next scan')) w (place, result, words) ON w.result = c.r;
 	RAISE NOTICE 'inbox "%": %', inbox, CASE WHEN 'busy' = ANY (results) THEN concat_ws(', ', told, 'another scan is at work')
-		ELSE coalesce(told, 'no new file') END;
+		ELSE concat_ws(', ', coalesce(told, 'no new file'), ignored) END;
 	IF 'busy' <> ALL (results) THEN
 		UPDATE fluct.inboxes b SET last_scan = clock_timestamp() WHERE b.name = i.name;
 	END IF;
@@ -259,7 +263,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE fluct.scan_inbox(text) IS
-'Loads each file that lies in an inbox, oldest first, one transaction a file, in a session of the inbox''s owner; moves it to done/ or, with its reason in fluct.files, to refused/. A file that is still being written, or that could not be loaded for another cause than itself (a lock, a full disk), stays for the next scan. Hidden files and folders are left alone. A second scan at the same time ends at once.';
+'Loads each file that lies in an inbox, oldest first, one transaction a file, in a session of the inbox''s owner; moves it to done/ or, with its reason in fluct.files, to refused/. A file that is still being written, or that could not be loaded for another cause than itself (a lock, a full disk), stays for the next scan. Hidden files, those whose names do not match the inbox''s pattern or are used by other programs while they write, and folders are left alone. A second scan at the same time ends at once.';
 
 -- ---------------------------------------------------------------------------
 -- One file by hand

@@ -12,7 +12,8 @@ CREATE TABLE fluct.inboxes (
 	last_scan timestamptz,
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	owner_oid oid,
-	system_identifier text
+	system_identifier text,
+	pattern text NOT NULL DEFAULT '*'
 );
 SELECT pg_catalog.pg_extension_config_dump('fluct.inboxes', '');
 COMMENT ON TABLE fluct.inboxes IS 'The folders whose files are loaded by scan_inbox(). Written by create_inbox, alter_inbox, drop_inbox and schedule_inbox only.';
@@ -28,3 +29,4 @@ COMMENT ON COLUMN fluct.inboxes.last_scan IS 'when a scan last came to its end';
 COMMENT ON COLUMN fluct.inboxes.created_at IS 'time of create_inbox';
 COMMENT ON COLUMN fluct.inboxes.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
 COMMENT ON COLUMN fluct.inboxes.system_identifier IS 'cluster in which it was created';
+COMMENT ON COLUMN fluct.inboxes.pattern IS 'names of the files that are loaded: * and ? as in a shell, several with commas between, upper and lower case alike; the others are left alone';

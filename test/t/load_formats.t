@@ -174,5 +174,29 @@ is(etl("SELECT unchanged FROM fluct.reload_file('in', 'done/b.csv.gz.2')"), 1, '
 etl(q{SELECT fluct.alter_inbox('in', delimiter => ',', encoding => 'UTF8', skip_lines => 0, columns => '{}', null_words => '{}', industry_delimiter => ';')});
 is(sql('SELECT options FROM fluct.inboxes'), '{"mode": "upsert", "on_bad_row": "refuse", "max_rejects": 1000, "unknown_industry": "report", "max_delete_fraction": 0.1}', 'and back to what is usual');
 
+# ----- names -----
+
+mkdir("$root/names");
+etl(q{SELECT fluct.create_inbox('names', 'customers', 'names', settle => '0')});
+foreach my $name ('a.filepart', 'b.CSV.part', 'c.tmp', '~$d.csv', 'Thumbs.db', 'desktop.ini', 'e.crdownload', '.f.csv')
+{
+	write_file("$root/names/$name", $header . "x,x,\n");
+}
+write_file("$root/names/G [1]+.CSV", $header . "g,G,\n");
+write_file("$root/names/part.csv", $header . "p,P,\n");
+like(said("CALL fluct.scan_inbox('names')", as => 'etl'), qr/"names": 2 loaded, 7 ignored for their names/, 'what other programs are still writing is ignored');
+foreach my $case ([ '*.txt', 'no new file, 10 ignored' ], [ '*.c?v', '1 loaded, 9 ignored' ], [ 'x.dat , [y].txt', '2 loaded, 8 ignored' ], [ '*.tmp', '1 loaded, 7 ignored' ])
+{
+	etl("SELECT fluct.alter_inbox('names', pattern => '$case->[0]')");
+	if ($case->[0] eq '*.txt')
+	{
+		write_file("$root/names/$_->[0]", $header . "$_->[1],x,\n") foreach [ 'x.dat', 1 ], [ '[y].TXT.csv', 2 ], [ 'z.json', 3 ];
+	}
+	write_file("$root/names/[y].txt", $header . "4,x,\n") if $case->[0] =~ /y/;
+	like(said("CALL fluct.scan_inbox('names')", as => 'etl'), qr/"names": \Q$case->[1]\E/, "pattern $case->[0]");
+}
+like(etl("SELECT status FROM fluct.reload_file('names', 'Thumbs.db')"), qr/^loaded$/, 'by hand any of them');
+fails_like($node, "SELECT fluct.alter_inbox('names', pattern => '$_')", qr/22023: invalid pattern/, "pattern '$_'", as => 'etl') foreach '', 'a/b', '*.csv,', ' ';
+
 $node->stop;
 done_testing();
