@@ -12,6 +12,7 @@ OBJS = \
 	src/bookkeeping/skipped.o \
 	src/bookkeeping/states.o \
 	src/bookkeeping/streams.o \
+	src/bookkeeping/topics.o \
 	src/csv/bytes.o \
 	src/csv/csv.o \
 	src/csv/header.o \
@@ -43,6 +44,7 @@ OBJS = \
 	src/kafka/connection.o \
 	src/kafka/consumer.o \
 	src/kafka/message.o \
+	src/kafka/metadata.o \
 	src/kafka/options.o \
 	src/kafka/resolver.o \
 	src/kafka/retention.o \
@@ -108,6 +110,7 @@ OBJS = \
 	src/sink/watch.o \
 	src/stream/backoff.o \
 	src/stream/foreground.o \
+	src/stream/lag.o \
 	src/stream/position.o \
 	src/stream/retention.o \
 	src/stream/stall.o \

@@ -17,7 +17,7 @@ SELECT l.grantee, l.kind, n.name
   FROM (VALUES
 -- what triggers call for any writer of orders, and what only computes
 ('public', 'routine', '
-	_bucket _is_customer_feed _printable _time_condition fluctuation sparkline'),
+	_bucket _consumes _is_customer_feed _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
 	_health _launch_obstacle _live _loads'),
 ('pg_monitor', 'relation', '
@@ -88,12 +88,12 @@ SELECT l.grantee, l.kind, n.name
 	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account
 	_alter_inbox _alter_stream _announce_change _announce_connections _ask _await_progress _begin_progress _begin_reprocess
 	_check_here _check_kafka _check_loader _check_mapping _check_refused _check_report _check_report_owner _check_rights
-	_check_server_owner _check_settle _check_stream _check_stream_options _check_targets _chosen_partitions _claim_directory
+	_check_server_owner _check_settle _check_start_topics _check_stream _check_stream_options _check_targets _chosen_places _check_topic _claim_directory
 	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
 	_fluctuation_final _fluctuation_serialize _given_format _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
-	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_of_data _is_same _is_settled _job_command _job_name
+	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_many _is_of_data _is_same _is_settled _job_command _job_name _labels _named_in
 	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
 	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
 	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox

@@ -124,7 +124,7 @@ BEGIN
 	DELETE FROM fluct.gaps g
 	WHERE g.created_at < cutoff AND fluct._may_trim(caller, g.stream)
 		AND NOT EXISTS (SELECT FROM fluct.stream_offsets o
-						WHERE o.stream = g.stream AND o.partition = g.partition AND o.epoch = g.epoch);
+						WHERE o.stream = g.stream AND o.topic = g.topic AND o.partition = g.partition AND o.epoch = g.epoch);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	total := total + n;
 	-- a loaded file's record is its identity: without it, it would load again

@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION fluct._ask(stream text, question text, count int, sta
 RETURNS TABLE (number int, fields text[])
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_inquire';
 COMMENT ON FUNCTION fluct._ask(text, text, int, text) IS
-'Lets a background worker ask Kafka: check (item, status, detail, hint), preview (the columns of preview_stream), seek (partition, begin and end of Kafka''s log, where start_at begins) or reconcile (the columns of reconcile_stream).';
+'Lets a background worker ask Kafka: check (item, status, detail, hint), preview (the columns of preview_stream, topic last), seek (partition, begin and end of Kafka''s log, where start_at begins, topic) or reconcile (the columns of reconcile_stream, topic last).';
 
 CREATE OR REPLACE FUNCTION fluct.check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
@@ -125,13 +125,13 @@ $$;
 COMMENT ON FUNCTION fluct._check_stream(text) IS 'check_stream, as the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION fluct.preview_stream(name text, n int DEFAULT 5, start_at text DEFAULT NULL)
-RETURNS TABLE (partition int, "offset" bigint, target text, rows int, first_row jsonb, error text, path text)
+RETURNS TABLE (topic text, partition int, "offset" bigint, target text, rows int, first_row jsonb, error text, path text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.preview_stream(text, int, text) IS
 'What the next n messages (1 to 1000) would become: a row for each message and target, with the number of its rows and the first of them, or the error as "reason: detail" and its path. It reads from the stream''s position on, or from start_at; stores nothing and moves nothing, and does not see what the tables themselves would refuse. Errors: undefined_object, insufficient_privilege, invalid_parameter_value, configuration_limit_exceeded without a free background worker, fdw_unable_to_establish_connection.';
 
 CREATE OR REPLACE FUNCTION fluct._preview_stream(name text, n int, start_at text)
-RETURNS TABLE (partition int, "offset" bigint, target text, rows int, first_row jsonb, error text, path text)
+RETURNS TABLE (topic text, partition int, "offset" bigint, target text, rows int, first_row jsonb, error text, path text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -152,6 +152,7 @@ BEGIN
 				USING HINT = 'Are the paths right, and does format name the unit (epoch_s: seconds, epoch_ms: milliseconds)?';
 			CONTINUE;
 		END IF;
+		topic := fluct._printable(answer.fields[8]);
 		partition := answer.fields[1];
 		"offset" := answer.fields[2];
 		target := answer.fields[3];

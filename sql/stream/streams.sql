@@ -54,7 +54,7 @@ $$;
 COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into sales.orders has by default.';
 
-CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, partition int, OUT at bigint, OUT exact boolean)
+CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, topic text, partition int, OUT at bigint, OUT exact boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
@@ -64,7 +64,9 @@ BEGIN
 	ELSIF start_at = 'latest' THEN
 		at := -1;
 	ELSIF start_at ~ '^\s*\{' THEN
-		at := (start_at::jsonb ->> partition::text)::bigint;
+		at := CASE WHEN jsonb_typeof(start_at::jsonb -> topic) = 'object' THEN (start_at::jsonb -> topic ->> partition::text)::bigint
+				   WHEN jsonb_typeof(start_at::jsonb -> partition::text) IS DISTINCT FROM 'object'
+				   THEN (start_at::jsonb ->> partition::text)::bigint END;
 		exact := at IS NOT NULL;
 		at := coalesce(at, -2);
 		IF exact AND at < 0 THEN
@@ -79,18 +81,18 @@ EXCEPTION WHEN data_exception THEN
 	RAISE EXCEPTION USING
 		ERRCODE = 'invalid_parameter_value',
 		MESSAGE = format('invalid start_at: "%s"', start_at),
-		HINT = 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}''.';
+		HINT = 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}'', of several topics ''{"TOPIC": {"0": 42}}''.';
 END
 $$;
-COMMENT ON FUNCTION fluct._start_of(text, int) IS
-'Where start_at begins in a partition: milliseconds since 1970, -1 for the end, -2 for the beginning, or, where exact, an offset.';
+COMMENT ON FUNCTION fluct._start_of(text, text, int) IS
+'Where start_at begins in a partition of a topic: milliseconds since 1970, -1 for the end, -2 for the beginning, or, where exact, an offset.';
 
 -- A timestamp means the same in every session once its zone is written out.
 CREATE OR REPLACE FUNCTION fluct._normal_start(start_at text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
-	PERFORM fluct._start_of(start_at, 0);
+	PERFORM fluct._start_of(start_at, '', 0);
 	IF start_at IS NULL OR start_at IN ('earliest', 'latest') OR start_at ~ '^\s*[-{]' THEN
 		RETURN start_at;
 	END IF;
@@ -147,6 +149,92 @@ $$;
 COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean) IS
 'Raises insufficient_privilege where the role lacks a right that a stream of its needs, with the GRANT that gives it.';
 
+-- ----- topics -----
+
+CREATE OR REPLACE FUNCTION fluct._consumes(declared text, topic text) RETURNS boolean
+LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'fluct_consumes';
+COMMENT ON FUNCTION fluct._consumes(text, text) IS
+'Whether a stream with this topic, list or pattern consumes that topic. Topics whose names begin with two underscores match only a pattern that begins with ^__.';
+
+CREATE OR REPLACE FUNCTION fluct._is_many(declared text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT declared LIKE '^%' OR declared LIKE '%,%'
+$$;
+COMMENT ON FUNCTION fluct._is_many(text) IS 'Whether a stream''s topic is a list or a pattern.';
+
+CREATE OR REPLACE FUNCTION fluct._check_topic(topic text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+#variable_conflict use_variable
+DECLARE
+	names text[];
+	wrong text;
+	why text;
+BEGIN
+	IF topic ~ '^\s*\^' THEN
+		IF length(topic) > 1000 OR topic ~ '[^ -~]' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_regular_expression',
+				MESSAGE = format('invalid pattern of topics: "%s"', fluct._printable(left(topic, 250))),
+				DETAIL = 'A pattern has at most 1000 characters, all of them printable ASCII.';
+		ELSIF topic ~ '\\[1-9]' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_regular_expression',
+				MESSAGE = format('invalid pattern of topics: "%s"', topic),
+				DETAIL = 'It refers back to what a group matched.';
+		END IF;
+		topic := btrim(topic);
+		PERFORM '' ~ topic;
+		RETURN topic;
+	END IF;
+	names := regexp_split_to_array(btrim(topic), '\s*,\s*');
+	SELECT n INTO wrong FROM unnest(names) WITH ORDINALITY AS t(n, i)
+	WHERE n !~ '^[A-Za-z0-9._-]{1,249}$' OR n IN ('.', '..') ORDER BY i LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
+			MESSAGE = format('invalid topic name: "%s"', fluct._printable(left(wrong, 250))),
+			HINT = 'In Kafka a topic has 1 to 249 letters, digits, ".", "_" or "-" in its name. Several are written with commas between, or as a pattern that begins with ^, such as ''^orders-'': a regular expression of PostgreSQL (those of POSIX are among them).';
+	END IF;
+	SELECT n INTO wrong FROM unnest(names) n GROUP BY n HAVING count(*) > 1 LIMIT 1;
+	IF FOUND OR cardinality(names) > 1000 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = coalesce(format('topic "%s" is duplicated', wrong), format('a stream consumes at most 1000 topics, not %s', cardinality(names)));
+	END IF;
+	RETURN array_to_string(names, ',');
+EXCEPTION WHEN invalid_regular_expression THEN
+	GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT, why = PG_EXCEPTION_DETAIL;
+	RAISE EXCEPTION USING ERRCODE = 'invalid_regular_expression',
+		MESSAGE = CASE WHEN why = '' THEN format('invalid pattern of topics: "%s"', fluct._printable(topic)) ELSE wrong END,
+		DETAIL = CASE WHEN why = '' THEN upper(left(wrong, 1)) || substr(wrong, 2) || '.' ELSE why END,
+		HINT = format('A pattern is a regular expression of PostgreSQL (those of POSIX are among them): SELECT ''NAME'' ~ %L; tries it.', topic);
+END
+$$;
+COMMENT ON FUNCTION fluct._check_topic(text) IS
+'A topic, a list of them without blanks, or a pattern, as a stream stores it. Errors: invalid_name, invalid_regular_expression, invalid_parameter_value where one is duplicated.';
+
+-- Offsets by partition need a topic where there are several, and one that is there.
+CREATE OR REPLACE FUNCTION fluct._check_start_topics(start_at text, topic text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+DECLARE
+	wrong text;
+BEGIN
+	IF start_at !~ '^\s*\{' THEN
+		RETURN;
+	END IF;
+	SELECT CASE WHEN n.topic IS NULL THEN 'start_at names partitions, but no topic'
+				ELSE format('start_at names topic "%s", which the stream does not consume', fluct._printable(n.topic)) END INTO wrong
+	FROM fluct._named_in(start_at) n
+	WHERE CASE WHEN n.topic IS NULL THEN fluct._is_many(_check_start_topics.topic)
+			   ELSE NOT fluct._consumes(_check_start_topics.topic, n.topic) END LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong,
+			HINT = 'Offsets of several topics are written such as ''{"TOPIC": {"0": 42}}''.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_start_topics(text, text) IS
+'Raises invalid_parameter_value where start_at names offsets of a topic that the stream does not consume, or of none though it has several.';
+
 -- ----- create -----
 
 CREATE OR REPLACE FUNCTION fluct.create_stream(
@@ -169,7 +257,7 @@ CREATE OR REPLACE FUNCTION fluct.create_stream(
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
-'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
+'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. topic: its name, several with commas between, or a pattern that begins with ^ (a regular expression of PostgreSQL): all topics that match it, also those that are made later, from their beginning; at most 1000. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
 
 CREATE OR REPLACE FUNCTION fluct._create_stream(
 	name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
@@ -197,11 +285,7 @@ BEGIN
 			MESSAGE = format('invalid stream name: "%s"', name),
 			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
 	END IF;
-	IF topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
-			MESSAGE = format('invalid topic name: "%s"', fluct._printable(left(topic, 250))),
-			HINT = 'In Kafka a topic has 1 to 249 letters, digits, ".", "_" or "-" in its name. A stream consumes one topic.';
-	END IF;
+	topic := fluct._check_topic(topic);
 	-- who creates the same one at the same time, or drops it, is waited for
 	PERFORM fluct._lock('stream', name);
 	PERFORM FROM fluct.streams s WHERE s.name = _create_stream.name FOR KEY SHARE;
@@ -229,9 +313,10 @@ BEGIN
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions);
 	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller), on_conflict, keep_raw);
-	SELECT count(*) AS partitions, min(o.topic) AS topic INTO kept
+	PERFORM fluct._check_start_topics(fluct._normal_start(start_at), topic);
+	SELECT count(*) AS partitions, count(*) FILTER (WHERE fluct._consumes(topic, o.topic)) AS consumed INTO kept
 	FROM fluct.stream_offsets o WHERE o.stream = name;
-	IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.topic <> topic) THEN
+	IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.consumed = 0) THEN
 		DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
 		DELETE FROM fluct.skipped_offsets k WHERE k.stream = name;
 	ELSIF kept.partitions > 0 THEN
@@ -345,16 +430,17 @@ CREATE OR REPLACE FUNCTION fluct.alter_stream(
 	batch_interval interval DEFAULT NULL,
 	workers int DEFAULT NULL,
 	keep_raw boolean DEFAULT NULL,
-	partitions int[] DEFAULT NULL)
+	partitions int[] DEFAULT NULL,
+	topic text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
-'Changes a stream; what is not given stays. A running stream takes the change up at its next batch by itself. start_at only before the first start. Errors: as create_stream.';
+COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text) IS
+'Changes a stream; what is not given stays. topic: a topic that is added begins at its beginning; one that is left out keeps its position, where it continues if it is added again. A running stream takes the change up at its next batch by itself. start_at only before the first start. Errors: as create_stream.';
 
 CREATE OR REPLACE FUNCTION fluct._alter_stream(
 	name text, server text, mapping jsonb, on_conflict text, start_at text, on_bad_message text,
 	on_data_loss text, max_dead_letters int, error_window interval, batch_size int,
-	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[])
+	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[], topic text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -370,11 +456,15 @@ BEGIN
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions);
+	topic := fluct._check_topic(topic);
+	PERFORM fluct._check_start_topics(coalesce(fluct._normal_start(start_at), s.start_at), coalesce(topic, s.topic))
+	WHERE start_at IS NOT NULL OR NOT EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name);
 	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
 		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
 		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw));
 	UPDATE fluct.streams t SET
 		server = coalesce(server, t.server),
+		topic = coalesce(topic, t.topic),
 		mapping = coalesce(mapping, t.mapping),
 		on_conflict = coalesce(on_conflict, t.on_conflict),
 		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
@@ -396,6 +486,7 @@ BEGIN
 		format('stream "%s" was altered by role "%s"', name, pg_get_userbyid(fluct._caller())),
 		'It has another ' || nullif(concat_ws(', ',
 			CASE WHEN server <> s.server THEN 'server' END,
+			CASE WHEN topic <> s.topic THEN 'topic' END,
 			CASE WHEN mapping <> s.mapping THEN 'mapping' END,
 			CASE WHEN on_conflict <> s.on_conflict THEN 'on_conflict' END,
 			CASE WHEN start_at IS NOT NULL THEN 'start_at' END,
@@ -411,7 +502,7 @@ BEGIN
 			CASE WHEN partitions IS NOT NULL AND partitions IS DISTINCT FROM s.partitions THEN 'partitions' END), '') || '.');
 END
 $$;
-COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[]) IS
+COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text) IS
 'alter_stream, as the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) RETURNS text[]
@@ -456,7 +547,7 @@ BEGIN
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL,
 		jsonb_set(s.mapping, fluct._place_in_mapping(s, target) || "column", spec),
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._map_column(text, text, text, text, boolean, regclass) IS
@@ -481,7 +572,7 @@ BEGIN
 			MESSAGE = format('stream "%s" maps nothing to column "%s"', stream, "column");
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL, s.mapping #- place,
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._unmap_column(text, text, regclass) IS

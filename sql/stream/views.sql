@@ -15,10 +15,10 @@ SELECT o.stream, fluct._printable(o.topic) AS topic, o.partition, o.next_offset 
 	o.log_start_offset, o.last_commit, o.retention,
 	least(o.retention, justify_hours(date_trunc('second', o.retention - (clock_timestamp() - greatest(o.last_message_time, o.held_until))))) AS headroom
 FROM fluct.stream_offsets o
-JOIN fluct.streams s ON s.name = o.stream
-ORDER BY o.stream, o.partition;
+JOIN fluct.streams s ON s.name = o.stream AND fluct._consumes(s.topic, o.topic)
+ORDER BY o.stream, o.topic, o.partition;
 COMMENT ON VIEW fluct.stat_partitions IS
-'Position of each stream in each partition of its topic; the log''s ends as the stream last saw them.';
+'Position of each stream in each partition of its topics; the log''s ends as the stream last saw them.';
 COMMENT ON COLUMN fluct.stat_partitions.stream IS 'name of the stream';
 COMMENT ON COLUMN fluct.stat_partitions.topic IS 'Kafka topic';
 COMMENT ON COLUMN fluct.stat_partitions.partition IS 'Kafka partition';
@@ -116,8 +116,8 @@ LEFT JOIN LATERAL (
 		ELSE greatest(v.held_at, coalesce(
 			min(greatest(o.last_message_time, o.held_until)) FILTER (WHERE o.log_end_offset > o.next_offset),
 			min(greatest(o.last_message_time, o.held_until)))) END AS data_until
-	FROM fluct.stream_offsets o
-	WHERE o.stream = v.stream
+	FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
+	WHERE o.stream = v.stream AND fluct._consumes(s.topic, o.topic)
 	) until ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.freshness IS
@@ -138,13 +138,13 @@ FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 JOIN fluct.freshness f ON f.stream = v.stream
 CROSS JOIN LATERAL (
-	SELECT sum(greatest(o.log_end_offset - o.next_offset, 0))::bigint AS lag,
+	SELECT (sum(greatest(o.log_end_offset - o.next_offset, 0)) FILTER (WHERE fluct._consumes(s.topic, o.topic)))::bigint AS lag,
 		coalesce(sum(o.messages), 0)::bigint AS messages,
 		coalesce(sum(o.duplicates), 0)::bigint AS duplicates,
 		coalesce(sum(o.dead_letters), 0)::bigint AS dead_letters,
 		coalesce(sum(o.tombstones), 0)::bigint AS tombstones,
 		coalesce(sum(o.rows), 0)::bigint AS rows,
-		count(*) AS partitions, max(o.last_commit) AS last_commit
+		count(*) FILTER (WHERE fluct._consumes(s.topic, o.topic)) AS partitions, max(o.last_commit) AS last_commit
 	FROM fluct.stream_offsets o WHERE o.stream = v.stream) sums
 LEFT JOIN LATERAL (
 	SELECT st.last_error, st.last_error_at FROM fluct.stream_states st
@@ -172,7 +172,7 @@ COMMENT ON COLUMN fluct.stat_streams.last_error IS 'message of the last error';
 COMMENT ON COLUMN fluct.stat_streams.last_error_at IS 'time of the last error';
 COMMENT ON COLUMN fluct.stat_streams.owner IS 'role that writes the targets';
 COMMENT ON COLUMN fluct.stat_streams.server IS 'foreign server that holds the connection';
-COMMENT ON COLUMN fluct.stat_streams.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.stat_streams.topic IS 'Kafka topic, several with commas between, or a pattern that begins with ^';
 COMMENT ON COLUMN fluct.stat_streams.target IS 'table that the messages fill';
 COMMENT ON COLUMN fluct.stat_streams.workers IS 'worker processes that divide the partitions';
 COMMENT ON COLUMN fluct.stat_streams.pids IS 'process ids of those that run now';
@@ -210,11 +210,12 @@ COMMENT ON FUNCTION fluct._data_until() IS
 CREATE OR REPLACE FUNCTION fluct._source_offsets() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT jsonb_object_agg(t.stream, jsonb_build_object(t.topic, t.positions))
-	FROM (SELECT o.stream, min(o.topic) AS topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
+	SELECT jsonb_object_agg(u.stream, u.topics)
+	FROM (SELECT t.stream, jsonb_object_agg(t.topic, t.positions) AS topics
+	FROM (SELECT o.stream, o.topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
 		  FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
-		  WHERE to_regclass(s.target) = to_regclass('sales.orders')
-		  GROUP BY o.stream) t
+		  WHERE to_regclass(s.target) = to_regclass('sales.orders') AND fluct._consumes(s.topic, o.topic)
+		  GROUP BY o.stream, o.topic) t GROUP BY t.stream) u
 $$;
 COMMENT ON FUNCTION fluct._source_offsets() IS
 'Positions of the streams into sales.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';

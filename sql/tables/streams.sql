@@ -44,11 +44,11 @@ CREATE TABLE fluct.streams (
 	keyed boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE fluct.streams IS
-'One Kafka topic consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
+'A Kafka topic, or several, consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
 COMMENT ON COLUMN fluct.streams.name IS 'name of the stream: letters, digits, _ . -, at most 63';
 COMMENT ON COLUMN fluct.streams.owner IS 'role that writes the targets, by its name when the stream was created or last started; it, its members and superusers may change the stream';
 COMMENT ON COLUMN fluct.streams.server IS 'foreign server of the wrapper fluct_kafka that holds the connection';
-COMMENT ON COLUMN fluct.streams.topic IS 'Kafka topic';
+COMMENT ON COLUMN fluct.streams.topic IS 'Kafka topic, several with commas between, or a pattern that begins with ^';
 COMMENT ON COLUMN fluct.streams.target IS 'qualified name of the table that the messages fill';
 COMMENT ON COLUMN fluct.streams.mapping IS 'which field of a message becomes which column';
 COMMENT ON COLUMN fluct.streams.on_conflict IS 'a row whose key already exists: nothing (counted as duplicate, its children too), error (dead letter), update';
@@ -62,7 +62,7 @@ COMMENT ON COLUMN fluct.streams.batch_bytes IS 'most bytes of messages in one tr
 COMMENT ON COLUMN fluct.streams.batch_interval IS 'longest wait of a message for its batch to fill';
 COMMENT ON COLUMN fluct.streams.workers IS 'worker processes that divide the partitions';
 COMMENT ON COLUMN fluct.streams.keep_raw IS 'whether each message is also kept as it came in sales.raw_messages';
-COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume; NULL = all, new ones too';
+COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume, of each topic; NULL = all, new ones too';
 COMMENT ON COLUMN fluct.streams.enabled IS 'whether it is to run';
 COMMENT ON COLUMN fluct.streams.pause_reason IS 'the words given to pause_stream';
 COMMENT ON COLUMN fluct.streams.starts IS 'how often start_stream was called; a failure counts until the next start';
@@ -146,7 +146,7 @@ CREATE TABLE fluct.stream_offsets (
 	stored_with text,
 	held_until timestamptz,
 	retention interval,
-	PRIMARY KEY (stream, partition)
+	PRIMARY KEY (stream, topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.stream_offsets IS
 'Position of each stream in each partition. Moves forward in the transaction that stores the rows, by compare-and-set; rows of a dropped stream stay, so that a new stream of that name can go on there.';
@@ -258,7 +258,7 @@ CREATE TABLE fluct.skipped_offsets (
 	to_offset bigint NOT NULL,
 	intervals int8multirange NOT NULL,
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	PRIMARY KEY (stream, partition, epoch, from_offset)
+	PRIMARY KEY (stream, topic, partition, epoch, from_offset)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE fluct.skipped_offsets IS
 'Intervals of offsets at which Kafka delivered nothing: markers of transactions, aborted messages, what compaction took away. Written in the transaction that moves the offset past them; reconcile_stream looks there again.';

@@ -78,6 +78,7 @@ typedef enum FluctOutcome
  */
 typedef struct FluctMessage
 {
+	const char *topic;			/* outlives the message */
 	int32_t		partition;
 	int64_t		offset;
 	int64_t		time_ms;		/* since 1970, UTC; -1 = none */

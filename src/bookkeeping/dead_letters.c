@@ -12,15 +12,14 @@
 #include "pg/query.h"
 
 void
-fluct_dead_letters_add(const char *stream, const char *topic,
-					   const FluctMessage *message)
+fluct_dead_letters_add(const char *stream, const FluctMessage *message)
 {
 	static SPIPlanPtr plan = NULL;
 	const FluctRefusal *refusal = message->refusal;
 	FluctQuery	query = {0};
 
 	fluct_query_add_text(&query, stream);
-	fluct_query_add_text(&query, topic);
+	fluct_query_add_text(&query, message->topic);
 	fluct_query_add_int(&query, message->partition);
 	fluct_query_add_int64(&query, message->offset);
 	fluct_query_add_bytes(&query, message->key, message->key_len);
@@ -54,7 +53,7 @@ fluct_dead_letters_take(const char *stream, ArrayType *ids, int64 **found,
 								   " coalesce((1000 * extract(epoch FROM"
 								   "  message_time))::int8, -1),"
 								   " coalesce(reason = 'too_large'"
-								   "  AND $3 IN (length(key), length(value)), false)"
+								   "  AND $3 IN (length(key), length(value)), false), topic"
 								   " FROM fluct.dead_letters"
 								   " WHERE stream = $1 AND id = ANY ($2)"
 								   " AND status = 'open' ORDER BY id FOR UPDATE");
@@ -73,6 +72,7 @@ fluct_dead_letters_take(const char *stream, ArrayType *ids, int64 **found,
 		messages[i].full_len = fluct_query_field_bool(i, 8) ?
 			FLUCT_LENGTH_UNKNOWN : messages[i].value_len;
 		messages[i].time_ms = fluct_query_field_int(i, 7);
+		messages[i].topic = fluct_query_field_text(context, i, 9);
 	}
 	return messages;
 }

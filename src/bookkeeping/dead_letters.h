@@ -17,7 +17,7 @@
 #include "base/message.h"
 
 /* A message with its refusal. */
-extern void fluct_dead_letters_add(const char *stream, const char *topic,
+extern void fluct_dead_letters_add(const char *stream,
 								   const FluctMessage *message);
 
 /*

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "port/pg_crc32c.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 
 #include "bookkeeping/offsets.h"
 #include "pg/lock.h"
@@ -30,46 +31,47 @@ fluct_offsets_read(const char *stream, int *count,
 
 	fluct_query_add_text(&query, stream);
 	*count = (int) fluct_query_run(&query,
-								   "SELECT partition, next_offset,"
+								   "SELECT topic, partition, next_offset,"
 								   " coalesce(log_start_offset, -1),"
 								   " coalesce(log_end_offset, -1),"
 								   " coalesce(witness_offset, -1), witness_time,"
 								   " witness_crc, epoch, cluster_id"
 								   " FROM fluct.stream_offsets WHERE stream = $1"
-								   " ORDER BY partition");
+								   " ORDER BY topic COLLATE \"C\", partition");
 	positions = MemoryContextAlloc(context, sizeof(FluctPosition) * (*count + 1));
 	memset(positions, 0, sizeof(FluctPosition) * (*count + 1));
 	for (int i = 0; i < *count; i++)
 	{
-		positions[i].partition = fluct_query_field_int(i, 1);
-		positions[i].next_offset = fluct_query_field_int(i, 2);
+		positions[i].topic =
+			fluct_topics_keep(fluct_query_field_text(CurrentMemoryContext, i, 1));
+		positions[i].partition = fluct_query_field_int(i, 2);
+		positions[i].next_offset = fluct_query_field_int(i, 3);
 		positions[i].read_offset = positions[i].next_offset;
-		positions[i].log_start = fluct_query_field_int(i, 3);
-		positions[i].log_end = fluct_query_field_int(i, 4);
+		positions[i].log_start = fluct_query_field_int(i, 4);
+		positions[i].log_end = fluct_query_field_int(i, 5);
 		positions[i].time_ms = positions[i].held_ms = -1;
-		positions[i].witness_offset = fluct_query_field_int(i, 5);
-		positions[i].witness_time = fluct_query_field_int(i, 6);
-		positions[i].witness_crc = fluct_query_field_int(i, 7);
-		positions[i].epoch = fluct_query_field_int(i, 8);
-		positions[i].cluster = fluct_query_field_text(context, i, 9);
+		positions[i].witness_offset = fluct_query_field_int(i, 6);
+		positions[i].witness_time = fluct_query_field_int(i, 7);
+		positions[i].witness_crc = fluct_query_field_int(i, 8);
+		positions[i].epoch = fluct_query_field_int(i, 9);
+		positions[i].cluster = fluct_query_field_text(context, i, 10);
 	}
 	return positions;
 }
 
 void
-fluct_offsets_add(const char *stream, const char *topic,
-				  const FluctPosition *position)
+fluct_offsets_add(const char *stream, const FluctPosition *position)
 {
 	FluctQuery	query = {0};
 
 	fluct_query_add_text(&query, stream);
-	fluct_query_add_text(&query, topic);
+	fluct_query_add_text(&query, position->topic);
 	fluct_query_add_int(&query, position->partition);
 	fluct_query_add_int64(&query, position->next_offset);
 	fluct_query_run(&query,
 					"INSERT INTO fluct.stream_offsets"
 					" (stream, topic, partition, next_offset, epoch, epoch_offset)"
-					" VALUES ($1, $2, $3, $4, fluct._next_epoch($1, $3), $4)"
+					" VALUES ($1, $2, $3, $4, fluct._next_epoch($1, $2, $3), $4)"
 					" ON CONFLICT DO NOTHING");
 }
 
@@ -86,13 +88,15 @@ fluct_offsets_note_cluster(const char *stream, const char *cluster)
 }
 
 int64
-fluct_offsets_start_of(const char *start_at, int partition, bool *exact)
+fluct_offsets_start_of(const char *start_at, const char *topic, int partition,
+					   bool *exact)
 {
 	FluctQuery	query = {0};
 
 	fluct_query_add_text(&query, start_at);
+	fluct_query_add_text(&query, topic);
 	fluct_query_add_int(&query, partition);
-	fluct_query_run(&query, "SELECT at, exact FROM fluct._start_of($1, $2)");
+	fluct_query_run(&query, "SELECT at, exact FROM fluct._start_of($1, $2, $3)");
 	*exact = fluct_query_field_bool(0, 2);
 	return fluct_query_field_int(0, 1);
 }
@@ -116,6 +120,19 @@ add_members(FluctQuery *query, const FluctPosition *positions, int count,
 	fluct_query_add(query, INT8ARRAYOID,
 					PointerGetDatum(construct_array(values, count, INT8OID, 8,
 													FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+					false);
+}
+
+static void
+add_topics(FluctQuery *query, const FluctPosition *positions, int count)
+{
+	Datum	   *values = palloc(sizeof(Datum) * count);
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(positions[i].topic);
+	fluct_query_add(query, TEXTARRAYOID,
+					PointerGetDatum(construct_array(values, count, TEXTOID, -1, false,
+													TYPALIGN_INT)),
 					false);
 }
 
@@ -158,9 +175,8 @@ fluct_offsets_has_stored(const char *stream, const char *mapping)
 }
 
 bool
-fluct_offsets_advance(const char *stream, const char *topic,
-					  const char *mapping, const FluctPosition *positions,
-					  int count)
+fluct_offsets_advance(const char *stream, const char *mapping,
+					  const FluctPosition *positions, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	FluctQuery	query = {0};
@@ -181,7 +197,7 @@ fluct_offsets_advance(const char *stream, const char *topic,
 	MEMBERS(witness_time);
 	MEMBERS(witness_crc);
 	MEMBERS(epoch);
-	fluct_query_add_text(&query, topic);
+	add_topics(&query, positions, count);
 	fluct_query_add_text(&query, mapping);
 	return fluct_query_run_kept(&query, &plan,
 								"UPDATE fluct.stream_offsets o SET"
@@ -208,12 +224,12 @@ fluct_offsets_advance(const char *stream, const char *topic,
 								" FROM ROWS FROM (unnest($2), unnest($3), unnest($4),"
 								"  unnest($5), unnest($6), unnest($7), unnest($8),"
 								"  unnest($9), unnest($10), unnest($11), unnest($12),"
-								"  unnest($13), unnest($14), unnest($15), unnest($16))"
+								"  unnest($13), unnest($14), unnest($15), unnest($16), unnest($17))"
 								"  AS u(partition, stands_at, goes_to, messages, rows,"
 								"   duplicates, dead_letters, tombstones, ms, log_start,"
-								"   log_end, witness, witness_ms, witness_crc, epoch)"
+								"   log_end, witness, witness_ms, witness_crc, epoch, topic)"
 								" WHERE o.stream = $1 AND o.partition = u.partition"
-								"  AND o.topic = $17 AND o.epoch = u.epoch"
+								"  AND o.topic = u.topic AND o.epoch = u.epoch"
 								"  AND o.next_offset = u.stands_at") == (uint64) count;
 }
 
@@ -227,12 +243,13 @@ fluct_offsets_note_log(const char *stream, const FluctPosition *positions,
 	add_partitions(&query, positions, count);
 	MEMBERS(log_start);
 	MEMBERS(log_end);
+	add_topics(&query, positions, count);
 	fluct_query_run(&query,
 					"UPDATE fluct.stream_offsets o SET"
 					" log_start_offset = u.log_start, log_end_offset = u.log_end"
-					" FROM ROWS FROM (unnest($2), unnest($3), unnest($4))"
-					"  AS u(partition, log_start, log_end)"
-					" WHERE o.stream = $1 AND o.partition = u.partition"
+					" FROM ROWS FROM (unnest($2), unnest($3), unnest($4), unnest($5))"
+					"  AS u(partition, log_start, log_end, topic)"
+					" WHERE o.stream = $1 AND o.topic = u.topic AND o.partition = u.partition"
 					"  AND u.log_end >= 0 AND (o.log_end_offset, o.log_start_offset)"
 					"   IS DISTINCT FROM (u.log_end, u.log_start)");
 }
@@ -263,11 +280,14 @@ fluct_offsets_note_held(const char *stream, const FluctPosition *positions,
 	fluct_query_add_text(&query, stream);
 	add_partitions(&query, positions, count);
 	MEMBERS(held_ms);
+	add_topics(&query, positions, count);
 	fluct_query_run(&query,
 					"UPDATE fluct.stream_offsets o SET"
 					" held_until = to_timestamp(u.ms / 1000.0)"
-					" FROM ROWS FROM (unnest($2), unnest($3)) AS u(partition, ms)"
-					" WHERE o.stream = $1 AND o.partition = u.partition AND u.ms >= 0"
+					" FROM ROWS FROM (unnest($2), unnest($3), unnest($4))"
+					"  AS u(partition, ms, topic)"
+					" WHERE o.stream = $1 AND o.topic = u.topic"
+					"  AND o.partition = u.partition AND u.ms >= 0"
 					"  AND (o.held_until < to_timestamp(u.ms / 1000.0)) IS NOT FALSE");
 }
 
@@ -309,20 +329,20 @@ fluct_offsets_contradicts(const FluctMessage *message,
 /* ----- gaps ----- */
 
 void
-fluct_offsets_add_gap(const char *stream, const char *topic, int partition,
-					  int64 from, int64 to, const char *reason)
+fluct_offsets_add_gap(const char *stream, const FluctPosition *position,
+					  int64 to, const char *reason)
 {
 	FluctQuery	query = {0};
 
 	fluct_query_add_text(&query, stream);
-	fluct_query_add_text(&query, topic);
-	fluct_query_add_int(&query, partition);
-	fluct_query_add_int64(&query, from);
+	fluct_query_add_text(&query, position->topic);
+	fluct_query_add_int(&query, position->partition);
+	fluct_query_add_int64(&query, position->next_offset);
 	fluct_query_add_int64(&query, to);
 	fluct_query_add_text(&query, reason);
 	fluct_query_run(&query,
 					"INSERT INTO fluct.gaps (stream, topic, partition, from_offset,"
 					" to_offset, reason, epoch)"
 					" SELECT $1, $2, $3, $4, $5, $6, o.epoch FROM fluct.stream_offsets o"
-					" WHERE o.stream = $1 AND o.partition = $3");
+					" WHERE o.stream = $1 AND o.topic = $2 AND o.partition = $3");
 }

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "base/message.h"
+#include "bookkeeping/topics.h"
 
 /* An interval of offsets, [from, to). */
 typedef struct FluctInterval
@@ -24,6 +25,7 @@ typedef struct FluctInterval
 /* The position in one partition, and what a batch adds to its row. */
 typedef struct FluctPosition
 {
+	const char *topic;			/* of fluct_topics_keep */
 	int32		partition;
 	int64		next_offset;	/* committed */
 	int64		read_offset;	/* of the next message to be read */
@@ -47,7 +49,7 @@ typedef struct FluctPosition
 	int			max_skipped;
 } FluctPosition;
 
-/* Positions of the stream, by partition; *count of them. */
+/* Positions of the stream, by topic and partition; *count of them. */
 extern FluctPosition *fluct_offsets_read(const char *stream, int *count,
 										 MemoryContext context);
 
@@ -55,8 +57,8 @@ extern FluctPosition *fluct_offsets_read(const char *stream, int *count,
  * Where start_at says that a partition begins: a time in ms since 1970, -1
  * (the end), -2 (the beginning), or with *exact an offset.
  */
-extern int64 fluct_offsets_start_of(const char *start_at, int partition,
-									bool *exact);
+extern int64 fluct_offsets_start_of(const char *start_at, const char *topic,
+									int partition, bool *exact);
 
 /*
  * Keeps others from initializing the stream until the end of the transaction.
@@ -71,17 +73,16 @@ extern void fluct_offsets_lock(const char *stream);
 extern void fluct_offsets_lock_bookkeeping(void);
 
 /* A position where there is none, in an epoch of its own. */
-extern void fluct_offsets_add(const char *stream, const char *topic,
+extern void fluct_offsets_add(const char *stream,
 							  const FluctPosition *position);
 
 /*
  * Moves the positions forward, from next_offset to read_offset, by
- * compare-and-set, within their epoch of the topic; false when another worker
+ * compare-and-set, within their epoch; false when another worker
  * has moved one of them, or somebody has begun another epoch.  Where messages
  * were stored, it is noted with which mapping (a hash), unless that is NULL.
  */
-extern bool fluct_offsets_advance(const char *stream, const char *topic,
-								  const char *mapping,
+extern bool fluct_offsets_advance(const char *stream, const char *mapping,
 								  const FluctPosition *positions, int count);
 
 /* Whether that was noted since the position began, in any partition. */
@@ -103,6 +104,14 @@ extern void fluct_offsets_note_retention(const char *stream,
 extern void fluct_offsets_note_held(const char *stream,
 									const FluctPosition *positions, int count);
 
+/* Whether the message is of the partition; its topic is a kept name, too. */
+static inline bool
+fluct_offsets_are_of(const FluctPosition *position, const FluctMessage *message)
+{
+	return position->partition == message->partition &&
+		position->topic == message->topic;
+}
+
 /*
  * Makes the message the witness of the position, by which a later start
  * recognizes the topic.  A truncated message cannot be one.
@@ -114,9 +123,9 @@ extern void fluct_offsets_bear_witness(FluctPosition *position,
 extern bool fluct_offsets_contradicts(const FluctMessage *message,
 									  const FluctPosition *position);
 
-/* Records that the stream skipped the offsets [from, to), and why. */
-extern void fluct_offsets_add_gap(const char *stream, const char *topic,
-								  int partition, int64 from, int64 to,
+/* Records that the stream skipped the offsets up to `to`, and why. */
+extern void fluct_offsets_add_gap(const char *stream,
+								  const FluctPosition *position, int64 to,
 								  const char *reason);
 
 #endif							/* FLUCT_BOOKKEEPING_OFFSETS_H */

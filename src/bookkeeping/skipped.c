@@ -59,7 +59,7 @@ write_intervals(const FluctInterval *intervals, int count)
 }
 
 static void
-store(const char *stream, const char *topic, const FluctPosition *position)
+store(const char *stream, const FluctPosition *position)
 {
 	static SPIPlanPtr grow = NULL;
 	static SPIPlanPtr add = NULL;
@@ -70,17 +70,18 @@ store(const char *stream, const char *topic, const FluctPosition *position)
 	fluct_query_add_int(&query, position->epoch);
 	fluct_query_add_text(&query, write_intervals(position->skipped,
 												 position->nskipped));
+	fluct_query_add_text(&query, position->topic);
 	if (fluct_query_run_kept(&query, &grow,
 							 "UPDATE fluct.skipped_offsets k SET"
 							 " intervals = k.intervals + $4::int8multirange,"
 							 " to_offset = upper($4::int8multirange)"
-							 " WHERE k.stream = $1 AND k.partition = $2 AND k.epoch = $3"
+							 " WHERE k.stream = $1 AND k.topic = $5"
+							 "  AND k.partition = $2 AND k.epoch = $3"
 							 "  AND k.from_offset = (SELECT max(l.from_offset)"
-							 "   FROM fluct.skipped_offsets l WHERE l.stream = $1"
+							 "   FROM fluct.skipped_offsets l WHERE l.stream = $1 AND l.topic = $5"
 							 "    AND l.partition = $2 AND l.epoch = $3)"
 							 "  AND pg_column_size(k.intervals) < 2000") > 0)
 		return;
-	fluct_query_add_text(&query, topic);
 	fluct_query_run_kept(&query, &add,
 						 "INSERT INTO fluct.skipped_offsets (stream, partition, epoch,"
 						 " intervals, from_offset, to_offset, topic)"
@@ -89,10 +90,9 @@ store(const char *stream, const char *topic, const FluctPosition *position)
 }
 
 void
-fluct_skipped_store(const char *stream, const char *topic,
-					const FluctPosition *positions, int count)
+fluct_skipped_store(const char *stream, const FluctPosition *positions, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (positions[i].nskipped > 0)
-			store(stream, topic, &positions[i]);
+			store(stream, &positions[i]);
 }

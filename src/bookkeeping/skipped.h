@@ -20,7 +20,7 @@ extern void fluct_skipped_note(FluctPosition *position, int64 from, int64 to,
  * Stores what is noted in the positions, in the transaction that has moved
  * them.  SPI must be connected.
  */
-extern void fluct_skipped_store(const char *stream, const char *topic,
+extern void fluct_skipped_store(const char *stream,
 								const FluctPosition *positions, int count);
 
 #endif							/* FLUCT_BOOKKEEPING_SKIPPED_H */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -24,6 +25,7 @@
 #include "process/worker.h"
 
 #define OLDEST_TIME		1000	/* ms for the oldest messages to arrive */
+#define TOPICS_NAMED	5
 #define SAMPLE			100		/* messages at which the mapping is tried */
 
 /* The items that Kafka answers, in their order. */
@@ -96,20 +98,29 @@ hint_for(const FluctTopic *topic, const char *reason)
 						stream->topic, topic->client.group);
 	if (strcmp(reason, "broker_not_allowed") == 0)
 		return "Let the administrator add the broker to fluct.allowed_brokers, or check advertised.listeners of the brokers.";
+	if (strcmp(reason, "unknown_topic") == 0 &&
+		fluct_topics_is_pattern(stream->topic))
+		return psprintf("The stream waits for a topic that matches. Topics that the user may not describe are not seen, and those of Kafka's own, such as __consumer_offsets, only where the pattern begins with ^__. SELECT fluct.alter_stream('%s', topic => '...'); changes the pattern.",
+						stream->name);
 	if (strcmp(reason, "unknown_topic") == 0)
 		return "fluct does not create topics: create it in Kafka, or drop the stream.";
 	return psprintf("Check bootstrap_servers and security_protocol of server \"%s\", that a broker is running there, and that no firewall is between.",
 					stream->server);
 }
 
-/* What to do if the positions are those of another topic. */
+/*
+ * What to do if the positions are those of another topic, of one of several
+ * or, with NULL, of all.
+ */
 static const char *
-hint_to_seek(const FluctTopic *topic)
+hint_to_seek(const FluctTopic *topic, const char *name)
 {
 	const char *stream = topic->stream->name;
+	const char *only = name && fluct_topics_are_many(topic->stream->topic) ?
+	psprintf(", topic => '%s'", name) : "";
 
-	return psprintf("If the topic was recreated: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
-					stream, stream);
+	return psprintf("If the topic was recreated: SELECT * FROM fluct.seek_stream('%s', 'earliest'%s, force => true); and then SELECT fluct.start_stream('%s');",
+					stream, only, stream);
 }
 
 /* The cluster of the stream's positions, if it is not the one that answers. */
@@ -140,7 +151,46 @@ check_cluster(const FluctTopic *topic)
 	put_item(TOPIC, "fail",
 			 psprintf("cluster_changed: server \"%s\" leads to cluster %s, but the stream's position is in cluster %s",
 					  topic->stream->server, here, there),
-			 hint_to_seek(topic));
+			 hint_to_seek(topic, NULL));
+	skip_from(TOPIC + 1);
+	return false;
+}
+
+/* The topic, or how many there are and the first of them. */
+static char *
+describe_topics(const FluctTopic *topic)
+{
+	StringInfoData out;
+	const char *last = NULL;
+	int			named = 0;
+
+	if (!fluct_topics_are_many(topic->stream->topic))
+		return psprintf("topic %s", topic->stream->topic);
+	initStringInfo(&out);
+	appendStringInfo(&out, "%d topics: ", fluct_topics_count(topic->places,
+															 topic->nplaces));
+	for (int i = 0; i < topic->nplaces && named <= TOPICS_NAMED; i++)
+		if (topic->places[i].topic != last)
+		{
+			last = topic->places[i].topic;
+			appendStringInfo(&out, "%s%s", named > 0 ? ", " : "",
+							 named < TOPICS_NAMED ? last : "...");
+			named++;
+		}
+	return out.data;
+}
+
+static bool
+check_topics(const FluctTopic *topic)
+{
+	int			topics = fluct_topics_count(topic->places, topic->nplaces);
+
+	if (topics <= FLUCT_MOST_TOPICS)
+		return true;
+	put_item(TOPIC, "fail",
+			 psprintf("too_many_topics: %d match, and a stream consumes at most %d",
+					  topics, FLUCT_MOST_TOPICS),
+			 "Use a narrower pattern, or several streams.");
 	skip_from(TOPIC + 1);
 	return false;
 }
@@ -165,8 +215,8 @@ put_good(const FluctTopic *topic, CheckItem item)
 		put_item(item, sasl ? "ok" : "skipped",
 				 sasl ? client->mechanism : protocol, NULL);
 	else if (item == TOPIC)
-		put_item(item, "ok", psprintf("topic %s, group id %s",
-									  topic->stream->topic, client->group), NULL);
+		put_item(item, "ok", psprintf("%s, group id %s", describe_topics(topic),
+									  client->group), NULL);
 }
 
 static void
@@ -212,46 +262,61 @@ open_client(FluctTopic *topic)
 }
 
 static bool
-check_partitions(const FluctTopic *topic, int gone)
+has_partition(const FluctTopic *topic, int partition)
+{
+	for (int i = 0; i < topic->nplaces; i++)
+		if (topic->places[i].partition == partition)
+			return true;
+	return false;
+}
+
+static bool
+check_partitions(const FluctTopic *topic, const FluctPlace *gone)
 {
 	const FluctStream *stream = topic->stream;
-	int			share = stream->npartitions ? stream->npartitions :
-	topic->npartitions;
+	int			topics = fluct_topics_count(topic->places, topic->nplaces);
+	int			share = 0;
 
+	for (int i = 0; i < topic->nplaces; i++)
+		share += topic->next[i] >= 0;
 	for (int i = 0; i < stream->npartitions; i++)
-		if (stream->partitions[i] >= topic->npartitions)
+		if (!has_partition(topic, stream->partitions[i]))
 		{
 			put_item(PARTITIONS, "fail",
-					 psprintf("the stream consumes partition %d, but the topic has %d",
-							  stream->partitions[i], topic->npartitions), NULL);
+					 psprintf(topics > 1 ?
+							  "the stream consumes partition %d, which none of its topics has" :
+							  "the stream consumes partition %d, but the topic has %d",
+							  stream->partitions[i], topic->nplaces), NULL);
 			return false;
 		}
-	if (gone >= 0)
+	if (gone->topic)
 		put_item(PARTITIONS, "fail",
-				 psprintf("topic_changed: the stream has a position in partition %d, but the topic has %d",
-						  gone, topic->npartitions),
-				 hint_to_seek(topic));
+				 psprintf("topic_changed: the stream has a position in partition %d of topic \"%s\", which does not exist",
+						  gone->partition, gone->topic),
+				 hint_to_seek(topic, gone->topic));
 	else if (stream->workers > share)
 		put_item(PARTITIONS, "warn",
 				 psprintf("%d, fewer than the %d workers", share, stream->workers),
 				 psprintf("SELECT fluct.alter_stream('%s', workers => %d);",
 						  stream->name, share));
 	else
-		put_item(PARTITIONS, "ok", stream->npartitions ?
-				 psprintf("%d of %d", share, topic->npartitions) :
-				 psprintf("%d", share), NULL);
-	return gone < 0;
+		put_item(PARTITIONS, "ok",
+				 psprintf("%d%s%s", share, stream->npartitions ?
+						  psprintf(" of %d", topic->nplaces) : "",
+						  topics > 1 ? psprintf(" in %d topics", topics) : ""),
+				 NULL);
+	return gone->topic == NULL;
 }
 
 /* How old Kafka's oldest message is, in words. */
 static const char *
 describe_retention(const FluctTopic *topic)
 {
-	int64	   *from = palloc(sizeof(int64) * topic->npartitions);
+	int64	   *from = palloc(sizeof(int64) * topic->nplaces);
 	int64		oldest;
 	bool		all;
 
-	for (int i = 0; i < topic->npartitions; i++)
+	for (int i = 0; i < topic->nplaces; i++)
 		from[i] = topic->next[i] < 0 ? -1 :
 			topic->begin[i].offset;
 	oldest = fluct_topic_oldest(topic, from, OLDEST_TIME, &all);
@@ -267,14 +332,18 @@ check_retention(const FluctTopic *topic)
 {
 	int64		lost = 0;
 
-	for (int i = 0; i < topic->npartitions; i++)
+	for (int i = 0; i < topic->nplaces; i++)
 	{
+		const FluctPlace *place = &topic->places[i];
+
 		if (topic->next[i] > topic->end[i].offset && !topic->is_new)
 		{
 			put_item(RETENTION, "fail",
-					 psprintf("topic_changed: partition %d: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,
-							  i, topic->next[i], topic->end[i].offset),
-					 hint_to_seek(topic));
+					 psprintf("topic_changed: %s: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,
+							  fluct_topics_describe(topic->stream->topic, place->topic,
+													place->partition),
+							  topic->next[i], topic->end[i].offset),
+					 hint_to_seek(topic, place->topic));
 			return;
 		}
 		if (topic->next[i] >= 0 && topic->next[i] < topic->begin[i].offset)
@@ -324,7 +393,7 @@ check_waiting(FluctTopic *topic)
 	int			count;
 	char	   *doubts;
 
-	for (int i = 0; i < topic->npartitions; i++)
+	for (int i = 0; i < topic->nplaces; i++)
 		if (topic->next[i] >= 0)
 			waiting += Max(0, topic->end[i].offset -
 						   Max(topic->next[i], topic->begin[i].offset));
@@ -344,11 +413,11 @@ void
 fluct_check_answer(FluctTopic *topic)
 {
 	CheckItem	failed = TOPIC + 1;
-	int			gone;
+	FluctPlace	gone;
 
 	if (!open_client(topic))
 		return;
-	if (!fluct_topic_partitions(topic))
+	if (!fluct_topic_places(topic))
 		failed = item_of(fluct_kafka_trouble()->reason);
 	for (CheckItem i = DNS; i < TOPIC && i < failed; i++)
 		put_good(topic, i);
@@ -359,6 +428,8 @@ fluct_check_answer(FluctTopic *topic)
 	}
 	if (!check_cluster(topic))
 		return;
+	if (!check_topics(topic))
+		return;
 	put_good(topic, TOPIC);
 	if (!fluct_topic_log(topic) || !fluct_topic_positions(topic, NULL, &gone))
 	{
@@ -367,7 +438,7 @@ fluct_check_answer(FluctTopic *topic)
 					"The bootstrap servers answer, but a partition's leader does not: check advertised.listeners of the brokers.");
 		return;
 	}
-	if (!check_partitions(topic, gone))
+	if (!check_partitions(topic, &gone))
 	{
 		skip_from(RETENTION);
 		return;

@@ -111,18 +111,18 @@ first_row(const FluctTarget *target, const FluctRows *rows)
 
 /* Whether it would be accepted. */
 static bool
-preview_message(const FluctTopic *topic, FluctMapping *mapping,
-				const FluctMessage *message)
+preview_message(FluctMapping *mapping, const FluctMessage *message)
 {
 	FluctRows  *rows = fluct_decode_begin(mapping, 1);
 	FluctRefusal refusal = {0};
-	const char *fields[7] = {psprintf("%d", message->partition),
+	const char *fields[8] = {psprintf("%d", message->partition),
 	psprintf(INT64_FORMAT, message->offset)};
+
+	fields[7] = message->topic;
 
 	if (message->value == NULL)
 		fields[5] = "tombstone: it has no value and is only counted";
-	else if (!fluct_decode_message(mapping, rows, 0, message,
-								   topic->stream->topic, &refusal))
+	else if (!fluct_decode_message(mapping, rows, 0, message, &refusal))
 	{
 		fields[5] = psprintf("%s: %s", fluct_reason_name(refusal.reason),
 							 refusal.detail);
@@ -182,7 +182,7 @@ describe_doubts(const FluctMapping *mapping, bool accepted)
 static void
 put_doubts(const char *doubts)
 {
-	const char *fields[7] = {NULL};
+	const char *fields[8] = {NULL};
 
 	fields[5] = doubts;
 	fluct_answer_put_row(fields, lengthof(fields));
@@ -194,6 +194,8 @@ by_place(const void *a, const void *b)
 	const FluctMessage *one = a;
 	const FluctMessage *other = b;
 
+	if (one->topic != other->topic)
+		return strcmp(one->topic, other->topic);
 	if (one->partition != other->partition)
 		return one->partition < other->partition ? -1 : 1;
 	return one->offset < other->offset ? -1 : one->offset > other->offset;
@@ -216,7 +218,7 @@ decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
 	before = fluct_rights_take(topic->owner);
 	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
-		accepted |= preview_message(topic, mapping, &messages[i]);
+		accepted |= preview_message(mapping, &messages[i]);
 	fluct_rights_give_back(before);
 	doubts = describe_doubts(mapping, accepted);
 	if (doubts)
@@ -246,8 +248,7 @@ fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
 		FluctRefusal refusal = {0};
 
 		accepted |= fluct_decode_message(mapping, fluct_decode_begin(mapping, 1),
-										 0, &messages[i], topic->stream->topic,
-										 &refusal);
+										 0, &messages[i], &refusal);
 	}
 	fluct_rights_give_back(before);
 	doubts = describe_doubts(mapping, accepted);
@@ -263,11 +264,11 @@ fluct_preview_answer(FluctTopic *topic)
 {
 	const FluctInquiry *inquiry = topic->inquiry;
 	FluctMessage *messages = palloc(sizeof(FluctMessage) * inquiry->count);
-	int			count,
-				gone;
+	FluctPlace	gone;
+	int			count;
 
 	fluct_client_open(topic->stream, topic->owner, &topic->client);
-	if (!fluct_topic_partitions(topic) || !fluct_topic_log(topic) ||
+	if (!fluct_topic_places(topic) || !fluct_topic_log(topic) ||
 		!fluct_topic_positions(topic, inquiry->has_start ? inquiry->start_at : NULL, &gone))
 		fluct_answer_throw_trouble(topic->stream);
 	count = fluct_topic_read(topic, topic->next, messages, inquiry->count, READ_TIME);

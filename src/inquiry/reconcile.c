@@ -38,7 +38,7 @@
 /* One partition of the stream, in its current epoch. */
 typedef struct Account
 {
-	int32		partition;
+	FluctPlace	place;
 	int64		from;
 	int64		to;
 	int64		entries[6];		/* stored, duplicates, dead letters,
@@ -50,6 +50,14 @@ typedef struct Account
 
 /* ----- the account ----- */
 
+/* Its index among the places of the stream, or -1. */
+static int
+find(const FluctTopic *topic, const Account *account)
+{
+	return fluct_topic_find(topic, account->place.topic,
+							account->place.partition);
+}
+
 /* Each row of skipped_offsets gives one array of its bounds, ascending. */
 static void
 read_skipped(const FluctTopic *topic, Account *account, int epoch,
@@ -60,15 +68,16 @@ read_skipped(const FluctTopic *topic, Account *account, int epoch,
 	int			n = 0;
 
 	fluct_query_add_text(&query, topic->stream->name);
-	fluct_query_add_int(&query, account->partition);
+	fluct_query_add_int(&query, account->place.partition);
 	fluct_query_add_int(&query, epoch);
+	fluct_query_add_text(&query, account->place.topic);
 	rows = (int) fluct_query_run(&query,
 								 "SELECT ARRAY(SELECT b.bound FROM unnest(k.intervals) r"
 								 "  CROSS JOIN LATERAL (VALUES (lower(r)), (upper(r))) b(bound)"
 								 "  ORDER BY b.bound),"
 								 " (SELECT count(*) FROM unnest(k.intervals))"
 								 " FROM fluct.skipped_offsets k WHERE k.stream = $1"
-								 "  AND k.partition = $2 AND k.epoch = $3"
+								 "  AND k.topic = $4 AND k.partition = $2 AND k.epoch = $3"
 								 " ORDER BY k.from_offset");
 	for (int i = 0; i < rows; i++)
 		account->nskipped += fluct_query_field_int(i, 2);
@@ -105,13 +114,16 @@ read_accounts(const FluctTopic *topic, int *count)
 	fluct_query_add_text(&query, topic->stream->name);
 	*count = (int) fluct_query_run(&query, "SELECT partition, epoch, from_offset,"
 								   " to_offset, stored, duplicates, dead_letters,"
-								   " tombstones, skipped, gaps"
-								   " FROM fluct._account($1) ORDER BY partition");
+								   " tombstones, skipped, gaps, topic"
+								   " FROM fluct._account($1)"
+								   " ORDER BY topic COLLATE \"C\", partition");
 	accounts = MemoryContextAllocZero(context, sizeof(Account) * (*count + 1));
 	epochs = palloc(sizeof(int) * (*count + 1));
 	for (int i = 0; i < *count; i++)
 	{
-		accounts[i].partition = fluct_query_field_int(i, 1);
+		accounts[i].place.topic =
+			fluct_topics_keep(fluct_query_field_text(CurrentMemoryContext, i, 11));
+		accounts[i].place.partition = fluct_query_field_int(i, 1);
 		epochs[i] = fluct_query_field_int(i, 2);
 		accounts[i].from = fluct_query_field_int(i, 3);
 		accounts[i].to = fluct_query_field_int(i, 4);
@@ -139,11 +151,12 @@ say_alive(void)
 
 /* Where Kafka's log begins now: it may have deleted more meanwhile. */
 static int64
-log_begin(FluctTopic *topic, int32 partition)
+log_begin(FluctTopic *topic, const FluctPlace *place)
 {
 	if (!fluct_topic_log(topic))
 		fluct_answer_throw_trouble(topic->stream);
-	return topic->begin[partition].offset;
+	return topic->begin[fluct_topic_find(topic, place->topic,
+										 place->partition)].offset;
 }
 
 /*
@@ -180,7 +193,7 @@ count_within(const FluctMessage *messages, int got, const FluctInterval *interva
 
 /* How many messages Kafka delivers in these intervals, read in one go. */
 static int64
-read_through(FluctTopic *topic, int32 partition,
+read_through(FluctTopic *topic, const FluctPlace *place,
 			 const FluctInterval *intervals, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -191,7 +204,7 @@ read_through(FluctTopic *topic, int32 partition,
 	int64		found = 0;
 	int			here = 0;
 
-	fluct_kafka_assign(&partition, &at, 1);
+	fluct_kafka_assign(place, &at, 1);
 	while (at < intervals[n - 1].to)
 	{
 		FluctMessage messages[AT_ONCE];
@@ -202,12 +215,12 @@ read_through(FluctTopic *topic, int32 partition,
 		CHECK_FOR_INTERRUPTS();
 		found += count_within(messages, got, intervals, n, &here, &at);
 		MemoryContextReset(context);
-		if (got == 0 && fluct_kafka_end_reached(partition) >= 0)
+		if (got == 0 && fluct_kafka_end_reached(place->topic, place->partition) >= 0)
 			break;				/* all that there is has been delivered */
 		if (fluct_kafka_trouble()->lost_partition >= 0)
 		{
-			at = Max(at, log_begin(topic, partition));
-			fluct_kafka_assign(&partition, &at, 1);
+			at = Max(at, log_begin(topic, place));
+			fluct_kafka_assign(place, &at, 1);
 		}
 		if (got > 0)
 			heard = GetCurrentTimestamp();
@@ -225,7 +238,7 @@ read_through(FluctTopic *topic, int32 partition,
 static int
 drop_lost(const FluctTopic *topic, const Account *account)
 {
-	int64		begin = topic->begin[account->partition].offset;
+	int64		begin = topic->begin[find(topic, account)].offset;
 	int			lost = 0;
 
 	if (account->nskipped == 0 || account->skipped[0].from >= begin)
@@ -235,8 +248,10 @@ drop_lost(const FluctTopic *topic, const Account *account)
 	if (lost < account->nskipped)
 		account->skipped[lost].from = Max(account->skipped[lost].from, begin);
 	ereport(NOTICE,
-			(errmsg("partition %d: Kafka has deleted its log up to offset " INT64_FORMAT ", so what was skipped before that cannot be read again",
-					account->partition, begin)));
+			(errmsg("%s: Kafka has deleted its log up to offset " INT64_FORMAT ", so what was skipped before that cannot be read again",
+					fluct_topics_describe(topic->stream->topic,
+										  account->place.topic,
+										  account->place.partition), begin)));
 	return lost;
 }
 
@@ -253,7 +268,7 @@ read_again(FluctTopic *topic, const Account *account)
 		while (to < account->nskipped &&
 			   account->skipped[to].from - account->skipped[to - 1].to <= NEAR)
 			to++;
-		found += read_through(topic, account->partition, account->skipped + from,
+		found += read_through(topic, &account->place, account->skipped + from,
 							  to - from);
 		from = to;
 	}
@@ -266,36 +281,44 @@ read_again(FluctTopic *topic, const Account *account)
 static void
 check_topic(FluctTopic *topic, const Account *accounts, int count)
 {
-	topic->next = palloc(sizeof(int64) * topic->npartitions);
-	for (int i = 0; i < topic->npartitions; i++)
+	topic->next = palloc(sizeof(int64) * topic->nplaces);
+	for (int i = 0; i < topic->nplaces; i++)
 		topic->next[i] = -1;
 	for (int i = 0; i < count; i++)
-		if (accounts[i].partition < topic->npartitions)
-			topic->next[accounts[i].partition] = accounts[i].to;
+	{
+		int			at = find(topic, &accounts[i]);
+
+		if (at >= 0)
+			topic->next[at] = accounts[i].to;
+	}
 	if (!fluct_topic_confirm_ends(topic))
 		fluct_answer_throw_trouble(topic->stream);
 	for (int i = 0; i < count; i++)
-		if (accounts[i].partition >= topic->npartitions ||
-			accounts[i].to > topic->end[accounts[i].partition].offset)
+	{
+		const FluctPlace *place = &accounts[i].place;
+		int			at = find(topic, &accounts[i]);
+
+		if (at < 0 || accounts[i].to > topic->end[at].offset)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("topic \"%s\" was recreated: topic_changed",
-							topic->stream->topic),
+							place->topic),
 					 errdetail("Partition %d was read up to offset " INT64_FORMAT ", which Kafka's log does not have.",
-							   accounts[i].partition, accounts[i].to),
+							   place->partition, accounts[i].to),
 					 errhint("SELECT * FROM fluct.check_stream('%s');",
 							 topic->stream->name)));
+	}
 }
 
 static void
 put_account(const Account *account)
 {
-	const char *fields[11];
+	const char *fields[12];
 	int64		offsets = account->to - account->from;
 	int64		explained = 0;
 	int			n = 0;
 
-	fields[n++] = psprintf("%d", account->partition);
+	fields[n++] = psprintf("%d", account->place.partition);
 	fields[n++] = psprintf(INT64_FORMAT, account->from);
 	fields[n++] = psprintf(INT64_FORMAT, account->to);
 	fields[n++] = psprintf(INT64_FORMAT, offsets);
@@ -306,6 +329,7 @@ put_account(const Account *account)
 	}
 	fields[n++] = psprintf(INT64_FORMAT, account->unexplained +
 						   Max(offsets - explained, explained - offsets));
+	fields[n++] = account->place.topic;
 	fluct_answer_put_row(fields, n);
 }
 
@@ -316,7 +340,7 @@ fluct_reconcile_answer(FluctTopic *topic)
 	Account    *accounts = read_accounts(topic, &count);
 
 	fluct_client_open(topic->stream, topic->owner, &topic->client);
-	if (count > 0 && (!fluct_topic_partitions(topic) || !fluct_topic_log(topic)))
+	if (count > 0 && (!fluct_topic_places(topic) || !fluct_topic_log(topic)))
 		fluct_answer_throw_trouble(topic->stream);
 	check_topic(topic, accounts, count);
 	for (int i = 0; i < count; i++)

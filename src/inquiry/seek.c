@@ -19,16 +19,17 @@ void
 fluct_seek_answer(FluctTopic *topic)
 {
 	fluct_client_open(topic->stream, topic->owner, &topic->client);
-	if (!fluct_topic_partitions(topic) || !fluct_topic_log(topic) ||
+	if (!fluct_topic_places(topic) || !fluct_topic_log(topic) ||
 		!fluct_topic_start(topic, topic->inquiry->start_at))
 		fluct_answer_throw_trouble(topic->stream);
-	for (int i = 0; i < topic->npartitions; i++)
+	for (int i = 0; i < topic->nplaces; i++)
 	{
 		const char *fields[] = {
-			psprintf("%d", i),
+			psprintf("%d", topic->places[i].partition),
 			psprintf(INT64_FORMAT, topic->begin[i].offset),
 			psprintf(INT64_FORMAT, topic->end[i].offset),
 			psprintf(INT64_FORMAT, topic->next[i]),
+			topic->places[i].topic,
 		};
 
 		fluct_answer_put_row(fields, lengthof(fields));

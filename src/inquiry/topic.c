@@ -46,18 +46,34 @@ be_patient(TimestampTz begin)
 }
 
 bool
-fluct_topic_partitions(FluctTopic *topic)
+fluct_topic_places(FluctTopic *topic)
 {
-	topic->npartitions = fluct_kafkalog_partitions(be_patient);
-	return topic->npartitions >= 0;
+	topic->nplaces = fluct_kafkalog_places(&topic->places, be_patient);
+	return topic->nplaces >= 0;
+}
+
+int
+fluct_topic_find(const FluctTopic *topic, const char *name, int partition)
+{
+	static int	last = 0;
+
+	for (int i = 0; i < topic->nplaces; i++)
+	{
+		int			at = (last + i) % topic->nplaces;
+
+		if (topic->places[at].topic == name &&
+			topic->places[at].partition == partition)
+			return last = at;
+	}
+	return -1;
 }
 
 bool
 fluct_topic_log(FluctTopic *topic)
 {
-	topic->begin = fluct_kafkalog_ends(topic->npartitions,
+	topic->begin = fluct_kafkalog_ends(topic->places, topic->nplaces,
 									   FLUCT_OFFSET_BEGINNING, be_patient);
-	topic->end = fluct_kafkalog_ends(topic->npartitions,
+	topic->end = fluct_kafkalog_ends(topic->places, topic->nplaces,
 									 FLUCT_OFFSET_END, be_patient);
 	return topic->begin && topic->end;
 }
@@ -75,13 +91,13 @@ static bool
 resolve_start(FluctTopic *topic, const char *start_at)
 {
 	return fluct_kafkalog_resolve(start_at, topic->end, topic->next,
-								  topic->npartitions, be_patient);
+								  topic->nplaces, be_patient);
 }
 
 bool
 fluct_topic_start(FluctTopic *topic, const char *start_at)
 {
-	topic->next = palloc0(sizeof(int64) * topic->npartitions);
+	topic->next = palloc0(sizeof(int64) * topic->nplaces);
 	return resolve_start(topic, start_at);
 }
 
@@ -89,59 +105,70 @@ bool
 fluct_topic_confirm_ends(FluctTopic *topic)
 {
 	return fluct_kafkalog_confirm(topic->next, topic->end,
-								  topic->npartitions, be_patient);
+								  topic->nplaces, be_patient);
 }
 
 bool
-fluct_topic_positions(FluctTopic *topic, const char *start_at, int *gone)
+fluct_topic_positions(FluctTopic *topic, const char *start_at,
+					  FluctPlace *gone)
 {
 	MemoryContext context = CurrentMemoryContext;
 	FluctPosition *positions;
 	int			count;
 
-	*gone = -1;
+	gone->topic = NULL;
 	fluct_worker_begin();
 	positions = fluct_offsets_read(topic->stream->name, &count, context);
 	fluct_worker_commit();
 	topic->is_new = count == 0;
-	topic->next = palloc(sizeof(int64) * topic->npartitions);
-	for (int i = 0; i < topic->npartitions; i++)
-		topic->next[i] = is_of_stream(topic->stream, i) ? topic->begin[i].offset : -1;
+	topic->next = palloc(sizeof(int64) * topic->nplaces);
+	for (int i = 0; i < topic->nplaces; i++)
+		topic->next[i] = is_of_stream(topic->stream, topic->places[i].partition) ? topic->begin[i].offset : -1;
 	if (start_at || topic->is_new)
 		return resolve_start(topic, start_at ? start_at : topic->stream->start_at);
 	for (int i = 0; i < count; i++)
-		if (positions[i].partition >= topic->npartitions)
-			*gone = positions[i].partition;
-		else if (topic->next[positions[i].partition] >= 0)
-			topic->next[positions[i].partition] = positions[i].next_offset;
+	{
+		int			at = fluct_topic_find(topic, positions[i].topic,
+										  positions[i].partition);
+
+		if (!fluct_topics_include(topic->stream->topic, positions[i].topic))
+			continue;
+		if (at < 0)
+		{
+			gone->topic = positions[i].topic;
+			gone->partition = positions[i].partition;
+		}
+		else if (topic->next[at] >= 0)
+			topic->next[at] = positions[i].next_offset;
+	}
 	return fluct_topic_confirm_ends(topic);
 }
 
 /* Whether there is nothing more to come of the partitions assigned. */
 static bool
-all_read(const int32 *partitions, int count)
+all_read(const FluctPlace *places, int count)
 {
 	for (int i = 0; i < count; i++)
-		if (fluct_kafka_end_reached(partitions[i]) < 0)
+		if (fluct_kafka_end_reached(places[i].topic, places[i].partition) < 0)
 			return false;
 	return true;
 }
 
-/* Reads these partitions' offsets on; returns how many have something. */
+/* Reads from these offsets on; returns how many places have something. */
 static int
-assign(const FluctTopic *topic, const int64 *from, int32 *partitions)
+assign(const FluctTopic *topic, const int64 *from, FluctPlace *places)
 {
-	int64	   *offsets = palloc(sizeof(int64) * topic->npartitions);
+	int64	   *offsets = palloc(sizeof(int64) * topic->nplaces);
 	int			n = 0;
 
-	for (int i = 0; i < topic->npartitions; i++)
+	for (int i = 0; i < topic->nplaces; i++)
 		if (from[i] >= 0 && from[i] < topic->end[i].offset)
 		{
-			partitions[n] = i;
+			places[n] = topic->places[i];
 			offsets[n++] = Max(from[i], topic->begin[i].offset);
 		}
 	if (n > 0)
-		fluct_kafka_assign(partitions, offsets, n);
+		fluct_kafka_assign(places, offsets, n);
 	return n;
 }
 
@@ -157,9 +184,9 @@ int
 fluct_topic_read(const FluctTopic *topic, const int64 *from,
 				 FluctMessage *messages, int max, long ms)
 {
-	int32	   *partitions = palloc(sizeof(int32) * topic->npartitions);
+	FluctPlace *places = palloc(sizeof(FluctPlace) * topic->nplaces);
 	TimestampTz begin = GetCurrentTimestamp();
-	int			n = assign(topic, from, partitions);
+	int			n = assign(topic, from, places);
 	int			count = 0;
 
 	while (n > 0 && count < max && fluct_worker_ms_since(begin) < ms)
@@ -167,7 +194,7 @@ fluct_topic_read(const FluctTopic *topic, const int64 *from,
 		int			got = fluct_kafka_poll(messages + count, max - count);
 
 		count += got;
-		if (got == 0 && all_read(partitions, n))
+		if (got == 0 && all_read(places, n))
 			break;
 		if (got == 0)
 			await_messages(begin, ms);
@@ -182,10 +209,10 @@ fluct_topic_oldest(const FluctTopic *topic, const int64 *from, long ms,
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "fluct oldest",
 												  ALLOCSET_DEFAULT_SIZES);
-	int32	   *partitions = palloc(sizeof(int32) * topic->npartitions);
-	bool	   *seen = palloc0(sizeof(bool) * topic->npartitions);
+	FluctPlace *places = palloc(sizeof(FluctPlace) * topic->nplaces);
+	bool	   *seen = palloc0(sizeof(bool) * topic->nplaces);
 	TimestampTz begin = GetCurrentTimestamp();
-	int			n = assign(topic, from, partitions);
+	int			n = assign(topic, from, places);
 	int			left = n;
 	int64		oldest = -1;
 
@@ -198,15 +225,18 @@ fluct_topic_oldest(const FluctTopic *topic, const int64 *from, long ms,
 		MemoryContextSwitchTo(old);
 		for (int i = 0; i < got; i++)
 		{
-			if (!seen[messages[i].partition])
+			int			at = fluct_topic_find(topic, messages[i].topic,
+											  messages[i].partition);
+
+			if (!seen[at])
 				left--;
-			seen[messages[i].partition] = true;
+			seen[at] = true;
 			if (messages[i].time_ms >= 0 &&
 				(oldest < 0 || messages[i].time_ms < oldest))
 				oldest = messages[i].time_ms;
 		}
 		MemoryContextReset(context);
-		if (got == 0 && all_read(partitions, n))
+		if (got == 0 && all_read(places, n))
 			left = 0;
 		else if (got == 0)
 			await_messages(begin, ms);

@@ -26,8 +26,9 @@ typedef struct FluctTopic
 	FluctStream *stream;
 	Oid			owner;
 	FluctClient client;
-	int			npartitions;
-	FluctOffset *begin;			/* of Kafka's log, by partition */
+	FluctPlace *places;			/* the partitions of its topics */
+	int			nplaces;
+	FluctOffset *begin;			/* of Kafka's log, by place */
 	FluctOffset *end;
 	int64	   *next;			/* where the stream stands; -1 = not its own */
 	bool		is_new;			/* it has no position yet */
@@ -35,24 +36,27 @@ typedef struct FluctTopic
 
 /*
  * These ask Kafka for a few seconds at most.  False: fluct_kafka_trouble says
- * why.  In this order: the topic's partitions; where its log begins and ends;
+ * why.  In this order: the topics' partitions; where their log begins and ends;
  * where the stream stands, or would begin, or, unless NULL, where start_at
- * begins (*gone is a partition in which it stands and that the topic does not
- * have, or -1).
+ * begins (*gone is where it stands and no partition is, or its topic is NULL).
  */
-extern bool fluct_topic_partitions(FluctTopic *topic);
+extern bool fluct_topic_places(FluctTopic *topic);
 extern bool fluct_topic_log(FluctTopic *topic);
 extern bool fluct_topic_positions(FluctTopic *topic, const char *start_at,
-								  int *gone);
+								  FluctPlace *gone);
 
-/* Where start_at begins in all partitions of the topic, the stream's or not. */
+/* The index of a place, or -1. */
+extern int	fluct_topic_find(const FluctTopic *topic, const char *name,
+							 int partition);
+
+/* Where start_at begins in all partitions of the topics, the stream's or not. */
 extern bool fluct_topic_start(FluctTopic *topic, const char *start_at);
 
 /* Reads the ends again where next is beyond one, until that is believed. */
 extern bool fluct_topic_confirm_ends(FluctTopic *topic);
 
 /*
- * Reads up to max messages, from these offsets on by partition (-1: not this
+ * Reads up to max messages, from these offsets on by place (-1: not this
  * one), to the ends of the log or for so many ms; returns how many.
  */
 extern int	fluct_topic_read(const FluctTopic *topic, const int64 *from,

@@ -36,6 +36,7 @@
 
 #include "kafka/consumer.h"
 #include "kafka/message.h"
+#include "kafka/metadata.h"
 #include "kafka/resolver.h"
 #include "kafka/retention.h"
 #include "pg/guc.h"
@@ -65,12 +66,12 @@ typedef struct Client
 {
 	rd_kafka_t *client;
 	rd_kafka_queue_t *queue;
-	rd_kafka_topic_t *topic_handle; /* for metadata */
-	char	   *topic;
+	char	   *topics;			/* of the stream, as it declares them */
 	int			pipe[2];
 	bool		callback_registered;
-	int64	   *ends;			/* by partition: end reached, or -1 */
-	int			nends;
+	FluctPlace *assigned;
+	int64	   *ends;			/* by place in it: end reached, or -1 */
+	int			nassigned;
 	bool		group_refusal_said;
 	bool		heard;			/* of the partitions, since the assignment */
 } Client;
@@ -91,26 +92,35 @@ fluct_librdkafka_version(PG_FUNCTION_ARGS)
 
 /* ----- life and death ----- */
 
+static void
+forget_assigned(void)
+{
+	if (kafka.ends)
+	{
+		pfree(kafka.ends);
+		pfree(kafka.assigned);
+	}
+	kafka.ends = NULL;
+	kafka.assigned = NULL;
+	kafka.nassigned = 0;
+}
+
 void
 fluct_kafka_close(void)
 {
 	fluct_retention_end();
 	if (kafka.queue)
 		rd_kafka_queue_destroy(kafka.queue);
-	if (kafka.topic_handle)
-		rd_kafka_topic_destroy(kafka.topic_handle);
+	fluct_metadata_end();
 	if (kafka.client)
 		rd_kafka_destroy_flags(kafka.client,
 							   RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	kafka.queue = NULL;
-	kafka.topic_handle = NULL;
 	kafka.client = NULL;
-	if (kafka.topic)
-		pfree(kafka.topic);
-	kafka.topic = NULL;
-	if (kafka.ends)
-		pfree(kafka.ends);
-	kafka.ends = NULL;
+	if (kafka.topics)
+		pfree(kafka.topics);
+	kafka.topics = NULL;
+	forget_assigned();
 	for (int i = 0; i < 2; i++)
 	{
 		if (kafka.pipe[i] >= 0)
@@ -215,7 +225,7 @@ open_pipe(void)
 
 void
 fluct_kafka_open(const FluctSettings *settings, const char *group,
-				 const char *topic)
+				 const char *topics)
 {
 	rd_kafka_conf_t *conf;
 	char		reason[256];
@@ -231,7 +241,7 @@ fluct_kafka_open(const FluctSettings *settings, const char *group,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	open_pipe();
-	kafka.topic = MemoryContextStrdup(TopMemoryContext, topic);
+	kafka.topics = MemoryContextStrdup(TopMemoryContext, topics);
 	conf = make_conf(settings, group);
 	kafka.client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason,
 								sizeof(reason));
@@ -247,7 +257,7 @@ fluct_kafka_open(const FluctSettings *settings, const char *group,
 	rd_kafka_poll_set_consumer(kafka.client);
 	kafka.queue = rd_kafka_queue_get_consumer(kafka.client);
 	rd_kafka_queue_io_event_enable(kafka.queue, kafka.pipe[1], "1", 1);
-	kafka.topic_handle = rd_kafka_topic_new(kafka.client, topic, NULL);
+	fluct_metadata_begin(kafka.client, topics);
 }
 
 pgsocket
@@ -278,37 +288,15 @@ serve_callbacks(void)
 }
 
 int
-fluct_kafka_partitions(void)
+fluct_kafka_places(FluctPlace **places)
 {
-	const struct rd_kafka_metadata *metadata;
+	const struct rd_kafka_metadata *metadata = NULL;
 	rd_kafka_resp_err_t error;
-	int			count = -1;
 
-	error = rd_kafka_metadata(kafka.client, 0, kafka.topic_handle, &metadata,
-							  CALL_TIMEOUT);
+	error = fluct_metadata_ask(kafka.client, kafka.topics, &metadata,
+							   CALL_TIMEOUT);
 	serve_callbacks();
-	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		if (fluct_kafka_trouble()->reason[0] == '\0')
-			fluct_trouble_note(error, NULL);
-		return -1;
-	}
-	fluct_trouble_connected();
-	if (metadata->topic_cnt == 1)
-	{
-		error = metadata->topics[0].err;
-		if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-			count = metadata->topics[0].partition_cnt;
-	}
-	rd_kafka_metadata_destroy(metadata);
-	if (count <= 0)
-	{
-		fluct_trouble_note(error ? error : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
-						   rd_kafka_err2str(error ? error :
-											RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
-		return -1;
-	}
-	return count;
+	return fluct_metadata_take(error, kafka.topics, metadata, places);
 }
 
 char *
@@ -327,7 +315,10 @@ fluct_kafka_cluster(void)
 int64
 fluct_kafka_retention(void)
 {
-	return fluct_retention_look(kafka.client, kafka.topic);
+	/* of several topics each has its own: that is not asked yet */
+	if (fluct_topics_are_many(kafka.topics))
+		return FLUCT_RETENTION_UNKNOWN;
+	return fluct_retention_look(kafka.client, kafka.topics);
 }
 
 bool
@@ -338,7 +329,7 @@ fluct_kafka_offsets(FluctOffset *offsets, int count)
 
 	list = rd_kafka_topic_partition_list_new(count);
 	for (int i = 0; i < count; i++)
-		rd_kafka_topic_partition_list_add(list, kafka.topic,
+		rd_kafka_topic_partition_list_add(list, offsets[i].topic,
 										  offsets[i].partition)->offset =
 			offsets[i].at;
 	error = rd_kafka_offsets_for_times(kafka.client, list, CALL_TIMEOUT);
@@ -358,44 +349,66 @@ fluct_kafka_offsets(FluctOffset *offsets, int count)
 /* ----- positions ----- */
 
 static rd_kafka_topic_partition_list_t *
-make_list(const int32 *partitions, const int64 *offsets, int count)
+make_list(const FluctPlace *places, const int64 *offsets, int count)
 {
 	rd_kafka_topic_partition_list_t *list;
 
 	list = rd_kafka_topic_partition_list_new(count);
 	for (int i = 0; i < count; i++)
-		rd_kafka_topic_partition_list_add(list, kafka.topic,
-										  partitions[i])->offset = offsets[i];
+		rd_kafka_topic_partition_list_add(list, places[i].topic,
+										  places[i].partition)->offset = offsets[i];
 	return list;
 }
 
 void
-fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
+fluct_kafka_assign(const FluctPlace *places, const int64 *offsets, int count)
 {
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t error;
-	int			most = 0;
 
-	for (int i = 0; i < count; i++)
-		most = Max(most, partitions[i] + 1);
-	if (kafka.ends)
-		pfree(kafka.ends);
+	forget_assigned();
+	kafka.assigned = MemoryContextAlloc(TopMemoryContext,
+										sizeof(FluctPlace) * (count + 1));
 	kafka.ends = MemoryContextAlloc(TopMemoryContext,
-									sizeof(int64) * (most + 1));
-	kafka.nends = most;
+									sizeof(int64) * (count + 1));
+	kafka.nassigned = count;
 	kafka.heard = false;
-	for (int i = 0; i < most; i++)
+	for (int i = 0; i < count; i++)
+	{
+		kafka.assigned[i] = places[i];
 		kafka.ends[i] = -1;
+	}
 	fluct_trouble_clear_doubt();
-	list = make_list(partitions, offsets, count);
+	list = make_list(places, offsets, count);
 	error = rd_kafka_assign(kafka.client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_ERROR),
 				 errmsg("could not assign the partitions of topic \"%s\"",
-						kafka.topic),
+						kafka.topics),
 				 errdetail("%s", rd_kafka_err2str(error))));
+}
+
+/*
+ * The place in kafka.assigned, or -1.  It is mostly the one before or the one
+ * after it.
+ */
+static int
+find_assigned(const char *topic, int32 partition)
+{
+	static int	last = 0;
+
+	for (int i = 0; i < kafka.nassigned; i++)
+	{
+		int			at = (last + i) % kafka.nassigned;
+		const FluctPlace *place = &kafka.assigned[at];
+
+		if (place->partition == partition &&
+			(place->topic == topic || strcmp(place->topic, topic) == 0))
+			return last = at;
+	}
+	return -1;
 }
 
 /*
@@ -405,7 +418,7 @@ fluct_kafka_assign(const int32 *partitions, const int64 *offsets, int count)
  * is short.  Nothing else here depends on it.
  */
 void
-fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
+fluct_kafka_mirror(const FluctPlace *places, const int64 *offsets, int count)
 {
 	rd_kafka_topic_partition_list_t *list;
 
@@ -418,7 +431,7 @@ fluct_kafka_mirror(const int32 *partitions, const int64 *offsets, int count)
 		kafka.group_refusal_said = true;
 		return;
 	}
-	list = make_list(partitions, offsets, count);
+	list = make_list(places, offsets, count);
 	(void) rd_kafka_commit(kafka.client, list, 1);
 	rd_kafka_topic_partition_list_destroy(list);
 }
@@ -430,15 +443,17 @@ fluct_kafka_heard(void)
 }
 
 int64
-fluct_kafka_end_reached(int32 partition)
+fluct_kafka_end_reached(const char *topic, int32 partition)
 {
-	return partition < kafka.nends ? kafka.ends[partition] : -1;
+	int			at = find_assigned(topic, partition);
+
+	return at >= 0 ? kafka.ends[at] : -1;
 }
 
 bool
-fluct_kafka_log(int32 partition, int64 *start, int64 *end)
+fluct_kafka_log(const char *topic, int32 partition, int64 *start, int64 *end)
 {
-	return rd_kafka_get_watermark_offsets(kafka.client, kafka.topic, partition,
+	return rd_kafka_get_watermark_offsets(kafka.client, topic, partition,
 										  start, end) == RD_KAFKA_RESP_ERR_NO_ERROR &&
 		*start >= 0 && *end >= 0;
 }
@@ -451,8 +466,11 @@ take_event(const rd_kafka_message_t *event)
 {
 	if (event->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 	{
-		if (event->partition < kafka.nends)
-			kafka.ends[event->partition] = event->offset;
+		int			at = find_assigned(rd_kafka_topic_name(event->rkt),
+									   event->partition);
+
+		if (at >= 0)
+			kafka.ends[at] = event->offset;
 		kafka.heard = true;
 		return;
 	}
@@ -475,10 +493,18 @@ take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 									MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	for (int i = 0; i < n; i++)
 	{
+		int			at = -1;
+
 		if (arrived[i]->err)
 			take_event(arrived[i]);
-		else if (to)
-			to = fluct_message_copy(arrived[i], &messages[count++], to);
+		else
+			at = find_assigned(rd_kafka_topic_name(arrived[i]->rkt),
+							   arrived[i]->partition);
+		if (at >= 0 && to)
+		{
+			to = fluct_message_copy(arrived[i], &messages[count], to);
+			messages[count++].topic = kafka.assigned[at].topic;
+		}
 		kafka.heard = kafka.heard || count > 0;
 		rd_kafka_message_destroy(arrived[i]);
 	}

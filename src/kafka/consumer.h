@@ -15,6 +15,7 @@
 #include "storage/latch.h"
 
 #include "base/message.h"
+#include "bookkeeping/topics.h"
 #include "kafka/options.h"
 #include "kafka/trouble.h"
 
@@ -27,22 +28,30 @@
 /* One query of fluct_kafka_offsets, and its answer. */
 typedef struct FluctOffset
 {
+	const char *topic;
 	int32		partition;
 	int64		at;				/* a time in ms since 1970, or one of the two */
 	int64		offset;			/* the answer; -1 = past the end */
 } FluctOffset;
 
-/* Creates the client; it is destroyed by a close, or when the process exits. */
+/*
+ * Creates the client, for the topics of a stream (topics.h); it is destroyed
+ * by a close, or when the process exits.
+ */
 extern void fluct_kafka_open(const FluctSettings *settings,
-							 const char *group, const char *topic);
+							 const char *group, const char *topics);
 extern void fluct_kafka_close(void);
 
 /* Readable when there is something to poll; drain it before polling. */
 extern pgsocket fluct_kafka_socket(void);
 extern void fluct_kafka_drain_socket(void);
 
-/* Partitions of the topic, or -1 (see fluct_kafka_trouble). */
-extern int	fluct_kafka_partitions(void);
+/*
+ * The partitions of the topics, by name and number, in the current memory
+ * context; returns how many, or -1 (see fluct_kafka_trouble): a topic is not
+ * there, or none matches the pattern.
+ */
+extern int	fluct_kafka_places(FluctPlace **places);
 
 /*
  * How many ms Kafka keeps the topic's messages: -1 = for ever, -2 = not known
@@ -53,8 +62,8 @@ extern int64 fluct_kafka_retention(void);
 /* Answers all or none (false; see fluct_kafka_trouble). */
 extern bool fluct_kafka_offsets(FluctOffset *offsets, int count);
 
-/* Reads from these offsets on (by partition), and from no others. */
-extern void fluct_kafka_assign(const int32 *partitions, const int64 *offsets,
+/* Reads from these offsets on, by place, and from no others. */
+extern void fluct_kafka_assign(const FluctPlace *places, const int64 *offsets,
 							   int count);
 
 /*
@@ -70,7 +79,7 @@ extern char *fluct_kafka_cluster(void);
 extern bool fluct_kafka_heard(void);
 
 /* The end of the partition that was reached (control records count), or -1. */
-extern int64 fluct_kafka_end_reached(int32 partition);
+extern int64 fluct_kafka_end_reached(const char *topic, int32 partition);
 
 /*
  * Kafka's log as the last fetch showed it; false when not known.  Its end is
@@ -78,10 +87,11 @@ extern int64 fluct_kafka_end_reached(int32 partition);
  * end of fluct_kafka_offsets, and the one that is reached, are the last
  * stable offset.
  */
-extern bool fluct_kafka_log(int32 partition, int64 *start, int64 *end);
+extern bool fluct_kafka_log(const char *topic, int32 partition, int64 *start,
+							int64 *end);
 
 /* Commits the positions to Kafka, for its lag tools; fluct reads none back. */
-extern void fluct_kafka_mirror(const int32 *partitions, const int64 *offsets,
+extern void fluct_kafka_mirror(const FluctPlace *places, const int64 *offsets,
 							   int count);
 
 /* librdkafka's, as it is loaded: such as 2.6.1. */

@@ -18,12 +18,12 @@
 #define READING_INTERVAL	500 /* ms between them */
 
 int
-fluct_kafkalog_partitions(FluctPatience patience)
+fluct_kafkalog_places(FluctPlace **places, FluctPatience patience)
 {
 	TimestampTz begin = GetCurrentTimestamp();
 	int			count;
 
-	while ((count = fluct_kafka_partitions()) < 0)
+	while ((count = fluct_kafka_places(places)) < 0)
 		if (!patience(begin))
 			return -1;
 	fluct_kafka_clear_trouble();
@@ -43,42 +43,63 @@ fluct_kafkalog_ask(FluctOffset *offsets, int count, FluctPatience patience)
 }
 
 FluctOffset *
-fluct_kafkalog_ends(int npartitions, int64 at, FluctPatience patience)
+fluct_kafkalog_ends(const FluctPlace *places, int count, int64 at,
+					FluctPatience patience)
 {
-	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * (npartitions + 1));
+	FluctOffset *offsets = palloc0(sizeof(FluctOffset) * (count + 1));
 
-	for (int i = 0; i < npartitions; i++)
+	for (int i = 0; i < count; i++)
 	{
-		offsets[i].partition = i;
+		offsets[i].topic = places[i].topic;
+		offsets[i].partition = places[i].partition;
 		offsets[i].at = at;
 	}
-	return fluct_kafkalog_ask(offsets, npartitions, patience) ? offsets : NULL;
+	return fluct_kafkalog_ask(offsets, count, patience) ? offsets : NULL;
+}
+
+/* Where start_at begins, as far as it is a question for Kafka: their number. */
+static int
+read_start(const char *start_at, const FluctOffset *ends, int64 *next,
+		   int count, FluctOffset *questions, int *of)
+{
+	int			n = 0;
+
+	fluct_worker_begin();
+	for (int i = 0; i < count; i++)
+	{
+		bool		exact;
+		int64		at;
+
+		if (next[i] < 0)
+			continue;
+		at = fluct_offsets_start_of(start_at, ends[i].topic,
+									ends[i].partition, &exact);
+		if (exact)
+			next[i] = at;
+		else
+		{
+			questions[n] = ends[i];
+			questions[n].at = at;
+			of[n++] = i;
+		}
+	}
+	fluct_worker_commit();
+	return n;
 }
 
 bool
 fluct_kafkalog_resolve(const char *start_at, const FluctOffset *ends,
-					   int64 *next, int npartitions, FluctPatience patience)
+					   int64 *next, int count, FluctPatience patience)
 {
-	FluctOffset *start = palloc0(sizeof(FluctOffset) * (npartitions + 1));
-	bool	   *exact = palloc0(sizeof(bool) * (npartitions + 1));
+	FluctOffset *questions = palloc0(sizeof(FluctOffset) * (count + 1));
+	int		   *of = palloc0(sizeof(int) * (count + 1));
+	int			n = read_start(start_at, ends, next, count, questions, of);
 
-	fluct_worker_begin();
-	for (int i = 0; i < npartitions; i++)
-	{
-		start[i].partition = i;
-		start[i].at = fluct_offsets_start_of(start_at, i, &exact[i]);
-	}
-	fluct_worker_commit();
-	for (int i = 0; i < npartitions; i++)
-	{
-		if (next[i] < 0)
-			continue;
-		if (exact[i])
-			start[i].offset = start[i].at;
-		else if (!fluct_kafkalog_ask(&start[i], 1, patience))
-			return false;
-		next[i] = start[i].offset < 0 ? ends[i].offset : start[i].offset;
-	}
+	if (!fluct_kafkalog_ask(questions, n, patience))
+		return false;
+	for (int i = 0; i < n; i++)
+		next[of[i]] = questions[i].offset < 0 ? ends[of[i]].offset :
+			questions[i].offset;
 	return true;
 }
 
@@ -87,19 +108,19 @@ fluct_kafkalog_resolve(const char *start_at, const FluctOffset *ends,
  * is taken to be beyond it only after three readings.
  */
 bool
-fluct_kafkalog_confirm(const int64 *next, FluctOffset *ends, int npartitions,
+fluct_kafkalog_confirm(const int64 *next, FluctOffset *ends, int count,
 					   FluctPatience patience)
 {
 	for (int reading = 1; reading < READINGS; reading++)
 	{
 		bool		beyond = false;
 
-		for (int i = 0; i < npartitions; i++)
+		for (int i = 0; i < count; i++)
 			beyond = beyond || next[i] > ends[i].offset;
 		if (!beyond)
 			break;
 		fluct_worker_wait(PGINVALID_SOCKET, READING_INTERVAL);
-		if (!fluct_kafkalog_ask(ends, npartitions, patience))
+		if (!fluct_kafkalog_ask(ends, count, patience))
 			return false;
 	}
 	return true;

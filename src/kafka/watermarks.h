@@ -19,33 +19,34 @@
 typedef bool (*FluctPatience) (TimestampTz begin);
 
 /*
- * Partitions of the topic, or -1; all or none of the offsets.  Without an
+ * Partitions of the topics, or -1; all or none of the offsets.  Without an
  * answer fluct_kafka_trouble says why; after one it is cleared.
  */
-extern int	fluct_kafkalog_partitions(FluctPatience patience);
+extern int	fluct_kafkalog_places(FluctPlace **places,
+								  FluctPatience patience);
 extern bool fluct_kafkalog_ask(FluctOffset *offsets, int count,
 							   FluctPatience patience);
 
 /*
- * The log's begin or end (FLUCT_OFFSET_BEGINNING, _END) in each partition, in
+ * The log's begin or end (FLUCT_OFFSET_BEGINNING, _END) in each place, in
  * the current memory context; NULL without an answer.
  */
-extern FluctOffset *fluct_kafkalog_ends(int npartitions, int64 at,
-										FluctPatience patience);
+extern FluctOffset *fluct_kafkalog_ends(const FluctPlace *places, int count,
+										int64 at, FluctPatience patience);
 
 /*
- * Where start_at begins, in next, for the partitions whose next is not -1.  A
+ * Where start_at begins, in next, for the places whose next is not -1.  A
  * time past the end is the end.
  */
 extern bool fluct_kafkalog_resolve(const char *start_at,
 								   const FluctOffset *ends, int64 *next,
-								   int npartitions, FluctPatience patience);
+								   int count, FluctPatience patience);
 
 /*
  * Reads the ends again, as often as it takes to be sure that a position is
- * beyond one (next; -1: this partition does not matter).
+ * beyond one (next; -1: this place does not matter).
  */
 extern bool fluct_kafkalog_confirm(const int64 *next, FluctOffset *ends,
-								   int npartitions, FluctPatience patience);
+								   int count, FluctPatience patience);
 
 #endif							/* FLUCT_KAFKA_WATERMARKS_H */

@@ -288,6 +288,7 @@ gather(Lines *lines, FluctMessage *messages)
 		FluctMessage *message = &messages[n++];
 
 		memset(message, 0, sizeof(FluctMessage));
+		message->topic = "";
 		message->offset = lines->number;
 		message->time_ms = -1;
 		message->value = memcpy(palloc(len), line, len);

@@ -415,10 +415,9 @@ decode_json(FluctMapping *mapping, const FluctMessage *message,
 
 bool
 fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
-					 const FluctMessage *message, const char *topic,
-					 FluctRefusal *refusal)
+					 const FluctMessage *message, FluctRefusal *refusal)
 {
-	FluctKafka	kafka = {message, topic};
+	FluctKafka	kafka = {message, message->topic};
 	bool		good = decode_json(mapping, message, refusal);
 
 	mapping->made = 0;

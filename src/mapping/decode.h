@@ -46,7 +46,7 @@ extern size_t fluct_decode_bytes(const FluctMapping *mapping,
  */
 extern bool fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 								 const FluctMessage *message,
-								 const char *topic, FluctRefusal *refusal);
+								 FluctRefusal *refusal);
 
 /* Says that message number i has no rows. */
 extern void fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows,

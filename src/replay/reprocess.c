@@ -36,6 +36,7 @@
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
+#include "bookkeeping/topics.h"
 #include "mapping/mapping.h"
 #include "pg/procedure.h"
 #include "pg/query.h"
@@ -48,7 +49,7 @@ PG_FUNCTION_INFO_V1(fluct_reprocess_stream);
 #define CHUNK_MESSAGES	"1000"
 #define CHUNK_BYTES		"8388608"
 
-/* Messages of one topic, and what else is known of each. */
+/* Messages, and what else is known of each. */
 typedef struct Chunk
 {
 	int			count;
@@ -94,10 +95,8 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 	return n;
 }
 
-/* The messages up to a change of topic, with which a chunk ends. */
 static void
-read_messages(Chunk *chunk, uint64 n, FluctStream *stream,
-			  MemoryContext context)
+read_messages(Chunk *chunk, uint64 n, MemoryContext context)
 {
 	chunk->messages = palloc0(sizeof(FluctMessage) * (n + 1));
 	chunk->at = palloc(sizeof(TimestampTz) * (n + 1));
@@ -105,13 +104,9 @@ read_messages(Chunk *chunk, uint64 n, FluctStream *stream,
 	{
 		int			i = chunk->count;
 		FluctMessage *message = &chunk->messages[i];
-		char	   *topic = fluct_query_field_text(context, i, 1);
 		bool		null;
 
-		if (i == 0)
-			stream->topic = topic;
-		else if (strcmp(topic, stream->topic) != 0)
-			break;
+		message->topic = fluct_topics_keep(fluct_query_field_text(context, i, 1));
 		chunk->at[i] = DatumGetTimestampTz(fluct_query_field(i, 2, &null));
 		message->partition = fluct_query_field_int(i, 3);
 		message->offset = fluct_query_field_int(i, 4);
@@ -129,6 +124,7 @@ static void
 find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 {
 	int			count = chunk->count;
+	Datum	   *topics = palloc(sizeof(Datum) * (count + 1));
 	Datum	   *partitions = palloc(sizeof(Datum) * (count + 1));
 	Datum	   *offsets = palloc(sizeof(Datum) * (count + 1));
 	FluctQuery	query = {0};
@@ -138,12 +134,16 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 	chunk->discarded = palloc0(sizeof(bool) * (count + 1));
 	for (int i = 0; i < count; i++)
 	{
+		topics[i] = CStringGetTextDatum(chunk->messages[i].topic);
 		partitions[i] = Int32GetDatum(chunk->messages[i].partition);
 		offsets[i] = Int64GetDatum(chunk->messages[i].offset);
 		chunk->letters[i] = -1;
 	}
 	fluct_query_add_text(&query, stream->name);
-	fluct_query_add_text(&query, stream->topic);
+	fluct_query_add(&query, TEXTARRAYOID,
+					PointerGetDatum(construct_array(topics, count, TEXTOID, -1,
+													false, TYPALIGN_INT)),
+					false);
 	fluct_query_add(&query, INT4ARRAYOID,
 					PointerGetDatum(construct_array(partitions, count, INT4OID,
 													4, true, TYPALIGN_INT)),
@@ -154,11 +154,11 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 					false);
 	n = fluct_query_run(&query,
 						"SELECT u.n::int, d.id, d.status = 'discarded', d.retried_value"
-						" FROM ROWS FROM (unnest($3), unnest($4)) WITH ORDINALITY"
-						"  AS u(partition, at, n)"
+						" FROM ROWS FROM (unnest($2), unnest($3), unnest($4)) WITH ORDINALITY"
+						"  AS u(topic, partition, at, n)"
 						" CROSS JOIN LATERAL (SELECT id, status, retried_value"
 						"  FROM fluct.dead_letters l WHERE l.stream = $1"
-						"   AND l.topic = $2 AND l.partition = u.partition"
+						"   AND l.topic = u.topic AND l.partition = u.partition"
 						"   AND l.\"offset\" = u.at"
 						"  ORDER BY id DESC LIMIT 1 FOR UPDATE) d");
 	for (uint64 row = 0; row < n; row++)
@@ -200,14 +200,14 @@ check_key(const FluctStream *stream)
 
 static void
 put_result(ReturnSetInfo *rsinfo, const Chunk *chunk, int i,
-		   const char *topic, const char *outcome, int64 rows)
+		   const char *outcome, int64 rows)
 {
 	const FluctMessage *message = &chunk->messages[i];
 	Datum		values[11] = {0};
 	bool		nulls[11] = {0};
 
 	values[0] = TimestampTzGetDatum(chunk->at[i]);
-	values[1] = CStringGetTextDatum(topic);
+	values[1] = CStringGetTextDatum(message->topic);
 	values[2] = Int32GetDatum(message->partition);
 	values[3] = Int64GetDatum(message->offset);
 	values[4] = CStringGetTextDatum(outcome);
@@ -242,7 +242,7 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 	for (int i = 0; i < chunk->count; i++)
 	{
 		if (chunk->discarded[i])
-			put_result(rsinfo, chunk, i, stream->topic, "skipped", 0);
+			put_result(rsinfo, chunk, i, "skipped", 0);
 		else
 		{
 			places[n] = i;
@@ -258,12 +258,12 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 			int			place = places[at + i];
 
 			chunk->messages[place] = *message;
-			put_result(rsinfo, chunk, place, stream->topic,
+			put_result(rsinfo, chunk, place,
 					   words[message->outcome],
 					   message->outcome == FLUCT_STORED ?
 					   fluct_sink_rows(sink, i) : 0);
 			if (message->outcome == FLUCT_DEAD && chunk->letters[place] < 0)
-				fluct_dead_letters_add(stream->name, stream->topic, message);
+				fluct_dead_letters_add(stream->name, message);
 		}
 	}
 	fluct_sink_close(sink);
@@ -307,7 +307,7 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 											 * error here */
 	if (!PG_GETARG_BOOL(6))
 		check_key(stream);
-	read_messages(&chunk, query_raw(fcinfo, stream, owner), stream, context);
+	read_messages(&chunk, query_raw(fcinfo, stream, owner), context);
 	if (chunk.count > 0)
 	{
 		find_letters(&chunk, stream, context);

@@ -47,7 +47,6 @@ typedef struct RawCopy
 {
 	Oid			relid;
 	const char *stream;
-	const char *topic;
 	const FluctMessage *messages;
 	AttrNumber	attnums[COLUMNS];
 } RawCopy;
@@ -104,7 +103,7 @@ fill_row(const RawCopy *raw, const FluctMessage *message, TupleTableSlot *slot)
 		headers = DirectFunctionCall1(jsonb_in,
 									  CStringGetDatum(message->headers));
 	set_bytes(slot, at[0], raw->stream, strlen(raw->stream));
-	set_bytes(slot, at[1], raw->topic, strlen(raw->topic));
+	set_bytes(slot, at[1], message->topic, strlen(message->topic));
 	set_value(slot, at[2], Int32GetDatum(message->partition), false);
 	set_value(slot, at[3], Int64GetDatum(message->offset), false);
 	set_value(slot, at[4], TimestampTzGetDatum(time), !timed);
@@ -161,15 +160,14 @@ put_bytes(StringInfo out, const char *data, size_t len)
 
 /* A row up to its value, of which it has only the length. */
 static void
-put_head(const char *stream, const char *topic,
-		 const FluctMessage *message, StringInfo out)
+put_head(const char *stream, const FluctMessage *message, StringInfo out)
 {
 	uint32		length;
 	TimestampTz time;
 
 	appendBinaryStringInfo(out, "\0\010", 2);
 	put_bytes(out, stream, strlen(stream));
-	put_bytes(out, topic, strlen(topic));
+	put_bytes(out, message->topic, strlen(message->topic));
 	put_int(out, message->partition, 4);
 	put_int(out, message->offset, 8);
 	if (fluct_unixtime_to_timestamp(message->time_ms, &time))
@@ -208,7 +206,7 @@ copy_rows(const RawCopy *raw, List *columns, int from, int to,
 
 		if (message->full_len != message->value_len || !left[i - from])
 			continue;
-		put_head(raw->stream, raw->topic, message, &heads);
+		put_head(raw->stream, message, &heads);
 		pieces[n++].len = heads.len - start;
 		pieces[n].data = message->value;
 		pieces[n++].len = message->value_len;
@@ -224,10 +222,10 @@ copy_rows(const RawCopy *raw, List *columns, int from, int to,
 }
 
 void
-fluct_raw_store(Oid relid, const char *stream, const char *topic,
-				const FluctMessage *messages, int from, int to)
+fluct_raw_store(Oid relid, const char *stream, const FluctMessage *messages,
+				int from, int to)
 {
-	RawCopy		raw = {relid, stream, topic, messages};
+	RawCopy		raw = {relid, stream, messages};
 	bool	   *left = palloc0(sizeof(bool) * (to - from + 1));
 	List	   *columns = NIL;
 

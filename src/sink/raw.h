@@ -16,7 +16,7 @@
  * Stores the messages from..to-1 in a table with the columns of
  * sales.raw_messages, all but those that are too large to keep whole.
  */
-extern void fluct_raw_store(Oid relid, const char *stream, const char *topic,
+extern void fluct_raw_store(Oid relid, const char *stream,
 							const FluctMessage *messages, int from, int to);
 
 /*

@@ -80,7 +80,6 @@ struct FluctSink
 	MemoryContext context;
 	MemoryContext batch;		/* reset by each fluct_sink_store */
 	char	   *stream;
-	char	   *topic;
 	char	   *mapping_hash;
 	Oid			owner;
 	bool		update;			/* on_conflict update */
@@ -194,7 +193,6 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	sink->batch = AllocSetContextCreate(context, "fluct batch rows",
 										ALLOCSET_DEFAULT_SIZES);
 	sink->stream = MemoryContextStrdup(context, stream->name);
-	sink->topic = MemoryContextStrdup(context, stream->topic);
 	sink->mapping_hash = hash_of(stream->mapping, context);
 	sink->owner = owner;
 	sink->update = strcmp(stream->on_conflict, "update") == 0;
@@ -287,7 +285,7 @@ decode_range(void *arg, FluctMessage *messages, int from, int to)
 		message->refusal = NULL;
 		message->outcome = FLUCT_STORED;
 		if (!fluct_decode_message(sink->mapping, sink->rows, i, message,
-								  sink->topic, &refusal))
+								  &refusal))
 		{
 			message->outcome = refusal.reason ? FLUCT_DEAD : FLUCT_TOMBSTONE;
 			if (refusal.reason)
@@ -308,7 +306,7 @@ keep_range(void *arg, FluctMessage *messages, int from, int to)
 {
 	FluctSink  *sink = arg;
 
-	fluct_raw_store(sink->raw, sink->stream, sink->topic, messages, from, to);
+	fluct_raw_store(sink->raw, sink->stream, messages, from, to);
 }
 
 /* A step: the parents, which are locked then, and their children. */
@@ -447,7 +445,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 		const FluctMessage *message = &messages[i];
 		FluctPosition *p;
 
-		while (positions[at].partition != message->partition)
+		while (!fluct_offsets_are_of(&positions[at], message))
 			at = (at + 1) % npositions;
 		p = &positions[at];
 		last[at] = message;
@@ -474,8 +472,7 @@ store_dead_letters(const FluctSink *sink, const FluctMessage *messages,
 		{
 			if (sink->fail_on_bad_message)
 				throw_refusal(&messages[i]);
-			fluct_dead_letters_add(sink->stream, sink->topic,
-								   &messages[i]);
+			fluct_dead_letters_add(sink->stream, &messages[i]);
 		}
 }
 
@@ -527,7 +524,7 @@ hold_back(const FluctMessage *messages, int from, int count,
 {
 	for (int i = count - 1; i >= from; i--)
 		for (int at = 0; at < npositions; at++)
-			if (positions[at].partition == messages[i].partition)
+			if (fluct_offsets_are_of(&positions[at], &messages[i]))
 				positions[at].read_offset = messages[i].offset;
 	for (int at = 0; at < npositions; at++)
 		while (positions[at].nskipped > 0 &&
@@ -580,7 +577,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 	}
 	store_dead_letters(sink, messages, *count);
 	tally(sink, messages, *count, positions, npositions);
-	if (!fluct_offsets_advance(sink->stream, sink->topic,
+	if (!fluct_offsets_advance(sink->stream,
 							   fluct_mapping_has_found(sink->mapping) ?
 							   sink->mapping_hash : NULL,
 							   positions, npositions))
@@ -588,7 +585,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 		AbortOutOfAnyTransaction();
 		return FLUCT_MOVED_BY_ANOTHER;
 	}
-	fluct_skipped_store(sink->stream, sink->topic, positions, npositions);
+	fluct_skipped_store(sink->stream, positions, npositions);
 	if (first)
 		fluct_states_count_success(sink->stream, worker);
 	fluct_worker_commit();

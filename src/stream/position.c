@@ -36,49 +36,56 @@
 #include "pg/unixtime.h"
 #include "process/worker.h"
 #include "stream/position.h"
+#include "stream/stand.h"
 #include "stream/state.h"
 
 #define RETRY_INTERVAL		1000	/* ms between questions to silent brokers */
-#define LOG_INTERVAL		10000	/* ms between notes of Kafka's log */
-#define HELD_INTERVAL		60000	/* ms between notes that nothing is new */
-#define RATE_WINDOW			10000	/* ms */
 
-/* What this process knows about its positions. */
-typedef struct Place
-{
-	MemoryContext context;		/* of what follows, and what it points to */
-	FluctPosition *positions;	/* of this worker's partitions */
-	int			npositions;
-	int			topic_partitions;
-	TimestampTz last_note;		/* of Kafka's log in the table */
-	bool		sure;			/* Kafka has said where its log ends since the
-								 * last trouble */
-	bool		held_news;		/* held_ms of a position is not stored */
-	TimestampTz held_noted;
-	TimestampTz rate_since;
-	int64		rate_count;		/* messages committed since */
-	uint64		sync_ticket;	/* being served; 0 = none */
-	int64	   *sync_target;	/* by place in positions */
-} Place;
-
-static Place place;
+FluctStand	fluct_stand;
 
 /* ----- positions ----- */
 
 static bool
-is_mine(int partition)
+is_mine(const FluctPosition *position)
 {
-	int			place = partition;
+	int			number = position->partition;
 
+	if (!fluct_topics_include(fluct_stream->topic, position->topic))
+		return false;			/* of topics that it consumed once */
 	if (fluct_stream->npartitions > 0)
 	{
-		for (place = 0; place < fluct_stream->npartitions; place++)
-			if (fluct_stream->partitions[place] == partition)
+		for (number = 0; number < fluct_stream->npartitions; number++)
+			if (fluct_stream->partitions[number] == position->partition)
 				break;
-		if (place == fluct_stream->npartitions)
+		if (number == fluct_stream->npartitions)
 			return false;
 	}
-	return place % fluct_stream->workers == fluct_slot->worker;
+	return fluct_topics_worker(fluct_stream->topic, position->topic, number,
+							   fluct_stream->workers) == fluct_slot->worker;
+}
+
+/* Where the position is among the places of the topics, or -1. */
+static int
+find_place(const char *topic, int partition)
+{
+	static int	last = 0;
+
+	for (int i = 0; i < fluct_stand.nplaces; i++)
+	{
+		int			at = (last + i) % fluct_stand.nplaces;
+
+		if (fluct_stand.places[at].topic == topic &&
+			fluct_stand.places[at].partition == partition)
+			return last = at;
+	}
+	return -1;
+}
+
+static char *
+describe(const FluctPosition *position)
+{
+	return fluct_topics_describe(fluct_stream->topic, position->topic,
+								 position->partition);
 }
 
 /*
@@ -95,41 +102,89 @@ wait_out_trouble(TimestampTz begin)
 	return true;
 }
 
+/* Asks for the places, which outlive the caller's memory. */
+static void
+read_places(void)
+{
+	FluctPlace *places;
+	int			count = fluct_kafkalog_places(&places, wait_out_trouble);
+
+	if (count > 0 && fluct_topics_count(places, count) > FLUCT_MOST_TOPICS)
+		fluct_state_fail("too_many_topics",
+						 psprintf("%d topics match \"%s\", and a stream consumes at most %d: use a narrower pattern, or several streams",
+								  fluct_topics_count(places, count),
+								  fluct_stream->topic, FLUCT_MOST_TOPICS));
+	if (fluct_stand.places)
+		pfree(fluct_stand.places);
+	fluct_stand.places = MemoryContextAlloc(TopMemoryContext,
+											sizeof(FluctPlace) * (count + 1));
+	memcpy(fluct_stand.places, places, sizeof(FluctPlace) * count);
+	fluct_stand.nplaces = count;
+	pfree(places);
+}
+
+bool
+fluct_position_fits(const FluctPlace *places, int count)
+{
+	int			known = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (find_place(places[i].topic, places[i].partition) < 0)
+			return false;
+		known++;
+	}
+	/* of a topic by name, fewer are not believed: see check_partitions */
+	return known == fluct_stand.nplaces ||
+		!fluct_topics_is_pattern(fluct_stream->topic);
+}
+
 /* Where start_at begins, as numbers. */
 static int64 *
 resolve_start(const FluctOffset *beginnings, const FluctOffset *ends)
 {
-	int64	   *start = palloc(sizeof(int64) * place.topic_partitions);
+	int64	   *start = palloc(sizeof(int64) * fluct_stand.nplaces);
 
-	for (int i = 0; i < place.topic_partitions; i++)
+	for (int i = 0; i < fluct_stand.nplaces; i++)
 		start[i] = beginnings[i].offset;
 	if (fluct_stream->start_at)
 		fluct_kafkalog_resolve(fluct_stream->start_at, ends, start,
-							   place.topic_partitions, wait_out_trouble);
+							   fluct_stand.nplaces, wait_out_trouble);
 	return start;
 }
 
 /*
- * Creates positions for partitions that have none: for a stream that never
- * ran, where start_at says; for a partition that was added since, at its
+ * Creates positions for places that have none: for a stream that never ran,
+ * where start_at says; for a partition or a topic that was added since, at its
  * beginning.  They are committed before the first message is read.
  */
 static void
 make_positions(const int64 *starts, const FluctOffset *beginnings)
 {
 	char	   *cluster = fluct_kafka_cluster();
+	bool	   *has_one = palloc0(sizeof(bool) * fluct_stand.nplaces);
+	FluctPosition *positions;
 	int			known;
 
 	fluct_worker_begin();
 	fluct_offsets_lock(fluct_stream->name);
-	(void) fluct_offsets_read(fluct_stream->name, &known,
-							  CurrentMemoryContext);
-	for (int i = 0; i < place.topic_partitions; i++)
+	positions = fluct_offsets_read(fluct_stream->name, &known,
+								   CurrentMemoryContext);
+	for (int i = 0; i < known; i++)
 	{
-		FluctPosition position = {.partition = i};
+		int			at = find_place(positions[i].topic, positions[i].partition);
+
+		if (at >= 0)
+			has_one[at] = true;
+	}
+	for (int i = 0; i < fluct_stand.nplaces; i++)
+	{
+		FluctPosition position = {.topic = fluct_stand.places[i].topic,
+		.partition = fluct_stand.places[i].partition};
 
 		position.next_offset = known == 0 ? starts[i] : beginnings[i].offset;
-		fluct_offsets_add(fluct_stream->name, fluct_stream->topic, &position);
+		if (!has_one[i])
+			fluct_offsets_add(fluct_stream->name, &position);
 	}
 	fluct_offsets_note_cluster(fluct_stream->name, cluster);
 	fluct_worker_commit();
@@ -149,28 +204,33 @@ read_positions(void)
 	fluct_worker_commit();
 
 	/* the previous client's; pending waiters are served again */
-	if (place.context)
-		MemoryContextDelete(place.context);
-	place.context = context;
-	place.sync_ticket = 0;
-	place.npositions = 0;
+	if (fluct_stand.context)
+		MemoryContextDelete(fluct_stand.context);
+	fluct_stand.context = context;
+	fluct_stand.sync_ticket = 0;
+	fluct_stand.npositions = 0;
 	for (int i = 0; i < count; i++)
-		if (is_mine(all[i].partition))
-			all[place.npositions++] = all[i];
-	place.positions = all;
-	place.sync_target = MemoryContextAlloc(context, sizeof(int64) *
-										   (place.npositions + 1));
+		if (is_mine(&all[i]))
+			all[fluct_stand.npositions++] = all[i];
+	fluct_stand.positions = all;
+	fluct_stand.sync_target = MemoryContextAlloc(context, sizeof(int64) *
+												 (fluct_stand.npositions + 1));
 }
 
-/* The stream has read something other than what is there now. */
+/*
+ * The stream has read something other than what is there now, in one topic or
+ * (NULL) in all.
+ */
 static void
-fail_changed(const char *reason, const char *detail)
+fail_changed(const char *reason, const char *detail, const char *topic)
 {
 	const char *stream = fluct_stream->name;
+	const char *only = topic && fluct_topics_are_many(fluct_stream->topic) ?
+	psprintf(", topic => '%s'", topic) : "";
 
 	fluct_state_fail(reason,
-					 psprintf("%s. If that is intended: SELECT * FROM fluct.seek_stream('%s', 'earliest', force => true); and then SELECT fluct.start_stream('%s');",
-							  detail, stream, stream));
+					 psprintf("%s. If that is intended: SELECT * FROM fluct.seek_stream('%s', 'earliest'%s, force => true); and then SELECT fluct.start_stream('%s');",
+							  detail, stream, only, stream));
 }
 
 static void
@@ -178,24 +238,26 @@ check_cluster(void)
 {
 	const char *here = fluct_kafka_cluster();
 
-	for (int i = 0; here && i < place.npositions; i++)
+	for (int i = 0; here && i < fluct_stand.npositions; i++)
 	{
-		const char *there = place.positions[i].cluster;
+		const char *there = fluct_stand.positions[i].cluster;
 
 		if (there && strcmp(here, there) != 0)
 			fail_changed("cluster_changed",
 						 psprintf("server \"%s\" leads to cluster %s, but the stream's position is in cluster %s",
-								  fluct_stream->server, here, there));
+								  fluct_stream->server, here, there), NULL);
 	}
 }
 
-static int
-gone_partition(void)
+/* A position that is in none of the topics' partitions, or NULL. */
+static const FluctPosition *
+gone_position(void)
 {
-	for (int i = 0; i < place.npositions; i++)
-		if (place.positions[i].partition >= place.topic_partitions)
-			return place.positions[i].partition;
-	return -1;
+	for (int i = 0; i < fluct_stand.npositions; i++)
+		if (find_place(fluct_stand.positions[i].topic,
+					   fluct_stand.positions[i].partition) < 0)
+			return &fluct_stand.positions[i];
+	return NULL;
 }
 
 /*
@@ -205,15 +267,22 @@ gone_partition(void)
 static void
 check_partitions(void)
 {
-	for (int reading = 1; reading < 3 && gone_partition() >= 0; reading++)
+	const FluctPosition *gone;
+
+	for (int reading = 1; reading < 3 && gone_position(); reading++)
 	{
 		fluct_state_nap(RETRY_INTERVAL);
-		place.topic_partitions = fluct_kafkalog_partitions(wait_out_trouble);
+		read_places();
 	}
-	if (gone_partition() >= 0)
+	gone = gone_position();
+	if (gone && find_place(gone->topic, 0) < 0)
+		fail_changed("topic_changed",
+					 psprintf("topic \"%s\" no longer exists", gone->topic),
+					 gone->topic);
+	if (gone)
 		fail_changed("topic_changed",
 					 psprintf("partition %d no longer exists in topic \"%s\"",
-							  gone_partition(), fluct_stream->topic));
+							  gone->partition, gone->topic), gone->topic);
 }
 
 /*
@@ -224,8 +293,8 @@ skip_lost(FluctPosition *position, int64 beginning)
 {
 	char	   *detail;
 
-	detail = psprintf("partition %d: offset " INT64_FORMAT " is next, but Kafka's log begins at " INT64_FORMAT,
-					  position->partition, position->next_offset, beginning);
+	detail = psprintf("%s: offset " INT64_FORMAT " is next, but Kafka's log begins at " INT64_FORMAT,
+					  describe(position), position->next_offset, beginning);
 	if (!fluct_stream->skip_data_loss)
 		fluct_state_fail("data_loss", detail);
 	ereport(LOG,
@@ -233,11 +302,9 @@ skip_lost(FluctPosition *position, int64 beginning)
 					fluct_stream->name), errdetail_internal("%s", detail)));
 	position->read_offset = beginning;
 	fluct_worker_begin();
-	fluct_offsets_add_gap(fluct_stream->name, fluct_stream->topic,
-						  position->partition, position->next_offset,
-						  beginning, "data_loss");
-	if (!fluct_offsets_advance(fluct_stream->name, fluct_stream->topic, NULL,
-							   position, 1))
+	fluct_offsets_add_gap(fluct_stream->name, position, beginning,
+						  "data_loss");
+	if (!fluct_offsets_advance(fluct_stream->name, NULL, position, 1))
 		fluct_state_leave_to_another();
 	fluct_worker_commit();
 	position->next_offset = beginning;
@@ -247,49 +314,55 @@ skip_lost(FluctPosition *position, int64 beginning)
 static void
 confirm_ends(FluctOffset *ends)
 {
-	int64	   *next = palloc(sizeof(int64) * place.topic_partitions);
+	int64	   *next = palloc(sizeof(int64) * fluct_stand.nplaces);
 
-	for (int i = 0; i < place.topic_partitions; i++)
+	for (int i = 0; i < fluct_stand.nplaces; i++)
 		next[i] = -1;
-	for (int i = 0; i < place.npositions; i++)
-		next[place.positions[i].partition] = place.positions[i].next_offset;
-	fluct_kafkalog_confirm(next, ends, place.topic_partitions, wait_out_trouble);
+	for (int i = 0; i < fluct_stand.npositions; i++)
+	{
+		const FluctPosition *p = &fluct_stand.positions[i];
+
+		next[find_place(p->topic, p->partition)] = p->next_offset;
+	}
+	fluct_kafkalog_confirm(next, ends, fluct_stand.nplaces, wait_out_trouble);
 }
 
 static void
 check_positions(const FluctOffset *beginnings, const FluctOffset *ends)
 {
-	for (int i = 0; i < place.npositions; i++)
+	for (int i = 0; i < fluct_stand.npositions; i++)
 	{
-		FluctPosition *p = &place.positions[i];
+		FluctPosition *p = &fluct_stand.positions[i];
+		int			at = find_place(p->topic, p->partition);
 
-		if (p->next_offset < beginnings[p->partition].offset)
-			skip_lost(p, beginnings[p->partition].offset);
-		if (p->next_offset > ends[p->partition].offset)
+		if (p->next_offset < beginnings[at].offset)
+			skip_lost(p, beginnings[at].offset);
+		if (p->next_offset > ends[at].offset)
 			fail_changed("topic_changed",
-						 psprintf("partition %d: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,
-								  p->partition, p->next_offset,
-								  ends[p->partition].offset));
-		p->log_start = beginnings[p->partition].offset;
-		p->log_end = ends[p->partition].offset;
+						 psprintf("%s: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,
+								  describe(p), p->next_offset, ends[at].offset),
+						 p->topic);
+		p->log_start = beginnings[at].offset;
+		p->log_end = ends[at].offset;
 	}
 }
 
 static void
 assign(void)
 {
-	int32	   *partitions = palloc(sizeof(int32) * (place.npositions + 1));
-	int64	   *offsets = palloc(sizeof(int64) * (place.npositions + 1));
+	FluctPlace *places = palloc(sizeof(FluctPlace) * (fluct_stand.npositions + 1));
+	int64	   *offsets = palloc(sizeof(int64) * (fluct_stand.npositions + 1));
 
-	for (int i = 0; i < place.npositions; i++)
+	for (int i = 0; i < fluct_stand.npositions; i++)
 	{
-		const FluctPosition *p = &place.positions[i];
+		const FluctPosition *p = &fluct_stand.positions[i];
 
-		partitions[i] = p->partition;
+		places[i].topic = p->topic;
+		places[i].partition = p->partition;
 		offsets[i] = p->witness_offset >= p->log_start ? p->witness_offset :
 			p->next_offset;
 	}
-	fluct_kafka_assign(partitions, offsets, place.npositions);
+	fluct_kafka_assign(places, offsets, fluct_stand.npositions);
 }
 
 void
@@ -299,165 +372,24 @@ fluct_position_take(void)
 			   *ends;
 
 	fluct_position_note_held();
-	place.topic_partitions = fluct_kafkalog_partitions(wait_out_trouble);
+	read_places();
 	read_positions();
 	check_cluster();
 	check_partitions();
-	beginnings = fluct_kafkalog_ends(place.topic_partitions,
+	beginnings = fluct_kafkalog_ends(fluct_stand.places, fluct_stand.nplaces,
 									 FLUCT_OFFSET_BEGINNING, wait_out_trouble);
-	ends = fluct_kafkalog_ends(place.topic_partitions, FLUCT_OFFSET_END,
-							   wait_out_trouble);
+	ends = fluct_kafkalog_ends(fluct_stand.places, fluct_stand.nplaces,
+							   FLUCT_OFFSET_END, wait_out_trouble);
 	make_positions(resolve_start(beginnings, ends), beginnings);
 	read_positions();
+	if (gone_position())
+		fluct_state_make_way(); /* another worker has seen a topic more */
 	confirm_ends(ends);
 	check_positions(beginnings, ends);
 	assign();
-	place.sure = true;
-	place.held_noted = 0;
-	place.rate_since = place.last_note = GetCurrentTimestamp();
-}
-
-/* ----- Kafka's log, lag, and those who wait ----- */
-
-/*
- * Whether all that Kafka has is committed, now.  The log's ends are as of the
- * last response of the brokers, so they say nothing once there was trouble,
- * until Kafka was asked again.
- */
-static void
-note_held(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	bool		all = true;
-
-	if (fluct_kafka_trouble()->reason[0] != '\0' || fluct_kafka_in_doubt())
-		place.sure = false;
-	if (!place.sure)
-		return;
-	for (int i = 0; i < place.npositions; i++)
-	{
-		FluctPosition *p = &place.positions[i];
-
-		if (p->log_end < 0 || p->log_end > p->next_offset)
-		{
-			all = false;
-			continue;
-		}
-		p->held_ms = fluct_unixtime_from_timestamp(now);
-		place.held_news = true;
-	}
-	if (all)
-		fluct_slot->held_at = now;
-}
-
-void
-fluct_position_observe(void)
-{
-	uint64		lag = 0;
-
-	for (int i = 0; i < place.npositions; i++)
-	{
-		FluctPosition *p = &place.positions[i];
-		int64		start,
-					end;
-
-		if (fluct_kafka_log(p->partition, &start, &end))
-		{
-			p->log_start = start;
-			p->log_end = end;
-		}
-		if (p->log_end > p->next_offset)
-			lag += p->log_end - p->next_offset;
-	}
-	pg_atomic_write_u64(&fluct_slot->lag, lag);
-	note_held();
-	if (fluct_worker_ms_since(place.rate_since) >= RATE_WINDOW)
-	{
-		pg_atomic_write_u64(&fluct_slot->rate,
-							place.rate_count * 1000 / fluct_worker_ms_since(place.rate_since));
-		place.rate_since = GetCurrentTimestamp();
-		place.rate_count = 0;
-	}
-}
-
-void
-fluct_position_note_held(void)
-{
-	if (!place.held_news)
-		return;
-	place.held_news = false;
-	place.held_noted = GetCurrentTimestamp();
-	fluct_worker_begin();
-	fluct_offsets_note_held(fluct_stream->name, place.positions,
-							place.npositions);
-	fluct_worker_commit();
-}
-
-void
-fluct_position_note_log(void)
-{
-	if (fluct_worker_ms_since(place.last_note) < LOG_INTERVAL)
-		return;
-	place.last_note = GetCurrentTimestamp();
-	fluct_worker_begin();
-	fluct_offsets_note_log(fluct_stream->name, place.positions,
-						   place.npositions);
-
-	/*
-	 * a worker that runs this long has not failed, even with nothing to
-	 * commit
-	 */
-	fluct_states_count_success(fluct_stream->name, fluct_slot->worker);
-	fluct_worker_commit();
-	if (fluct_worker_ms_since(place.held_noted) >= HELD_INTERVAL)
-		fluct_position_note_held();
-}
-
-FluctOffset *
-fluct_position_ask_ends(void)
-{
-	FluctOffset *ends = palloc0(sizeof(FluctOffset) * (place.npositions + 1));
-
-	for (int i = 0; i < place.npositions; i++)
-	{
-		ends[i].partition = place.positions[i].partition;
-		ends[i].at = FLUCT_OFFSET_END;
-	}
-	if (place.npositions > 0 && !fluct_kafka_offsets(ends, place.npositions))
-		return NULL;
-	place.sure = true;
-	return ends;
-}
-
-/*
- * wait_for_stream: asks where the log ends now, and reports when it is
- * reached.
- */
-void
-fluct_position_serve_waiters(void)
-{
-	uint64		wanted = pg_atomic_read_u64(&fluct_slot->sync_wanted);
-	FluctOffset *ends;
-
-	if (place.sync_ticket == 0 &&
-		wanted > pg_atomic_read_u64(&fluct_slot->sync_done))
-	{
-		ends = fluct_position_ask_ends();
-		if (ends == NULL)
-			return;
-		for (int i = 0; i < place.npositions; i++)
-			place.sync_target[i] = ends[i].offset;
-		place.sync_ticket = wanted;
-		pfree(ends);
-	}
-	if (place.sync_ticket == 0)
-		return;
-	for (int i = 0; i < place.npositions; i++)
-		if (place.positions[i].next_offset < place.sync_target[i])
-			return;
-	pg_atomic_write_u64(&fluct_slot->sync_done, place.sync_ticket);
-	place.sync_ticket = 0;
-	ConditionVariableBroadcast(&fluct_shared->progress);
+	fluct_stand.sure = true;
+	fluct_stand.held_noted = 0;
+	fluct_stand.rate_since = fluct_stand.last_note = GetCurrentTimestamp();
 }
 
 /* ----- a batch ----- */
@@ -465,19 +397,13 @@ fluct_position_serve_waiters(void)
 const FluctPosition *
 fluct_position_all(void)
 {
-	return place.positions;
+	return fluct_stand.positions;
 }
 
 int
 fluct_position_count(void)
 {
-	return place.npositions;
-}
-
-int
-fluct_position_partitions(void)
-{
-	return place.topic_partitions;
+	return fluct_stand.npositions;
 }
 
 /* The next message is at this offset: those before it are not delivered. */
@@ -486,19 +412,28 @@ read_up_to(FluctPosition *position, int64 offset)
 {
 	if (offset > position->read_offset)
 		fluct_skipped_note(position, position->read_offset, offset,
-						   place.context);
+						   fluct_stand.context);
 	position->read_offset = Max(position->read_offset, offset);
+}
+
+/* The position of the message's partition: mostly the one of the last. */
+static FluctPosition *
+find_position(const FluctMessage *message)
+{
+	static int	last = 0;
+
+	if (last >= fluct_stand.npositions)
+		last = 0;
+	while (!fluct_offsets_are_of(&fluct_stand.positions[last], message))
+		last = (last + 1) % fluct_stand.npositions;
+	return &fluct_stand.positions[last];
 }
 
 bool
 fluct_position_read(const FluctMessage *message)
 {
-	FluctPosition *p;
-	int			at = 0;
+	FluctPosition *p = find_position(message);
 
-	while (place.positions[at].partition != message->partition)
-		at++;
-	p = &place.positions[at];
 	if (message->offset >= p->read_offset)
 	{
 		read_up_to(p, message->offset);
@@ -507,8 +442,8 @@ fluct_position_read(const FluctMessage *message)
 	}
 	if (fluct_offsets_contradicts(message, p))
 		fail_changed("topic_changed",
-					 psprintf("partition %d: the message at offset " INT64_FORMAT " is not the one that was committed",
-							  p->partition, message->offset));
+					 psprintf("%s: the message at offset " INT64_FORMAT " is not the one that was committed",
+							  describe(p), message->offset), p->topic);
 	return false;
 }
 
@@ -518,12 +453,12 @@ fluct_position_plan(FluctPosition *touched)
 {
 	int			n = 0;
 
-	for (int i = 0; i < place.npositions; i++)
+	for (int i = 0; i < fluct_stand.npositions; i++)
 	{
-		FluctPosition *p = &place.positions[i];
+		FluctPosition *p = &fluct_stand.positions[i];
 
 		/* control records at the end have offsets, but are not messages */
-		read_up_to(p, fluct_kafka_end_reached(p->partition));
+		read_up_to(p, fluct_kafka_end_reached(p->topic, p->partition));
 		p->log_end = Max(p->log_end, p->read_offset);
 		p->time_ms = -1;
 		if (p->read_offset > p->next_offset)
@@ -535,15 +470,16 @@ fluct_position_plan(FluctPosition *touched)
 static void
 mirror(const FluctPosition *touched, int n)
 {
-	int32	   *partitions = palloc(sizeof(int32) * n);
+	FluctPlace *places = palloc(sizeof(FluctPlace) * n);
 	int64	   *offsets = palloc(sizeof(int64) * n);
 
 	for (int i = 0; i < n; i++)
 	{
-		partitions[i] = touched[i].partition;
+		places[i].topic = touched[i].topic;
+		places[i].partition = touched[i].partition;
 		offsets[i] = touched[i].next_offset;
 	}
-	fluct_kafka_mirror(partitions, offsets, n);
+	fluct_kafka_mirror(places, offsets, n);
 }
 
 void
@@ -555,10 +491,11 @@ fluct_position_settle(const FluctPosition *touched, int n)
 	{
 		FluctPosition *p;
 
-		place.rate_count += touched[i].messages;
-		while (place.positions[at].partition != touched[i].partition)
+		fluct_stand.rate_count += touched[i].messages;
+		while (fluct_stand.positions[at].topic != touched[i].topic ||
+			   fluct_stand.positions[at].partition != touched[i].partition)
 			at++;
-		p = &place.positions[at];
+		p = &fluct_stand.positions[at];
 		p->next_offset = touched[i].next_offset;
 		p->witness_offset = touched[i].witness_offset;
 		p->witness_time = touched[i].witness_time;
@@ -568,16 +505,17 @@ fluct_position_settle(const FluctPosition *touched, int n)
 		memmove(p->skipped, p->skipped + touched[i].nskipped,
 				sizeof(FluctInterval) * p->nskipped);
 	}
-	place.held_noted = 0;
+	fluct_stand.held_noted = 0;
 	mirror(touched, n);
 }
 
 bool
 fluct_position_behind_markers(void)
 {
-	for (int i = 0; i < place.npositions; i++)
-		if (fluct_kafka_end_reached(place.positions[i].partition) >
-			place.positions[i].next_offset)
+	for (int i = 0; i < fluct_stand.npositions; i++)
+		if (fluct_kafka_end_reached(fluct_stand.positions[i].topic,
+									fluct_stand.positions[i].partition) >
+			fluct_stand.positions[i].next_offset)
 			return true;
 	return false;
 }

@@ -19,10 +19,15 @@
  */
 extern void fluct_position_take(void);
 
-/* Partitions of this worker, and of the topic. */
+/* Partitions of this worker. */
 extern const FluctPosition *fluct_position_all(void);
 extern int	fluct_position_count(void);
-extern int	fluct_position_partitions(void);
+
+/*
+ * Whether the positions are those for these places of the stream's topics;
+ * else the next worker is to begin with what was added.
+ */
+extern bool fluct_position_fits(const FluctPlace *places, int count);
 
 /*
  * Whether the message belongs in the batch.  One that is committed already

@@ -168,6 +168,13 @@ judge(Still *still, int64 readable_end, int64 log_end, long elapsed)
 	return true;
 }
 
+static char *
+describe(const FluctPosition *position)
+{
+	return fluct_topics_describe(fluct_stream->topic, position->topic,
+								 position->partition);
+}
+
 static void
 find_reason(void)
 {
@@ -182,8 +189,8 @@ find_reason(void)
 		{
 			reason = "stalled";
 			snprintf(progress.detail, sizeof(progress.detail),
-					 "partition %d: nothing has arrived from offset " INT64_FORMAT " on since %s, although Kafka's log ends elsewhere; the client is replaced once a minute",
-					 positions[i].partition, still->at,
+					 "%s: nothing has arrived from offset " INT64_FORMAT " on since %s, although Kafka's log ends elsewhere; the client is replaced once a minute",
+					 describe(&positions[i]), still->at,
 					 timestamptz_to_str(still->since));
 			break;
 		}
@@ -191,8 +198,8 @@ find_reason(void)
 			continue;
 		reason = "open_transaction";
 		snprintf(progress.detail, sizeof(progress.detail),
-				 "partition %d: a producer's transaction has been open at offset " INT64_FORMAT " since %s and holds back " INT64_FORMAT " offsets",
-				 positions[i].partition, still->at,
+				 "%s: a producer's transaction has been open at offset " INT64_FORMAT " since %s and holds back " INT64_FORMAT " offsets",
+				 describe(&positions[i]), still->at,
 				 timestamptz_to_str(still->held_since),
 				 positions[i].log_end - still->at);
 	}

@@ -342,7 +342,8 @@ static void
 probe(void)
 {
 	const FluctTrouble *trouble = fluct_kafka_trouble();
-	int			partitions;
+	FluctPlace *places;
+	int			count;
 
 	if (self.replaced > 0 && trouble->reason[0] == '\0' && fluct_kafka_heard())
 	{
@@ -372,11 +373,11 @@ probe(void)
 	}
 	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
 		return;
-	partitions = fluct_kafka_partitions();
+	count = fluct_kafka_places(&places);
 	self.last_probe = self.last_word = GetCurrentTimestamp();
-	if (partitions < 0)
+	if (count < 0)
 		return;
-	if (partitions > fluct_position_partitions())
+	if (!fluct_position_fits(places, count))
 		fluct_state_make_way(); /* the next worker takes them up */
 	if (was_refused(trouble))
 	{
@@ -469,7 +470,7 @@ describe_place(void *arg)
 		return;
 	if (self.count > 0)
 		errcontext("stream \"%s\", topic \"%s\", batch of %d messages from partition %d, offset " INT64_FORMAT,
-				   fluct_stream->name, fluct_stream->topic, self.count,
+				   fluct_stream->name, self.messages[0].topic, self.count,
 				   self.messages[0].partition, self.messages[0].offset);
 	else
 		errcontext("stream \"%s\", topic \"%s\"", fluct_stream->name,

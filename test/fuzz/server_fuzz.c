@@ -205,12 +205,13 @@ decode(FluctMapping *mapping, const char *bytes, size_t len, FluctRows **rows,
 {
 	FluctMessage message = {0};
 
+	message.topic = "fuzz";
 	message.value = bytes;
 	message.value_len = message.full_len = len;
 	message.time_ms = -1;
 	memset(refusal, 0, sizeof(*refusal));
 	*rows = fluct_decode_begin(mapping, 1);
-	return fluct_decode_message(mapping, *rows, 0, &message, "fuzz", refusal);
+	return fluct_decode_message(mapping, *rows, 0, &message, refusal);
 }
 
 static void
