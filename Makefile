@@ -77,6 +77,7 @@ OBJS = \
 	src/pg/sqlstate.o \
 	src/pg/warning.o \
 	src/process/announce.o \
+	src/process/batches.o \
 	src/process/databases.o \
 	src/process/launcher.o \
 	src/process/maintenance.o \

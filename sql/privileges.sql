@@ -19,11 +19,11 @@ SELECT l.grantee, l.kind, n.name
 ('public', 'routine', '
 	_bucket _consumes _is_customer_feed _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
-	_health _launch_obstacle _live _loads'),
+	_batches _health _launch_obstacle _live _loads'),
 ('pg_monitor', 'relation', '
-	freshness health stat_files stat_partitions stat_streams'),
+	batches freshness health stat_files stat_partitions stat_streams'),
 ('reader', 'relation', '
-	_stream_state complete_marks dead_letters dropped_feeds dropped_streams file_rejects files freshness gaps granted_roles health
+	_stream_state batches complete_marks dead_letters dropped_feeds dropped_streams file_rejects files freshness gaps granted_roles health
 	inboxes made_relations open_dead_letters reports skipped_offsets stat_files stat_partitions stat_streams stream_offsets
 	stream_states streams'),
 ('reader', 'routine', '
@@ -31,7 +31,7 @@ SELECT l.grantee, l.kind, n.name
 	verify_rollup'),
 -- called by these, and by the views
 ('reader', 'routine', '
-	_active_windows _baseline_windows _calendar_windows _caller _check_industry _check_ranking_options _check_sample
+	_active_windows _baseline_windows _batches _calendar_windows _caller _check_industry _check_ranking_options _check_sample
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
 	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
@@ -47,7 +47,7 @@ SELECT l.grantee, l.kind, n.name
 	__fluctuation_history_1 _report_html _trend'),
 -- health, and what it looks at
 ('nobody', 'routine', '
-	__rollup_problem _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
+	__rollup_problem _batches_kept _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
 	_health_gaps _health_retention _health_rollup _health_schedules _health_slots _health_streams _health_version
 	_librdkafka_version _library_version _listed_databases _remedy _rollup_problem _scheduled'),
 ('operator', 'routine', '

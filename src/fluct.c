@@ -13,6 +13,7 @@
 #include "load/progress.h"
 #include "pg/guc.h"
 #include "process/announce.h"
+#include "process/batches.h"
 #include "process/launcher.h"
 #include "process/shmem.h"
 
@@ -30,5 +31,6 @@ _PG_init(void)
 		return;
 	fluct_shmem_init();
 	fluct_progress_init();
+	fluct_batches_init();
 	fluct_launcher_register();
 }

@@ -177,6 +177,47 @@ COMMENT ON COLUMN fluct.stat_streams.target IS 'table that the messages fill';
 COMMENT ON COLUMN fluct.stat_streams.workers IS 'worker processes that divide the partitions';
 COMMENT ON COLUMN fluct.stat_streams.pids IS 'process ids of those that run now';
 
+CREATE OR REPLACE FUNCTION fluct._batches_kept(OUT committed_at timestamptz, OUT stream text, OUT worker int,
+	OUT messages bigint, OUT rows bigint, OUT duplicates bigint, OUT dead_letters bigint, OUT bytes bigint, OUT ms bigint,
+	OUT ended text, OUT partitions int, OUT offsets text)
+RETURNS SETOF record
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_batches_kept';
+COMMENT ON FUNCTION fluct._batches_kept() IS
+'The last batches of this database''s streams, from shared memory, the newest first.';
+
+CREATE OR REPLACE FUNCTION fluct._batches() RETURNS TABLE (committed_at timestamptz, stream text, worker int,
+	messages bigint, rows bigint, duplicates bigint, dead_letters bigint, bytes bigint, ms bigint, ended text, partitions int, offsets text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+BEGIN
+	IF NOT fluct._preloaded() THEN
+		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'batches are kept only when fluct is preloaded',
+			DETAIL = 'fluct is not in shared_preload_libraries.',
+			HINT = E'Put these lines in postgresql.conf and restart the server:\n' || fluct._preload_lines();
+	END IF;
+	RETURN QUERY SELECT * FROM fluct._batches_kept();
+END
+$$;
+COMMENT ON FUNCTION fluct._batches() IS
+'The rows of batches; raises object_not_in_prerequisite_state, with the postgresql.conf lines that are missing, where fluct is not preloaded.';
+
+CREATE OR REPLACE VIEW fluct.batches AS SELECT * FROM fluct._batches();
+COMMENT ON VIEW fluct.batches IS
+'This database''s last thousand batches, of the last 4,096 of all databases, the newest first; empty after a start of the server. An error unless fluct is preloaded.';
+COMMENT ON COLUMN fluct.batches.committed_at IS 'time of the commit';
+COMMENT ON COLUMN fluct.batches.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.batches.worker IS 'number of its worker, from 0';
+COMMENT ON COLUMN fluct.batches.messages IS 'messages';
+COMMENT ON COLUMN fluct.batches.rows IS 'rows stored in the targets, children too';
+COMMENT ON COLUMN fluct.batches.duplicates IS 'messages whose key already existed';
+COMMENT ON COLUMN fluct.batches.dead_letters IS 'messages that went to dead_letters';
+COMMENT ON COLUMN fluct.batches.bytes IS 'of the messages, with keys and headers';
+COMMENT ON COLUMN fluct.batches.ms IS 'milliseconds from the beginning of the transaction to its commit';
+COMMENT ON COLUMN fluct.batches.ended IS 'what ended it: batch_size, batch_bytes or batch_interval (as create_stream sets them), row_bytes (the rows made of the messages came to 64 MB), markers (offsets without messages)';
+COMMENT ON COLUMN fluct.batches.partitions IS 'partitions whose position moved';
+COMMENT ON COLUMN fluct.batches.offsets IS 'of the first eight of these, {"partition": [from, to]} (text, may be cast to jsonb): offsets from <= offset < to';
+
 CREATE OR REPLACE VIEW fluct.open_dead_letters AS
 SELECT d.id, format('%s[%s]@%s', fluct._printable(d.topic), d.partition, d."offset") AS at,
 	d.reason, fluct._printable(d.path) AS path, fluct._printable(d.detail) AS detail,

@@ -44,6 +44,7 @@
 #include "kafka/changes.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
+#include "process/batches.h"
 #include "process/worker.h"
 #include "sink/sink.h"
 #include "stream/backoff.h"
@@ -83,6 +84,7 @@ typedef struct Worker
 	int			count;
 	size_t		bytes;
 	TimestampTz batch_since;
+	const char *ended;			/* why it did (batches.h) */
 
 	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
@@ -220,8 +222,11 @@ commit_some(FluctPosition *touched)
 	int			taken = 0;
 	int			n = 0;
 
+	TimestampTz since;
+
 	for (int attempt = 0;; attempt++)
 	{
+		since = GetCurrentTimestamp();
 		n = fluct_position_plan(touched);
 		if (n == 0)
 			return false;
@@ -232,6 +237,9 @@ commit_some(FluctPosition *touched)
 	if (fluct_kafka_trouble()->reason[0] == '\0')
 		fluct_stall_say();
 	self.committed = true;
+	fluct_batches_note(fluct_slot, since, self.messages, taken, touched, n,
+					   fluct_position_all(),
+					   taken < self.count ? FLUCT_ENDED_ROWS : self.ended);
 	fluct_position_settle(touched, n);
 	if (fluct_watch)
 		fluct_watch_count(touched, n);
@@ -278,11 +286,20 @@ gather(void)
 	return n == 0;
 }
 
-static bool
-batch_is_full(void)
+/* Why what was gathered is to be committed now; NULL = not yet. */
+static const char *
+why_batch_ends(bool drained)
 {
-	return self.count >= fluct_stream->batch_size ||
-		self.bytes >= (size_t) fluct_stream->batch_bytes;
+	if (self.count >= fluct_stream->batch_size)
+		return FLUCT_ENDED_COUNT;
+	if (self.bytes >= (size_t) fluct_stream->batch_bytes)
+		return FLUCT_ENDED_BYTES;
+	if (self.count > 0 &&
+		fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval)
+		return FLUCT_ENDED_TIME;
+	if (self.count == 0 && drained && fluct_position_behind_markers())
+		return FLUCT_ENDED_MARKERS;
+	return NULL;
 }
 
 /* ----- the brokers' health ----- */
@@ -440,9 +457,7 @@ consume(void)
 		drained = gather();
 		if (fluct_kafka_in_doubt())
 			drop_doubtful();
-		else if (batch_is_full() ||
-				 (self.count > 0 && fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval) ||
-				 (self.count == 0 && drained && fluct_position_behind_markers()))
+		else if ((self.ended = why_batch_ends(drained)) != NULL)
 			commit_batch();
 		fluct_position_observe();
 		fluct_position_serve_waiters();

@@ -43,6 +43,19 @@ etl(q{SELECT fluct.start_stream('orders')});
 ok(caught_up($node, 'orders'), 'a stream runs');
 is(sql('SELECT * FROM fluct.health'), '', 'and all is well');
 
+# ----- batches -----
+
+is(sql(q{SELECT stream, worker, sum(messages), sum(rows), sum(duplicates), sum(dead_letters), max(partitions), min((offsets::jsonb -> '0' ->> 0)::int), max((offsets::jsonb -> '0' ->> 1)::int)
+	FROM fluct.batches GROUP BY 1, 2}, as => 'watcher'), 'orders|0|20|40|0|0|1|0|20', 'each batch is shown');
+is(sql('SELECT sum(bytes) FROM fluct.batches'), sql('SELECT sum(length(value)) FROM sales.raw_messages'), 'with its bytes');
+is(sql('SELECT DISTINCT ended FROM fluct.batches'), 'batch_interval', 'and what ended it');
+etl(q{SELECT fluct.alter_stream('orders', batch_size => 1)});
+$kafka->produce('orders', [ an_order('o1'), '{' ], partition => 1);
+ok(caught_up($node, 'orders'), 'batches of one');
+is(sql(q{SELECT messages, duplicates, dead_letters, ended, offsets FROM fluct.batches ORDER BY committed_at DESC LIMIT 2}),
+	qq(1|0|1|batch_size|{"1": [1, 2]}\n1|1|0|batch_size|{"1": [0, 1]}), 'the newest first');
+etl(q{SELECT fluct.alter_stream('orders', batch_size => 1000); SELECT fluct.discard_dead_letters(NULL, 'test')});
+
 # ----- how long Kafka keeps what is not read -----
 
 ok(poll($node, 'SELECT DISTINCT retention FROM fluct.stat_partitions', '7 days'), 'the retention is Kafka\'s');
@@ -163,6 +176,7 @@ SKIP:
 	$node->append_conf('postgresql.conf', q{cron.database_name = 'postgres'
 shared_preload_libraries = 'fluct'});
 	$node->restart;
+	is(sql('SELECT count(*) FROM fluct.batches'), '0', 'no batches after a start');
 	like(await_problem('pg_cron', 'cron_dead'), qr/^critical\|pg_cron is not preloaded, and 2 schedules need it\|shared_preload_libraries = 'fluct,pg_cron'/, 'none at all');
 	$node->append_conf('postgresql.conf', q{shared_preload_libraries = 'fluct,pg_cron'});
 	$node->restart;

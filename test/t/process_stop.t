@@ -299,6 +299,9 @@ etl($bare, "SELECT fluct.create_stream('orders', 'shop', 'orders')");
 fails_like($bare, "SELECT fluct.start_stream('orders')",
 	qr/ERROR:  55000: streams run only when fluct is preloaded.*HINT:  Put these lines in postgresql\.conf and restart the server:\nshared_preload_libraries = 'pg_cron,fluct'\nfluct\.database = 'postgres'/s,
 	'without a preload: the lines to add');
+fails_like($bare, 'SELECT * FROM fluct.batches',
+	qr/ERROR:  55000: batches are kept only when fluct is preloaded.*shared_preload_libraries = 'pg_cron,fluct'\nfluct\.database = 'postgres'/s,
+	'and no batches');
 $bare->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron,fluct'
 fluct.database = 'postgres'
 max_worker_processes = 3\n");

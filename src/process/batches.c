@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * batches.c
+ *	  The last batches of all streams, in shared memory.
+ *
+ * A ring of all databases' batches, under one lock that is held for the copy
+ * of one entry.  A crash of the server empties it: it answers what happened
+ * just now, and nothing is reckoned from it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "process/batches.h"
+
+#define MAX_KEPT		4096	/* of all databases */
+#define MAX_SHOWN		1000	/* of one */
+#define MAX_PARTITIONS	8		/* of a batch, whose offsets are kept */
+
+PG_FUNCTION_INFO_V1(fluct_batches_kept);
+
+typedef struct Batch
+{
+	Oid			database;
+	char		stream[NAMEDATALEN];
+	int			worker;
+	TimestampTz committed_at;
+	int64		ms;
+	int64		messages;
+	int64		rows;
+	int64		duplicates;
+	int64		dead_letters;
+	int64		bytes;
+	int			partitions;		/* that moved */
+	int32		partition[MAX_PARTITIONS];
+	int64		from[MAX_PARTITIONS];
+	int64		to[MAX_PARTITIONS];
+	char		ended[16];
+} Batch;
+
+/* All under the lock. */
+typedef struct Ring
+{
+	LWLock	   *lock;
+	uint64		noted;			/* batches since the start */
+	Batch		batches[MAX_KEPT];
+} Ring;
+
+static Ring *ring = NULL;
+
+static void
+attach(void *memory, LWLock *lock, bool found)
+{
+	ring = memory;
+	if (!found)
+		ring->lock = lock;
+}
+
+void
+fluct_batches_init(void)
+{
+	fluct_shmem_register("fluct batches", sizeof(Ring), attach);
+}
+
+static void
+describe(Batch *batch, const FluctPosition *moved, int nmoved,
+		 const FluctPosition *before)
+{
+	batch->partitions = nmoved;
+	for (int i = 0; i < nmoved; i++)
+	{
+		batch->messages += moved[i].messages;
+		batch->rows += moved[i].rows;
+		batch->duplicates += moved[i].duplicates;
+		batch->dead_letters += moved[i].dead_letters;
+		if (i >= MAX_PARTITIONS)
+			continue;
+		while (before->partition != moved[i].partition)
+			before++;
+		batch->partition[i] = moved[i].partition;
+		batch->from[i] = before->next_offset;
+		batch->to[i] = moved[i].next_offset;
+	}
+}
+
+void
+fluct_batches_note(const FluctSlot *slot, TimestampTz since,
+				   const FluctMessage *messages, int count,
+				   const FluctPosition *moved, int nmoved,
+				   const FluctPosition *before, const char *ended)
+{
+	Batch		batch = {0};
+
+	if (ring == NULL)
+		return;
+	batch.database = MyDatabaseId;
+	strlcpy(batch.stream, slot->stream, NAMEDATALEN);
+	batch.worker = slot->worker;
+	batch.committed_at = GetCurrentTimestamp();
+	batch.ms = TimestampDifferenceMilliseconds(since, batch.committed_at);
+	for (int i = 0; i < count; i++)
+		batch.bytes += messages[i].key_len + messages[i].value_len +
+			(messages[i].headers ? strlen(messages[i].headers) : 0);
+	describe(&batch, moved, nmoved, before);
+	strlcpy(batch.ended, ended, sizeof(batch.ended));
+	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	ring->batches[ring->noted % MAX_KEPT] = batch;
+	ring->noted++;
+	LWLockRelease(ring->lock);
+}
+
+/* {"PARTITION": [FROM, TO], …} as text */
+static char *
+offsets_of(const Batch *batch)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoChar(&text, '{');
+	for (int i = 0; i < Min(batch->partitions, MAX_PARTITIONS); i++)
+		appendStringInfo(&text, "%s\"%d\": [" INT64_FORMAT ", " INT64_FORMAT "]",
+						 i > 0 ? ", " : "", batch->partition[i],
+						 batch->from[i], batch->to[i]);
+	appendStringInfoChar(&text, '}');
+	return text.data;
+}
+
+static void
+put(ReturnSetInfo *rsinfo, const Batch *batch)
+{
+	Datum		values[12];
+	bool		nulls[12] = {0};
+
+	values[0] = TimestampTzGetDatum(batch->committed_at);
+	values[1] = CStringGetTextDatum(batch->stream);
+	values[2] = Int32GetDatum(batch->worker);
+	values[3] = Int64GetDatum(batch->messages);
+	values[4] = Int64GetDatum(batch->rows);
+	values[5] = Int64GetDatum(batch->duplicates);
+	values[6] = Int64GetDatum(batch->dead_letters);
+	values[7] = Int64GetDatum(batch->bytes);
+	values[8] = Int64GetDatum(batch->ms);
+	values[9] = CStringGetTextDatum(batch->ended);
+	values[10] = Int32GetDatum(batch->partitions);
+	values[11] = CStringGetTextDatum(offsets_of(batch));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* _batches_kept(): this database's last ones, the newest first. */
+Datum
+fluct_batches_kept(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Batch	   *found;
+	int			n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (ring == NULL)
+		return (Datum) 0;
+	found = palloc(sizeof(Batch) * MAX_SHOWN);
+	LWLockAcquire(ring->lock, LW_SHARED);
+	for (uint64 i = 1; i <= Min(ring->noted, MAX_KEPT) && n < MAX_SHOWN; i++)
+	{
+		const Batch *batch = &ring->batches[(ring->noted - i) % MAX_KEPT];
+
+		if (batch->database == MyDatabaseId)
+			found[n++] = *batch;
+	}
+	LWLockRelease(ring->lock);
+	for (int i = 0; i < n; i++)
+		put(rsinfo, &found[i]);
+	return (Datum) 0;
+}
