@@ -197,7 +197,8 @@ BEGIN
 	SELECT n INTO wrong FROM unnest(names) n GROUP BY n HAVING count(*) > 1 LIMIT 1;
 	IF FOUND OR cardinality(names) > 1000 THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-			MESSAGE = coalesce(format('topic "%s" is duplicated', wrong), format('a stream consumes at most 1000 topics, not %s', cardinality(names)));
+			MESSAGE = CASE WHEN wrong IS NULL THEN format('a stream consumes at most 1000 topics, not %s', cardinality(names))
+						   ELSE format('topic "%s" is duplicated', wrong) END;
 	END IF;
 	RETURN array_to_string(names, ',');
 EXCEPTION WHEN invalid_regular_expression THEN
