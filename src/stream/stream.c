@@ -162,7 +162,6 @@ fail_unfit_owner(void)
 		fluct_state_fail(reason, psprintf("%s: %s", detail, hint));
 }
 
-
 /*
  * One batch of the messages that were gathered: the first *taken of them, and
  * the positions that move with them.
@@ -341,16 +340,6 @@ drop_doubtful(void)
 }
 
 /*
- * The broker refused to deliver, which the client reports only once: the next
- * client shows whether it still does.
- */
-static bool
-was_refused(const FluctTrouble *trouble)
-{
-	return strcmp(trouble->reason, "authorization_failed") == 0;
-}
-
-/*
  * Asks for the topic's partitions now and then, which shows whether a broker
  * answers and whether partitions were added.  While there is trouble it also
  * asks when messages arrive: they may have been fetched before.
@@ -396,7 +385,8 @@ probe(void)
 		return;
 	if (!fluct_position_fits(places, count))
 		fluct_state_make_way(); /* the next worker takes them up */
-	if (was_refused(trouble))
+	/* reported only once: the next client shows whether it still is so */
+	if (strcmp(trouble->reason, "authorization_failed") == 0)
 	{
 		if (self.count == 0 &&
 			fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
