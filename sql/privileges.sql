@@ -36,7 +36,7 @@ SELECT l.grantee, l.kind, n.name
 	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
-	_whole_days _windows_of'),
+	_whole_days _windows_of _is_same_weekday _weekday_edges _weekday_windows'),
 -- pictures, drivers, days, and what these and the views call
 ('reader', 'routine', '
 	compare drivers report_html trend'),

@@ -123,7 +123,7 @@ COMMENT ON FUNCTION fluct._not_fed(fluct._windows) IS
 
 -- The first window may be cut by the beginning of the data; more than one is
 -- missing where the oldest order lies behind it.
-CREATE OR REPLACE FUNCTION fluct._too_young(w fluct._windows)
+CREATE OR REPLACE FUNCTION fluct._too_young(w fluct._windows, average text)
 RETURNS fluct._shortfall
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -136,6 +136,9 @@ BEGIN
 	IF s.at > coalesce(w.since + w.width, w.edges[2]) THEN
 		windows := CASE WHEN w.width IS NULL THEN (SELECT count(*) FROM unnest(w.edges) e WHERE e >= s.at AND e < w.mid)
 						ELSE greatest(floor(extract(epoch FROM w.mid - s.at) / extract(epoch FROM w.width)), 0) END;
+		IF average = 'weekday' THEN  -- as many as make whole weeks
+			windows := floor(windows * extract(epoch FROM recent) / 604800) * 604800 / extract(epoch FROM recent);
+		END IF;
 		s.reason := 'the oldest order is of %s';
 		s.message := 'orders begin only at %s';
 		s.detail := format('The baseline begins at %s.', w.since);
@@ -145,7 +148,7 @@ BEGIN
 	RETURN s;
 END
 $$;
-COMMENT ON FUNCTION fluct._too_young(fluct._windows) IS
+COMMENT ON FUNCTION fluct._too_young(fluct._windows, text) IS
 'whether the oldest order lies more than one recent window after the beginning of the windows';
 
 CREATE OR REPLACE FUNCTION fluct._find_shortfall(w fluct._windows, measure text, average text)
@@ -165,7 +168,7 @@ BEGIN
 	END IF;
 	-- an average over the windows that have orders is right for any history
 	IF average <> 'active' OR measure = 'zscore' THEN
-		s := fluct._too_young(w);
+		s := fluct._too_young(w, average);
 	END IF;
 	IF s.reason IS NULL AND w.until > clock_timestamp() THEN
 		s := ROW('the recent window ends at %s', NULL, w.until, NULL, NULL)::fluct._shortfall;

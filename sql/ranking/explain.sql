@@ -51,6 +51,16 @@ $$;
 COMMENT ON FUNCTION fluct._active_windows(fluct._windows, text) IS
 'Windows of the baseline, as long as the recent one, in which the industry has orders.';
 
+CREATE OR REPLACE FUNCTION fluct._weekday_edges(w fluct._windows) RETURNS timestamptz[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(e.edge ORDER BY e.edge)
+	  FROM fluct._baseline_windows(w) b, unnest(b.starts, b.ends) s(starts, ends), unnest(ARRAY[s.starts, s.ends]) e(edge)
+	 WHERE fluct._is_same_weekday(w, s.starts)
+$$;
+COMMENT ON FUNCTION fluct._weekday_edges(fluct._windows) IS
+'Where the windows of the baseline that begin on the weekday of the recent one begin and end, in turn.';
+
 CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	industry text,
 	as_of timestamptz DEFAULT now(),
@@ -63,7 +73,7 @@ RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg
 			   share_pct numeric)
 LANGUAGE c STABLE ROWS 24 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS
-'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows; with ''weekday'' the baseline is the windows of that weekday. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
 
 CREATE OR REPLACE FUNCTION fluct._explain_fluctuation(
 	industry text,
@@ -81,6 +91,7 @@ DECLARE
 	w fluct._windows;
 	n numeric;
 	d numeric;
+	edges timestamptz[];
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
@@ -91,7 +102,11 @@ BEGIN
 	PERFORM fluct._tell_incomplete(fluct._find_shortfall(w, 'absolute', average));
 	n := w.numerator;
 	d := w.denominator;
-	IF average = 'active' THEN
+	IF average = 'weekday' THEN
+		edges := fluct._weekday_edges(w);
+		n := 1;
+		d := cardinality(edges) / 2;
+	ELSIF average = 'active' THEN
 		d := fluct._active_windows(w, industry);
 		n := least(d, 1);
 		d := greatest(d, 1);
@@ -102,6 +117,7 @@ BEGIN
 			  FROM sales.orders o
 			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id AND ci.industry = $4
 			 WHERE o.ordered_at >= $1 AND o.ordered_at < $3
+			   AND ($8::timestamptz[] IS NULL OR o.ordered_at >= $2 OR width_bucket(o.ordered_at, $8) % 2 = 1)
 		), customers AS (
 			SELECT m.customer_id AS id, sum(m.amount) FILTER (WHERE m.is_recent) AS r,
 				   sum(m.amount) FILTER (WHERE NOT m.is_recent) AS b
@@ -154,7 +170,7 @@ BEGIN
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.part, s.place $q$
-		USING w.since, w.mid, w.until, industry, n, d, top_n;
+		USING w.since, w.mid, w.until, industry, n, d, top_n, edges;
 END
 $$;
 COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';

@@ -304,7 +304,7 @@ BEGIN
 		fluct._page_style(), '</head>', '<body>', '<header><h1>Which industries fluctuated most</h1>',
 		format('<p>%s (%s), against the %s before.</p>', CASE WHEN span[1] = span[2] THEN span[1] ELSE array_to_string(span, ' to ') END, fluct._html(zone), average_name),
 		format('<p class="soft">%s change, %s, average %s.</p>', initcap(measure), CASE direction WHEN 'both' THEN 'up and down' ELSE direction || ' only' END,
-			   CASE average WHEN 'active' THEN 'of windows with orders' ELSE 'of elapsed time' END),
+			   CASE average WHEN 'active' THEN 'of windows with orders' WHEN 'weekday' THEN 'of windows of the same weekday' ELSE 'of elapsed time' END),
 		'</header>', '<main>', CASE WHEN reason IS NOT NULL THEN '<p class="warn">The ranking may be incomplete: ' || fluct._html(reason) || '.</p>' END,
 		fluct._page_podium(podium, recent_name, average_name),
 		fluct._page_drivers(podium, day, recent, baseline, average, time_zone),

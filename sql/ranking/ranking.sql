@@ -267,6 +267,23 @@ $$;
 COMMENT ON FUNCTION fluct._spend(fluct._windows, boolean) IS
 'orders and their sum per industry: of the recent window (starts = mid) and of the baseline''s windows, or of the baseline as a whole, with the number of windows that have orders';
 
+-- Of a baseline of whole weeks, for average => 'weekday'.  Rolling windows are
+-- counted in UTC; where a calendar day has 23 hours, days are counted all the same.
+CREATE OR REPLACE FUNCTION fluct._is_same_weekday(w fluct._windows, starts timestamptz)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN w.edges IS NULL THEN extract(isodow FROM starts AT TIME ZONE 'UTC') = extract(isodow FROM w.mid AT TIME ZONE 'UTC')
+	   ELSE round(extract(epoch FROM w.mid - starts) / 86400)::bigint % 7 = 0 END
+$$;
+COMMENT ON FUNCTION fluct._is_same_weekday(fluct._windows, timestamptz) IS 'whether a window that starts then begins on the weekday of the recent one';
+
+CREATE OR REPLACE FUNCTION fluct._weekday_windows(w fluct._windows)
+RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT count(*) FROM fluct._baseline_windows(w) b, unnest(b.starts) s WHERE fluct._is_same_weekday(w, s) $$;
+COMMENT ON FUNCTION fluct._weekday_windows(fluct._windows) IS 'how many windows of the baseline begin on the weekday of the recent one';
+
 -- ---------------------------------------------------------------------------
 -- The ranking
 -- ---------------------------------------------------------------------------
@@ -294,16 +311,23 @@ AS $$
 BEGIN
 	PERFORM fluct._check_word('measure', measure, 'absolute', 'relative', 'zscore');
 	PERFORM fluct._check_word('direction', direction, 'both', 'up', 'down');
-	PERFORM fluct._check_word('average', average, 'elapsed', 'active');
+	PERFORM fluct._check_word('average', average, 'elapsed', 'active', 'weekday');
 	IF min_baseline = 'NaN' THEN
 		RAISE EXCEPTION 'min_baseline must be a number or NULL'
 			USING ERRCODE = 'invalid_parameter_value',
 			      DETAIL = 'It is NaN.', HINT = 'NULL is the default.';
 	END IF;
-	IF w.numerator <> 1 AND (measure = 'zscore' OR average = 'active') THEN
+	IF average = 'weekday' AND (round(extract(epoch FROM w.mid - w.since) / CASE WHEN w.edges IS NULL THEN 0.000001 ELSE 86400 END)
+								% CASE WHEN w.edges IS NULL THEN 604800000000 ELSE 7 END) <> 0 THEN
+		RAISE EXCEPTION 'baseline must be whole weeks'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = 'average => ''weekday'' takes the windows of the baseline that begin on the same weekday as the recent one.',
+			      HINT = 'For example baseline => ''28 days'', which are 4 of them.';
+	END IF;
+	IF w.numerator <> 1 AND (measure = 'zscore' OR average IN ('active', 'weekday')) THEN
 		RAISE EXCEPTION 'baseline must be a multiple of recent'
 			USING ERRCODE = 'invalid_parameter_value',
-			      DETAIL = CASE WHEN average = 'active' THEN 'average => ''active'''
+			      DETAIL = CASE WHEN average <> 'elapsed' THEN 'average => ''' || average || ''''
 			                    ELSE 'measure => ''zscore''' END
 			               || ' counts the baseline in windows as long as the recent one.',
 			      HINT = 'For example recent => ''7 days'', baseline => ''28 days''.';
@@ -328,8 +352,9 @@ $$;
 COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value where top_n is below 1';
 
 -- n/d is recent ÷ baseline, or for average => 'active' 1 ÷ active windows, and
--- 0/1 where there are none.  deviation = (N·Σv² − (Σv)²), N² times the population
--- variance over all N windows, so that the square of the score is
+-- 0/1 where there are none; for 'weekday' nothing counts but the windows that begin
+-- on the recent one's weekday, and n/d is 1 ÷ their number.  deviation = (N·Σv² − (Σv)²), N² times the population
+-- variance over all N windows that count, so that the square of the score is
 -- x²·N² ÷ (d²·deviation).
 --
 -- Ranks compare the quotients p/q themselves, which no number of decimals holds.
@@ -341,9 +366,16 @@ CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction
 RETURNS fluct._fluctuation[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	numerator bigint := w.numerator;
+	denominator bigint := w.denominator;
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_ranking_options(w, measure, direction, average, min_baseline);
+	IF average = 'weekday' THEN
+		numerator := 1;
+		denominator := fluct._weekday_windows(w);
+	END IF;
 	RETURN ARRAY(
 		WITH sums AS (
 			SELECT i.industry,
@@ -354,16 +386,17 @@ BEGIN
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts < w.mid), 0) AS baseline_orders,
 				   coalesce(sum(s.windows) FILTER (WHERE s.starts < w.mid), 0) AS active_days
 			  FROM sales.industries i
-			  LEFT JOIN fluct._spend(w, measure = 'zscore' OR average = 'active') s ON s.industry = i.industry
+			  LEFT JOIN fluct._spend(w, measure = 'zscore' OR average <> 'elapsed') s
+					 ON s.industry = i.industry AND (average <> 'weekday' OR s.starts = w.mid OR fluct._is_same_weekday(w, s.starts))
 			 GROUP BY i.industry
 		), quotients AS (
 			SELECT s.*, q.n, q.d, s.r * q.d - s.b * q.n AS x,
-				   w.denominator::numeric / w.numerator AS windows
+				   denominator::numeric / numerator AS windows
 			  FROM sums s
 			 CROSS JOIN LATERAL (
-				SELECT CASE WHEN average = 'elapsed' THEN w.numerator
+				SELECT CASE WHEN average <> 'active' THEN numerator
 							ELSE least(s.active_days, 1) END::numeric AS n,
-					   CASE WHEN average = 'elapsed' THEN w.denominator
+					   CASE WHEN average <> 'active' THEN denominator
 							ELSE greatest(s.active_days, 1) END::numeric AS d) q
 		), scored AS (
 			SELECT q.*,
@@ -444,7 +477,7 @@ RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numer
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
 'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
-measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
+measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count), weekday (only windows that begin on the same weekday as the recent one, in UTC or time_zone; the baseline must be whole weeks, and baseline_orders and active_days count those windows alone). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
 Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
 
 CREATE OR REPLACE FUNCTION fluct._top_fluctuations(
