@@ -79,6 +79,7 @@ OBJS = \
 	src/process/announce.o \
 	src/process/batches.o \
 	src/process/databases.o \
+	src/process/events.o \
 	src/process/launcher.o \
 	src/process/maintenance.o \
 	src/process/shmem.o \

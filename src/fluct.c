@@ -14,6 +14,7 @@
 #include "pg/guc.h"
 #include "process/announce.h"
 #include "process/batches.h"
+#include "process/events.h"
 #include "process/launcher.h"
 #include "process/shmem.h"
 
@@ -32,5 +33,6 @@ _PG_init(void)
 	fluct_shmem_init();
 	fluct_progress_init();
 	fluct_batches_init();
+	fluct_events_init();
 	fluct_launcher_register();
 }

@@ -13,6 +13,11 @@ LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'fluct_check_server_owner';
 COMMENT ON FUNCTION fluct._check_server_owner(text, oid) IS
 'Raises insufficient_privilege where the role has a user mapping for the server, which is sent only if the server belongs to that role itself or to a superuser. Workers check the same at each connection.';
 
+CREATE OR REPLACE FUNCTION fluct._announce_event(kind text, name text, state text, as_of timestamptz) RETURNS void
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_sql_announce_event';
+COMMENT ON FUNCTION fluct._announce_event(text, text, text, timestamptz) IS
+'once this transaction has committed, the launcher sends NOTIFY fluct_events: kind is state or podium, name a stream or a report; state may be NULL';
+
 CREATE OR REPLACE FUNCTION fluct._announce_change(message text DEFAULT NULL, detail text DEFAULT NULL) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_announce_change';
 COMMENT ON FUNCTION fluct._announce_change(text, text) IS

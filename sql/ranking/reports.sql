@@ -195,6 +195,7 @@ BEGIN
 	r := fluct._report(report, recent, baseline, measure, direction, average, time_zone, min_baseline);
 	PERFORM fluct._tell_zone(r.time_zone);
 	PERFORM fluct._lock('report', r.report);
+	PERFORM fluct._announce_event('podium', r.report, NULL, as_of);
 	RETURN QUERY SELECT * FROM fluct._record(r, as_of, top_n, true);
 END
 $$;
@@ -244,6 +245,7 @@ BEGIN
 	r := fluct._known_report(report);		-- the run before has moved last_slot
 	FOR slot IN SELECT s FROM fluct._slots(r.schedule, r.last_slot, now(), fluct._cron_zone(), r.catch_up) s LOOP
 		PERFORM fluct._record(r, slot, NULL, false);
+		PERFORM fluct._announce_event('podium', r.report, NULL, slot);
 		r.last_slot := slot;
 		n := n + 1;
 	END LOOP;
@@ -309,6 +311,7 @@ BEGIN
 	PERFORM fluct._save_report(r);
 	PERFORM fluct._lock('report', r.report);
 	PERFORM fluct._record(r, r.last_slot, NULL, false);
+	PERFORM fluct._announce_event('podium', r.report, NULL, r.last_slot);
 	PERFORM fluct._make_job(fluct._job_name(report), schedule, fluct._job_command(report));
 	IF time_zone IS NOT NULL AND now() AT TIME ZONE time_zone <> now() AT TIME ZONE zone THEN
 		RAISE NOTICE 'the schedule is read in %, the report''s days are those of %', zone, time_zone

@@ -673,6 +673,7 @@ BEGIN
 	UPDATE fluct.streams t SET enabled = false, pause_reason = reason,
 		version = t.version + 1, changed_at = clock_timestamp()
 	WHERE t.name = s.name;
+	PERFORM fluct._announce_event('state', name, 'paused', clock_timestamp());
 	PERFORM fluct._announce_change(format('stream "%s" was paused by role "%s"', name, pg_get_userbyid(fluct._caller())), reason);
 	RETURN 'paused';
 END
@@ -733,6 +734,7 @@ BEGIN
 		DELETE FROM fluct.gaps t WHERE t.stream = name;
 		DELETE FROM fluct.dropped_streams t WHERE t.name = _drop_stream.name;
 	END IF;
+	PERFORM fluct._announce_event('state', name, 'dropped', clock_timestamp());
 	PERFORM fluct._announce_change(format('stream "%s" was dropped by role "%s"%s', name, pg_get_userbyid(fluct._caller()),
 		CASE WHEN forget THEN ', with what it left' ELSE '' END));
 END

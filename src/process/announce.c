@@ -21,13 +21,18 @@
 #include "utils/memutils.h"
 
 #include "process/announce.h"
+#include "process/events.h"
 #include "process/shmem.h"
 
 typedef struct Line
 {
 	SubTransactionId subtransaction;
-	char	   *message;
+	char	   *message;		/* NULL: an event */
 	char	   *detail;
+	char	   *kind;
+	char	   *name;
+	char	   *state;
+	TimestampTz as_of;
 } Line;
 
 static bool wake_pending = false;
@@ -42,6 +47,11 @@ write_lines(void)
 	{
 		const Line *line = lfirst(lc);
 
+		if (line->message == NULL)
+		{
+			fluct_events_put(line->kind, line->name, line->state, line->as_of);
+			continue;
+		}
 		ereport(LOG_SERVER_ONLY,
 				(errmsg_internal("%s", line->message),
 				 line->detail ? errdetail_internal("%s", line->detail) : 0,
@@ -52,7 +62,10 @@ write_lines(void)
 static void
 refuse_prepare(void)
 {
-	if (lines != NIL)
+	ListCell   *lc;
+
+	foreach(lc, lines)
+		if (((const Line *) lfirst(lc))->message)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has changed a stream"),
@@ -108,15 +121,38 @@ fluct_announce_wake(void)
 	wake_pending = true;
 }
 
+/* In the memory of the transaction, in which the caller then is. */
+static Line *
+add_line(void)
+{
+	Line	   *line = palloc0(sizeof(Line));
+
+	line->subtransaction = GetCurrentSubTransactionId();
+	lines = lappend(lines, line);
+	return line;
+}
+
 void
 fluct_announce_line(const char *message, const char *detail)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Line	   *line = palloc(sizeof(Line));
+	Line	   *line = add_line();
 
-	line->subtransaction = GetCurrentSubTransactionId();
 	line->message = pstrdup(message);
 	line->detail = detail ? pstrdup(detail) : NULL;
-	lines = lappend(lines, line);
+	MemoryContextSwitchTo(old);
+}
+
+void
+fluct_announce_event(const char *kind, const char *name, const char *state,
+					 TimestampTz as_of)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Line	   *line = add_line();
+
+	line->kind = pstrdup(kind);
+	line->name = pstrdup(name);
+	line->state = state ? pstrdup(state) : NULL;
+	line->as_of = as_of;
 	MemoryContextSwitchTo(old);
 }

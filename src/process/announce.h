@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 extern void fluct_announce_init(void);
 
 /* The launchers and all workers wake up, and find that something changed. */
@@ -17,5 +19,9 @@ extern void fluct_announce_wake(void);
 
 /* A line in the server's log; detail may be NULL. */
 extern void fluct_announce_line(const char *message, const char *detail);
+
+/* An event (events.h); state may be NULL. */
+extern void fluct_announce_event(const char *kind, const char *name,
+								 const char *state, TimestampTz as_of);
 
 #endif							/* FLUCT_PROCESS_ANNOUNCE_H */

@@ -28,7 +28,9 @@
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "pg/guc.h"
+#include "process/announce.h"
 #include "process/databases.h"
+#include "process/events.h"
 #include "process/launcher.h"
 #include "process/maintenance.h"
 #include "process/shmem.h"
@@ -124,10 +126,14 @@ note_no_slot(const FluctWanted *wanted, const char *detail)
 		fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
 						 "backing_off", "no_worker_slot", detail, detail);
 		if (reason == NULL || strcmp(reason, "no_worker_slot") != 0)
+		{
+			fluct_announce_event(FLUCT_EVENT_STATE, wanted->stream,
+								 "backing_off", GetCurrentTimestamp());
 			ereport(LOG,
 					(errmsg("stream \"%s\" is backing_off: no_worker_slot",
 							wanted->stream),
 					 errdetail_internal("%s", detail)));
+		}
 	}
 	fluct_worker_commit();
 }
@@ -391,6 +397,7 @@ turn(void)
 	long		look = fluct_databases_look();
 	volatile long sleep = LOCK_INTERVAL;
 
+	fluct_events_send();
 	PG_TRY();
 	{
 		sleep = start_wanted();

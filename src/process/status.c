@@ -27,6 +27,7 @@
 #define LOG_DETAIL_LEN		400
 
 PG_FUNCTION_INFO_V1(fluct_announce_change);
+PG_FUNCTION_INFO_V1(fluct_sql_announce_event);
 PG_FUNCTION_INFO_V1(fluct_preloaded);
 PG_FUNCTION_INFO_V1(fluct_served);
 PG_FUNCTION_INFO_V1(fluct_launch_obstacle);
@@ -51,6 +52,18 @@ fluct_announce_change(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	fluct_announce_line(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						detail[0] ? detail : NULL);
+	PG_RETURN_VOID();
+}
+
+/* _announce_event(kind, name, state, as_of): state may be NULL. */
+Datum
+fluct_sql_announce_event(PG_FUNCTION_ARGS)
+{
+	fluct_announce_event(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						 text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						 PG_ARGISNULL(2) ? NULL :
+						 text_to_cstring(PG_GETARG_TEXT_PP(2)),
+						 PG_GETARG_TIMESTAMPTZ(3));
 	PG_RETURN_VOID();
 }
 

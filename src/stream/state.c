@@ -32,6 +32,7 @@
 #include "kafka/changes.h"
 #include "kafka/connection.h"
 #include "pg/guc.h"
+#include "process/events.h"
 #include "process/worker.h"
 #include "stream/state.h"
 #include "stream/watch.h"
@@ -176,6 +177,8 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		return;
 	strlcpy(last_reason, key, sizeof(last_reason));
 	store_state(state, reason, detail, reason ? detail : NULL);
+	fluct_events_put(FLUCT_EVENT_STATE, fluct_stream->name, state,
+					 GetCurrentTimestamp());
 	if (reason && fluct_watch)
 		fluct_watch_say_state(fluct_stream->name, state, reason, detail);
 	if (reason)
@@ -191,6 +194,8 @@ fluct_state_fail(const char *reason, const char *detail)
 	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
 	prepare_to_leave();
 	store_state("failed", reason, detail, detail);
+	fluct_events_put(FLUCT_EVENT_STATE, fluct_stream->name, "failed",
+					 GetCurrentTimestamp());
 	if (fluct_watch)
 	{
 		fluct_watch_speak();
