@@ -142,6 +142,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	kafka/connection.sql \
 	rollup/rollup.sql \
 	stream/streams.sql \
+	stream/declare.sql \
 	stream/positions.sql \
 	stream/dead_letters.sql \
 	stream/run.sql \
@@ -166,6 +167,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	health/schedules.sql \
 	health/server.sql \
 	health/health.sql \
+	help.sql \
 	retention.sql \
 	samples.sql \
 	privileges.sql)

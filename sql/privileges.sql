@@ -19,7 +19,7 @@ SELECT l.grantee, l.kind, n.name
 ('public', 'routine', '
 	_bucket _consumes _is_customer_feed _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
-	_batches _health _launch_obstacle _live _loads'),
+	_batches _distance _health _launch_obstacle _library_version _librdkafka_version _live _loads help version'),
 ('pg_monitor', 'relation', '
 	batches freshness health stat_files stat_partitions stat_streams'),
 ('reader', 'relation', '
@@ -33,13 +33,13 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	_active_windows _baseline_windows _batches _calendar_windows _caller _check_industry _check_ranking_options _check_sample
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
-	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _live _loads _microseconds _model_tables _model_triggers _nearest_industry
+	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _library_version _librdkafka_version _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
 	_whole_days _windows_of _is_same_weekday _weekday_edges _weekday_windows'),
 -- pictures, drivers, days, and what these and the views call
 ('reader', 'routine', '
-	compare drivers report_html trend'),
+	compare drivers help report_html trend version'),
 ('reader', 'routine', '
 	_bar _chart _end_of_day _figure _fluctuation_history_1 _html _length _moment _page_drivers _page_part _page_podium
 	_page_series _page_streams _page_style _podium_1 _series _signed _span _way'),
@@ -49,9 +49,9 @@ SELECT l.grantee, l.kind, n.name
 ('nobody', 'routine', '
 	__rollup_problem _batches_kept _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
 	_health_gaps _health_retention _health_rollup _health_schedules _health_slots _health_streams _health_version
-	_librdkafka_version _library_version _listed_databases _remedy _rollup_problem _scheduled'),
+	_dependents _listed_databases _remedy _rollup_problem _scheduled'),
 ('operator', 'routine', '
-	alter_inbox alter_stream apply_retention check_stream create_inbox create_stream create_tables discard_dead_letters
+	alter_inbox alter_stream apply_retention check_stream create_inbox create_or_alter_stream create_stream create_tables discard_dead_letters
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions
 	map_column mark_complete pause_stream preview_stream rebuild_rollup reconcile_stream record_fluctuations reload_file
 	reprocess_stream retry_dead_letters run_stream scan_inbox schedule_fluctuations schedule_inbox seek_stream skip_file
@@ -77,7 +77,7 @@ SELECT l.grantee, l.kind, n.name
 	_rollup_guard _rollup_industries _rollup_industry_row _rollup_order_row _rollup_orders _rollup_skip_row'),
 -- the extension's owner alone: grants
 ('nobody', 'routine', '
-	grant_operator grant_reader kafka_options_validator'),
+	grant_operator grant_reader kafka_options_validator uninstall'),
 -- of an event trigger
 ('nobody', 'routine', '
 	_keep_servers_of_streams'),
@@ -89,7 +89,7 @@ SELECT l.grantee, l.kind, n.name
 	_alter_inbox _alter_stream _announce_change _announce_connections _announce_event _ask _await_progress _begin_progress _begin_reprocess
 	_check_here _check_kafka _check_loader _check_mapping _check_refused _check_report _check_report_owner _check_rights
 	_check_server_owner _check_settle _check_start_topics _check_stream _check_stream_options _check_targets _chosen_places _check_topic _claim_directory
-	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
+	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_or_alter_stream _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
 	_fluctuation_final _fluctuation_serialize _given_format _given_options _grant _grants_of _identify _in_transaction_block _inbox_job

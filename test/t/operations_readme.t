@@ -66,7 +66,7 @@ sub as
 {
 	my ($block) = @_;
 
-	return $block =~ /CREATE (EXTENSION|ROLE)/ ? () : (as => 'etl');
+	return $block =~ /CREATE (EXTENSION|ROLE)|uninstall/ ? () : (as => 'etl');
 }
 
 my ($start) = $text =~ /^## Quick start$(.*?)^## /ms;
