@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "mapping/encode.h"
@@ -250,7 +251,7 @@ append_number(FluctMapping *mapping, const FluctColumn *column, int64 number,
 	char		text[32];
 	FluctJsonValue value = {FLUCT_JSON_NUMBER, false, 0, text};
 
-	value.len = snprintf(text, sizeof(text), INT64_FORMAT, number);
+	value.len = pg_lltoa(number, text);
 	if (column->form == FLUCT_FORM_TEXT ||
 		(column->form == FLUCT_FORM_OTHER && column->category == TYPCATEGORY_STRING))
 		value.type = FLUCT_JSON_STRING;

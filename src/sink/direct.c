@@ -236,7 +236,6 @@ flush(FluctDirect *direct)
 	direct->waiting = 0;
 }
 
-/* The last ones that were used come first. */
 static FluctLeaf *
 leaf_of(FluctDirect *direct, ResultRelInfo *info)
 {
@@ -251,6 +250,11 @@ leaf_of(FluctDirect *direct, ResultRelInfo *info)
 	leaf = fluct_leaf_open(direct->estate, info);
 	direct->leaves = lcons(leaf, direct->leaves);
 	MemoryContextSwitchTo(old);
+	/* below another level, other columns decide as well */
+	if (direct->cached &&
+		get_partition_parent(RelationGetRelid(info->ri_RelationDesc), true) !=
+		RelationGetRelid(direct->rel))
+		direct->cached = false;
 	return leaf;
 }
 
@@ -271,11 +275,6 @@ route(FluctDirect *direct)
 	info = ExecFindPartition(direct->mtstate, direct->root, direct->routing,
 							 slot, direct->estate);
 	direct->leaf = leaf_of(direct, info);
-	/* below another level, other columns decide as well */
-	if (direct->cached &&
-		get_partition_parent(RelationGetRelid(info->ri_RelationDesc), true) !=
-		RelationGetRelid(direct->rel))
-		direct->cached = false;
 	return direct->leaf;
 }
 
