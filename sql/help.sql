@@ -31,8 +31,9 @@ BEGIN
 	IF NOT FOUND THEN
 		SELECT p.proname INTO near FROM pg_proc p
 		 WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%'
+		   AND fluct._distance(left(pattern, 63), p.proname) <= length(pattern) / 2
 		 ORDER BY fluct._distance(left(pattern, 63), p.proname), p.proname LIMIT 1;
-		RAISE NOTICE 'nothing here has "%" in its name or description', pattern USING HINT = format('Did you mean %s?', near);
+		RAISE NOTICE 'nothing here has "%" in its name or description', pattern USING HINT = coalesce(format('Did you mean %s?', near), 'SELECT name FROM fluct.help(); lists all.');
 	END IF;
 END
 $$;

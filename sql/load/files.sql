@@ -170,12 +170,7 @@ RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF value = ANY (allowed) THEN
-		RETURN;
-	END IF;
-	RAISE EXCEPTION 'invalid value for %: %', name, coalesce(quote_literal(value), 'NULL')
-		USING ERRCODE = 'invalid_parameter_value',
-		      HINT = format('Give one of %s.', array_to_string(allowed, ', '));
+	PERFORM fluct._check_word(name, value, VARIADIC allowed);
 END
 $$;
 COMMENT ON FUNCTION fluct._check_option(text, text, text[]) IS 'raises invalid_parameter_value unless value is one of those allowed';

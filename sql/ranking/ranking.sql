@@ -290,16 +290,23 @@ COMMENT ON FUNCTION fluct._weekday_windows(fluct._windows) IS 'how many windows 
 
 CREATE OR REPLACE FUNCTION fluct._check_word(name text, value text, VARIADIC allowed text[])
 RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	near text;
+	message text := format('%s must be one of %s', name, array_to_string(allowed, ', '));
+	fact text := format('It is %s.', coalesce('"' || fluct._printable(left(value, 100)) || '"', 'NULL'));
 BEGIN
-	IF value IS NULL OR value <> ALL (allowed) THEN
-		RAISE EXCEPTION '% must be %', name,
-			regexp_replace(array_to_string(allowed, ', '), ', ([^,]*)$', ' or \1')
-			USING ERRCODE = 'invalid_parameter_value',
-			      DETAIL = format('It is %s.', coalesce('"' || value || '"', 'NULL')),
-			      HINT = format('%s => ''%s'' is the default.', name, allowed[1]);
+	IF value = ANY (allowed) THEN
+		RETURN;
 	END IF;
+	SELECT a INTO near FROM unnest(allowed) a
+	 WHERE fluct._distance(lower(left(value, 63)), lower(a)) <= greatest(1, length(a) / 2) ORDER BY fluct._distance(lower(left(value, 63)), lower(a)), a LIMIT 1;
+	IF near IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = message, DETAIL = fact;
+	END IF;
+	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = message, DETAIL = fact,
+		HINT = format('Did you mean %s => %L?', name, near);
 END
 $$;
 COMMENT ON FUNCTION fluct._check_word(text, text, text[]) IS 'raises invalid_parameter_value unless the option has one of the allowed values, the first being the default';

@@ -361,10 +361,11 @@ AS $$
 DECLARE
 	wrong text;
 BEGIN
+	-- NULL: as it is
+	PERFORM fluct._check_word('on_conflict', coalesce(on_conflict, 'nothing'), 'nothing', 'error', 'update');
+	PERFORM fluct._check_word('on_bad_message', coalesce(on_bad_message, 'dead_letter'), 'dead_letter', 'fail');
+	PERFORM fluct._check_word('on_data_loss', coalesce(on_data_loss, 'fail'), 'fail', 'skip');
 	wrong := CASE
-		WHEN on_conflict NOT IN ('nothing', 'error', 'update') THEN 'on_conflict must be nothing, error or update'
-		WHEN on_bad_message NOT IN ('dead_letter', 'fail') THEN 'on_bad_message must be dead_letter or fail'
-		WHEN on_data_loss NOT IN ('fail', 'skip') THEN 'on_data_loss must be fail or skip'
 		WHEN max_dead_letters < 0 THEN 'max_dead_letters must be at least 0'
 		WHEN error_window <= '0' THEN 'error_window must be longer than 0'
 		WHEN batch_size NOT BETWEEN 1 AND 100000 THEN 'batch_size must be from 1 to 100000 messages'

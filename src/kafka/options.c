@@ -233,7 +233,7 @@ check_word(const Option *option, const char *value)
 		appendStringInfo(&list, *c == ' ' ? ", " : "%c", *c);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" must be one of: %s", option->name, list.data)));
+			 errmsg("option \"%s\" must be one of %s", option->name, list.data)));
 }
 
 /* Each broker must be one that the administrator allows. */

@@ -59,9 +59,9 @@ etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders',
 etl_fails("SELECT fluct.create_stream('or ders', 'shop', 'orders')",
 	qr/ERROR:  42602: .*HINT:  A name has/s, 'a bad name');
 my %bad = (
-	"on_conflict => 'ignore'" => 'on_conflict must be nothing, error or update',
-	"on_bad_message => 'skip'" => 'on_bad_message must be dead_letter or fail',
-	"on_data_loss => 'ignore'" => 'on_data_loss must be fail or skip',
+	"on_conflict => 'ignore'" => 'on_conflict must be one of nothing, error, update',
+	"on_bad_message => 'skip'" => 'on_bad_message must be one of dead_letter, fail',
+	"on_data_loss => 'ignore'" => 'on_data_loss must be one of fail, skip',
 	'max_dead_letters => -1' => 'max_dead_letters must be at least 0',
 	"error_window => '0'" => 'error_window must be longer than 0',
 	'batch_size => 0' => 'batch_size must be from 1 to 100000 messages',
