@@ -56,8 +56,10 @@ OBJS = \
 	src/load/filename.o \
 	src/load/inbox.o \
 	src/load/jsonl.o \
+	src/load/lines.o \
 	src/load/progress.o \
 	src/load/reader.o \
+	src/load/table.o \
 	src/mapping/column.o \
 	src/mapping/decode.o \
 	src/mapping/document.o \
@@ -160,6 +162,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	ranking/reports.sql \
 	load/files.sql \
 	load/loaders.sql \
+	load/tables.sql \
 	load/feed.sql \
 	load/inboxes.sql \
 	load/scans.sql \

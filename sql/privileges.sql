@@ -59,6 +59,7 @@ SELECT l.grantee, l.kind, n.name
 -- called by these, with the rights of their caller
 ('operator', 'routine', '
 	_add_links _apply_customers _attach_partition _begin_run _blanks _check_columns _check_customer_options _check_feed_keys
+	load_table _csv_mapping _judge_rows _load_rows _mapped_names _store_table _table_hint
 	_check_format _check_option _columns_of _file_encoding _file_format _industry_delimiter _reason_hint _usual_format
 	_check_retention _check_sales _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan
 	_feed_rows _file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown
@@ -93,7 +94,7 @@ SELECT l.grantee, l.kind, n.name
 	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
 	_fluctuation_final _fluctuation_serialize _given_format _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
-	_inbox_lock _inbox_owner _inbox_path _is_keyed _is_loaded _is_many _is_of_data _is_same _is_settled _job_command _job_name _labels _named_in
+	_inbox_lock _inbox_owner _inbox_path _is_loaded _is_many _is_of_data _is_same _is_settled _job_command _job_name _labels _named_in
 	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
 	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
 	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
@@ -103,7 +104,7 @@ SELECT l.grantee, l.kind, n.name
 	_require_rest _retry _retry_dead_letters _save_report _schedule_fluctuations _schedule_inbox _seek_stream
 	_settle_constraints _skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_owner _sync
 	_sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations _unschedule_inbox _verify_rollup
-	_check_pattern _is_wanted _name_matches
+	_check_pattern _check_table_loader _given_table _is_keyed _is_wanted _load_table _name_matches _table_conflict _table_options
 	_wait_for_stream _warn_of_going_back _working_inbox')
 	) l(grantee, kind, names),
 	   LATERAL regexp_split_to_table(btrim(l.names, E'\t\n '), '\s+') n(name)

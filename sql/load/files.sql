@@ -149,7 +149,7 @@ SELECT l.pid, l.kind, l.file, l.phase, l.bytes_total, l.bytes_done,
  ORDER BY l.started;
 COMMENT ON VIEW fluct.stat_files IS 'The loads of files that run now. Empty unless fluct is preloaded.';
 COMMENT ON COLUMN fluct.stat_files.pid IS 'the process; pg_cancel_backend(pid) ends the load';
-COMMENT ON COLUMN fluct.stat_files.kind IS 'industries, products, customers or orders';
+COMMENT ON COLUMN fluct.stat_files.kind IS 'industries, products, customers, orders or table';
 COMMENT ON COLUMN fluct.stat_files.file IS 'name of the file';
 COMMENT ON COLUMN fluct.stat_files.phase IS 'waiting (for another load of that kind), identifying (the content is hashed), checking (orders: the times), reading (orders are stored at once), storing rows (what differs goes into the tables)';
 COMMENT ON COLUMN fluct.stat_files.bytes_total IS 'size of the file';
@@ -212,7 +212,8 @@ RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT jsonb '{"encoding": "UTF8", "compression": "auto"}'
-	   || CASE WHEN kind = 'orders' THEN jsonb '{}' ELSE '{"delimiter": ",", "skip_lines": 0, "null_words": [], "columns": {}}' END
+	   || CASE WHEN kind = 'orders' THEN jsonb '{}' ELSE '{"delimiter": ",", "skip_lines": 0, "null_words": []}' END
+	   || CASE WHEN kind IN ('orders', 'table') THEN jsonb '{}' ELSE '{"columns": {}}' END
 	   || CASE WHEN kind = 'customers' THEN jsonb '{"industry_delimiter": ";"}' ELSE '{}' END
 $$;
 COMMENT ON FUNCTION fluct._usual_format(text) IS 'the options that say how a file of that kind is written, with their defaults';
@@ -309,13 +310,14 @@ DECLARE
 	known CONSTANT jsonb := CASE kind
 		WHEN 'orders' THEN '{"on_bad_row": "refuse"}'
 		WHEN 'customers' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "unknown_industry": "report", "max_delete_fraction": 0.1}'
+		WHEN 'table' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "format": "auto", "target": null, "mapping": null}'
 		ELSE '{"on_bad_row": "refuse", "max_rejects": 1000}' END;
 	strange text;
 	o jsonb := known || given;
 BEGIN
 	SELECT string_agg(k, ', ' ORDER BY k) INTO strange FROM jsonb_object_keys(given) k WHERE NOT (known || format) ? k;
 	IF strange IS NOT NULL OR kind = 'orders' AND o->>'on_bad_row' = 'reject_row' THEN
-		RAISE EXCEPTION 'a file of % has no option %', kind, coalesce(strange, 'on_bad_row')
+		RAISE EXCEPTION 'a file of % has no option %', CASE kind WHEN 'table' THEN 'any table' ELSE kind END, coalesce(strange, 'on_bad_row')
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	PERFORM fluct._check_option('on_bad_row', o->>'on_bad_row', '{refuse,reject_row}');
@@ -324,6 +326,13 @@ BEGIN
 	END IF;
 	IF kind = 'customers' THEN
 		PERFORM fluct._check_customer_options(o->>'mode', o->>'unknown_industry', o->>'on_bad_row', (o->>'max_delete_fraction')::numeric);
+	END IF;
+	IF kind = 'table' THEN
+		PERFORM fluct._check_option('mode', o->>'mode', '{upsert,append}');
+		PERFORM fluct._check_option('format', o->>'format', '{auto,csv,json}');
+		IF o->'mapping' = 'null' THEN
+			o := o - 'mapping';
+		END IF;
 	END IF;
 	PERFORM fluct._check_format(kind, o);
 	IF o ? 'encoding' THEN
@@ -372,15 +381,18 @@ AS $$
 BEGIN
 	IF load.kind = 'orders' THEN
 		RETURN EXISTS (SELECT FROM fluct.files f WHERE f.kind = 'orders' AND f.sha256 = load.sha256 AND f.status = 'loaded');
+	ELSIF load.options->>'mode' = 'append' THEN
+		RETURN EXISTS (SELECT FROM fluct.files f WHERE f.kind = 'table' AND f.sha256 = load.sha256 AND f.status = 'loaded' AND f.rejected = 0
+						  AND f.options->>'target' = load.options->>'target' AND f.options->>'mode' = 'append');
 	END IF;
 	RETURN coalesce((SELECT f.sha256 = load.sha256 AND f.options = load.options AND f.rejected = 0 AND f.unknown_industries = 0
 					   FROM fluct.files f
-					  WHERE f.kind = load.kind AND f.status = 'loaded' AND (load.inbox IS NULL OR f.inbox = load.inbox)
+					  WHERE f.kind = load.kind AND f.status = 'loaded' AND (load.kind <> 'table' OR f.options->>'target' = load.options->>'target') AND (load.inbox IS NULL OR f.inbox = load.inbox)
 					  ORDER BY f.id DESC LIMIT 1), false);
 END
 $$;
 COMMENT ON FUNCTION fluct._is_loaded(fluct.files) IS
-'whether this content was the last of its kind that was loaded in its inbox, or by hand in the database, with these options and nothing left to report; of orders, which are only ever added, whether it was ever loaded';
+'whether this content was the last of its kind that was loaded in its inbox, or by hand in the database, with these options and nothing left to report; for a table also of the same target; of orders, and of what is appended, whether it was ever loaded';
 
 CREATE OR REPLACE FUNCTION fluct._new_load(kind text, path bytea, options jsonb)
 RETURNS fluct.files
@@ -437,12 +449,16 @@ DECLARE
 	load fluct.files := fluct._new_load(kind, path, options);
 	stored fluct._stored := ROW(NULL, '[]');
 BEGIN
-	PERFORM fluct._require_tables();
-	PERFORM fluct._check_loader(kind);
+	IF kind = 'table' THEN
+		PERFORM fluct._check_table_loader(options->>'target');
+	ELSE
+		PERFORM fluct._require_tables();
+		PERFORM fluct._check_loader(kind);
+	END IF;
 	load.inbox := inbox;
 	PERFORM fluct._begin_progress(kind, fluct._caller());
 	-- one load of a kind at a time, from here to the commit
-	PERFORM fluct._lock('load', kind);
+	PERFORM fluct._lock('load', concat_ws(' ', kind, options->>'target'));
 	PERFORM fluct._progress('identifying');
 	SELECT i.bytes, i.modified_at, i.inode, i.sha256 INTO load.bytes, load.modified_at, load.inode, load.sha256
 	  FROM fluct._identify(path) i;

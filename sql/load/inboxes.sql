@@ -207,24 +207,26 @@ CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory te
 								   max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								   max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
 								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL)
+								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL, target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS
-'Makes a folder of the server an inbox: scan_inbox() loads each file in it once and moves it to done/ or refused/ there. kind is industries, products, customers or orders; the further options are those of load_KIND(), NULL = its default. A file is left alone until its size and time have been still for settle, or if its name does not match pattern (* and ? as in a shell, several with commas between; NULL = any name), or is one that other programs use while they write (*.part, *.tmp, ~$*, Thumbs.db ...). The folder must lie below fluct.inbox_root, or the caller have pg_read_server_files and pg_write_server_files; links and ".." in its path are refused. The caller owns it.';
+COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS
+'Makes a folder of the server an inbox: scan_inbox() loads each file in it once and moves it to done/ or refused/ there. kind is industries, products, customers, orders, or table (with target, mapping and format); the further options are those of load_KIND(), NULL = its default. A file is left alone until its size and time have been still for settle, or if its name does not match pattern (* and ? as in a shell, several with commas between; NULL = any name), or is one that other programs use while they write (*.part, *.tmp, ~$*, Thumbs.db ...). The folder must lie below fluct.inbox_root, or the caller have pg_read_server_files and pg_write_server_files; links and ".." in its path are refused. The caller owns it.';
 
 CREATE OR REPLACE FUNCTION fluct._create_inbox(name text, kind text, directory text, settle interval, on_bad_row text,
 									max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric, delimiter text, encoding text,
 								   skip_lines bigint, null_words text[], columns jsonb,
-								   compression text, industry_delimiter text, pattern text)
+								   compression text, industry_delimiter text, pattern text, target regclass, mapping jsonb, format text)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+	options jsonb;
 BEGIN
 	PERFORM fluct._refuse_superuser(fluct._caller(), 'an inbox', 'Its files are loaded with the privileges of its owner.');
 	PERFORM fluct._require_owner(pg_get_userbyid(fluct._caller()), NULL, NULL);
-	PERFORM fluct._check_option('kind', kind, '{industries,products,customers,orders}');
+	PERFORM fluct._check_option('kind', kind, '{industries,products,customers,orders,table}');
 	IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
 		RAISE EXCEPTION 'invalid inbox name: %', coalesce('"' || name || '"', 'NULL')
 			USING ERRCODE = 'invalid_name', HINT = 'Letters, digits, "_", "." and "-", at most 63.';
@@ -237,40 +239,52 @@ BEGIN
 	END IF;
 	PERFORM fluct._check_settle(settle);
 	PERFORM fluct._check_pattern(pattern);
+	options := fluct._load_options(kind, fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction)
+										 || fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, industry_delimiter)
+										 || fluct._given_table(target, mapping, format));
+	IF kind = 'table' THEN
+		options := fluct._table_options(target, options);
+	END IF;
 	INSERT INTO fluct.inboxes (name, owner, owner_oid, system_identifier, kind, directory, settle, pattern, options)
 	SELECT name, pg_get_userbyid(fluct._caller()), fluct._caller(), c.system_identifier::text, kind,
 		   fluct._claim_directory(name, directory), settle, coalesce(pattern, '*'),
-		   fluct._load_options(kind, fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction)
-							   || fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, industry_delimiter))
+		   options
 	  FROM pg_control_system() c;
 	RETURN format('inbox "%s" created: CALL fluct.scan_inbox(%L) loads what lies in it', name, name);
 END
 $$;
-COMMENT ON FUNCTION fluct._create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS 'create_inbox, as the extension''s owner';
+COMMENT ON FUNCTION fluct._create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS 'create_inbox, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct.alter_inbox(name text, directory text DEFAULT NULL, settle interval DEFAULT NULL, on_bad_row text DEFAULT NULL,
 								  max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								  max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
 								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL)
+								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL, target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS
+COMMENT ON FUNCTION fluct.alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS
 'Changes an inbox; what is not given stays. Files are not moved to another directory, and those done stay done.';
 
 CREATE OR REPLACE FUNCTION fluct._alter_inbox(name text, directory text, settle interval, on_bad_row text,
 								   max_rejects bigint, mode text, unknown_industry text, max_delete_fraction numeric, delimiter text, encoding text,
 								   skip_lines bigint, null_words text[], columns jsonb,
-								   compression text, industry_delimiter text, pattern text)
+								   compression text, industry_delimiter text, pattern text, target regclass, mapping jsonb, format text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	i fluct.inboxes := fluct._own_inbox(name);
+	o jsonb;
 BEGIN
 	IF directory IS NOT NULL AND fluct._inbox_owner(i) IS DISTINCT FROM fluct._caller() THEN
 		RAISE EXCEPTION 'only role "%" can move inbox "%" to another directory', i.owner, name
 			USING ERRCODE = 'insufficient_privilege', DETAIL = 'The folder is one that its owner may use.';
+	END IF;
+	o := fluct._load_options(i.kind, i.options || fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction)
+												|| fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, industry_delimiter)
+												|| fluct._given_table(target, mapping, format));
+	IF i.kind = 'table' THEN
+		o := fluct._table_options((o->>'target')::regclass, o);
 	END IF;
 	PERFORM fluct._check_settle(coalesce(settle, i.settle));
 	PERFORM fluct._check_pattern(pattern);
@@ -279,12 +293,11 @@ BEGIN
 		   pattern = coalesce(_alter_inbox.pattern, b.pattern),
 		   directory = CASE WHEN _alter_inbox.directory IS NULL THEN b.directory
 							ELSE fluct._claim_directory(b.name, _alter_inbox.directory) END,
-		   options = fluct._load_options(i.kind, i.options || fluct._given_options(on_bad_row, max_rejects, mode, unknown_industry, max_delete_fraction)
-							   || fluct._given_format(delimiter, encoding, skip_lines, null_words, columns, compression, industry_delimiter))
+		   options = o
 	 WHERE b.name = i.name;
 END
 $$;
-COMMENT ON FUNCTION fluct._alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text) IS 'alter_inbox, as the extension''s owner';
+COMMENT ON FUNCTION fluct._alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS 'alter_inbox, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct._drop_inbox(name text)
 RETURNS void

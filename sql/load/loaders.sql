@@ -466,6 +466,7 @@ BEGIN
 		WHEN 'industries' THEN fluct._store_industries(load, path, options, strict_end)
 		WHEN 'products' THEN fluct._store_products(load, path, options, strict_end)
 		WHEN 'customers' THEN fluct._store_customers(load, path, options, strict_end)
+		WHEN 'table' THEN fluct._store_table(load, path, options, strict_end)
 		ELSE fluct._store_orders(load, path) END;
 END
 $$;

@@ -36,7 +36,9 @@ AS $$
 DECLARE
 	i fluct.inboxes := fluct._working_inbox(inbox);
 BEGIN
-	PERFORM fluct._require_tables();
+	IF i.kind <> 'table' THEN
+		PERFORM fluct._require_tables();
+	END IF;
 	IF fluct._in_transaction_block() THEN
 		RAISE EXCEPTION 'scan_inbox() commits after each file, and you began a transaction'
 			USING ERRCODE = 'active_sql_transaction', HINT = 'COMMIT, then CALL it again.';

@@ -2,7 +2,7 @@
 
 CREATE TABLE fluct.files (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders')),
+	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders', 'table')),
 	file text NOT NULL,
 	bytes bigint,
 	sha256 bytea,
@@ -36,7 +36,7 @@ CREATE INDEX ON fluct.files (inbox, inode);
 CREATE INDEX files_orders_idx ON fluct.files (id) WHERE kind = 'orders' AND status = 'loaded';
 COMMENT ON TABLE fluct.files IS 'Each file that was loaded, or found to be loaded already, or refused or skipped in an inbox, with what became of its rows.';
 COMMENT ON COLUMN fluct.files.id IS 'number of the load';
-COMMENT ON COLUMN fluct.files.kind IS 'industries, products, customers or orders';
+COMMENT ON COLUMN fluct.files.kind IS 'industries, products, customers, orders, or table';
 COMMENT ON COLUMN fluct.files.file IS 'path on the server; bytes that are not printable text as \xNN, a backslash doubled';
 COMMENT ON COLUMN fluct.files.bytes IS 'size of the file';
 COMMENT ON COLUMN fluct.files.sha256 IS 'SHA-256 of the content, which is the file''s identity';
@@ -46,7 +46,7 @@ COMMENT ON COLUMN fluct.files.reason IS 'why it was refused';
 COMMENT ON COLUMN fluct.files.line IS 'the physical line that refused it, from 1';
 COMMENT ON COLUMN fluct.files.detail IS 'what was found there';
 COMMENT ON COLUMN fluct.files.rows IS 'rows read, without the header';
-COMMENT ON COLUMN fluct.files.inserted IS 'keys that were new';
+COMMENT ON COLUMN fluct.files.inserted IS 'keys that were new; of kind table with mode upsert, those that were replaced, too';
 COMMENT ON COLUMN fluct.files.updated IS 'keys whose row, or whose industries, changed';
 COMMENT ON COLUMN fluct.files.unchanged IS 'keys that were as in the file';
 COMMENT ON COLUMN fluct.files.removed IS 'customers deleted because a snapshot does not hold them';

@@ -3,7 +3,7 @@
 CREATE TABLE fluct.inboxes (
 	name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
 	owner text NOT NULL,
-	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders')),
+	kind text NOT NULL CHECK (kind IN ('industries', 'products', 'customers', 'orders', 'table')),
 	directory text NOT NULL UNIQUE,
 	settle interval NOT NULL DEFAULT '10 seconds' CHECK (settle >= '0'),
 	options jsonb NOT NULL DEFAULT '{}',
@@ -19,7 +19,7 @@ SELECT pg_catalog.pg_extension_config_dump('fluct.inboxes', '');
 COMMENT ON TABLE fluct.inboxes IS 'The folders whose files are loaded by scan_inbox(). Written by create_inbox, alter_inbox, drop_inbox and schedule_inbox only.';
 COMMENT ON COLUMN fluct.inboxes.name IS 'name of the inbox: letters, digits, _ . -, at most 63';
 COMMENT ON COLUMN fluct.inboxes.owner IS 'role that loads its files, by its name when the inbox was created; it, its members and superusers may change it';
-COMMENT ON COLUMN fluct.inboxes.kind IS 'what its files hold: industries, products, customers or orders';
+COMMENT ON COLUMN fluct.inboxes.kind IS 'what its files hold: industries, products, customers, orders, or the rows of any table';
 COMMENT ON COLUMN fluct.inboxes.directory IS 'the folder on the server, by its real path; loaded files go to done/ in it, refused ones to refused/';
 COMMENT ON COLUMN fluct.inboxes.settle IS 'a file is left alone until it has not changed for so long';
 COMMENT ON COLUMN fluct.inboxes.options IS 'the loader''s options';

@@ -345,6 +345,8 @@ fluct_reader_open(const char *path, const char *encoding, bool gzip)
 	reader->decoded = palloc(DECODED_SIZE);
 	if (!reader->is_utf16)
 		reader->conversion = FindDefaultConversionProc(reader->encoding, PG_UTF8);
+	if (!reader->is_utf16 && !OidIsValid(reader->conversion))
+		elog(ERROR, "files cannot be read in encoding \"%s\"", encoding);
 	return reader;
 }
 

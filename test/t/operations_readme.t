@@ -21,7 +21,9 @@ copy("test/data/$_->[0]", "$dir/$_->[1]") or die "$_->[0]: $!"
   [ 'Customers.csv', 'customers.csv' ],
   [ 'orders.jsonl', 'orders.jsonl' ];
 write_file("$dir/kunden.csv", "sep=;\r\nKunde Nr.;Firma;Branchen\r\nk1;M\xfcller GmbH;Cleaning,Polymers\r\nk2;#NV;Coatings\r\n;;\r\n");
-foreach my $folder ('tmp', 'inbox', 'inbox/customers')
+write_file("$dir/articles.csv", "sku,name,price,stock\na1,One,1.5,3\na2,Two,x,\n");
+write_file("$dir/artikel.csv", "Artikel Nr.;Preis\na3;2\n");
+foreach my $folder ('tmp', 'inbox', 'inbox/customers', 'inbox/articles')
 {
 	mkdir("$dir/$folder") or die "$dir/$folder: $!";
 }

@@ -46,7 +46,7 @@ foreach my $block (@blocks)
 	my ($section, $code, $output) = @$block;
 	my ($first) = $code =~ /^([^\n]{0,60})/;
 
-	next if !defined($output);
+	next if !defined($output) || $section eq 'Recording on a schedule';    # what it prints is of today
 	is(printed($code), $output, "$section: $first");
 	$asked{$section} = [ $code, $output ];
 }

@@ -1,0 +1,211 @@
+-- tables.sql: files for any table, through a mapping.
+--
+-- CSV or JSON lines, in the words of a stream's mapping: `$` is the row, its
+-- fields are the names of the header, or the members of the line's object.
+-- src/load/table.c reads, and stores by the streams' decoder and sink; what is
+-- refused comes back and is judged here, as for the other loaders.
+
+CREATE OR REPLACE FUNCTION fluct._load_rows(path bytea, sha256 bytea, target text, mapping jsonb, on_conflict text, csv boolean, needed text[], booleans text[],
+								 strict_end boolean, delimiter text, encoding text, skip_lines bigint, null_words text[], gzip boolean, max_refused bigint)
+RETURNS TABLE (line bigint, reason text, detail text, fields text[], fatal boolean, rows bigint, stored bigint, duplicates bigint)
+LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fluct_load_table';
+COMMENT ON FUNCTION fluct._load_rows(bytea, bytea, text, jsonb, text, boolean, text[], text[], boolean, text, text, bigint, text[], boolean, bigint) IS
+'Stores the rows of a file through a mapping. Returns those that are refused, at most one more than max_refused, and a last row with the counts. needed: names that the header of CSV must have; booleans: those whose fields are true or false.';
+
+-- ---------------------------------------------------------------------------
+-- The mapping
+-- ---------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION fluct._mapped_names(target regclass, mapping jsonb)
+RETURNS TABLE (name text, is_needed boolean, type oid, has_format boolean, attname text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT coalesce(substring(p.path FROM '^\$\.([^].[]+)$'), substring(p.path FROM '^\$\["([^"\\]+)"\]$'), substring(p.path FROM '^\$\[''([^''\\]+)''\]$')),
+	   c.value->'required' IS DISTINCT FROM 'false' AND NOT coalesce(c.value ? 'default', false),
+	   getBaseType.type, jsonb_typeof(c.value) = 'object' AND c.value ? 'format', c.key
+  FROM jsonb_each(mapping->'columns') c
+ CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(c.value) WHEN 'object' THEN c.value->>'path' ELSE c.value #>> '{}' END) p(path)
+  LEFT JOIN pg_attribute a ON a.attrelid = target AND a.attname = c.key
+  LEFT JOIN LATERAL (WITH RECURSIVE below AS (
+						SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+						 UNION ALL
+						SELECT t.oid, t.typtype, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd')
+					 SELECT b.oid FROM below b WHERE b.typtype <> 'd') getBaseType(type) ON true
+$$;
+COMMENT ON FUNCTION fluct._mapped_names(regclass, jsonb) IS 'the fields at the top of a row that a mapping takes, whether a row must have them, and the type of the column below its domains';
+
+CREATE OR REPLACE FUNCTION fluct._csv_mapping(target regclass, mapping jsonb)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb_set(mapping, '{columns}', coalesce((
+	SELECT jsonb_object_agg(c.key, CASE
+		WHEN n.type = ANY ('{int2,int4,int8,numeric,float4,float8}'::regtype[]) AND NOT n.has_format AND n.name IS NOT NULL
+		THEN CASE jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE jsonb_build_object('path', c.value) END || '{"format": "text"}'
+		ELSE c.value END)
+	  FROM jsonb_each(mapping->'columns') c
+	  JOIN fluct._mapped_names(target, mapping) n ON n.attname = c.key), '{}'))
+$$;
+COMMENT ON FUNCTION fluct._csv_mapping(regclass, jsonb) IS 'the mapping for rows of CSV, whose numbers are texts';
+
+CREATE OR REPLACE FUNCTION fluct._table_conflict(target regclass, mapping jsonb, mode text, role oid)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF mode = 'upsert' AND NOT fluct._is_keyed(target, mapping, 'nothing', role) THEN
+		RAISE EXCEPTION 'mode upsert needs a unique key, and % has none whose columns are all mapped', fluct._qualified(target)
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Add a primary key, map its columns, or use mode => ''append''.';
+	END IF;
+	RETURN CASE mode WHEN 'upsert' THEN 'update' ELSE 'nothing' END;
+END
+$$;
+COMMENT ON FUNCTION fluct._table_conflict(regclass, jsonb, text, oid) IS 'the rule for a row whose key already exists; raises invalid_parameter_value where upsert has no key to go by';
+
+-- The target by its full name, the mapping in whole.
+CREATE OR REPLACE FUNCTION fluct._table_options(target regclass, options jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	mapping jsonb := options->'mapping';
+	conflict text;
+BEGIN
+	IF target IS NULL THEN
+		RAISE EXCEPTION 'target must be given'
+			USING ERRCODE = 'null_value_not_allowed', HINT = 'It is the table that the rows go to: target => ''myschema.mytable''.';
+	ELSIF getdatabaseencoding() <> 'UTF8' THEN
+		RAISE EXCEPTION 'files for any table need a database with the encoding UTF8, and this one has %', getdatabaseencoding()
+			USING ERRCODE = 'feature_not_supported';
+	END IF;
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), (SELECT c.relowner FROM pg_class c WHERE c.oid = target));
+	mapping := coalesce(mapping, fluct._derive_mapping(target, fluct._caller()));
+	conflict := fluct._table_conflict(target, mapping, options->>'mode', fluct._caller());
+	PERFORM fluct._check_mapping(target, mapping, conflict, fluct._caller());
+	RETURN options || jsonb_build_object('target', fluct._qualified(target), 'mapping', mapping);
+END
+$$;
+COMMENT ON FUNCTION fluct._table_options(regclass, jsonb) IS 'the options of a load into any table, checked for the caller; errors as create_stream()';
+
+CREATE OR REPLACE FUNCTION fluct._given_table(target regclass, mapping jsonb, format text)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT coalesce(jsonb_object_agg(o.name, o.value) FILTER (WHERE o.value IS NOT NULL), '{}')
+  FROM (VALUES ('target', to_jsonb(fluct._qualified(target))), ('mapping', mapping), ('format', to_jsonb(format))) o(name, value)
+$$;
+COMMENT ON FUNCTION fluct._given_table(regclass, jsonb, text) IS 'those of these options that were given';
+
+-- ---------------------------------------------------------------------------
+-- A load
+-- ---------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION fluct._check_table_loader(target text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF to_regclass(target) IS NULL THEN
+		RAISE EXCEPTION 'relation % does not exist', target
+			USING ERRCODE = 'undefined_table', HINT = 'fluct.alter_inbox() gives an inbox another target.';
+	END IF;
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass(target)));
+END
+$$;
+COMMENT ON FUNCTION fluct._check_table_loader(text) IS 'raises undefined_table, or insufficient_privilege for a superuser who does not own the target';
+
+CREATE OR REPLACE FUNCTION fluct._judge_rows(load fluct.files, max_rejects bigint)
+RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	bad record;
+	n bigint;
+BEGIN
+	SELECT r.line, r.reason, r.detail INTO bad FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL ORDER BY r.fatal DESC, r.line LIMIT 1;
+	SELECT count(*) INTO n FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL;
+	IF n > 0 AND (load.options->>'on_bad_row' = 'refuse' OR EXISTS (SELECT FROM pg_temp._fluct_refused r WHERE r.fatal)) THEN
+		PERFORM fluct._refuse_file(load, bad.line, bad.reason, bad.detail, fluct._table_hint(bad.reason, bad.detail));
+	ELSIF n > max_rejects THEN
+		PERFORM fluct._refuse_file(load, bad.line, bad.reason, format('%s; %s bad rows so far, at most %s may be rejected', bad.detail, n, max_rejects),
+								   'Raise max_rejects, or correct the file.');
+	END IF;
+	RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('line', r.line, 'reason', r.reason, 'detail', r.detail, 'fields', r.fields) ORDER BY r.line), '[]')
+			  FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL);
+END
+$$;
+COMMENT ON FUNCTION fluct._judge_rows(fluct.files, bigint) IS 'refuses the file for its bad rows, or returns them';
+
+CREATE OR REPLACE FUNCTION fluct._table_hint(reason text, detail text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN reason = 'bad_header' AND detail ILIKE 'no column %'
+			THEN 'In mapping, $.name is a column of the header, $["odd name"] one with blanks; {"path": ..., "required": false} need not be there.'
+	   ELSE fluct._reason_hint(reason, detail) END
+$$;
+COMMENT ON FUNCTION fluct._table_hint(text, text) IS '_reason_hint, where names come from a mapping';
+
+CREATE OR REPLACE FUNCTION fluct._store_table(load fluct.files, path bytea, options jsonb, strict_end boolean)
+RETURNS fluct._stored
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	target regclass := options->>'target';
+	mapping jsonb := options->'mapping';
+	csv boolean := CASE options->>'format' WHEN 'csv' THEN true WHEN 'json' THEN false ELSE load.file !~* '[.](json|jsonl|ndjson)([.]gz)?([.][0-9]+)?$' END;
+	conflict text := CASE options->>'mode' WHEN 'upsert' THEN 'update' ELSE 'nothing' END;
+	counts record;
+	rejects jsonb;
+BEGIN
+	PERFORM fluct._progress('reading');
+	CREATE TEMPORARY TABLE _fluct_refused ON COMMIT DROP AS
+	SELECT r.*
+	  FROM fluct._file_format(path, load.options) o,
+		   fluct._load_rows(path, load.sha256, options->>'target', CASE WHEN csv THEN fluct._csv_mapping(target, mapping) ELSE mapping END, conflict, csv,
+				ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target, mapping) n WHERE n.name IS NOT NULL AND n.is_needed),
+				ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target, mapping) n WHERE n.name IS NOT NULL AND n.type = 'boolean'::regtype),
+				strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip,
+				CASE WHEN options->>'on_bad_row' = 'refuse' THEN 0 ELSE (options->>'max_rejects')::bigint END) r;
+	rejects := fluct._judge_rows(load, (options->>'max_rejects')::bigint);
+	SELECT r.rows + (SELECT count(*) FROM pg_temp._fluct_refused x WHERE x.reason IS NOT NULL AND x.fields IS NULL) AS rows, r.stored, r.duplicates INTO counts
+	  FROM pg_temp._fluct_refused r WHERE r.reason IS NULL;
+	load.rows := counts.rows;
+	load.inserted := counts.stored;
+	IF conflict = 'update' THEN
+		load.duplicates := counts.duplicates;
+	ELSE
+		load.unchanged := counts.duplicates;
+	END IF;
+	DROP TABLE pg_temp._fluct_refused;
+	RETURN (load, rejects);
+END
+$$;
+COMMENT ON FUNCTION fluct._store_table(fluct.files, bytea, jsonb, boolean) IS 'what _store does with rows for any table';
+
+-- ---------------------------------------------------------------------------
+-- By hand
+-- ---------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION fluct.load_table(path text, target regclass, mapping jsonb DEFAULT NULL, mode text DEFAULT 'upsert', format text DEFAULT 'auto',
+								 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
+								 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, compression text DEFAULT NULL)
+RETURNS fluct.load_result
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.load_table(text, regclass, jsonb, text, text, text, bigint, boolean, text, text, bigint, text[], text) IS
+'Loads a file of the server into any table: CSV with a header, or JSON lines (format csv, json, or auto: by the name, *.json, *.jsonl, *.ndjson). mapping is a stream''s, NULL = each column from the field of its name; of CSV, fields are texts that the columns'' types read, and an empty one without quotes is NULL. mode upsert (a row whose unique key exists is replaced; inserted counts both) or append (it is left as it is). The other options as load_customers(). Errors: invalid_parameter_value for a mapping that does not fit; those of a file.';
+
+CREATE OR REPLACE FUNCTION fluct._load_table(path text, target regclass, mapping jsonb, mode text, format text, on_bad_row text, max_rejects bigint, force boolean,
+								  delimiter text, encoding text, skip_lines bigint, null_words text[], compression text)
+RETURNS fluct.load_result
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	options jsonb := fluct._load_options('table', jsonb_build_object('mode', mode, 'format', format, 'on_bad_row', on_bad_row, 'max_rejects', max_rejects)
+		|| fluct._given_table(target, mapping, NULL) || fluct._given_format(delimiter, encoding, skip_lines, null_words, NULL, compression, NULL));
+BEGIN
+	RETURN fluct._load_file('table', path, fluct._table_options(target, options), force);
+END
+$$;
+COMMENT ON FUNCTION fluct._load_table(text, regclass, jsonb, text, text, text, bigint, boolean, text, text, bigint, text[], text) IS 'load_table, as the extension''s owner';

@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ *
+ * lines.c
+ *	  A server file by its lines, each a message of JSON.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "csv/header.h"
+#include "load/lines.h"
+#include "pg/guc.h"
+
+#define READ_SIZE		1048576
+
+void
+fluct_lines_refuse(const FluctLines *lines, int64 number, const FluctRefusal *refusal)
+{
+	const char *s = refusal->sqlstate;
+
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4])),
+			 errmsg("file \"%s\" is refused at line %lld: %s",
+					fluct_files_name(lines->file), (long long) number,
+					fluct_reason_name(refusal->reason)),
+			 errdetail("%s%s%s", refusal->path,
+					   refusal->path[0] ? ": " : "", refusal->detail)));
+}
+
+void
+fluct_lines_close(FluctLines *lines, bytea *sha256)
+{
+	if (!fluct_files_unchanged(lines->file, sha256))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("file \"%s\" is refused: changed_while_read",
+						fluct_files_name(lines->file)),
+				 errdetail("Its content is not what it was when the load began.")));
+	pfree(lines->buffer);
+}
+
+/* Makes room, and reads more into the buffer. */
+static void
+read_more(FluctLines *lines)
+{
+	size_t		n;
+
+	memmove(lines->buffer, lines->buffer + lines->at, lines->end - lines->at);
+	lines->end -= lines->at;
+	lines->at = 0;
+	if (lines->end > (size_t) fluct_max_message_bytes + 1)
+	{
+		FluctRefusal refusal = {0};
+
+		fluct_refuse(&refusal, FLUCT_TOO_LARGE, NULL,
+					 "the line is longer than fluct.max_message_bytes, %d",
+					 fluct_max_message_bytes);
+		fluct_lines_refuse(lines, lines->number + 1, &refusal);
+	}
+	if (lines->end == lines->capacity)
+	{
+		lines->capacity *= 2;
+		lines->buffer = repalloc_huge(lines->buffer, lines->capacity);
+	}
+	n = fluct_reader_read(lines->reader, lines->buffer + lines->end,
+						  lines->capacity - lines->end);
+	lines->end += n;
+	lines->eof = n == 0;
+}
+
+/* Names a file that does not hold text, by its first bytes. */
+static void
+check_kind(FluctLines *lines)
+{
+	const char *kind;
+	bool		is_text;
+
+	read_more(lines);
+	kind = fluct_csv_kind(lines->buffer, lines->end, &is_text);
+	if (kind != NULL)
+		fluct_files_refuse(lines->file, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+						   "bad_encoding",
+						   psprintf("It looks like %s, expected lines of JSON.%s",
+									kind, strncmp(kind, "gzip", 4) == 0 ?
+									" If it is right, name it *.gz, or pass compression => 'gzip'." : ""));
+}
+
+void
+fluct_lines_open(FluctLines *lines, bytea *path, text * encoding, bool gzip)
+{
+	memset(lines, 0, sizeof(FluctLines));
+	lines->reader = fluct_reader_open(fluct_files_path(path),
+									  text_to_cstring(encoding), gzip);
+	lines->file = fluct_reader_file(lines->reader);
+	lines->capacity = READ_SIZE;
+	lines->buffer = palloc(lines->capacity);
+	check_kind(lines);
+}
+
+/* The next line without its end; false at the end of the file. */
+static bool
+next_raw_line(FluctLines *lines, char **line, size_t *len)
+{
+	size_t		searched = 0;
+	char	   *stop;
+
+	for (;;)
+	{
+		char	   *from = lines->buffer + lines->at;
+
+		stop = memchr(from + searched, '\n', lines->end - lines->at - searched);
+		if (stop || lines->eof)
+			break;
+		searched = lines->end - lines->at;
+		read_more(lines);
+	}
+	if (stop == NULL && lines->at == lines->end)
+		return false;
+	*line = lines->buffer + lines->at;
+	*len = (stop ? stop : lines->buffer + lines->end) - *line;
+	lines->at += *len + (stop ? 1 : 0);
+	if (*len > 0 && (*line)[*len - 1] == '\r')
+		(*len)--;
+	lines->number++;
+	if (lines->number == 1 && *len >= 3 &&
+		memcmp(*line, "\xEF\xBB\xBF", 3) == 0)
+	{
+		*line += 3;				/* a byte order mark */
+		*len -= 3;
+	}
+	return true;
+}
+
+/* Blank lines at the end are ignored; before another line they are wrong. */
+bool
+fluct_lines_next(FluctLines *lines, char **line, size_t *len)
+{
+	while (next_raw_line(lines, line, len))
+	{
+		if (*len > 0)
+		{
+			FluctRefusal refusal = {0};
+
+			if (lines->blank == 0)
+				return true;
+			fluct_refuse(&refusal, FLUCT_EMPTY_VALUE, NULL,
+						 "the line is blank");
+			fluct_lines_refuse(lines, lines->blank, &refusal);
+		}
+		if (lines->blank == 0)
+			lines->blank = lines->number;
+	}
+	if (lines->number == 0 || lines->blank == 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+				 errmsg("file \"%s\" is refused: empty_file",
+						fluct_files_name(lines->file)),
+				 errdetail("It has no lines.")));
+	return false;
+}

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * lines.h
+ *	  A server file by its lines, each a message of JSON.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_LOAD_LINES_H
+#define FLUCT_LOAD_LINES_H
+
+#include "postgres.h"
+
+#include "base/refusal.h"
+#include "load/reader.h"
+
+/* A line is valid until the next is read. */
+typedef struct FluctLines
+{
+	FluctReader *reader;
+	FluctFile  *file;
+	char	   *buffer;
+	size_t		capacity;
+	size_t		at;				/* of the next line */
+	size_t		end;			/* of what was read */
+	bool		eof;
+	int64		number;			/* of the line last given, from 1 */
+	int64		blank;			/* the first blank line, or 0 */
+} FluctLines;
+
+/* Opens the file, as fluct_reader_open does. */
+extern void fluct_lines_open(FluctLines *lines, bytea *path, text * encoding,
+							 bool gzip);
+
+/*
+ * The next line without its end; false at the end of the file.  Blank lines
+ * at the end are ignored; before another line they refuse the file.
+ */
+extern bool fluct_lines_next(FluctLines *lines, char **line, size_t *len);
+
+/* Refuses the file where its whole has not that SHA-256 (NULL = any). */
+extern void fluct_lines_close(FluctLines *lines, bytea *sha256);
+
+/* Refuses the file for one of its lines. */
+extern void fluct_lines_refuse(const FluctLines *lines, int64 number,
+							   const FluctRefusal *refusal) pg_attribute_noreturn();
+
+#endif							/* FLUCT_LOAD_LINES_H */

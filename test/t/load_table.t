@@ -1,0 +1,117 @@
+# Files for any table: CSV and JSON lines, in the words of a mapping.
+use strict;
+use warnings;
+use Fluct;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $root = PostgreSQL::Test::Utils::tempdir();
+my $node = fluct_node('tables', operator => 1, 'fluct.inbox_root' => $root);
+
+sub load_file
+{
+	my ($name, $content, $options) = @_;
+
+	write_file("$root/$name", $content);
+	return etl("SELECT status, rows, inserted, unchanged, duplicates, rejected FROM fluct.load_table('$name', $options)");
+}
+
+sub refused
+{
+	my ($name, $content, $options, $like, $what) = @_;
+
+	write_file("$root/$name", $content);
+	fails_like($node, "SELECT fluct.load_table('$name', $options)", $like, $what, as => 'etl');
+}
+
+sql('CREATE SCHEMA shop AUTHORIZATION etl');
+etl(q{
+	CREATE DOMAIN shop.percent AS numeric CHECK (VALUE <= 100);
+	CREATE TYPE shop.size AS ENUM ('S', 'M', 'L');
+	CREATE TABLE shop.articles (sku text PRIMARY KEY, name text, price numeric NOT NULL, stock int, active boolean, since date, changed_at timestamptz,
+		discount shop.percent, size shop.size, note text DEFAULT 'none', weight float8, extra jsonb)});
+
+# ----- CSV: what the columns' types read, beside COPY -----
+
+my $csv = join('', map { "$_\n" } 'price,sku,name,stock,active,since,changed_at,discount,size,note,weight,Color of it',
+	'1.50,a1,"One, ""two""",3,true,2026-01-31,2026-01-31T10:00:00Z,10,S,"x' . "\n" . 'y",0.1,red', '-2e1,a2,\\back,,f,,2026-01-31 10:00:00+02:00,,L,,1e3,', '3,a3,,-5,1,2024-02-29,,100,,"",,');
+is(load_file('a.csv', $csv, "'shop.articles'"), 'loaded|3|3|0|0|0', 'CSV, without a mapping');
+my $columns = 'sku, name, price, stock, active, since, changed_at, discount, size, note, weight';
+write_file("$root/plain.csv", $csv);
+sql("SET timezone = 'UTC'; CREATE TABLE shop.plain AS SELECT $columns, extra->>'Color of it' AS color FROM shop.articles WHERE false; COPY shop.plain (price, sku, name, stock, active, since, changed_at, discount, size, note, weight, color) FROM '$root/plain.csv' (FORMAT csv, HEADER)");
+is(sql("SELECT count(*) FROM ((SELECT $columns, extra->>'Color of it' FROM shop.articles EXCEPT TABLE shop.plain) UNION ALL (TABLE shop.plain EXCEPT SELECT $columns, extra->>'Color of it' FROM shop.articles)) x"), 0, 'the table that COPY makes');
+is(etl("SELECT status FROM fluct.load_table('a.csv', 'shop.articles')"), 'duplicate', 'once');
+is(load_file('b.csv', "sku,price\na1,9\nn1,1\nn1,2\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}), 'loaded|3|2|0|1|0', 'upsert: the last row of a key wins');
+is(sql("SELECT string_agg(concat_ws(':', sku, price, stock), ' ' ORDER BY sku) FROM shop.articles"), 'a1:9:3 a2:-20 a3:3:-5 n1:2', 'columns that are not mapped stay');
+is(load_file('c.csv', "sku,price\na1,7\nn2,1\nn2,3\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}', mode => 'append'}), 'loaded|3|1|2|0|0', 'append: a key that exists stays as it is');
+is(load_file('d.csv', "Artikel Nr.;Preis\r\nn3;4\r\n;\r\n", q{'shop.articles', '{"columns": {"sku": "$[\"Artikel Nr.\"]", "price": "$[\"Preis\"]", "note": {"path": "$.Notiz", "required": false}}}', delimiter => ';'}),
+	'loaded|1|1|0|0|0', 'odd names; one that need not be there');
+is(sql("SELECT note FROM shop.articles WHERE sku = 'n3'"), 'none', '... has its default');
+
+# ----- rows that are refused -----
+
+my $bad = "sku,price,stock,size,active\nb1,1,1,S,t\nb2,x,1,S,t\nb3,1\n,1,1,S,t\nb5,1,1.5,S,t\nb6,1,1,XL,t\nb7,1,1,S,perhaps\nb8,1,1,S,no\n";
+my $map = q{'{"columns": {"sku": "$.sku", "price": "$.price", "stock": "$.stock", "size": "$.size", "active": "$.active"}}'};
+refused('bad.csv', $bad, "'shop.articles', $map", qr/22P04: file "bad\.csv" is refused at line 3: \w+\n.*price/s, 'the first one refuses the file');
+is(sql("SELECT count(*) FROM shop.articles WHERE sku LIKE 'b%'"), 0, 'and nothing is stored');
+is(load_file('bad.csv', $bad, "'shop.articles', $map, on_bad_row => 'reject_row'"), 'loaded|8|2|0|0|6', 'or they are left out');
+is(sql("SELECT string_agg(r.line || ' ' || r.reason, ', ' ORDER BY r.line) FROM fluct.file_rejects r JOIN fluct.files f ON f.id = r.file_id WHERE f.file = 'bad.csv'"),
+	'3 wrong_type, 4 missing_column, 5 null_field, 6 wrong_type, 7 wrong_type, 8 wrong_type', 'and kept with their reasons');
+like(sql("SELECT fields[1] FROM fluct.file_rejects WHERE line = 3 ORDER BY file_id DESC LIMIT 1"), qr/"sku":"b2","price":"x"/, 'with what they hold');
+refused('bad.csv', $bad, "'shop.articles', $map, on_bad_row => 'reject_row', max_rejects => 5, force => true", qr/refused at line 3: .*\n.*6 bad rows so far, at most 5 may be rejected/s, 'up to max_rejects');
+refused('e.csv', "sku,prize\nx,1\n", "'shop.articles', $map", qr/refused at line 1: bad_header\n.*No column "\w+" in the header.*HINT:  In mapping/s, 'a column that is not there');
+refused('e.csv', "sku;price\nx;1\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/wrong_delimiter\n.*HINT:  .*delimiter => ';'/s, 'another delimiter');
+refused('e.csv', "sku,price,sku\nx,1,y\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/bad_header\n.*duplicated/s, 'a name twice');
+refused('e.csv', "sku,price\nx,\"1\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}, on_bad_row => 'reject_row'} =~ s/}}, on/}}', on/r, qr/open_quote/, 'a quote that is never closed');
+
+# ----- JSON lines, with children -----
+
+etl(q{CREATE TABLE shop.carts (id int PRIMARY KEY, at timestamptz); CREATE TABLE shop.items (cart int, n int, sku text)});
+my $carts = q{'{"columns": {"id": "$.id", "at": "$.at"}, "children": [{"target": "shop.items", "rows": "$.items[*]", "columns": {"cart": "$.id", "n": "#", "sku": "@.sku"}}]}'};
+is(load_file('c.jsonl', qq({"id": 1, "at": "2026-01-01T00:00Z", "items": [{"sku": "a"}, {"sku": "b"}]}\n{"id": "x"}\n{"id": 3, "at": null, "items": []}\n), "'shop.carts', $carts, on_bad_row => 'reject_row'"),
+	'loaded|3|2|0|0|1', 'JSON lines, by their name');
+is(sql('SELECT string_agg(concat_ws(chr(58), cart, n, sku), $$ $$ ORDER BY n) FROM shop.items'), '1:1:a 1:2:b', 'with children');
+is(load_file('c.txt', qq({"id": 1, "at": "2026-01-01T00:00Z", "items": [{"sku": "z"}]}\n), "'shop.carts', $carts, format => 'json'"), 'loaded|1|1|0|0|0', 'by the option');
+is(sql('SELECT string_agg(sku, $$ $$) FROM shop.items'), 'z', 'an upsert replaces the children');
+
+# ----- without a key -----
+
+etl('CREATE TABLE shop.log (at timestamptz DEFAULT now(), line bigint, what text)');
+refused('l.csv', "what\na\n", q{'shop.log', '{"columns": {"what": "$.what", "line": "kafka.offset"}}'}, qr/22023: mode upsert needs a unique key, and shop\.log has none.*\n.*HINT:.*append/s, 'no key to go by');
+is(load_file('l.csv', "what\na\nb\na\n", q{'shop.log', '{"columns": {"what": "$.what", "line": "kafka.offset"}}', mode => 'append'}), 'loaded|3|3|0|0|0', 'append');
+is(etl(q{SELECT status FROM fluct.load_table('l.csv', 'shop.log', '{"columns": {"what": "$.what", "line": "kafka.offset"}}', mode => 'append')}), 'duplicate', 'once');
+is(sql('SELECT string_agg(line || what, $$ $$ ORDER BY line) FROM shop.log'), '2a 3b 4a', 'kafka.offset is the line');
+my $many = "what\n" . join('', map { "row $_\n" } 1 .. 5000);
+is(load_file('many.csv', $many, q{'shop.log', '{"columns": {"what": "$.what"}}', mode => 'append'}), 'loaded|5000|5000|0|0|0', 'more than a batch');
+
+# ----- an inbox -----
+
+mkdir("$root/in");
+etl(q{SELECT fluct.create_inbox('in', 'table', 'in', settle => '0', target => 'shop.articles', mapping => '{"columns": {"sku": "$.sku", "price": "$.price"}}', on_bad_row => 'reject_row', pattern => '*.csv')});
+write_file("$root/in/a.csv", "sku,price\ni1,1\ni2,x\n");
+write_file("$root/in/b.csv", "sku;price\ni1;1\n");
+write_file("$root/in/c.csv", "sku,price\ni3,1");
+my $err = said("CALL fluct.scan_inbox('in')", as => 'etl');
+like($err, qr/"a\.csv": 2 rows, 1 inserted, 1 rejected/, 'a scan');
+like($err, qr/"b\.csv": refused at line 1: wrong_delimiter.*\nHINT:  .*delimiter => ';'/, 'and what it refuses');
+like($err, qr/"c\.csv": 1 row, 0 inserted, 1 rejected/, 'a last line without its end');
+etl(q{SELECT fluct.alter_inbox('in', delimiter => ';', mode => 'append')});
+like(etl(q{SELECT status FROM fluct.reload_file('in', 'b.csv')}), qr/^loaded$/, 'mended');
+
+# ----- options, rights -----
+
+foreach my $wrong (
+	[ q{'shop.articles', '{"columns": {"skuu": "$.sku"}}'}, qr/42703: mapping: table shop\.articles has no column "skuu"/ ], [ q{NULL}, qr/target must be given\n.*HINT/s ],
+	[ q{'shop.articles', mode => 'replace'}, qr/invalid value for mode: 'replace'\n.*upsert, append/s ], [ q{'shop.articles', format => 'xml'}, qr/invalid value for format/ ])
+{
+	refused('a.csv', $csv, $wrong->[0], $wrong->[1], $wrong->[0]);
+}
+fails_like($node, "SELECT fluct.create_inbox('x', 'table', 'in')", qr/target must be given/, 'an inbox needs a target', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('x', 'products', 'in', target => 'shop.log')", qr/a file of products has no option target/, 'of kind table alone', as => 'etl');
+fails_like($node, "SELECT fluct.load_table('a.csv', 'shop.articles')", qr/42501: a superuser cannot load into the tables of role "etl"/, 'not a superuser');
+sql('CREATE ROLE clerk LOGIN; SELECT fluct.grant_operator($$clerk$$); GRANT USAGE ON SCHEMA shop TO clerk');
+fails_like($node, "SELECT fluct.load_table('a.csv', 'shop.articles', force => true)", qr/42501: permission denied for table articles/, 'nobody without rights on the table', as => 'clerk');
+is(sql('SELECT count(*) FROM fluct.stat_files'), 0, 'no load is left in stat_files');
+
+$node->stop;
+done_testing();
