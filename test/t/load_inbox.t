@@ -38,7 +38,7 @@ my $in = "$root/in";
 
 # ----- making one -----
 
-fails_like($node, "SELECT fluct.create_inbox('a', 'customer', '$in')", qr/22023: kind must be one of industries, products, customers, orders\nDETAIL:  It is "customer"\.\nHINT:  Did you mean kind => 'customers'\?/, 'unknown kind', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('a', 'customer', '$in')", qr/22023: kind must be one of industries, products, customers, orders, table\nDETAIL:  It is "customer"\.\nHINT:  Did you mean kind => 'customers'\?/, 'unknown kind', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('a b', 'customers', '$in')", qr/42602: invalid inbox name: "a b"/, 'bad name', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('a', 'orders', '$in', mode => 'snapshot')", qr/22023: a file of orders has no option mode/, 'an option of another kind', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('a', 'customers', '$root/none')", qr/58P01: directory ".*none" cannot be used/, 'no such folder', as => 'etl');

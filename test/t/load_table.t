@@ -102,7 +102,7 @@ like(etl(q{SELECT status FROM fluct.reload_file('in', 'b.csv')}), qr/^loaded$/, 
 
 foreach my $wrong (
 	[ q{'shop.articles', '{"columns": {"skuu": "$.sku"}}'}, qr/42703: mapping: table shop\.articles has no column "skuu"/ ], [ q{NULL}, qr/target must be given\n.*HINT/s ],
-	[ q{'shop.articles', mode => 'replace'}, qr/invalid value for mode: 'replace'\n.*upsert, append/s ], [ q{'shop.articles', format => 'xml'}, qr/invalid value for format/ ])
+	[ q{'shop.articles', mode => 'replace'}, qr/mode must be one of upsert, append/ ], [ q{'shop.articles', format => 'xml'}, qr/format must be one of auto, csv, json/ ])
 {
 	refused('a.csv', $csv, $wrong->[0], $wrong->[1], $wrong->[0]);
 }
