@@ -22,7 +22,8 @@ RETURNS TABLE (name text, is_needed boolean, type oid, has_format boolean, attna
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 SELECT coalesce(substring(p.path FROM '^\$\.([^].[]+)$'), substring(p.path FROM '^\$\["([^"\\]+)"\]$'), substring(p.path FROM '^\$\[''([^''\\]+)''\]$')),
-	   c.value->'required' IS DISTINCT FROM 'false' AND NOT coalesce(c.value ? 'default', false),
+	   c.value->'required' IS DISTINCT FROM 'false' AND NOT coalesce(c.value ? 'default', false)
+	   AND NOT coalesce(a.atthasdef OR a.attidentity <> '', false),
 	   getBaseType.type, jsonb_typeof(c.value) = 'object' AND c.value ? 'format', c.key
   FROM jsonb_each(mapping->'columns') c
  CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(c.value) WHEN 'object' THEN c.value->>'path' ELSE c.value #>> '{}' END) p(path)

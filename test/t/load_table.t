@@ -84,6 +84,11 @@ is(sql('SELECT string_agg(line || what, $$ $$ ORDER BY line) FROM shop.log'), '2
 my $many = "what\n" . join('', map { "row $_\n" } 1 .. 5000);
 is(load_file('many.csv', $many, q{'shop.log', '{"columns": {"what": "$.what"}}', mode => 'append'}), 'loaded|5000|5000|0|0|0', 'more than a batch');
 
+etl('CREATE TABLE shop.ids (id bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), what text)');
+is(load_file('ids.csv', "what\na\nb\n", q{'shop.ids', mode => 'append'}), 'loaded|2|2|0|0|0', 'columns that have a default need not be there');
+is(sql('SELECT string_agg(id || what, $$ $$ ORDER BY id) FROM shop.ids WHERE at IS NOT NULL'), '1a 2b', '... and have it');
+refused('ids2.csv', "wat\na\n", q{'shop.ids', mode => 'append'}, qr/No column "what" in the header; the closest name is "wat"/, 'a misspelt one is not NULL without a word');
+
 # ----- an inbox -----
 
 mkdir("$root/in");
