@@ -46,6 +46,7 @@ OBJS = \
 	src/kafka/message.o \
 	src/kafka/metadata.o \
 	src/kafka/options.o \
+	src/kafka/refill.o \
 	src/kafka/resolver.o \
 	src/kafka/retention.o \
 	src/kafka/trouble.o \

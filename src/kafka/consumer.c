@@ -37,6 +37,7 @@
 #include "kafka/consumer.h"
 #include "kafka/message.h"
 #include "kafka/metadata.h"
+#include "kafka/refill.h"
 #include "kafka/resolver.h"
 #include "kafka/retention.h"
 #include "pg/guc.h"
@@ -45,17 +46,17 @@
 #define POLL_AT_ONCE		64	/* a batch may be that much too long */
 
 /*
- * The limit of messages fetched ahead, of all partitions together, since they
- * share one queue.  The bytes are the bound, not the number of messages: a
- * queue that is full is refilled only a second later before librdkafka 2.2,
- * so it must hold what is stored in a second (measured: with a bound of 1,000
- * messages, 2,300 orders a second instead of 10,000).
+ * The limits of what is fetched ahead, of all partitions together, since they
+ * share one queue: bytes of messages, and a number of them, since librdkafka
+ * adds about 450 bytes to each, which it does not count.  How the queue is
+ * filled again while a batch is stored: refill.c.
  *
  * A response is taken whole, so each broker adds to the queue what one response
  * decompresses to: hence responses of 1 MB.  Measured, with
  * 200 partitions of 5 MB, lz4 and the raw copy: the worker's private memory
  * is 112 MB at its peak; with responses of 8 MB and 64 MB of queue, 159 MB.
  */
+#define QUEUE_MESSAGES		"50000"
 #define QUEUE_BUDGET_KB		57344
 #define SCRAM_FIXED		0x02060100	/* librdkafka's version 2.6.1 */
 
@@ -108,6 +109,7 @@ forget_assigned(void)
 void
 fluct_kafka_close(void)
 {
+	fluct_refill_end();
 	fluct_retention_end();
 	if (kafka.queue)
 		rd_kafka_queue_destroy(kafka.queue);
@@ -164,7 +166,7 @@ make_conf(const FluctSettings *settings, const char *group)
 		{"allow.auto.create.topics", "false"},
 		{"log.queue", "true"},
 		{"debug", "topic"},		/* see trouble.c */
-		{"queued.min.messages", "100000"},
+		{"queued.min.messages", QUEUE_MESSAGES},
 		{"session.timeout.ms", "500"},	/* see fluct_kafka_mirror */
 		{"receive.message.max.bytes", "33554432"},
 		{"client.software.name", "fluct"},
@@ -174,7 +176,8 @@ make_conf(const FluctSettings *settings, const char *group)
 		{"reconnect.backoff.max.ms", "2000"},
 		{"socket.timeout.ms", "10000"},
 		{"socket.keepalive.enable", "true"},
-		{"fetch.wait.max.ms", "500"},
+		/* what is asked while a fetch waits for messages stands behind it */
+		{"fetch.wait.max.ms", "100"},
 	};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
@@ -380,6 +383,7 @@ fluct_kafka_assign(const FluctPlace *places, const int64 *offsets, int count)
 	}
 	fluct_trouble_clear_doubt();
 	list = make_list(places, offsets, count);
+	fluct_refill_begin(list);
 	error = rd_kafka_assign(kafka.client, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -521,6 +525,7 @@ fluct_kafka_poll(FluctMessage *messages, int max)
 	/* events alone are no reason to stop: only an empty queue is */
 	while (count == 0)
 	{
+		fluct_refill_look(kafka.client, kafka.queue);
 		n = rd_kafka_consume_batch_queue(kafka.queue, 0, arrived,
 										 Min(max, POLL_AT_ONCE));
 		if (n <= 0)

@@ -69,6 +69,8 @@ extern FluctOffset *fluct_position_ask_ends(void);
 
 /*
  * wait_for_stream: notes where the log ends, and reports when it is reached.
+ * Asking Kafka may stand behind a fetch that waits for messages: not to be
+ * called with a batch in hand.
  */
 extern void fluct_position_serve_waiters(void);
 

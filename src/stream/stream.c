@@ -450,7 +450,8 @@ consume(void)
 		else if ((self.ended = why_batch_ends(drained)) != NULL)
 			commit_batch();
 		fluct_position_observe();
-		fluct_position_serve_waiters();
+		if (self.count == 0)
+			fluct_position_serve_waiters();
 		fluct_retention_note();
 		if (fluct_watch)
 			report_or_finish();
