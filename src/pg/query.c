@@ -78,7 +78,10 @@ fluct_query_run(FluctQuery *query, const char *sql)
 	return SPI_processed;
 }
 
-/* The same, planned once in the life of the process. */
+/*
+ * The same, planned once in the life of the process: left to itself the plan
+ * cache would find each set of values worth a plan of its own.
+ */
 uint64
 fluct_query_run_kept(FluctQuery *query, SPIPlanPtr *plan, const char *sql)
 {
@@ -86,7 +89,8 @@ fluct_query_run_kept(FluctQuery *query, SPIPlanPtr *plan, const char *sql)
 
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	made = SPI_prepare(sql, query->nargs, query->types);
+		SPIPlanPtr	made = SPI_prepare_cursor(sql, query->nargs, query->types,
+											  CURSOR_OPT_GENERIC_PLAN);
 
 		if (made == NULL || SPI_keepplan(made) != 0)
 			elog(ERROR, "could not prepare: %s", sql);
