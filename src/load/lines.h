@@ -42,6 +42,7 @@ extern void fluct_lines_close(FluctLines *lines, bytea *sha256);
 
 /* Refuses the file for one of its lines. */
 extern void fluct_lines_refuse(const FluctLines *lines, int64 number,
-							   const FluctRefusal *refusal) pg_attribute_noreturn();
+							   const FluctRefusal *refusal)
+			__attribute__((noreturn));
 
 #endif							/* FLUCT_LOAD_LINES_H */

@@ -52,6 +52,7 @@ extern bool fluct_rollup_is_working(void);
  * In PG_CATCH: throws the error of the rollup's tables again, as one that no
  * row is to blame for.  The context is where the trigger was called.
  */
-extern void fluct_rollup_throw(MemoryContext context) pg_attribute_noreturn();
+extern void fluct_rollup_throw(MemoryContext context)
+			__attribute__((noreturn));
 
 #endif							/* FLUCT_ROLLUP_TABLES_H */
