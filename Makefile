@@ -77,6 +77,7 @@ OBJS = \
 	src/pg/procedure.o \
 	src/pg/query.o \
 	src/pg/rights.o \
+	src/pg/routed.o \
 	src/pg/sqlstate.o \
 	src/pg/warning.o \
 	src/process/announce.o \
@@ -99,6 +100,7 @@ OBJS = \
 	src/rollup/tables.o \
 	src/rollup/triggers.o \
 	src/rollup/unseen.o \
+	src/sink/arrays.o \
 	src/sink/blame.o \
 	src/sink/copy.o \
 	src/sink/datum.o \

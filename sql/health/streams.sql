@@ -16,6 +16,7 @@ SELECT format(CASE reason
 	WHEN 'waiting_for_lock' THEN 'End the transaction that holds the lock: SELECT pg_terminate_backend(PID);'
 	WHEN 'open_transaction' THEN 'kafka-transactions.sh find-hanging shows the producer; Kafka aborts its transaction in the end.'
 	WHEN 'stalled' THEN 'SELECT pid, wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = ''fluct stream worker'';'
+	WHEN 'node_unreachable' THEN 'Start the server that detail names; the stream goes on by itself.'
 	WHEN 'broker_unreachable' THEN 'Start the brokers, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092'');'
 	WHEN 'dns_failure' THEN 'Correct the name resolution, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092'');'
 	WHEN 'broker_not_allowed' THEN 'Add the broker to fluct.allowed_brokers, or correct advertised.listeners of the broker.'

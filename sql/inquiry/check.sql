@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION fluct.check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.check_stream(text) IS
-'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Without a free background worker to query Kafka, what Kafka would answer is skipped, and the first item says why. Errors: undefined_object, insufficient_privilege.';
+'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, distribution (only where another extension stores rows elsewhere), retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Without a free background worker to query Kafka, what Kafka would answer is skipped, and the first item says why. Errors: undefined_object, insufficient_privilege.';
 
 -- What is kept without end should be known before it fills the disk.
 CREATE OR REPLACE FUNCTION fluct._raw_growth() RETURNS text
@@ -53,6 +53,38 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_kafka(text) IS 'the items of check_stream that Kafka answers; skipped, with the reason at the first, without a worker';
 
+CREATE OR REPLACE FUNCTION fluct._routed_among(relations regclass[], owner oid) RETURNS regclass[]
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_routed_among';
+COMMENT ON FUNCTION fluct._routed_among(regclass[], oid) IS
+'those of the relations of which another extension decides where the rows lie, as Citus does; planned with the rights of that role';
+
+-- An item only where there is something to say.
+CREATE OR REPLACE FUNCTION fluct._check_distribution(s fluct.streams, targets text[], owner oid)
+RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	routed regclass[] := fluct._routed_among(targets::regclass[]
+		|| CASE WHEN s.keep_raw THEN to_regclass('sales.raw_messages') END, owner);
+BEGIN
+	item := 'distribution'; status := 'ok';
+	detail := 'stored by another extension: ' || array_to_string(routed, ', ');
+	IF to_regclass('sales.orders') = ANY (routed) THEN
+		status := 'fail';
+		hint := 'Distribute sales.order_lines and sales.raw_messages; the triggers of sales.orders keep the rollup, and work only where it is.';
+	ELSIF s.batch_size < 10000 THEN
+		status := 'warn';
+		hint := format('SELECT fluct.alter_stream(%L, batch_size => 10000); each batch is sent to all nodes. With Citus, citus.max_cached_conns_per_worker = 16 keeps their connections, and few shards are faster than many.', s.name);
+	END IF;
+	IF routed <> '{}' THEN
+		RETURN NEXT;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_distribution(fluct.streams, text[], oid) IS
+'the item of check_stream about targets that another extension stores elsewhere; none if there are no such targets';
+
 CREATE OR REPLACE FUNCTION fluct._check_here(s fluct.streams)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -85,6 +117,9 @@ BEGIN
 		hint := nullif(hint, '');
 	END;
 	RETURN NEXT;
+	IF status = 'ok' THEN
+		RETURN QUERY SELECT * FROM fluct._check_distribution(s, targets, owner);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_here(fluct.streams) IS 'the items of check_stream that this database answers: columns and privileges';

@@ -9,6 +9,11 @@
  * ModifyTable on a table without row security; everything else is an
  * INSERT ... SELECT FROM unnest.
  *
+ * Where another extension stores the rows elsewhere, its count is that of the
+ * rows it sent, its RETURNING comes in any order, and without RETURNING the
+ * SQLSTATE of an error there is lost.  So the INSERT stands in a WITH, whose
+ * rows are counted here, and what has a key is told apart by its key.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,15 +21,14 @@
 #include "access/htup_details.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "mapping/column.h"
+#include "pg/routed.h"
+#include "sink/arrays.h"
 #include "sink/insert.h"
 
 /* ----- statements ----- */
@@ -66,28 +70,15 @@ append_update(StringInfo sql, const FluctTarget *target)
 	}
 }
 
-/*
- * Values travel as arrays of the base type, which the INSERT makes a domain's.
- * There are no arrays of arrays: these travel as text.
- */
-static bool
-travels_as_text(const FluctColumn *column)
-{
-	return column->is_array || !OidIsValid(get_array_type(column->base));
-}
-
-static Oid
-array_type(const FluctColumn *column)
-{
-	return travels_as_text(column) ? TEXTARRAYOID : get_array_type(column->base);
-}
-
+/* With a key: RETURNING it, of the rows that went in or were updated. */
 static char *
-insert_sql(const FluctTarget *target, bool update)
+insert_sql(const FluctTarget *target, bool update, bool routed)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	if (target->nkeys > 0 || routed)
+		appendStringInfoString(&sql, "WITH i AS (");
 	appendStringInfo(&sql, "INSERT INTO %s (", target->name);
 	append_columns(&sql, target, "");
 	appendStringInfoString(&sql, ") SELECT ");
@@ -96,7 +87,7 @@ insert_sql(const FluctTarget *target, bool update)
 		const FluctColumn *column = &target->columns[i];
 
 		appendStringInfoString(&sql, i == 0 ? "" : ", ");
-		if (travels_as_text(column))
+		if (fluct_arrays_as_text(column))
 			appendStringInfo(&sql, "CAST(u.c%d AS %s)", i,
 							 format_type_extended(column->base, -1,
 												  FORMAT_TYPE_TYPEMOD_GIVEN |
@@ -125,7 +116,10 @@ insert_sql(const FluctTarget *target, bool update)
 			appendStringInfoString(&sql, ") DO NOTHING");
 		appendStringInfoString(&sql, " RETURNING ");
 		append_keys(&sql, target);
+		appendStringInfoString(&sql, ") SELECT * FROM i");
 	}
+	else if (routed)
+		appendStringInfoString(&sql, " RETURNING 1) SELECT pg_catalog.count(*) FROM i");
 	return sql.data;
 }
 
@@ -143,13 +137,13 @@ prepare(const char *sql, int nargs, Oid *types)
 }
 
 static SPIPlanPtr
-prepare_insert(const FluctTarget *target, bool update)
+prepare_insert(const FluctTarget *target, bool update, bool routed)
 {
 	Oid		   *types = palloc(sizeof(Oid) * target->ncolumns);
 
 	for (int i = 0; i < target->ncolumns; i++)
-		types[i] = array_type(&target->columns[i]);
-	return prepare(insert_sql(target, update), target->ncolumns, types);
+		types[i] = fluct_arrays_type(&target->columns[i]);
+	return prepare(insert_sql(target, update, routed), target->ncolumns, types);
 }
 
 /* The equality of the type's own order, wherever it is. */
@@ -185,7 +179,7 @@ prepare_clear(const FluctTarget *child)
 	appendStringInfo(&sql, "DELETE FROM %s c USING ROWS FROM (", child->name);
 	for (int k = 0; k < child->nparent_keys; k++)
 	{
-		types[k] = array_type(&child->columns[child->parent_keys[k]]);
+		types[k] = fluct_arrays_type(&child->columns[child->parent_keys[k]]);
 		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k == 0 ? "" : ", ",
 						 k + 1);
 	}
@@ -220,126 +214,26 @@ void
 fluct_store_prepare(FluctTarget *target, bool update,
 					FluctStatements *statements)
 {
-	statements->insert = prepare_insert(target, update);
+	fluct_routed_refuse_orders(target->relid);
+	statements->insert = prepare_insert(target, update, false);
 	statements->clear = NULL;
-	if (target->by_copy && fluct_store_is_bare(statements->insert, target->relid))
+	target->by_copy = target->by_copy &&
+		fluct_store_is_bare(statements->insert, target->relid);
+	if (target->by_copy)
 	{
 		SPI_freeplan(statements->insert);
 		statements->insert = NULL;
 	}
-	else
-		target->by_copy = false;
+	else if (target->nkeys == 0 && fluct_routed_is(statements->insert))
+	{
+		SPI_freeplan(statements->insert);
+		statements->insert = prepare_insert(target, update, true);
+	}
 	if (target->parent_keys)
 		statements->clear = prepare_clear(target);
 }
 
-/* ----- rows as arrays ----- */
-
-/* Rows, and whose they are, by column and then row. */
-typedef struct Arrays
-{
-	int			ncolumns;
-	const FluctColumn **columns;
-	int			nrows;
-	Datum	  **values;
-	bool	  **nulls;
-	int		   *message;		/* by row: the number of its message */
-} Arrays;
-
-static const char *
-read_row(Arrays *arrays, const char *at)
-{
-	int			row = arrays->nrows;
-
-	at += 2;					/* the number of columns */
-	for (int c = 0; c < arrays->ncolumns; c++)
-	{
-		int32		len;
-
-		memcpy(&len, at, 4);
-		len = (int32) pg_ntoh32(len);
-		at += 4;
-		arrays->nulls[c][row] = len < 0;
-		arrays->values[c][row] = (Datum) 0;
-		if (len < 0)
-			continue;
-		if (travels_as_text(arrays->columns[c]))
-			arrays->values[c][row] =
-				PointerGetDatum(cstring_to_text_with_len(at, len));
-		else
-			arrays->values[c][row] = fluct_column_receive(arrays->columns[c], at, len);
-		at += len;
-	}
-	return at;
-}
-
-/* Of all columns of the target, or of those at these places. */
-static Arrays *
-make_arrays(const FluctTarget *target, const int *places, int nplaces,
-			int nrows)
-{
-	Arrays	   *arrays = palloc0(sizeof(Arrays));
-
-	arrays->ncolumns = places ? nplaces : target->ncolumns;
-	arrays->columns = palloc(sizeof(FluctColumn *) * arrays->ncolumns);
-	arrays->values = palloc(sizeof(Datum *) * arrays->ncolumns);
-	arrays->nulls = palloc(sizeof(bool *) * arrays->ncolumns);
-	arrays->message = palloc(sizeof(int) * (nrows + 1));
-	for (int c = 0; c < arrays->ncolumns; c++)
-	{
-		arrays->columns[c] = &target->columns[places ? places[c] : c];
-		arrays->values[c] = palloc(sizeof(Datum) * (nrows + 1));
-		arrays->nulls[c] = palloc(sizeof(bool) * (nrows + 1));
-	}
-	return arrays;
-}
-
-/* The rows of the messages from..to-1 that are FLUCT_STORED. */
-static void
-read_rows(Arrays *arrays, const FluctRowData *rows,
-		  const FluctMessage *messages, int from, int to)
-{
-	for (int i = from; i < to; i++)
-	{
-		const char *at = rows->data.data + rows->starts[i];
-		const char *end = rows->data.data + rows->starts[i + 1];
-
-		while (messages[i].outcome == FLUCT_STORED && at < end)
-		{
-			at = read_row(arrays, at);
-			arrays->message[arrays->nrows++] = i;
-		}
-	}
-}
-
-static Arrays *
-read_target(const FluctTarget *target, const FluctRows *rows,
-			const FluctMessage *messages, int from, int to)
-{
-	Arrays	   *arrays = make_arrays(target, NULL, 0,
-									 rows->stored.row_starts[to] -
-									 rows->stored.row_starts[from]);
-
-	read_rows(arrays, &rows->stored, messages, from, to);
-	return arrays;
-}
-
-static Datum
-column_array(Arrays *arrays, int c)
-{
-	Oid			type = travels_as_text(arrays->columns[c]) ? TEXTOID :
-	arrays->columns[c]->base;
-	int16		len;
-	bool		byval;
-	char		align;
-	int			dims[1] = {arrays->nrows};
-	int			lbs[1] = {1};
-
-	get_typlenbyvalalign(type, &len, &byval, &align);
-	return PointerGetDatum(construct_md_array(arrays->values[c],
-											  arrays->nulls[c], 1, dims, lbs,
-											  type, len, byval, align));
-}
+/* ----- running them ----- */
 
 static void
 execute(SPIPlanPtr plan, Datum *args)
@@ -352,12 +246,12 @@ execute(SPIPlanPtr plan, Datum *args)
 }
 
 static void
-execute_with(SPIPlanPtr plan, Arrays *arrays)
+execute_with(SPIPlanPtr plan, FluctArrays *arrays)
 {
 	Datum	   *args = palloc(sizeof(Datum) * arrays->ncolumns);
 
 	for (int c = 0; c < arrays->ncolumns; c++)
-		args[c] = column_array(arrays, c);
+		args[c] = fluct_arrays_column(arrays, c);
 	execute(plan, args);
 }
 
@@ -366,7 +260,7 @@ fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 				   const FluctRows *rows, const FluctMessage *messages,
 				   int from, int to)
 {
-	Arrays	   *arrays = read_target(target, rows, messages, from, to);
+	FluctArrays *arrays = fluct_arrays_read(target, rows, messages, from, to);
 
 	if (arrays->nrows == 0)
 		return 0;
@@ -376,54 +270,64 @@ fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 
 /* ----- conflicts ----- */
 
-/* Whether returned row number i has the key of input row number r. */
-static bool
-same_key(const FluctTarget *target, const Arrays *arrays, int r,
-		 SPITupleTable *returned, uint64 i)
+static void
+throw_changed_key(const FluctTarget *target)
 {
-	for (int k = 0; k < target->nkeys; k++)
-	{
-		int			c = target->keys[k];
-		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
-												 TYPECACHE_EQ_OPR_FINFO);
-		bool		isnull;
-		Datum		value = SPI_getbinval(returned->vals[i],
-										  returned->tupdesc, k + 1, &isnull);
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a trigger on %s changes its key", target->name)));
+}
 
-		if (isnull || arrays->nulls[c][r] ||
-			!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo,
-											target->columns[c].collation,
-											value, arrays->values[c][r])))
-			return false;
-	}
-	return true;
+/* The keys that RETURNING gave, as rows of the target. */
+static FluctArrays *
+read_returned(const FluctTarget *target, SPITupleTable *returned,
+			  uint64 processed)
+{
+	FluctArrays *arrays = fluct_arrays_make(target, NULL, 0, (int) processed);
+
+	for (uint64 i = 0; i < processed; i++)
+		for (int k = 0; k < target->nkeys; k++)
+		{
+			int			c = target->keys[k];
+
+			arrays->values[c][i] = SPI_getbinval(returned->vals[i],
+												 returned->tupdesc, k + 1,
+												 &arrays->nulls[c][i]);
+			if (arrays->nulls[c][i])
+				throw_changed_key(target);
+		}
+	arrays->nrows = (int) processed;
+	return arrays;
 }
 
 /*
- * Which of several rows went in.  RETURNING gives their keys in the order of
- * the input, and of several input rows with one key the first goes in: so each
- * returned key belongs to the next input row that has it, and all rows between
- * were there already.
+ * Which of several rows went in: of those with one key the first ones, as many
+ * as RETURNING gave, in whatever order it did.
  */
 static void
-match_returned(const FluctTarget *target, const Arrays *arrays,
-			   SPITupleTable *returned, uint64 processed,
-			   FluctMessage *messages)
+match_returned(const FluctTarget *target, const FluctArrays *arrays,
+			   const FluctArrays *returned, FluctMessage *messages)
 {
-	int			r = 0;
+	FluctSeen  *seen = fluct_arrays_begin_seen(target, returned->nrows);
+	int			matched = 0;
 
-	for (uint64 i = 0; i < processed; i++)
+	for (int r = 0; r < returned->nrows; r++)
+		fluct_arrays_find_seen(seen, returned, r, true)->rows++;
+	for (int r = 0; r < arrays->nrows; r++)
 	{
-		while (r < arrays->nrows && !same_key(target, arrays, r, returned, i))
-			messages[arrays->message[r++]].outcome = FLUCT_DUPLICATE;
-		if (r == arrays->nrows)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					 errmsg("a trigger on %s changes its key", target->name)));
-		r++;
+		FluctSeenKey *key = fluct_arrays_find_seen(seen, arrays, r, false);
+
+		if (key && key->rows > 0)
+		{
+			key->rows--;
+			matched++;
+		}
+		else
+			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;
 	}
-	while (r < arrays->nrows)
-		messages[arrays->message[r++]].outcome = FLUCT_DUPLICATE;
+	hash_destroy(seen->table);
+	if (matched < returned->nrows)
+		throw_changed_key(target);
 }
 
 uint64
@@ -431,7 +335,7 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 				  const FluctRows *rows, FluctMessage *messages,
 				  int from, int to)
 {
-	Arrays	   *arrays = read_target(target, rows, messages, from, to);
+	FluctArrays *arrays = fluct_arrays_read(target, rows, messages, from, to);
 	uint64		processed;
 
 	if (arrays->nrows == 0)
@@ -442,7 +346,9 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 		for (int r = 0; r < arrays->nrows; r++)
 			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;
 	else if (processed < arrays->nrows)
-		match_returned(target, arrays, SPI_tuptable, processed, messages);
+		match_returned(target, arrays,
+					   read_returned(target, SPI_tuptable, processed),
+					   messages);
 	SPI_freetuptable(SPI_tuptable);
 	return processed;
 }
@@ -452,90 +358,30 @@ fluct_store_clear(const FluctTarget *child, SPIPlanPtr plan,
 				  const FluctRows *rows, const FluctMessage *messages,
 				  int from, int to)
 {
-	Arrays	   *arrays = make_arrays(child, child->parent_keys,
-									 child->nparent_keys,
-									 rows->keys.row_starts[to] -
-									 rows->keys.row_starts[from]);
+	FluctArrays *arrays = fluct_arrays_make(child, child->parent_keys,
+											child->nparent_keys,
+											rows->keys.row_starts[to] -
+											rows->keys.row_starts[from]);
 
-	read_rows(arrays, &rows->keys, messages, from, to);
+	fluct_arrays_read_rows(arrays, &rows->keys, messages, from, to);
 	if (arrays->nrows > 0)
 		execute_with(plan, arrays);
-}
-
-typedef struct Last
-{
-	uint64		hash;
-	int			row;
-} Last;
-
-static uint64
-hash_key(const FluctTarget *target, const Arrays *arrays, int r)
-{
-	uint64		hash = 0;
-
-	for (int k = 0; k < target->nkeys; k++)
-	{
-		int			c = target->keys[k];
-		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
-												 TYPECACHE_HASH_PROC |
-												 TYPECACHE_HASH_PROC_FINFO);
-
-		/* few types have an order and no hash: their rows are compared */
-		if (!OidIsValid(type->hash_proc))
-			continue;
-		hash = hash_combine64(hash, DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo,
-																	 target->columns[c].collation,
-																	 arrays->values[c][r])));
-	}
-	return hash;
-}
-
-static bool
-equal_rows(const FluctTarget *target, const Arrays *arrays, int r, int s)
-{
-	for (int k = 0; k < target->nkeys; k++)
-	{
-		int			c = target->keys[k];
-		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
-												 TYPECACHE_EQ_OPR_FINFO);
-
-		if (!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo,
-											target->columns[c].collation,
-											arrays->values[c][r],
-											arrays->values[c][s])))
-			return false;
-	}
-	return true;
 }
 
 void
 fluct_store_keep_last(const FluctTarget *target, const FluctRows *rows,
 					  FluctMessage *messages, int from, int to)
 {
-	Arrays	   *arrays = read_target(target, rows, messages, from, to);
-	HASHCTL		control = {0};
-	HTAB	   *seen;
+	FluctArrays *arrays = fluct_arrays_read(target, rows, messages, from, to);
+	FluctSeen  *seen = fluct_arrays_begin_seen(target, arrays->nrows);
 
-	control.keysize = sizeof(uint64);
-	control.entrysize = sizeof(Last);
-	control.hcxt = CurrentMemoryContext;
-	seen = hash_create("fluct keys", Max(arrays->nrows, 16), &control,
-					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (int r = 0; r < arrays->nrows; r++)
 	{
-		uint64		hash = hash_key(target, arrays, r);
-		bool		found = true;
-		Last	   *last;
+		FluctSeenKey *key = fluct_arrays_find_seen(seen, arrays, r, true);
 
-		for (;; hash++)
-		{
-			last = hash_search(seen, &hash, HASH_ENTER, &found);
-			if (!found || equal_rows(target, arrays, last->row, r))
-				break;
-		}
-		if (found)
-			messages[arrays->message[last->row]].outcome = FLUCT_DUPLICATE;
-		last->row = r;
+		if (key->rows++ > 0)
+			messages[arrays->message[key->row]].outcome = FLUCT_DUPLICATE;
+		key->row = r;
 	}
-	hash_destroy(seen);
+	hash_destroy(seen->table);
 }

@@ -5,7 +5,9 @@
  *
  * A message's bytes are most of what is written.  By the direct path they go
  * from where they lie into the tuple, and are compressed there; COPY, where
- * that cannot be, reads them without a copy of ours before it.
+ * that cannot be, reads them without a copy of ours before it.  Where a rule,
+ * row security or another extension decides about the rows, INSERT takes them
+ * as arrays.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +26,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "pg/routed.h"
 #include "pg/unixtime.h"
 #include "sink/copy.h"
 #include "sink/direct.h"
@@ -221,9 +224,9 @@ copy_rows(const RawCopy *raw, List *columns, int from, int to,
 	pfree(heads.data);
 }
 
-void
-fluct_raw_store(Oid relid, const char *stream, const FluctMessage *messages,
-				int from, int to)
+static void
+store_as_copy(Oid relid, const char *stream, const FluctMessage *messages,
+			  int from, int to)
 {
 	RawCopy		raw = {relid, stream, messages};
 	bool	   *left = palloc0(sizeof(bool) * (to - from + 1));
@@ -236,32 +239,132 @@ fluct_raw_store(Oid relid, const char *stream, const FluctMessage *messages,
 	copy_rows(&raw, columns, from, to, left);
 }
 
+/* ----- INSERT ----- */
+
+/* The rows by column, as arrays; the stream is one for all of them. */
+static void
+fill_arrays(const FluctMessage *messages, int from, int to, Datum *arrays)
+{
+	int			n = 0;
+	Datum	   *values[COLUMNS];
+	bool	   *nulls[COLUMNS];
+	int			lower = 1;
+
+	for (int c = 1; c < COLUMNS; c++)
+	{
+		values[c] = palloc(sizeof(Datum) * (to - from + 1));
+		nulls[c] = palloc(sizeof(bool) * (to - from + 1));
+	}
+	for (int i = from; i < to; i++)
+	{
+		const FluctMessage *message = &messages[i];
+		TupleTableSlot row = {0};
+		RawCopy		raw = {.stream = "",.messages = messages};
+		Datum		fields[COLUMNS];
+		bool		absent[COLUMNS];
+
+		if (message->full_len != message->value_len)
+			continue;
+		row.tts_values = fields;
+		row.tts_isnull = absent;
+		for (int c = 0; c < COLUMNS; c++)
+			raw.attnums[c] = c + 1;
+		fill_row(&raw, message, &row);
+		for (int c = 1; c < COLUMNS; c++)
+		{
+			values[c][n] = fields[c];
+			nulls[c][n] = absent[c];
+		}
+		n++;
+	}
+	for (int c = 1; c < COLUMNS; c++)
+	{
+		int16		len;
+		bool		byval;
+		char		align;
+
+		get_typlenbyvalalign(column_types[c], &len, &byval, &align);
+		arrays[c] = PointerGetDatum(construct_md_array(values[c], nulls[c], 1,
+													   &n, &lower,
+													   column_types[c], len,
+													   byval, align));
+	}
+}
+
+static void
+store_by_insert(SPIPlanPtr insert, const char *stream,
+				const FluctMessage *messages, int from, int to)
+{
+	Datum		arguments[COLUMNS];
+	int			result;
+
+	arguments[0] = CStringGetTextDatum(stream);
+	fill_arrays(messages, from, to, arguments);
+	result = SPI_execute_plan(insert, arguments, NULL, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s",
+			 SPI_result_code_string(result));
+	SPI_freetuptable(SPI_tuptable);
+}
+
 void
-fluct_raw_check(Oid relid)
+fluct_raw_store(Oid relid, SPIPlanPtr insert, const char *stream,
+				const FluctMessage *messages, int from, int to)
+{
+	if (insert)
+		store_by_insert(insert, stream, messages, from, to);
+	else
+		store_as_copy(relid, stream, messages, from, to);
+}
+
+/* ----- which of them ----- */
+
+static SPIPlanPtr
+prepare(Oid relid, bool returning)
 {
 	Oid			types[COLUMNS];
-	Relation	rel = relation_open(relid, AccessShareLock);
-	bool		ruled = rel->rd_rules != NULL;
-	char	   *sql = psprintf("INSERT INTO %s (stream, topic, partition,"
+	char	   *sql = psprintf("%sINSERT INTO %s (stream, topic, partition,"
 							   " \"offset\", message_time, key, headers, value)"
-							   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-							   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-														  RelationGetRelationName(rel)));
+							   " SELECT $1, u.* FROM ROWS FROM"
+							   " (pg_catalog.unnest($2), pg_catalog.unnest($3),"
+							   "  pg_catalog.unnest($4), pg_catalog.unnest($5),"
+							   "  pg_catalog.unnest($6), pg_catalog.unnest($7),"
+							   "  pg_catalog.unnest($8)) AS u%s",
+							   returning ? "WITH i AS (" : "",
+							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+														  get_rel_name(relid)),
+							   returning ? " RETURNING 1) SELECT pg_catalog.count(*) FROM i" : "");
 	SPIPlanPtr	plan;
 
-	relation_close(rel, AccessShareLock);
-	memcpy(types, column_types, sizeof(types));
+	types[0] = TEXTOID;
+	for (int c = 1; c < COLUMNS; c++)
+		types[c] = get_array_type(column_types[c]);
 	plan = SPI_prepare(sql, COLUMNS, types);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s",
 			 SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "SPI_keepplan failed");
-	if (ruled || !fluct_store_is_bare(plan, relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("sales.raw_messages cannot hold the raw copy"),
-				 errdetail("A rule, row security, a view or another extension decides where its rows go."),
-				 errhint("keep_raw => false in fluct.alter_stream() does without it.")));
-	SPI_freeplan(plan);
+	return plan;
+}
+
+SPIPlanPtr
+fluct_raw_prepare(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		ruled = rel->rd_rules != NULL;
+	SPIPlanPtr	plan = prepare(relid, false);
+
+	relation_close(rel, AccessShareLock);
+	if (!ruled && fluct_store_is_bare(plan, relid))
+	{
+		SPI_freeplan(plan);
+		return NULL;
+	}
+	if (fluct_routed_is(plan))
+	{
+		SPI_freeplan(plan);
+		return prepare(relid, true);
+	}
+	return plan;
 }

@@ -86,6 +86,7 @@ struct FluctSink
 	bool		fail_on_bad_message;
 	size_t		most_bytes;		/* of the messages of a batch */
 	Oid			raw;			/* sales.raw_messages, or invalid */
+	SPIPlanPtr	insert_raw;		/* NULL where COPY stores it */
 	FluctMapping *mapping;
 	int			ntargets;
 	FluctStatements *statements;	/* by target */
@@ -121,7 +122,7 @@ prepare_targets(FluctSink *sink)
 		fluct_store_prepare(&sink->mapping->targets[t], sink->update,
 							&sink->statements[t]);
 	if (OidIsValid(sink->raw))
-		fluct_raw_check(sink->raw);
+		sink->insert_raw = fluct_raw_prepare(sink->raw);
 }
 
 /*
@@ -159,6 +160,8 @@ end_sink(void *arg)
 	FluctSink  *sink = arg;
 
 	fluct_watch_end(&sink->watch);
+	if (sink->insert_raw)
+		SPI_freeplan(sink->insert_raw);
 	for (int t = 0; sink->statements && t < sink->ntargets; t++)
 	{
 		if (sink->statements[t].insert)
@@ -306,7 +309,8 @@ keep_range(void *arg, FluctMessage *messages, int from, int to)
 {
 	FluctSink  *sink = arg;
 
-	fluct_raw_store(sink->raw, sink->stream, messages, from, to);
+	fluct_raw_store(sink->raw, sink->insert_raw, sink->stream, messages, from,
+					to);
 }
 
 /* A step: the parents, which are locked then, and their children. */

@@ -47,7 +47,8 @@ reason_of_sqlstate(int sqlstate)
 		case ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE:
 			return "bad_connection";
 		default:
-			return "error";
+			return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_CONNECTION_EXCEPTION ?
+				"node_unreachable" : "error";
 	}
 }
 

@@ -7,8 +7,9 @@ use Fluct;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+my $kafka = fluct_broker();
 my $module = "$ENV{PWD}/test/build/routed.so";
-my $node = fluct_node('main', operator => 1, 'routed.tables' => '',
+my $node = fluct_node('main', kafka => $kafka, 'routed.tables' => '',
 	shared_preload_libraries => "fluct,pg_cron,$module",
 	'fluct.inbox_root' => PostgreSQL::Test::Utils::tempdir());
 my $dir = sql('SHOW fluct.inbox_root');
@@ -82,5 +83,84 @@ cmp_ok(sql('SELECT count(*) FROM sales.orders'), '<', $orders,
 is(sql('SELECT count(*) FROM sales.order_lines l WHERE NOT EXISTS
 	(SELECT 1 FROM sales.orders o WHERE o.order_id = l.order_id)'), 0,
 	'with their lines');
+
+# ----- streams -----
+
+etl(q{
+	CREATE TABLE sales.items (id int PRIMARY KEY, name text CHECK (name <> 'bad'));
+	CREATE TABLE sales.news (id int, name text CHECK (name <> 'bad'))});
+route('order_lines', 'raw_messages', 'items', 'news');
+etl('CREATE UNIQUE INDEX IF NOT EXISTS items_shard_key ON sales.items_shard (id)');
+etl("ALTER TABLE sales.${_}_shard ADD CHECK (name <> 'bad')") foreach qw(items news);
+$kafka->create_topic($_, 1) foreach qw(orders items news);
+etl("SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
+$kafka->produce('orders', [ orders(30, seed => 8) ]);
+ok(caught_up($node, 'orders'), 'orders are stored');
+is(sql("SELECT count(*) FROM sales.raw_messages WHERE stream = 'orders'"), 30,
+	'their raw copy is where it is routed');
+is(shell('raw_messages'), 0, 'and not in the shell');
+is(sql('SELECT count(*) FROM sales.orders o WHERE NOT EXISTS
+	(SELECT 1 FROM sales.order_lines l WHERE l.order_id = o.order_id)'), 0,
+	'and so are their lines');
+
+# Lines of JSON with these ids and names.
+sub items
+{
+	return [ map { qq({"id": $_->[0], "name": "$_->[1]"}) } @_ ];
+}
+
+etl("SELECT fluct.create_stream('items', 'shop', 'items', 'sales.items', start => true)");
+$kafka->produce('items', items([ 1, 'a' ], [ 2, 'b' ], [ 1, 'again' ], [ 3, 'bad' ], [ 4, 'd' ], [ 2, 'again' ]));
+ok(caught_up($node, 'items'), 'a target with a key is filled');
+is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.items"),
+	'1a 2b 4d', 'the first of each key is stored');
+$kafka->produce('items', items([ 4, 'late' ], [ 5, 'e' ]));
+caught_up($node, 'items');
+is(sql("SELECT rows || ' ' || duplicates || ' ' || dead_letters FROM fluct.stat_streams WHERE stream = 'items'"),
+	'4 3 1', 'and the others are counted');
+is(sql("SELECT reason || ' ' || sqlstate FROM fluct.dead_letters WHERE stream = 'items'"),
+	'constraint 23514', 'what a node refuses is a dead letter');
+etl("SELECT fluct.alter_stream('items', on_conflict => 'update')");
+$kafka->produce('items', items([ 1, 'new' ], [ 6, 'f' ], [ 6, 'g' ]));
+ok(caught_up($node, 'items'), 'on_conflict update');
+is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.items"),
+	'1new 2b 4d 5e 6g', 'replaces rows');
+
+etl("SELECT fluct.create_stream('news', 'shop', 'news', 'sales.news', on_conflict => 'error', start => true)");
+$kafka->produce('news', items([ 1, 'a' ], [ 2, 'bad' ], [ 3, 'c' ]));
+ok(caught_up($node, 'news'), 'a target without a key is filled');
+is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.news"),
+	'1a 3c', 'with all but what a node refuses');
+is(sql("SELECT reason || ' ' || sqlstate FROM fluct.dead_letters WHERE stream = 'news'"),
+	'constraint 23514', 'which is a dead letter');
+
+# ----- a node that is down -----
+
+sql('ALTER SYSTEM SET routed.unreachable = on');
+$node->reload;
+poll($node, 'SHOW routed.unreachable', 'on');
+$kafka->produce('news', items([ 4, 'd' ]));
+ok(await_state($node, 'news', 'backing_off/node_unreachable'),
+	'a node that is down is waited for');
+sql('ALTER SYSTEM RESET routed.unreachable');
+$node->reload;
+ok(caught_up($node, 'news'), 'and the stream goes on');
+is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.news"),
+	'1a 3c 4d', 'with nothing lost or doubled');
+
+# ----- what is said before -----
+
+like(etl("SELECT status || ' ' || detail FROM fluct.check_stream('news') WHERE item = 'distribution'"),
+	qr/^warn stored by another extension: sales\.news, sales\.raw_messages$/,
+	'check_stream names what is routed');
+route('orders');
+like(etl("SELECT status || ' ' || hint FROM fluct.check_stream('orders') WHERE item = 'distribution'"),
+	qr/^fail Distribute sales\.order_lines/, 'orders are not to be routed');
+etl("SELECT fluct.pause_stream('orders')");
+etl("SELECT fluct.start_stream('orders')");
+ok(await_state($node, 'orders', 'failed/target_refused'),
+	'and their stream does not start');
+like(detail('orders'), qr/sales\.orders cannot be distributed/,
+	'with the reason');
 
 done_testing();

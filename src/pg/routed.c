@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ *
+ * routed.c
+ *	  Tables of which another extension decides where their rows lie.
+ *
+ * Such an extension takes the table's place in the planner: what comes of a
+ * statement that writes is a plan of its own.  The relation itself is an empty
+ * shell, of which whoever opens it sees nothing, and in which nobody would
+ * look for rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "nodes/plannodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/resowner.h"
+
+#include "pg/rights.h"
+#include "pg/routed.h"
+
+PG_FUNCTION_INFO_V1(fluct_routed_among);
+
+bool
+fluct_routed_is(SPIPlanPtr plan)
+{
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	PlannedStmt *stmt;
+	bool		routed;
+
+	if (cached == NULL)
+		return false;
+	stmt = linitial_node(PlannedStmt, cached->stmt_list);
+	routed = list_length(cached->stmt_list) == 1 && stmt->planTree != NULL &&
+		!IsA(stmt->planTree, ModifyTable);
+	ReleaseCachedPlan(cached, CurrentResourceOwner);
+	return routed;
+}
+
+bool
+fluct_routed_is_table(Oid relid)
+{
+	char	   *sql = psprintf("INSERT INTO %s DEFAULT VALUES",
+							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+														  get_rel_name(relid)));
+	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+	bool		routed;
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_prepare failed: %s",
+			 SPI_result_code_string(SPI_result));
+	routed = fluct_routed_is(plan);
+	SPI_freeplan(plan);
+	return routed;
+}
+
+void
+fluct_routed_refuse_orders(Oid relid)
+{
+	Oid			schema = get_namespace_oid("sales", true);
+
+	if (OidIsValid(schema) && relid == get_relname_relid("orders", schema) &&
+		fluct_routed_is_table(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("sales.orders cannot be distributed"),
+				 errdetail("Its triggers keep the rollup equal to the orders, and fire where the rows are stored."),
+				 errhint("Distribute sales.order_lines and sales.raw_messages, which hold nearly all bytes, and leave sales.orders here.")));
+}
+
+/*
+ * fluct._routed_among(relations regclass[], owner oid) RETURNS regclass[]
+ *
+ * Those of which another extension decides where the rows lie; planned with
+ * the rights of the owner, who may insert there.
+ */
+Datum
+fluct_routed_among(PG_FUNCTION_ARGS)
+{
+	FluctRights before;
+	Datum	   *relids;
+	int			n,
+				found = 0;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), REGCLASSOID, sizeof(Oid), true,
+					  TYPALIGN_INT, &relids, NULL, &n);
+	SPI_connect();
+	before = fluct_rights_take(PG_GETARG_OID(1));
+	for (int i = 0; i < n; i++)
+		if (fluct_routed_is_table(DatumGetObjectId(relids[i])))
+			relids[found++] = relids[i];
+	fluct_rights_give_back(before);
+	SPI_finish();
+	PG_RETURN_ARRAYTYPE_P(construct_array(relids, found, REGCLASSOID,
+										  sizeof(Oid), true, TYPALIGN_INT));
+}

@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * arrays.c
+ *	  Encoded rows as arrays, a column each, for a statement.
+ *
+ * Keys are compared as the type's own order does, whose equality is that of
+ * the unique index.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "port/pg_bswap.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+#include "mapping/column.h"
+#include "sink/arrays.h"
+
+bool
+fluct_arrays_as_text(const FluctColumn *column)
+{
+	return column->is_array || !OidIsValid(get_array_type(column->base));
+}
+
+Oid
+fluct_arrays_type(const FluctColumn *column)
+{
+	return fluct_arrays_as_text(column) ? TEXTARRAYOID : get_array_type(column->base);
+}
+
+static const char *
+read_row(FluctArrays *arrays, const char *at)
+{
+	int			row = arrays->nrows;
+
+	at += 2;					/* the number of columns */
+	for (int c = 0; c < arrays->ncolumns; c++)
+	{
+		int32		len;
+
+		memcpy(&len, at, 4);
+		len = (int32) pg_ntoh32(len);
+		at += 4;
+		arrays->nulls[c][row] = len < 0;
+		arrays->values[c][row] = (Datum) 0;
+		if (len < 0)
+			continue;
+		if (fluct_arrays_as_text(arrays->columns[c]))
+			arrays->values[c][row] =
+				PointerGetDatum(cstring_to_text_with_len(at, len));
+		else
+			arrays->values[c][row] = fluct_column_receive(arrays->columns[c], at, len);
+		at += len;
+	}
+	return at;
+}
+
+FluctArrays *
+fluct_arrays_make(const FluctTarget *target, const int *places, int nplaces,
+				  int nrows)
+{
+	FluctArrays *arrays = palloc0(sizeof(FluctArrays));
+
+	arrays->ncolumns = places ? nplaces : target->ncolumns;
+	arrays->columns = palloc(sizeof(FluctColumn *) * arrays->ncolumns);
+	arrays->values = palloc(sizeof(Datum *) * arrays->ncolumns);
+	arrays->nulls = palloc(sizeof(bool *) * arrays->ncolumns);
+	arrays->message = palloc(sizeof(int) * (nrows + 1));
+	for (int c = 0; c < arrays->ncolumns; c++)
+	{
+		arrays->columns[c] = &target->columns[places ? places[c] : c];
+		arrays->values[c] = palloc(sizeof(Datum) * (nrows + 1));
+		arrays->nulls[c] = palloc(sizeof(bool) * (nrows + 1));
+	}
+	return arrays;
+}
+
+void
+fluct_arrays_read_rows(FluctArrays *arrays, const FluctRowData *rows,
+					   const FluctMessage *messages, int from, int to)
+{
+	for (int i = from; i < to; i++)
+	{
+		const char *at = rows->data.data + rows->starts[i];
+		const char *end = rows->data.data + rows->starts[i + 1];
+
+		while (messages[i].outcome == FLUCT_STORED && at < end)
+		{
+			at = read_row(arrays, at);
+			arrays->message[arrays->nrows++] = i;
+		}
+	}
+}
+
+FluctArrays *
+fluct_arrays_read(const FluctTarget *target, const FluctRows *rows,
+				  const FluctMessage *messages, int from, int to)
+{
+	FluctArrays *arrays = fluct_arrays_make(target, NULL, 0,
+											rows->stored.row_starts[to] -
+											rows->stored.row_starts[from]);
+
+	fluct_arrays_read_rows(arrays, &rows->stored, messages, from, to);
+	return arrays;
+}
+
+Datum
+fluct_arrays_column(FluctArrays *arrays, int c)
+{
+	Oid			type = fluct_arrays_as_text(arrays->columns[c]) ? TEXTOID :
+	arrays->columns[c]->base;
+	int16		len;
+	bool		byval;
+	char		align;
+	int			dims[1] = {arrays->nrows};
+	int			lbs[1] = {1};
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	return PointerGetDatum(construct_md_array(arrays->values[c],
+											  arrays->nulls[c], 1, dims, lbs,
+											  type, len, byval, align));
+}
+
+/* ----- keys ----- */
+
+static uint64
+hash_key(const FluctTarget *target, const FluctArrays *arrays, int r)
+{
+	uint64		hash = 0;
+
+	for (int k = 0; k < target->nkeys; k++)
+	{
+		int			c = target->keys[k];
+		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
+												 TYPECACHE_HASH_PROC |
+												 TYPECACHE_HASH_PROC_FINFO);
+
+		/* few types have an order and no hash: their rows are compared */
+		if (!OidIsValid(type->hash_proc))
+			continue;
+		hash = hash_combine64(hash, DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo,
+																	 target->columns[c].collation,
+																	 arrays->values[c][r])));
+	}
+	return hash;
+}
+
+static bool
+have_one_key(const FluctTarget *target, const FluctArrays *a, int r,
+			 const FluctArrays *b, int s)
+{
+	for (int k = 0; k < target->nkeys; k++)
+	{
+		int			c = target->keys[k];
+		TypeCacheEntry *type = lookup_type_cache(target->columns[c].base,
+												 TYPECACHE_EQ_OPR_FINFO);
+
+		if (!DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo,
+											target->columns[c].collation,
+											a->values[c][r],
+											b->values[c][s])))
+			return false;
+	}
+	return true;
+}
+
+FluctSeen *
+fluct_arrays_begin_seen(const FluctTarget *target, int rows)
+{
+	FluctSeen  *seen = palloc(sizeof(FluctSeen));
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(uint64);
+	control.entrysize = sizeof(FluctSeenKey);
+	control.hcxt = CurrentMemoryContext;
+	seen->target = target;
+	seen->table = hash_create("fluct keys", Max(rows, 16), &control,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return seen;
+}
+
+FluctSeenKey *
+fluct_arrays_find_seen(FluctSeen *seen, const FluctArrays *arrays, int r, bool add)
+{
+	uint64		hash = hash_key(seen->target, arrays, r);
+
+	for (;; hash++)
+	{
+		bool		found;
+		FluctSeenKey *key = hash_search(seen->table, &hash,
+										add ? HASH_ENTER : HASH_FIND, &found);
+
+		if (key && !found)
+		{
+			key->arrays = arrays;
+			key->row = r;
+			key->rows = 0;
+		}
+		if (key == NULL || !found ||
+			have_one_key(seen->target, key->arrays, key->row, arrays, r))
+			return key;
+	}
+}

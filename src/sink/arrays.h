@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * arrays.h
+ *	  Encoded rows as arrays, a column each, for a statement.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLUCT_SINK_ARRAYS_H
+#define FLUCT_SINK_ARRAYS_H
+
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+
+#include "mapping/decode.h"
+#include "mapping/mapping.h"
+
+/* Rows, and whose they are, by column and then row. */
+typedef struct FluctArrays
+{
+	int			ncolumns;
+	const FluctColumn **columns;
+	int			nrows;
+	Datum	  **values;
+	bool	  **nulls;
+	int		   *message;		/* by row: the number of its message */
+} FluctArrays;
+
+/* Keys that were seen, each with the rows that have it. */
+typedef struct FluctSeenKey
+{
+	uint64		hash;
+	const FluctArrays *arrays;	/* one of its rows */
+	int			row;
+	int			rows;			/* how many */
+} FluctSeenKey;
+
+typedef struct FluctSeen
+{
+	const FluctTarget *target;
+	HTAB	   *table;
+} FluctSeen;
+
+/*
+ * Values travel as arrays of the base type, which the INSERT makes a domain's.
+ * There are no arrays of arrays: these travel as text.
+ */
+extern bool fluct_arrays_as_text(const FluctColumn *column);
+extern Oid	fluct_arrays_type(const FluctColumn *column);
+
+/* Room for rows of all columns of the target, or of those at these places. */
+extern FluctArrays *fluct_arrays_make(const FluctTarget *target,
+									  const int *places, int nplaces,
+									  int nrows);
+
+/* The rows of the messages from..to-1 that are FLUCT_STORED. */
+extern void fluct_arrays_read_rows(FluctArrays *arrays,
+								   const FluctRowData *rows,
+								   const FluctMessage *messages, int from,
+								   int to);
+extern FluctArrays *fluct_arrays_read(const FluctTarget *target,
+									  const FluctRows *rows,
+									  const FluctMessage *messages, int from,
+									  int to);
+
+/* One column as PostgreSQL's array. */
+extern Datum fluct_arrays_column(FluctArrays *arrays, int c);
+
+extern FluctSeen *fluct_arrays_begin_seen(const FluctTarget *target, int rows);
+
+/* The key of row r; one that is new is added, or is NULL. */
+extern FluctSeenKey *fluct_arrays_find_seen(FluctSeen *seen,
+											const FluctArrays *arrays, int r,
+											bool add);
+
+#endif							/* FLUCT_SINK_ARRAYS_H */
