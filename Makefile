@@ -70,6 +70,8 @@ OBJS = \
 	src/mapping/relations.o \
 	src/mapping/source.o \
 	src/mapping/target.o \
+	src/members/ask.o \
+	src/members/login.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/lock.o \
@@ -138,6 +140,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	tables/inboxes.sql \
 	tables/reports.sql \
 	tables/health.sql \
+	tables/members.sql \
 	locks.sql \
 	text.sql \
 	model/definition.sql \
@@ -154,6 +157,8 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	stream/views.sql \
 	inquiry/check.sql \
 	schedule.sql \
+	members/members.sql \
+	members/adding.sql \
 	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
@@ -194,10 +199,10 @@ ISOLATION = $(sort $(basename $(notdir $(wildcard $(here)/test/specs/*.spec))))
 ISOLATION_OPTS = $(CHECK_OPTS) --use-existing
 REGRESS_PREP = prepare-check
 
-PG_CPPFLAGS = -I$(here)/src -DFLUCT_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(here)/src -I$(libpq_srcdir) -DFLUCT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(WERROR)
-SHLIB_LINK = -lrdkafka -lz
+SHLIB_LINK = -lrdkafka -lz $(libpq)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

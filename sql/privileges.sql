@@ -35,7 +35,7 @@ SELECT l.grantee, l.kind, n.name
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
 	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _library_version _librdkafka_version _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
-	_rollup_spend _sample_id _sample_movers _silent_stream _spend _tell _tell_incomplete _tell_zone _too_young _warn
+	_rollup_spend _sample_id _sample_movers _silent_stream _source_offsets _spend _tell _tell_incomplete _tell_zone _too_young _warn
 	_whole_days _windows_of _is_same_weekday _weekday_edges _weekday_windows'),
 -- pictures, drivers, days, and what these and the views call
 ('reader', 'routine', '
@@ -50,6 +50,16 @@ SELECT l.grantee, l.kind, n.name
 	__rollup_problem _batches_kept _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
 	_health_gaps _health_retention _health_rollup _health_schedules _health_slots _health_streams _health_version
 	_dependents _listed_databases _remedy _rollup_problem _scheduled'),
+-- members: what they are asked, and what adds it up
+('reader', 'relation', '
+	cluster_streams members'),
+('reader', 'routine', '
+	_allow_missing _ask_all _ask_members _cluster_streams _customers_digest _gather _has_members _local_shortfall _member_explain_1 _member_spend_1
+	_member_state_1 _member_streams_1 _numbered_spend _parts _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members'),
+('operator', 'routine', '
+	add_member remove_member'),
+('nobody', 'routine', '
+	__member_explain_1 __member_spend_1 __try_member _add_member _remove_member _try_member'),
 ('operator', 'routine', '
 	alter_inbox alter_stream apply_retention check_stream create_inbox create_or_alter_stream create_stream create_tables discard_dead_letters
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions
@@ -69,7 +79,7 @@ SELECT l.grantee, l.kind, n.name
 	_model_views _move_from_default _new_load _operator_statements _orders_mapping _partition_obstacle _partitions _progress
 	_read_csv _read_feed _refuse_file _refuse_header _refuse_lost_links _refuse_strangers _refuse_superuser
 	_refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire _retire_rows
-	_run_report _scan_file _show_path _source_offsets _split_industries _store_customer_feed _store_customers
+	_run_report _scan_file _show_path _split_industries _store_customer_feed _store_customers
 	_store_industries _store_orders _store_products _tell_load _tell_made _tell_separator _told_name _trim_bookkeeping
 	_waiting_steps'),
 -- for triggers on the tables, which is all that they do anything for

@@ -123,7 +123,7 @@ COMMENT ON FUNCTION fluct._not_fed(fluct._windows) IS
 
 -- The first window may be cut by the beginning of the data; more than one is
 -- missing where the oldest order lies behind it.
-CREATE OR REPLACE FUNCTION fluct._too_young(w fluct._windows, average text)
+CREATE OR REPLACE FUNCTION fluct._too_young(w fluct._windows, average text, oldest timestamptz)
 RETURNS fluct._shortfall
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -132,7 +132,7 @@ DECLARE
 	recent CONSTANT interval := coalesce(w.width, round(extract(epoch FROM w.until - w.mid) / 86400) * interval '1 day');
 	windows int;
 BEGIN
-	SELECT min(o.ordered_at) INTO s.at FROM sales.orders o WHERE o.ordered_at > '-infinity' AND o.ordered_at < 'infinity';
+	s.at := oldest;
 	IF s.at > coalesce(w.since + w.width, w.edges[2]) THEN
 		windows := CASE WHEN w.width IS NULL THEN (SELECT count(*) FROM unnest(w.edges) e WHERE e >= s.at AND e < w.mid)
 						ELSE greatest(floor(extract(epoch FROM w.mid - s.at) / extract(epoch FROM w.width)), 0) END;
@@ -148,10 +148,10 @@ BEGIN
 	RETURN s;
 END
 $$;
-COMMENT ON FUNCTION fluct._too_young(fluct._windows, text) IS
+COMMENT ON FUNCTION fluct._too_young(fluct._windows, text, timestamptz) IS
 'whether the oldest order lies more than one recent window after the beginning of the windows';
 
-CREATE OR REPLACE FUNCTION fluct._find_shortfall(w fluct._windows, measure text, average text)
+CREATE OR REPLACE FUNCTION fluct._local_shortfall(w fluct._windows)
 RETURNS fluct._shortfall
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -159,16 +159,45 @@ DECLARE
 	s fluct._shortfall := fluct._not_fed(w);
 	horizon timestamptz := fluct._horizon();
 BEGIN
-	IF s.reason IS NOT NULL THEN
-		RETURN s;
-	ELSIF w.since < horizon THEN
+	IF s.reason IS NULL AND w.since < horizon THEN
 		RETURN ROW('orders before %s were deleted', 'orders before %s were deleted', horizon,
 				   format('The baseline begins at %s.', w.since),
 				   'CALL fluct.apply_retention(...) with a longer time for orders keeps them.')::fluct._shortfall;
 	END IF;
+	RETURN s;
+END
+$$;
+COMMENT ON FUNCTION fluct._local_shortfall(fluct._windows) IS 'whether orders of these windows were not stored yet, or are deleted, on this server';
+
+CREATE OR REPLACE FUNCTION fluct._allow_missing(allow_missing boolean)
+RETURNS void
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_let_be_missing';
+COMMENT ON FUNCTION fluct._allow_missing(boolean) IS 'allow_missing => true: for the rest of the function that calls this, which must have a setting of its own';
+
+CREATE OR REPLACE FUNCTION fluct._find_shortfall(w fluct._windows, measure text, average text, answers fluct._answer[])
+RETURNS fluct._shortfall
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	s fluct._shortfall;
+	oldest timestamptz;
+BEGIN
+	IF answers IS NULL THEN
+		s := fluct._local_shortfall(w);
+	ELSE
+		s := fluct._shortfall_of(answers);
+	END IF;
+	IF s.reason IS NOT NULL THEN
+		RETURN s;
+	END IF;
 	-- an average over the windows that have orders is right for any history
 	IF average <> 'active' OR measure = 'zscore' THEN
-		s := fluct._too_young(w, average);
+		IF answers IS NULL THEN
+			SELECT min(o.ordered_at) INTO oldest FROM sales.orders o WHERE o.ordered_at > '-infinity' AND o.ordered_at < 'infinity';
+		ELSE
+			SELECT min(a.oldest) INTO oldest FROM unnest(answers) a;
+		END IF;
+		s := fluct._too_young(w, average, oldest);
 	END IF;
 	IF s.reason IS NULL AND w.until > clock_timestamp() THEN
 		s := ROW('the recent window ends at %s', NULL, w.until, NULL, NULL)::fluct._shortfall;
@@ -176,7 +205,7 @@ BEGIN
 	RETURN s;
 END
 $$;
-COMMENT ON FUNCTION fluct._find_shortfall(fluct._windows, text, text) IS
+COMMENT ON FUNCTION fluct._find_shortfall(fluct._windows, text, text, fluct._answer[]) IS
 'why the data of these windows may be incomplete for a ranking by this measure and average: the first reason that holds';
 
 CREATE OR REPLACE FUNCTION fluct._incomplete_reason(s fluct._shortfall)

@@ -43,12 +43,12 @@ $$;
 COMMENT ON FUNCTION fluct._check_industry(text) IS
 'Raises invalid_parameter_value, with the nearest names, unless the industry is listed.';
 
-CREATE OR REPLACE FUNCTION fluct._active_windows(w fluct._windows, industry text) RETURNS bigint
+CREATE OR REPLACE FUNCTION fluct._active_windows(answers fluct._answer[], w fluct._windows, industry text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT count(*) FROM fluct._spend(w, true) s WHERE s.industry = _active_windows.industry AND s.starts < w.mid
+	SELECT count(*) FROM fluct._spend_of(answers, w, true) s WHERE s.industry = _active_windows.industry AND s.starts < w.mid
 $$;
-COMMENT ON FUNCTION fluct._active_windows(fluct._windows, text) IS
+COMMENT ON FUNCTION fluct._active_windows(fluct._answer[], fluct._windows, text) IS
 'Windows of the baseline, as long as the recent one, in which the industry has orders.';
 
 CREATE OR REPLACE FUNCTION fluct._weekday_edges(w fluct._windows) RETURNS timestamptz[]
@@ -61,63 +61,18 @@ $$;
 COMMENT ON FUNCTION fluct._weekday_edges(fluct._windows) IS
 'Where the windows of the baseline that begin on the weekday of the recent one begin and end, in turn.';
 
-CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
-	industry text,
-	as_of timestamptz DEFAULT now(),
-	recent interval DEFAULT '24 hours',
-	baseline interval DEFAULT '30 days',
-	average text DEFAULT 'elapsed',
-	time_zone text DEFAULT NULL,
-	top_n int DEFAULT 10)
-RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
-			   share_pct numeric)
-LANGUAGE c STABLE ROWS 24 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
-COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS
-'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows; with ''weekday'' the baseline is the windows of that weekday. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
-
-CREATE OR REPLACE FUNCTION fluct._explain_fluctuation(
-	industry text,
-	as_of timestamptz,
-	recent interval,
-	baseline interval,
-	average text,
-	time_zone text,
-	top_n int)
-RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
-			   share_pct numeric)
-LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+CREATE OR REPLACE FUNCTION fluct._parts(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $$
-DECLARE
-	w fluct._windows;
-	n numeric;
-	d numeric;
-	edges timestamptz[];
 BEGIN
-	PERFORM fluct._require_tables();
-	PERFORM fluct._check_top_n(top_n);
-	w := fluct._windows_of(as_of, recent, baseline, time_zone);
-	PERFORM fluct._check_ranking_options(w, 'absolute', 'both', average, NULL);
-	PERFORM fluct._check_industry(industry);
-	PERFORM fluct._tell_zone(time_zone);
-	PERFORM fluct._tell_incomplete(fluct._find_shortfall(w, 'absolute', average));
-	n := w.numerator;
-	d := w.denominator;
-	IF average = 'weekday' THEN
-		edges := fluct._weekday_edges(w);
-		n := 1;
-		d := cardinality(edges) / 2;
-	ELSIF average = 'active' THEN
-		d := fluct._active_windows(w, industry);
-		n := least(d, 1);
-		d := greatest(d, 1);
-	END IF;
 	RETURN QUERY EXECUTE $q$
 		WITH mine AS MATERIALIZED (
 			SELECT o.order_id, o.customer_id, o.ordered_at, o.amount, o.ordered_at >= $2 AS is_recent
 			  FROM sales.orders o
 			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id AND ci.industry = $4
 			 WHERE o.ordered_at >= $1 AND o.ordered_at < $3
-			   AND ($8::timestamptz[] IS NULL OR o.ordered_at >= $2 OR width_bucket(o.ordered_at, $8) % 2 = 1)
+			   AND ($5::timestamptz[] IS NULL OR o.ordered_at >= $2 OR width_bucket(o.ordered_at, $5) % 2 = 1)
 		), customers AS (
 			SELECT m.customer_id AS id, sum(m.amount) FILTER (WHERE m.is_recent) AS r,
 				   sum(m.amount) FILTER (WHERE NOT m.is_recent) AS b
@@ -129,12 +84,114 @@ BEGIN
 			  JOIN mine m ON m.order_id = l.order_id AND m.ordered_at = l.ordered_at
 			 WHERE l.ordered_at >= $1 AND l.ordered_at < $3
 			 GROUP BY l.product_id
-		), both_parts AS (
-			SELECT 'customer' AS part, c.id, coalesce(c.r, 0) AS r, coalesce(c.b, 0) AS b
-			  FROM customers c
-			UNION ALL
-			SELECT 'product', p.id, coalesce(p.r, 0), coalesce(p.b, 0)
-			  FROM products p
+		)
+		SELECT 'customer', c.id, coalesce(c.r, 0), coalesce(c.b, 0) FROM customers c
+		UNION ALL
+		SELECT 'product', p.id, coalesce(p.r, 0), coalesce(p.b, 0) FROM products p $q$
+		USING w.since, w.mid, w.until, industry, edges;
+END
+$$;
+COMMENT ON FUNCTION fluct._parts(fluct._windows, text, timestamptz[]) IS 'the sums of each customer and each product of an industry in the recent window (r) and in the baseline (b), or in those parts of it that begin at each odd edge';
+
+CREATE OR REPLACE FUNCTION fluct._member_explain_1(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+RETURNS SETOF record
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct._member_explain_1(fluct._windows, text, timestamptz[]) IS 'what this server, as a member, has for explain_fluctuation(); version 1';
+
+CREATE OR REPLACE FUNCTION fluct.__member_explain_1(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._require_tables();
+	RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
+END
+$$;
+COMMENT ON FUNCTION fluct.__member_explain_1(fluct._windows, text, timestamptz[]) IS '_member_explain_1, with the rights of the tables'' owner where the caller has them';
+
+CREATE OR REPLACE FUNCTION fluct._parts_of(of_members boolean, w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
+AS $$
+BEGIN
+	IF NOT of_members THEN
+		RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
+		RETURN;
+	END IF;
+	RETURN QUERY
+		WITH a AS MATERIALIZED (
+			SELECT x.* FROM fluct._ask_all('explain', w::text, industry, edges::text) x
+		), refused AS (
+			SELECT fluct._tell_missing(array_agg(a.member), array_agg(a.missing)) FROM a WHERE a.missing IS NOT NULL HAVING count(*) > 0
+		)
+		SELECT a.answer[1], a.answer[2], sum(a.answer[3]::numeric), sum(a.answer[4]::numeric)
+		  FROM a
+		 WHERE a.missing IS NULL AND (SELECT count(*) FROM refused) >= 0
+		 GROUP BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION fluct._parts_of(boolean, fluct._windows, text, timestamptz[]) IS '_parts(), or those of all members added up';
+
+CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
+	industry text,
+	as_of timestamptz DEFAULT now(),
+	recent interval DEFAULT '24 hours',
+	baseline interval DEFAULT '30 days',
+	average text DEFAULT 'elapsed',
+	time_zone text DEFAULT NULL,
+	top_n int DEFAULT 10,
+	allow_missing boolean DEFAULT false)
+RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
+			   share_pct numeric)
+LANGUAGE c STABLE ROWS 24 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int, boolean) IS
+'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows; with ''weekday'' the baseline is the windows of that weekday. allow_missing as there. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+
+CREATE OR REPLACE FUNCTION fluct._explain_fluctuation(
+	industry text,
+	as_of timestamptz,
+	recent interval,
+	baseline interval,
+	average text,
+	time_zone text,
+	top_n int,
+	allow_missing boolean)
+RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
+			   share_pct numeric)
+LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+AS $$
+DECLARE
+	w fluct._windows;
+	answers fluct._answer[];
+	edges timestamptz[];
+	n numeric;
+	d numeric;
+BEGIN
+	PERFORM fluct._require_tables();
+	PERFORM fluct._check_top_n(top_n);
+	w := fluct._windows_of(as_of, recent, baseline, time_zone);
+	PERFORM fluct._check_ranking_options(w, 'absolute', 'both', average, NULL);
+	PERFORM fluct._check_industry(industry);
+	PERFORM fluct._tell_zone(time_zone);
+	PERFORM fluct._allow_missing(allow_missing);
+	answers := fluct._gather(w, average = 'active', 'absolute', average);
+	PERFORM fluct._tell_incomplete(fluct._find_shortfall(w, 'absolute', average, answers));
+	n := w.numerator;
+	d := w.denominator;
+	IF average = 'weekday' THEN
+		edges := fluct._weekday_edges(w);
+		n := 1;
+		d := cardinality(edges) / 2;
+	ELSIF average = 'active' THEN
+		d := fluct._active_windows(answers, w, industry);
+		n := least(d, 1);
+		d := greatest(d, 1);
+	END IF;
+	RETURN QUERY EXECUTE $q$
+		WITH both_parts AS MATERIALIZED (
+			SELECT * FROM fluct._parts_of($1, $2, $3, $4)
+		), customers AS (
+			SELECT p.r, p.b FROM both_parts p WHERE p.part = 'customer'
 		), placed AS (
 			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * $6 - p.b * $5) DESC, p.id COLLATE "C") AS place
 			  FROM both_parts p
@@ -170,7 +227,7 @@ BEGIN
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.part, s.place $q$
-		USING w.since, w.mid, w.until, industry, n, d, top_n, edges;
+		USING answers IS NOT NULL, w, industry, edges, n, d, top_n;
 END
 $$;
-COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';
+COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int, boolean) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';

@@ -287,12 +287,13 @@ DECLARE
 	days CONSTANT record := fluct._end_of_day(day, time_zone);
 	zone CONSTANT text := coalesce(days.zone, current_setting('TimeZone'));
 	w CONSTANT fluct._windows := fluct._windows_of(days.as_of, recent, baseline, days.zone);
-	ranking CONSTANT fluct._fluctuation[] := fluct._rank(w, measure, direction, average, NULL);
+	answers CONSTANT fluct._answer[] := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed', measure, average);
+	ranking CONSTANT fluct._fluctuation[] := fluct._rank(w, measure, direction, average, NULL, answers);
 	in_days CONSTANT boolean := days.zone IS NOT NULL;
 	span CONSTANT text[] := fluct._span(w.mid, w.until, zone, in_days);
 	recent_name CONSTANT text := CASE WHEN span[1] = span[2] THEN span[1] ELSE 'last ' || fluct._length(recent, in_days) END;
 	average_name CONSTANT text := 'average of ' || fluct._length(baseline, true);
-	reason CONSTANT text := fluct._incomplete_reason(fluct._find_shortfall(w, measure, average));
+	reason CONSTANT text := fluct._incomplete_reason(fluct._find_shortfall(w, measure, average, answers));
 	podium fluct._fluctuation[];
 BEGIN
 	PERFORM FROM fluct.podium(day, recent, baseline, top_n, measure, direction, average, time_zone);  -- its checks, warnings and notices

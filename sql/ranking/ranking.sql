@@ -235,6 +235,18 @@ $$;
 COMMENT ON FUNCTION fluct._baseline_windows(fluct._windows) IS
 'the baseline in windows as long as the recent one, the first perhaps shorter';
 
+CREATE OR REPLACE FUNCTION fluct._rollup_is_read(w fluct._windows)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	most_windows CONSTANT int := 20000;
+BEGIN
+	RETURN w.denominator / w.numerator <= most_windows AND fluct._rollup_obstacle() IS NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._rollup_is_read(fluct._windows) IS 'whether these windows are read from the rollup, rather than from the orders';
+
 -- What a ranking rests on.  Each window by itself only where the ranking wants
 -- it: else the baseline is one row, which says how many of its windows have
 -- orders.
@@ -244,10 +256,9 @@ RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	most_windows CONSTANT int := 20000;
 	baseline record;
 BEGIN
-	IF w.denominator / w.numerator > most_windows OR fluct._rollup_obstacle() IS NOT NULL THEN
+	IF NOT fluct._rollup_is_read(w) THEN
 		RETURN QUERY SELECT s.*, 1::bigint FROM fluct._orders_spend(w) s;
 		RETURN;
 	END IF;
@@ -258,7 +269,7 @@ BEGIN
 			  FROM fluct._rollup_spend(baseline.starts || w.mid, baseline.ends || w.until) s;
 	ELSE
 		RETURN QUERY
-			SELECT s.industry, s.starts_at, s.orders, s.amount, a.windows
+			SELECT s.industry, s.starts_at, s.orders, s.amount, cardinality(a.windows)::bigint
 			  FROM fluct._rollup_spend(ARRAY[w.since, w.mid], ARRAY[w.mid, w.until]) s
 			  LEFT JOIN fluct._rollup_active(baseline.starts, baseline.ends) a ON a.industry = s.industry;
 	END IF;
@@ -369,7 +380,7 @@ COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value w
 -- or more: multiplied by a power of ten that is larger than that divisor they lie
 -- more than 1 apart, so that their whole parts, which div() gives exactly, are
 -- ordered as they are, and equal only where they are.
-CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric)
+CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric, answers fluct._answer[])
 RETURNS fluct._fluctuation[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -393,7 +404,7 @@ BEGIN
 				   coalesce(sum(s.orders) FILTER (WHERE s.starts < w.mid), 0) AS baseline_orders,
 				   coalesce(sum(s.windows) FILTER (WHERE s.starts < w.mid), 0) AS active_days
 			  FROM sales.industries i
-			  LEFT JOIN fluct._spend(w, measure = 'zscore' OR average <> 'elapsed') s
+			  LEFT JOIN fluct._spend_of(answers, w, measure = 'zscore' OR average <> 'elapsed') s
 					 ON s.industry = i.industry AND (average <> 'weekday' OR s.starts = w.mid OR fluct._is_same_weekday(w, s.starts))
 			 GROUP BY i.industry
 		), quotients AS (
@@ -431,10 +442,10 @@ BEGIN
 		 ORDER BY 1);
 END
 $$;
-COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric) IS
-'every listed industry with its sums, averages and rank, ordered by rank';
+COMMENT ON FUNCTION fluct._rank(fluct._windows, text, text, text, numeric, fluct._answer[]) IS
+'every listed industry with its sums, averages and rank, ordered by rank; answers: those of the members, NULL without any';
 
-CREATE OR REPLACE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[], shortfall fluct._shortfall)
+CREATE OR REPLACE FUNCTION fluct._tell(w fluct._windows, ranking fluct._fluctuation[], shortfall fluct._shortfall, answers fluct._answer[])
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -449,7 +460,11 @@ BEGIN
 	IF counted > 0 THEN
 		RETURN;
 	END IF;
-	SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
+	IF answers IS NULL THEN
+		SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
+	ELSE
+		SELECT max(a.newest) INTO newest FROM unnest(answers) a;
+	END IF;
 	SELECT sum(abs(o.amount)), sum(abs(o.amount)) FILTER (WHERE NOT EXISTS (
 			SELECT 1 FROM sales.customer_industries ci WHERE ci.customer_id = o.customer_id))
 	  INTO spend, lost
@@ -466,7 +481,7 @@ BEGIN
 		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
 END
 $$;
-COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[], fluct._shortfall) IS
+COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[], fluct._shortfall, fluct._answer[]) IS
 'one WARNING where data of the windows may be missing, one NOTICE where no order counts in the recent window';
 
 CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
@@ -478,13 +493,14 @@ CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	direction text DEFAULT 'both',
 	average text DEFAULT 'elapsed',
 	time_zone text DEFAULT NULL,
-	min_baseline numeric DEFAULT NULL)
+	min_baseline numeric DEFAULT NULL,
+	allow_missing boolean DEFAULT false)
 RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
 			   score numeric, recent_orders bigint, baseline_orders bigint, active_days int, complete boolean)
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
-COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+COMMENT ON FUNCTION fluct.top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric, boolean) IS
 'The industries that fluctuated most. recent_value = sum(amount) of orders in [as_of - recent, as_of); baseline_avg = sum(amount) in [as_of - recent - baseline, as_of - recent) * recent / baseline; delta = recent_value - baseline_avg; delta_pct = 100 * delta / baseline_avg, NULL where that is 0. An order counts in full for every present industry of its customer. rank is RANK() over |delta| descending; rows with rank <= top_n (NULL: all).
-measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count), weekday (only windows that begin on the same weekday as the recent one, in UTC or time_zone; the baseline must be whole weeks, and baseline_orders and active_days count those windows alone). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. active_days: windows of the baseline, as long as the recent one, with orders.
+measure: absolute (|delta|), relative (|delta_pct|), zscore (|delta| by the population deviation of the baseline''s windows); NULL scores share the last rank. direction: both, up, down. average: elapsed, active (only windows with orders count), weekday (only windows that begin on the same weekday as the recent one, in UTC or time_zone; the baseline must be whole weeks, and baseline_orders and active_days count those windows alone). time_zone: NULL = rolling windows, UTC days of 24 hours; a zone = its whole calendar days before the last midnight <= as_of. min_baseline leaves out industries whose baseline_avg is below it. score: what ranks, |delta|, |delta_pct| or |z| as measure says. complete: whether all data of the windows is there. allow_missing: members (add_member()) that do not answer are left out with a WARNING, and complete is false; else that is an error. active_days: windows of the baseline, as long as the recent one, with orders.
 Exact numeric sums; quotients rounded to 20 decimals. A WARNING where the streams have not stored all of the window, a NOTICE where no order counts. Errors: invalid_parameter_value, undefined_table before create_tables().';
 
 CREATE OR REPLACE FUNCTION fluct._top_fluctuations(
@@ -496,28 +512,33 @@ CREATE OR REPLACE FUNCTION fluct._top_fluctuations(
 	direction text,
 	average text,
 	time_zone text,
-	min_baseline numeric)
+	min_baseline numeric,
+	allow_missing boolean)
 RETURNS TABLE (rank int, industry text, recent_value numeric, baseline_avg numeric, delta numeric, delta_pct numeric,
 			   score numeric, recent_orders bigint, baseline_orders bigint, active_days int, complete boolean)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, recent, baseline, time_zone);
+	answers fluct._answer[];
 	ranking fluct._fluctuation[];
 	shortfall fluct._shortfall;
 BEGIN
 	PERFORM fluct._check_top_n(top_n);
 	PERFORM fluct._tell_zone(time_zone);
-	ranking := fluct._rank(w, measure, direction, average, min_baseline);
-	shortfall := fluct._find_shortfall(w, measure, average);
-	PERFORM fluct._tell(w, ranking, shortfall);
+	PERFORM fluct._allow_missing(allow_missing);
+	PERFORM fluct._check_ranking_options(w, measure, direction, average, min_baseline);
+	answers := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed', measure, average);
+	ranking := fluct._rank(w, measure, direction, average, min_baseline, answers);
+	shortfall := fluct._find_shortfall(w, measure, average, answers);
+	PERFORM fluct._tell(w, ranking, shortfall, answers);
 	RETURN QUERY
 		SELECT r.*, shortfall.reason IS NULL FROM unnest(ranking) r
 		 WHERE r.rank <= coalesce(top_n, r.rank)
 		 ORDER BY r.rank, r.industry COLLATE "C";
 END
 $$;
-COMMENT ON FUNCTION fluct._top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric) IS 'top_fluctuations, with the rights of the tables'' owner where the caller has them';
+COMMENT ON FUNCTION fluct._top_fluctuations(timestamptz, interval, interval, int, text, text, text, text, numeric, boolean) IS 'top_fluctuations, with the rights of the tables'' owner where the caller has them';
 
 -- ---------------------------------------------------------------------------
 -- For reading
@@ -543,10 +564,11 @@ CREATE OR REPLACE FUNCTION fluct.podium(
 	measure text DEFAULT 'absolute',
 	direction text DEFAULT 'both',
 	average text DEFAULT 'elapsed',
-	time_zone text DEFAULT NULL)
+	time_zone text DEFAULT NULL,
+	allow_missing boolean DEFAULT false)
 RETURNS SETOF fluct.podium_row
 LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
-COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text) IS
+COMMENT ON FUNCTION fluct.podium(date, interval, interval, int, text, text, text, text, boolean) IS
 'The industries that fluctuated most, for reading: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Amounts to 2 decimals, delta_pct to 1; an industry without a score, or with 0, is left out; complete says whether all data of the recent window is there. Options, notices and errors as top_fluctuations().';
 
 CREATE OR REPLACE FUNCTION fluct._podium(
@@ -557,7 +579,8 @@ CREATE OR REPLACE FUNCTION fluct._podium(
 	measure text,
 	direction text,
 	average text,
-	time_zone text)
+	time_zone text,
+	allow_missing boolean)
 RETURNS SETOF fluct.podium_row
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -566,6 +589,7 @@ DECLARE
 	                  ELSE coalesce(time_zone, current_setting('TimeZone')) END;
 	as_of timestamptz := now();
 	w fluct._windows;
+	answers fluct._answer[];
 	ranking fluct._fluctuation[];
 	shortfall fluct._shortfall;
 BEGIN
@@ -576,10 +600,13 @@ BEGIN
 	END IF;
 	w := fluct._windows_of(as_of, recent, baseline, zone);
 	PERFORM fluct._tell_zone(time_zone);
-	ranking := fluct._rank(w, measure, direction, average, NULL);
-	shortfall := fluct._find_shortfall(w, measure, average);
-	PERFORM fluct._tell(w, ranking, shortfall);
+	PERFORM fluct._allow_missing(allow_missing);
+	PERFORM fluct._check_ranking_options(w, measure, direction, average, NULL);
+	answers := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed', measure, average);
+	ranking := fluct._rank(w, measure, direction, average, NULL, answers);
+	shortfall := fluct._find_shortfall(w, measure, average, answers);
+	PERFORM fluct._tell(w, ranking, shortfall, answers);
 	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, shortfall.reason IS NULL);
 END
 $$;
-COMMENT ON FUNCTION fluct._podium(date, interval, interval, int, text, text, text, text) IS 'podium, with the rights of the tables'' owner where the caller has them';
+COMMENT ON FUNCTION fluct._podium(date, interval, interval, int, text, text, text, text, boolean) IS 'podium, with the rights of the tables'' owner where the caller has them';

@@ -142,8 +142,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
-	ranking fluct._fluctuation[] := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline);
-	shortfall fluct._shortfall := fluct._find_shortfall(w, r.measure, r.average);
+	answers fluct._answer[] := fluct._gather(w, r.measure = 'zscore' OR r.average <> 'elapsed', r.measure, r.average);
+	ranking fluct._fluctuation[] := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline, answers);
+	shortfall fluct._shortfall := fluct._find_shortfall(w, r.measure, r.average, answers);
 	reason text := fluct._incomplete_reason(shortfall);
 BEGIN
 	DELETE FROM sales.fluctuations f WHERE f.report = r.report AND f.as_of = $2;
@@ -155,10 +156,10 @@ BEGIN
 	SELECT r.report, as_of, w.agg_date, f.rank, f.industry, f.recent_value, f.baseline_avg, f.delta, f.delta_pct,
 		   f.score, f.recent_orders, f.baseline_orders, f.active_days,
 		   r.recent, r.baseline, r.measure, r.direction, r.average, r.time_zone,
-		   reason IS NULL, reason, fluct._source_offsets(), now()
+		   reason IS NULL, reason, CASE WHEN answers IS NULL THEN fluct._source_offsets() ELSE (SELECT jsonb_object_agg(a.member, a.offsets) FROM unnest(answers) a) END, now()
 	  FROM unnest(ranking) f;
 	IF tells THEN
-		PERFORM fluct._tell(w, ranking, shortfall);
+		PERFORM fluct._tell(w, ranking, shortfall, answers);
 	END IF;
 	RETURN QUERY SELECT * FROM fluct._podium(ranking, top_n, reason IS NULL);
 END
@@ -175,15 +176,16 @@ CREATE OR REPLACE FUNCTION fluct.record_fluctuations(
 	direction text DEFAULT NULL,
 	average text DEFAULT NULL,
 	time_zone text DEFAULT NULL,
-	min_baseline numeric DEFAULT NULL)
+	min_baseline numeric DEFAULT NULL,
+	allow_missing boolean DEFAULT false)
 RETURNS SETOF fluct.podium_row
 LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+COMMENT ON FUNCTION fluct.record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric, boolean) IS
 'Stores every industry''s row of the ranking as of a time in sales.fluctuations and returns the podium (rank <= top_n and score > 0); the same report and time again replaces its set. Options as top_fluctuations(); NULL = as the report has them, or the defaults where it is new. A known report with other options is refused (invalid_parameter_value).';
 
 CREATE OR REPLACE FUNCTION fluct._record_fluctuations(
 	report text, as_of timestamptz, recent interval, baseline interval, top_n int,
-	measure text, direction text, average text, time_zone text, min_baseline numeric)
+	measure text, direction text, average text, time_zone text, min_baseline numeric, allow_missing boolean)
 RETURNS SETOF fluct.podium_row
 LANGUAGE plpgsql ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,6 +194,7 @@ DECLARE
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
+	PERFORM fluct._allow_missing(allow_missing);
 	r := fluct._report(report, recent, baseline, measure, direction, average, time_zone, min_baseline);
 	PERFORM fluct._tell_zone(r.time_zone);
 	PERFORM fluct._lock('report', r.report);
@@ -199,7 +202,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM fluct._record(r, as_of, top_n, true);
 END
 $$;
-COMMENT ON FUNCTION fluct._record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric) IS
+COMMENT ON FUNCTION fluct._record_fluctuations(text, timestamptz, interval, interval, int, text, text, text, text, numeric, boolean) IS
 'record_fluctuations, as the extension''s owner';
 
 -- ---------------------------------------------------------------------------

@@ -317,7 +317,7 @@ COMMENT ON FUNCTION fluct._rollup_spend(timestamptz[], timestamptz[]) IS
 -- show it by their first whole hour, and a silent industry by its days.  Where
 -- both leave it open the window's hours are read, and where these do, too (all
 -- orders lie in the hours that the window cuts), all of it.
-CREATE OR REPLACE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows bigint)
+CREATE OR REPLACE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows int[])
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off
@@ -359,16 +359,16 @@ BEGIN
 			SELECT array_agg(h.a) AS a, array_agg(h.b) AS b
 			  FROM (SELECT DISTINCT x.a, x.b FROM by_hours x WHERE NOT x.active) h
 		), active AS (
-			SELECT f.industry FROM by_first_hour f
+			SELECT f.n, f.industry FROM by_first_hour f
 			UNION ALL
-			SELECT h.industry FROM by_hours h WHERE h.active
+			SELECT h.n, h.industry FROM by_hours h WHERE h.active
 			UNION ALL
-			SELECT s.industry
+			SELECT h.n, s.industry
 			  FROM cut CROSS JOIN LATERAL fluct._rollup_spend(cut.a, cut.b) s
 			  JOIN by_hours h ON h.a = s.starts_at AND h.industry = s.industry AND NOT h.active
 		)
-		SELECT x.industry::text, count(*) FROM active x GROUP BY 1;
+		SELECT x.industry::text, array_agg(x.n::int) FROM active x GROUP BY 1;
 END
 $$;
 COMMENT ON FUNCTION fluct._rollup_active(timestamptz[], timestamptz[]) IS
-'for each industry, how many of the windows [start, end) have orders of it, from the rollup';
+'for each industry, which of the windows [start, end), by number from 1, have orders of it, from the rollup';

@@ -13,6 +13,7 @@
 #include "catalog/pg_database.h"
 #include "common/base64.h"
 #include "executor/executor.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -30,6 +31,17 @@ fluct_compat_wait_event(const char *name)
 #else
 	(void) name;
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* A set of events to wait for, to be freed by the caller. */
+static inline WaitEventSet *
+fluct_compat_wait_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(CurrentMemoryContext, nevents);
 #endif
 }
 

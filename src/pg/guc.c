@@ -31,6 +31,8 @@ char	   *fluct_allowed_brokers = NULL;
 int			fluct_max_message_bytes = 16 * 1024 * 1024;
 bool		fluct_allow_literal_secrets = false;
 bool		fluct_direct_path = true;
+int			fluct_member_timeout = 10000;
+bool		fluct_allow_missing = false;
 
 /* ----- fluct.database ----- */
 
@@ -132,6 +134,16 @@ fluct_guc_init(void)
 							 "Whether rows go into plain tables by the short way.",
 							 "Off: by COPY's machinery, as into all other tables.",
 							 &fluct_direct_path, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("fluct.member_timeout",
+							"Time within which a member must answer.",
+							"All members are asked at the same time.",
+							&fluct_member_timeout, 10000, 1, INT_MAX / 2,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("fluct.allow_missing",
+							 "Whether rankings go without members that do not answer.",
+							 "Then with a WARNING, and not complete. Off: an error.",
+							 &fluct_allow_missing, false, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fluct");
 }

@@ -21,6 +21,8 @@ extern char *fluct_allowed_brokers;
 extern int	fluct_max_message_bytes;
 extern bool fluct_allow_literal_secrets;
 extern bool fluct_direct_path;
+extern int	fluct_member_timeout;	/* milliseconds */
+extern bool fluct_allow_missing;
 
 extern void fluct_guc_init(void);
 

@@ -1,0 +1,229 @@
+-- adding.sql: members come and go, and what their streams are doing.
+
+CREATE OR REPLACE FUNCTION fluct.add_member(name text, server text)
+RETURNS SETOF text
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.add_member(text, text) IS
+'From now on the rankings ask this server, too: another PostgreSQL with fluct and other partitions of the topic, or this one. server: a foreign server of postgres_fdw, of the caller, or of a role that the caller is a member of. It is asked with the user mapping of whoever asks, or the one for PUBLIC. Asks it once, and returns the statements that are left to do: publication and subscription of the customers and their industries. Errors: undefined_object, wrong_object_type, duplicate_object, insufficient_privilege, connection_failure.';
+
+CREATE OR REPLACE FUNCTION fluct._add_member(name text, server text)
+RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	s record;
+	other text;
+	answer record;
+BEGIN
+	IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 63 THEN
+		RAISE EXCEPTION 'invalid member name: %', coalesce('"' || name || '"', 'NULL')
+			USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A name has 1 to 63 bytes.';
+	END IF;
+	SELECT f.srvname, f.srvowner, w.fdwname INTO s
+	  FROM pg_foreign_server f JOIN pg_foreign_data_wrapper w ON w.oid = f.srvfdw WHERE f.srvname = server;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'server % does not exist', coalesce('"' || server || '"', 'NULL')
+			USING ERRCODE = 'undefined_object',
+			      HINT = 'CREATE SERVER NAME FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE'')';
+	ELSIF s.fdwname <> 'postgres_fdw' THEN
+		RAISE EXCEPTION 'server "%" is of foreign-data wrapper "%"', server, s.fdwname
+			USING ERRCODE = 'wrong_object_type', DETAIL = 'A member is a PostgreSQL: its server is of postgres_fdw.';
+	ELSIF NOT pg_has_role(fluct._caller(), s.srvowner, 'MEMBER') THEN
+		RAISE EXCEPTION 'permission denied for server "%"', server
+			USING ERRCODE = 'insufficient_privilege', DETAIL = format('It belongs to role "%s".', pg_get_userbyid(s.srvowner));
+	END IF;
+	SELECT m.name INTO other FROM fluct.members m WHERE m.name = _add_member.name OR m.server = _add_member.server;
+	IF FOUND THEN
+		RAISE EXCEPTION 'member "%" already exists', other
+			USING ERRCODE = 'duplicate_object', HINT = 'SELECT * FROM fluct.members';
+	END IF;
+	SELECT a.* INTO answer FROM fluct._try_member(name, server) a;
+	IF answer.missing IS NOT NULL THEN
+		RAISE EXCEPTION 'member "%" does not answer', name
+			USING ERRCODE = 'connection_failure', DETAIL = rtrim(answer.missing, '.') || '.',
+			      HINT = 'It needs the extension fluct of this version, and its role grant_reader() there.';
+	END IF;
+	INSERT INTO fluct.members (name, server, added_by) VALUES (name, server, pg_get_userbyid(fluct._caller()));
+	RETURN QUERY SELECT st FROM (VALUES
+		(1, '-- Here, once, as the owner of the tables: the customers and their industries are the same at all members.'),
+		(2, 'CREATE PUBLICATION fluct_customers FOR TABLE sales.industries, sales.products, sales.customers, sales.customer_industries;'),
+		(3, '-- At the member, as a superuser (from PostgreSQL 16 on also a member of pg_create_subscription), with tables that are empty:'),
+		(4, format('CREATE SUBSCRIPTION fluct_customers_%s CONNECTION ''host=THIS_HOST dbname=%s user=REPLICATOR password=SECRET'' PUBLICATION fluct_customers;',
+				   lower(regexp_replace(name, '[^A-Za-z0-9_]', '_', 'g')), current_database()))) v(n, st) ORDER BY n;
+END
+$$;
+COMMENT ON FUNCTION fluct._add_member(text, text) IS 'add_member, as the extension''s owner';
+
+CREATE OR REPLACE FUNCTION fluct._try_member(name text, server text, OUT missing text)
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
+COMMENT ON FUNCTION fluct._try_member(text, text) IS 'why this server does not answer the caller; NULL = it does';
+
+CREATE OR REPLACE FUNCTION fluct.__try_member(name text, server text, OUT missing text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	SELECT max(a.missing) INTO missing FROM fluct._ask_members('state', ARRAY[name], ARRAY[server], ARRAY[clock_timestamp()::text]) a;
+END
+$$;
+COMMENT ON FUNCTION fluct.__try_member(text, text) IS '_try_member, as the caller';
+
+CREATE OR REPLACE FUNCTION fluct.remove_member(name text)
+RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.remove_member(text) IS
+'The rankings no longer ask this member; what it holds stays there. To be called by who added it, or the owner of its server. Errors: undefined_object, insufficient_privilege.';
+
+CREATE OR REPLACE FUNCTION fluct._remove_member(name text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	m fluct.members;
+	near text;
+	server_owner oid;
+BEGIN
+	SELECT x.* INTO m FROM fluct.members x WHERE x.name = _remove_member.name;
+	IF NOT FOUND THEN
+		SELECT x.name INTO near FROM fluct.members x ORDER BY fluct._distance(left(x.name, 200), left(_remove_member.name, 200)), 1 LIMIT 1;
+		RAISE EXCEPTION 'member % does not exist', coalesce('"' || name || '"', 'NULL')
+			USING ERRCODE = 'undefined_object',
+			      HINT = coalesce(format('Did you mean "%s"? ', near), '') || 'SELECT * FROM fluct.members';
+	END IF;
+	SELECT f.srvowner INTO server_owner FROM pg_foreign_server f WHERE f.srvname = m.server;
+	IF server_owner IS NOT NULL AND NOT pg_has_role(fluct._caller(), server_owner, 'MEMBER') THEN
+		RAISE EXCEPTION 'permission denied for member "%"', name
+			USING ERRCODE = 'insufficient_privilege', DETAIL = format('Its server belongs to role "%s".', pg_get_userbyid(server_owner));
+	END IF;
+	DELETE FROM fluct.members x WHERE x.name = _remove_member.name;
+END
+$$;
+COMMENT ON FUNCTION fluct._remove_member(text) IS 'remove_member, as the extension''s owner';
+
+-- ---------------------------------------------------------------------------
+-- What their streams are doing, and how they are
+-- ---------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION fluct._member_streams_1(OUT stream text, OUT state text, OUT reason text, OUT lag bigint, OUT behind interval, OUT messages bigint,
+										OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[], OUT topic text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT s.stream, s.state, s.reason, s.lag, s.behind, s.messages, s.dead_letters, f.data_until,
+	   ARRAY(SELECT p.partition FROM fluct.stat_partitions p WHERE p.stream = s.stream ORDER BY 1), s.topic
+  FROM fluct.stat_streams s JOIN fluct.freshness f ON f.stream = s.stream
+$$;
+COMMENT ON FUNCTION fluct._member_streams_1() IS 'the streams of this server, for cluster_streams; version 1';
+
+CREATE OR REPLACE FUNCTION fluct._cluster_streams()
+RETURNS TABLE (member text, stream text, state text, reason text, lag bigint, behind interval, messages bigint, dead_letters bigint, data_until timestamptz,
+			   partitions int[], topic text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
+AS $$
+BEGIN
+	IF NOT fluct._has_members() THEN
+		RETURN QUERY SELECT NULL::text, s.* FROM fluct._member_streams_1() s;
+		RETURN;
+	END IF;
+	RETURN QUERY
+		SELECT a.member, a.answer[1], CASE WHEN a.missing IS NULL THEN a.answer[2] ELSE 'unreachable' END, coalesce(a.missing, a.answer[3]),
+			   a.answer[4]::bigint, a.answer[5]::interval, a.answer[6]::bigint, a.answer[7]::bigint, a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10]
+		  FROM fluct._ask_all('streams') a
+		 ORDER BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION fluct._cluster_streams() IS 'for cluster_streams';
+
+CREATE OR REPLACE VIEW fluct.cluster_streams AS
+SELECT * FROM fluct._cluster_streams();
+COMMENT ON VIEW fluct.cluster_streams IS 'The streams of all members, asked at the same time; a member that does not answer has a row with the state unreachable. Without members the streams of this server.';
+COMMENT ON COLUMN fluct.cluster_streams.member IS 'name of the member; NULL without members';
+COMMENT ON COLUMN fluct.cluster_streams.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.cluster_streams.state IS 'as in stat_streams; unreachable where the member does not answer';
+COMMENT ON COLUMN fluct.cluster_streams.reason IS 'one word for why, or why the member does not answer';
+COMMENT ON COLUMN fluct.cluster_streams.lag IS 'messages in Kafka that are not committed';
+COMMENT ON COLUMN fluct.cluster_streams.behind IS 'age of the time up to which the data is whole';
+COMMENT ON COLUMN fluct.cluster_streams.messages IS 'messages committed';
+COMMENT ON COLUMN fluct.cluster_streams.dead_letters IS 'messages that went to dead_letters';
+COMMENT ON COLUMN fluct.cluster_streams.data_until IS 'every message up to this time is committed';
+COMMENT ON COLUMN fluct.cluster_streams.partitions IS 'partitions with a position';
+COMMENT ON COLUMN fluct.cluster_streams.topic IS 'Kafka topic';
+
+-- Digests do not depend on the order of the rows.
+CREATE OR REPLACE FUNCTION fluct._customers_digest()
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT md5(string_agg(x.d, ' ' ORDER BY x.n)) FROM (
+		SELECT 1, count(*) || ':' || coalesce(sum(hashtextextended(i.industry, 0)::numeric), 0) FROM sales.industries i
+		UNION ALL
+		SELECT 2, count(*) || ':' || coalesce(sum(hashtextextended(c.customer_id, 0)::numeric), 0) FROM sales.customers c
+		UNION ALL
+		SELECT 3, count(*) || ':' || coalesce(sum(hashtextextended(c.industry, hashtextextended(c.customer_id, 0))::numeric), 0)
+		  FROM sales.customer_industries c) x(n, d));
+END
+$$;
+COMMENT ON FUNCTION fluct._customers_digest() IS 'a digest of industries, customers and their industries';
+
+CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	SELECT e.extversion INTO version FROM pg_extension e WHERE e.extname = 'fluct';
+	skew := clock_timestamp() - asked;
+	has_tables := to_regclass('sales.customer_industries') IS NOT NULL;
+	IF has_tables THEN
+		digest := fluct._customers_digest();
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._member_state_1(timestamptz) IS 'how this server is as a member, for check_members(); version 1';
+
+CREATE OR REPLACE FUNCTION fluct.check_members()
+RETURNS TABLE (member text, item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+	asked CONSTANT timestamptz := clock_timestamp();
+	a record;
+	mine record;
+BEGIN
+	mine := fluct._member_state_1(asked);
+	FOR a IN SELECT x.member, x.missing, x.answer[1] AS version, x.answer[2]::interval AS skew, x.answer[3]::boolean AS has_tables, x.answer[4] AS digest
+			   FROM fluct._ask_all('state', asked::text) x LOOP
+		IF a.missing IS NOT NULL THEN
+			RETURN QUERY VALUES (a.member, 'reachable', 'fail', a.missing, 'Rankings fail until it answers; allow_missing => true goes without it.');
+			CONTINUE;
+		END IF;
+		RETURN QUERY VALUES
+			(a.member, 'reachable', 'ok', NULL, NULL),
+			(a.member, 'version', CASE WHEN a.version = mine.version THEN 'ok' ELSE 'warn' END, a.version,
+			 CASE WHEN a.version <> mine.version THEN format('Here it is %s: ALTER EXTENSION fluct UPDATE', mine.version) END),
+			(a.member, 'time', CASE WHEN abs(extract(epoch FROM a.skew)) > 2 THEN 'warn' ELSE 'ok' END, format('its clock is %s s ahead at most', round(extract(epoch FROM a.skew), 3)),
+			 CASE WHEN abs(extract(epoch FROM a.skew)) > 2 THEN 'Synchronize the clocks: windows end at now().' END),
+			(a.member, 'customers', CASE WHEN NOT a.has_tables OR a.digest IS DISTINCT FROM mine.digest THEN 'fail' ELSE 'ok' END,
+			 CASE WHEN NOT a.has_tables THEN 'it has no tables' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'its industries, customers or their industries are not those of this server' ELSE a.digest END,
+			 CASE WHEN NOT a.has_tables THEN 'SELECT fluct.create_tables() there' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'A moment later it may have caught up. Else look at pg_stat_subscription there.' END);
+	END LOOP;
+	RETURN QUERY
+		WITH s AS MATERIALIZED (
+			SELECT c.member, c.stream, c.topic, c.state, c.behind, p.partition
+			  FROM fluct._cluster_streams() c LEFT JOIN LATERAL unnest(c.partitions) p(partition) ON true
+			 WHERE fluct._has_members() AND c.state <> 'unreachable'
+		)
+		SELECT string_agg(DISTINCT s.member, ', '), 'partitions', 'fail', format('partition %s of topic %s is with both', s.partition, s.topic),
+			   'alter_stream(..., partitions => ...): each partition belongs to one member.'
+		  FROM s GROUP BY s.topic, s.partition HAVING count(DISTINCT s.member) > 1
+		UNION ALL
+		SELECT NULL, 'partitions', 'warn', format('no member has partition %s of topic %s', g.n, t.topic), 'create_stream(..., partitions => ...) at a member.'
+		  FROM (SELECT s.topic, max(s.partition) AS most FROM s WHERE s.topic IS NOT NULL GROUP BY 1) t, generate_series(0, t.most) g(n)
+		 WHERE NOT EXISTS (SELECT FROM s WHERE s.topic = t.topic AND s.partition = g.n)
+		UNION ALL
+		SELECT DISTINCT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
+			   format('stream "%s" is %s, %s behind', s.stream, s.state, coalesce(s.behind::text, 'an unknown time')),
+			   CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN NULL ELSE 'SELECT * FROM fluct.stat_streams there' END
+		  FROM s WHERE s.stream IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct.check_members() IS
+'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), partitions (each with one member), freshness. status ok, warn or fail, with what to do.';

@@ -1,0 +1,195 @@
+-- members.sql: which servers hold the orders together, and how they are asked.
+--
+-- When one server no longer takes the topic, a second one takes half of its
+-- partitions.  Each member is whole: its streams, its orders, its rollup.  The
+-- hub, which may be a member itself, asks them for sums per industry and window
+-- (src/members/ask.c), adds them up, and ranks; sums are exact, so the answer is
+-- the one that a single server would give for the whole topic.
+--
+-- The functions _member_..._1() are what members are asked.  They answer from
+-- their own tables, whether or not that server has members itself.  What they take and
+-- return is the protocol: it never changes, and what changes gets the next number.
+
+CREATE OR REPLACE FUNCTION fluct._ask_members(question text, members text[], servers text[], args text[],
+								   OUT member text, OUT missing text, OUT answer text[])
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'fluct_ask_members';
+COMMENT ON FUNCTION fluct._ask_members(text, text[], text[], text[]) IS
+'Asks all members at the same time one question of a fixed list: the rows of each answer, as text, or why there is none. With the user mapping of the current role, or the one for PUBLIC; errors where there is none, or it must not be used.';
+
+CREATE OR REPLACE FUNCTION fluct._tell_missing(names text[], reasons text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	message CONSTANT text := CASE cardinality(names) WHEN 1 THEN format('member "%s" does not answer', names[1])
+								ELSE format('members %s do not answer', (SELECT string_agg('"' || n || '"', ', ' ORDER BY o) FROM unnest(names) WITH ORDINALITY u(n, o))) END;
+	detail CONSTANT text := (SELECT string_agg(format('%s: %s.', n, rtrim(r, '.')), ' ' ORDER BY o) FROM unnest(names, reasons) WITH ORDINALITY u(n, r, o));
+BEGIN
+	IF current_setting('fluct.allow_missing') = 'on' THEN
+		PERFORM fluct._warn(message, detail, 'SELECT * FROM fluct.check_members()');
+	ELSE
+		RAISE EXCEPTION USING ERRCODE = 'connection_failure', MESSAGE = message, DETAIL = detail,
+			HINT = 'SELECT * FROM fluct.check_members() says more; allow_missing => true goes without.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._tell_missing(text[], text[]) IS
+'connection_failure about members that do not answer, or a WARNING where fluct.allow_missing is on';
+
+CREATE OR REPLACE FUNCTION fluct._ask_all(question text, VARIADIC args text[] DEFAULT '{}', OUT member text, OUT missing text, OUT answer text[])
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+		SELECT a.* FROM fluct._ask_members(question, ARRAY(SELECT m.name FROM fluct.members m ORDER BY m.name COLLATE "C"),
+										   ARRAY(SELECT m.server FROM fluct.members m ORDER BY m.name COLLATE "C"), args) a;
+END
+$$;
+COMMENT ON FUNCTION fluct._ask_all(text, text[]) IS 'the question to all members of fluct.members';
+
+CREATE OR REPLACE FUNCTION fluct._has_members()
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ BEGIN RETURN EXISTS (SELECT FROM fluct.members); END $$;
+COMMENT ON FUNCTION fluct._has_members() IS 'whether rankings ask members';
+
+-- ---------------------------------------------------------------------------
+-- What a member answers
+-- ---------------------------------------------------------------------------
+
+-- The baseline as one row, with the windows that have orders by number; or each
+-- window in a row.  Where the rollup cannot be read all come as windows.
+CREATE OR REPLACE FUNCTION fluct._numbered_spend(w fluct._windows, per_window boolean)
+RETURNS SETOF fluct._member_spend
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	baseline CONSTANT record := fluct._baseline_windows(w);
+BEGIN
+	IF NOT per_window AND fluct._rollup_is_read(w) THEN
+		RETURN QUERY
+			SELECT s.industry, s.starts_at, s.orders, s.amount, CASE WHEN s.starts_at < w.mid THEN a.windows END
+			  FROM fluct._rollup_spend(ARRAY[w.since, w.mid], ARRAY[w.mid, w.until]) s
+			  LEFT JOIN fluct._rollup_active(baseline.starts, baseline.ends) a ON a.industry = s.industry;
+	ELSIF per_window THEN
+		RETURN QUERY SELECT s.industry, s.starts, s.orders, s.amount, NULL::int[] FROM fluct._spend(w, true) s;
+	ELSE
+		RETURN QUERY
+			SELECT s.industry, CASE WHEN s.starts < w.mid THEN w.since ELSE w.mid END, sum(s.orders)::bigint, sum(s.amount),
+				   CASE WHEN min(s.starts) < w.mid THEN array_agg(greatest(width_bucket(s.starts, baseline.starts), 1)) END
+			  FROM fluct._orders_spend(w) s
+			 GROUP BY 1, 2;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._numbered_spend(fluct._windows, boolean) IS
+'_spend() with numbers in place of the count of windows that have orders, so that those of several servers can be united';
+
+CREATE OR REPLACE FUNCTION fluct._member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
+									  OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[])
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct._member_spend_1(fluct._windows, boolean, text, text) IS 'what this server, as a member, has for a ranking of these windows; version 1';
+
+CREATE OR REPLACE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
+									   OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._require_tables();
+	shortfall := fluct._local_shortfall(w);
+	SELECT min(o.ordered_at) INTO oldest FROM sales.orders o WHERE o.ordered_at > '-infinity' AND o.ordered_at < 'infinity';
+	SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
+	offsets := fluct._source_offsets();
+	spend := ARRAY(SELECT s FROM fluct._numbered_spend(w, per_window) s);
+END
+$$;
+COMMENT ON FUNCTION fluct.__member_spend_1(fluct._windows, boolean, text, text) IS '_member_spend_1, with the rights of the tables'' owner where the caller has them';
+
+-- ---------------------------------------------------------------------------
+-- Gathered and added up
+-- ---------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION fluct._gather(w fluct._windows, per_window boolean, measure text, average text)
+RETURNS fluct._answer[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+	answers fluct._answer[];
+	missing text[];
+	reasons text[];
+BEGIN
+	IF NOT fluct._has_members() THEN
+		RETURN NULL;
+	END IF;
+	SELECT array_agg((a.member, a.missing, a.answer[1]::fluct._shortfall, a.answer[2]::timestamptz, a.answer[3]::timestamptz, a.answer[4]::jsonb,
+					  a.answer[5]::fluct._member_spend[])::fluct._answer),
+		   array_agg(a.member) FILTER (WHERE a.missing IS NOT NULL), array_agg(a.missing) FILTER (WHERE a.missing IS NOT NULL)
+	  INTO answers, missing, reasons
+	  FROM fluct._ask_all('spend', w::text, per_window::text, measure, average) a;
+	IF missing IS NOT NULL THEN
+		PERFORM fluct._tell_missing(missing, reasons);
+	END IF;
+	RETURN answers;
+END
+$$;
+COMMENT ON FUNCTION fluct._gather(fluct._windows, boolean, text, text) IS
+'what each member has for a ranking; NULL where there are no members. Errors: connection_failure where one does not answer, unless fluct.allow_missing is on';
+
+CREATE OR REPLACE FUNCTION fluct._spend_of(answers fluct._answer[], w fluct._windows, per_window boolean,
+								OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric, OUT windows bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF answers IS NULL THEN
+		RETURN QUERY SELECT s.* FROM fluct._spend(w, per_window) s;
+	ELSIF per_window THEN
+		RETURN QUERY
+			SELECT s.industry, s.starts, sum(s.orders)::bigint, sum(s.amount), 1::bigint
+			  FROM unnest(answers) a, unnest(a.spend) s
+			 GROUP BY 1, 2 HAVING sum(s.orders) <> 0;
+	ELSE
+		RETURN QUERY
+			WITH s AS MATERIALIZED (
+				SELECT u.* FROM unnest(answers) a, unnest(a.spend) u
+			), active AS (
+				SELECT s.industry, count(DISTINCT n) AS windows FROM s, unnest(s.windows) n GROUP BY 1
+			)
+			SELECT s.industry, s.starts, sum(s.orders)::bigint, sum(s.amount), max(a.windows)
+			  FROM s LEFT JOIN active a ON a.industry = s.industry
+			 GROUP BY 1, 2 HAVING sum(s.orders) <> 0;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._spend_of(fluct._answer[], fluct._windows, boolean) IS
+'_spend() of all members together; of this server where answers is NULL';
+
+-- Which member's shortfall speaks: a missing one's, else that of the one that is
+-- most behind.
+CREATE OR REPLACE FUNCTION fluct._shortfall_of(answers fluct._answer[])
+RETURNS fluct._shortfall
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	a fluct._answer;
+	s fluct._shortfall;
+	missing CONSTANT text := (SELECT string_agg(format('"%s"', m.member), ', ') FROM unnest(answers) m WHERE m.missing IS NOT NULL);
+BEGIN
+	IF missing IS NOT NULL THEN
+		s.reason := replace('no answer from member ' || missing, '%', '%%');
+		RETURN s;
+	END IF;
+	SELECT u.* INTO a FROM unnest(answers) u WHERE (u.shortfall).reason IS NOT NULL
+	 ORDER BY (u.shortfall).at NULLS FIRST, u.member COLLATE "C" LIMIT 1;
+	IF FOUND THEN
+		s := a.shortfall;
+		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), s.reason);
+		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), s.message);
+		s.hint := 'SELECT * FROM fluct.cluster_streams';
+	END IF;
+	RETURN s;
+END
+$$;
+COMMENT ON FUNCTION fluct._shortfall_of(fluct._answer[]) IS 'what is missing at the members, and at which';

@@ -1,0 +1,529 @@
+/*-------------------------------------------------------------------------
+ *
+ * ask.c
+ *	  A question to all members at the same time.
+ *
+ * One question is one statement of a fixed list, so that whoever may ask gets
+ * the rankings' sums and nothing else by a user mapping that is not theirs (the
+ * one for PUBLIC).  It goes to all members at once, by libpq's asynchronous
+ * calls and one wait for all; a member that does not answer within fluct.member_timeout
+ * is missing, with the reason.  So the time of an answer is that of the slowest
+ * member, and a hanging one costs the timeout and no more.
+ *
+ * Connections are kept for the life of the session, one for each member and
+ * role, since making one costs as much as the answer: a login, and at the
+ * member a process whose plans are not there yet.  What was under way when
+ * something failed is closed, never used again; so is a connection whose
+ * server or user mapping was changed.  A kept connection that turns out to be
+ * dead is replaced once, by a new one.
+ *
+ * The statements read one snapshot each, in a read-only transaction at the
+ * member.  Nothing that the members hold is written by them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "funcapi.h"
+#include "libpq-fe.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "members/login.h"
+#include "pg/compat.h"
+#include "pg/guc.h"
+
+PG_FUNCTION_INFO_V1(fluct_ask_members);
+PG_FUNCTION_INFO_V1(fluct_let_be_missing);
+
+#define MOST_ARGS	10
+
+static const struct
+{
+	const char *name;
+	const char *statement;
+}			questions[] =
+
+{
+	{"spend", "SELECT * FROM fluct._member_spend_1($1, $2, $3, $4)"},
+	{"explain", "SELECT * FROM fluct._member_explain_1($1, $2, $3)"},
+	{"streams", "SELECT * FROM fluct._member_streams_1()"},
+	{"state", "SELECT * FROM fluct._member_state_1($1)"},
+};
+
+/* ----- connections that are kept ----- */
+
+typedef struct Line
+{
+	Oid			mapping;
+	uint32		version;
+	PGconn	   *conn;			/* NULL = the place is free */
+	bool		clean;			/* nothing is under way on it */
+} Line;
+
+static Line *lines = NULL;
+static int	nlines = 0;
+
+static void
+hang_up(Line *line)
+{
+	if (line->conn == NULL)
+		return;
+	PQfinish(line->conn);
+	line->conn = NULL;
+	ReleaseExternalFD();
+}
+
+/* The line that is kept for the mapping, or a free one. */
+static int
+find_line(Oid mapping)
+{
+	int			free = -1;
+
+	for (int i = 0; i < nlines; i++)
+	{
+		if (lines[i].conn && lines[i].mapping == mapping)
+			return i;
+		if (lines[i].conn == NULL)
+			free = i;
+	}
+	if (free >= 0)
+		return free;
+	if (lines == NULL)
+		lines = MemoryContextAllocZero(TopMemoryContext, sizeof(Line));
+	else
+		lines = repalloc(lines, sizeof(Line) * (nlines + 1));
+	memset(&lines[nlines], 0, sizeof(Line));
+	return nlines++;
+}
+
+/* ----- one member ----- */
+
+typedef enum Phase
+{
+	CONNECTING,
+	ASKING,
+	DONE
+} Phase;
+
+typedef struct Member
+{
+	const char *name;
+	FluctLogin *login;
+	int			line;
+	bool		kept;			/* the connection is from an earlier question */
+	Phase		phase;
+	PostgresPollingStatusType wants;
+	PGresult   *result;
+	char	   *missing;		/* why there is no answer; NULL = there is */
+} Member;
+
+typedef struct Question
+{
+	const char *statement;
+	int			nargs;
+	const char *args[MOST_ARGS];
+	int			nmembers;
+	Member	   *members;
+} Question;
+
+static PGconn *
+conn_of(const Member *member)
+{
+	return lines[member->line].conn;
+}
+
+static char *
+first_line(const char *message)
+{
+	size_t		length = strcspn(message, "\n");
+
+	return length == 0 ? pstrdup("no reason given") :
+		pnstrdup(message, length);
+}
+
+static void
+give_up(Member *member, char *reason)
+{
+	member->missing = reason;
+	member->phase = DONE;
+	if (conn_of(member))
+		hang_up(&lines[member->line]);
+}
+
+static void
+dial(Member *member)
+{
+	Line	   *line = &lines[member->line];
+	FluctLogin *login = member->login;
+
+	member->kept = false;
+	member->phase = CONNECTING;
+	member->wants = PGRES_POLLING_WRITING;
+	if (!AcquireExternalFD())
+	{
+		give_up(member, pstrdup("too many open files"));
+		return;
+	}
+	line->mapping = login->mapping;
+	line->version = login->version;
+	line->clean = false;
+	line->conn = PQconnectStartParams(login->keywords, login->values, 0);
+	if (line->conn == NULL)
+	{
+		ReleaseExternalFD();
+		give_up(member, pstrdup("out of memory"));
+	}
+	else if (PQstatus(line->conn) == CONNECTION_BAD)
+		give_up(member, first_line(PQerrorMessage(line->conn)));
+}
+
+/* A connection that broke while it was kept says nothing about the member. */
+static void
+fail(Member *member)
+{
+	if (member->kept)
+	{
+		hang_up(&lines[member->line]);
+		dial(member);
+	}
+	else
+		give_up(member, first_line(PQerrorMessage(conn_of(member))));
+}
+
+static void
+ignore_notice(void *arg, const PGresult * result)
+{
+}
+
+static void
+send_question(Member *member, const Question *question)
+{
+	PGconn	   *conn = conn_of(member);
+
+	member->phase = ASKING;
+	lines[member->line].clean = false;
+	PQsetNoticeReceiver(conn, ignore_notice, NULL);
+	if (PQsetnonblocking(conn, 1) != 0 ||
+		!PQsendQueryParams(conn, question->statement, question->nargs, NULL,
+						   question->args, NULL, NULL, 0))
+		fail(member);
+	else
+		member->wants = PGRES_POLLING_WRITING;
+}
+
+static void
+begin(Member *member, const Question *question)
+{
+	Line	   *line = &lines[member->line];
+
+	if (line->conn && (!line->clean || line->version != member->login->version ||
+					   PQstatus(line->conn) != CONNECTION_OK))
+		hang_up(line);
+	if (line->conn == NULL)
+	{
+		dial(member);
+		return;
+	}
+	member->kept = true;
+	send_question(member, question);
+}
+
+static void
+go_on_connecting(Member *member, const Question *question)
+{
+	member->wants = PQconnectPoll(conn_of(member));
+	if (member->wants == PGRES_POLLING_FAILED)
+		fail(member);
+	else if (member->wants == PGRES_POLLING_OK)
+	{
+		if (member->login->password && !PQconnectionUsedPassword(conn_of(member)))
+			give_up(member, pstrdup("it did not ask for the password of the user mapping, and only a superuser allows that, by password_required 'false'"));
+		else
+			send_question(member, question);
+	}
+}
+
+static char *
+remote_error(const PGresult * result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (state && (strcmp(state, "42883") == 0 || strcmp(state, "3F000") == 0))
+		return psprintf("it has no fluct of this version: %s", message);
+	return psprintf("%s (SQLSTATE %s)", message ? message : "no reason given",
+					state ? state : "unknown");
+}
+
+static void
+take_result(Member *member)
+{
+	PGconn	   *conn = conn_of(member);
+	PGresult   *result;
+
+	while (!PQisBusy(conn))
+	{
+		result = PQgetResult(conn);
+		if (result == NULL)
+		{
+			if (member->result == NULL)
+			{
+				fail(member);
+				return;
+			}
+			lines[member->line].clean = true;
+			member->phase = DONE;
+			if (PQresultStatus(member->result) != PGRES_TUPLES_OK)
+			{
+				member->missing = remote_error(member->result);
+				hang_up(&lines[member->line]);
+			}
+			return;
+		}
+		PQclear(member->result);
+		member->result = result;
+		if (PQstatus(conn) == CONNECTION_BAD)
+		{
+			PQclear(member->result);
+			member->result = NULL;
+			fail(member);
+			return;
+		}
+	}
+}
+
+static void
+go_on_asking(Member *member)
+{
+	PGconn	   *conn = conn_of(member);
+	int			left;
+
+	if (!PQconsumeInput(conn))
+	{
+		fail(member);
+		return;
+	}
+	left = PQflush(conn);
+	if (left < 0)
+	{
+		fail(member);
+		return;
+	}
+	member->wants = left > 0 ? PGRES_POLLING_WRITING : PGRES_POLLING_READING;
+	take_result(member);
+}
+
+/* ----- all of them ----- */
+
+static void
+wait_for_any(Question *question, long timeout)
+{
+	WaitEventSet *set = fluct_compat_wait_set(question->nmembers + 2);
+	WaitEvent  *events = palloc(sizeof(WaitEvent) * (question->nmembers + 2));
+	int			n;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < question->nmembers; i++)
+	{
+		Member	   *member = &question->members[i];
+
+		if (member->phase != DONE)
+			AddWaitEventToSet(set, member->wants == PGRES_POLLING_READING ?
+							  WL_SOCKET_READABLE :
+							  WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE,
+							  PQsocket(conn_of(member)), NULL, member);
+	}
+	n = WaitEventSetWait(set, timeout, events, question->nmembers + 2,
+						 fluct_compat_wait_event("FluctMembers"));
+	FreeWaitEventSet(set);
+	for (int i = 0; i < n; i++)
+	{
+		Member	   *member = events[i].user_data;
+
+		if (member == NULL)
+			ResetLatch(MyLatch);
+		else if (member->phase == CONNECTING)
+			go_on_connecting(member, question);
+		else if (member->phase == ASKING)
+			go_on_asking(member);
+	}
+	pfree(events);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static bool
+is_done(const Question *question)
+{
+	for (int i = 0; i < question->nmembers; i++)
+		if (question->members[i].phase != DONE)
+			return false;
+	return true;
+}
+
+static void
+gather(Question *question)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  fluct_member_timeout);
+
+	while (!is_done(question))
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			break;
+		wait_for_any(question, left);
+	}
+	for (int i = 0; i < question->nmembers; i++)
+		if (question->members[i].phase != DONE)
+			give_up(&question->members[i],
+					psprintf("no answer within %d ms (fluct.member_timeout)",
+							 fluct_member_timeout));
+}
+
+/* ----- for SQL ----- */
+
+static char **
+texts_of(ArrayType *array, int *n)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	char	  **texts;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
+	texts = palloc(sizeof(char *) * (*n + 1));
+	for (int i = 0; i < *n; i++)
+		texts[i] = nulls[i] ? NULL : TextDatumGetCString(values[i]);
+	return texts;
+}
+
+static void
+read_question(FunctionCallInfo fcinfo, Question *question)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	  **names = texts_of(PG_GETARG_ARRAYTYPE_P(1), &question->nmembers);
+	int			nservers;
+	char	  **servers = texts_of(PG_GETARG_ARRAYTYPE_P(2), &nservers);
+	char	  **args = texts_of(PG_GETARG_ARRAYTYPE_P(3), &question->nargs);
+
+	for (int i = 0; i < lengthof(questions); i++)
+		if (strcmp(questions[i].name, name) == 0)
+			question->statement = questions[i].statement;
+	if (question->statement == NULL || question->nargs > MOST_ARGS ||
+		nservers != question->nmembers)
+		elog(ERROR, "unknown question: %s", name);
+	memcpy(question->args, args, sizeof(char *) * question->nargs);
+	question->members = palloc0(sizeof(Member) * (question->nmembers + 1));
+	for (int i = 0; i < question->nmembers; i++)
+	{
+		question->members[i].name = names[i];
+		question->members[i].login = fluct_login_find(servers[i], GetUserId());
+		question->members[i].line = -1;
+	}
+	for (int i = 0; i < question->nmembers; i++)
+	{
+		Member	   *member = &question->members[i];
+
+		member->line = find_line(member->login->mapping);
+		lines[member->line].mapping = member->login->mapping;
+		begin(member, question);
+	}
+}
+
+static void
+put_answer(ReturnSetInfo *rsinfo, const Member *member)
+{
+	Datum		values[3] = {CStringGetTextDatum(member->name)};
+	bool		nulls[3] = {false, true, true};
+	int			ncolumns = member->missing ? 0 : PQnfields(member->result);
+
+	if (member->missing)
+	{
+		values[1] = CStringGetTextDatum(member->missing);
+		nulls[1] = false;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		return;
+	}
+	for (int r = 0; r < PQntuples(member->result); r++)
+	{
+		Datum	   *fields = palloc(sizeof(Datum) * ncolumns);
+		bool	   *absent = palloc(sizeof(bool) * ncolumns);
+		int			dims[] = {ncolumns};
+		int			lower[] = {1};
+
+		for (int c = 0; c < ncolumns; c++)
+		{
+			absent[c] = PQgetisnull(member->result, r, c);
+			fields[c] = absent[c] ? (Datum) 0 :
+				CStringGetTextDatum(PQgetvalue(member->result, r, c));
+		}
+		values[2] = PointerGetDatum(construct_md_array(fields, absent, 1, dims,
+													   lower, TEXTOID, -1, false,
+													   TYPALIGN_INT));
+		nulls[2] = false;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/* What an ERROR leaves under way is never used again. */
+static void
+clear(Question *question)
+{
+	for (int i = 0; i < question->nmembers; i++)
+		PQclear(question->members[i].result);
+	for (int i = 0; i < nlines; i++)
+		if (!lines[i].clean)
+			hang_up(&lines[i]);
+}
+
+/*
+ * fluct._ask_members(question text, members text[], servers text[], args text[],
+ *	 OUT member text, OUT missing text, OUT answer text[]) RETURNS SETOF record
+ *
+ * The rows of each member's answer, or one row that says why there is none.
+ */
+Datum
+fluct_ask_members(PG_FUNCTION_ARGS)
+{
+	Question	question = {0};
+
+	InitMaterializedSRF(fcinfo, 0);
+	PG_TRY();
+	{
+		read_question(fcinfo, &question);
+		gather(&question);
+		for (int i = 0; i < question.nmembers; i++)
+			put_answer((ReturnSetInfo *) fcinfo->resultinfo,
+					   &question.members[i]);
+	}
+	PG_FINALLY();
+	{
+		clear(&question);
+	}
+	PG_END_TRY();
+	return (Datum) 0;
+}
+
+/*
+ * fluct._allow_missing(allow_missing boolean): if true, sets fluct.allow_missing
+ * until the function ends that calls this, which has a SET of its own.
+ */
+Datum
+fluct_let_be_missing(PG_FUNCTION_ARGS)
+{
+	if (!PG_ARGISNULL(0) && PG_GETARG_BOOL(0))
+		(void) set_config_option("fluct.allow_missing", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+	PG_RETURN_VOID();
+}
