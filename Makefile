@@ -61,15 +61,18 @@ OBJS = \
 	src/load/progress.o \
 	src/load/reader.o \
 	src/load/table.o \
+	src/mapping/bytes.o \
 	src/mapping/column.o \
 	src/mapping/decode.o \
 	src/mapping/document.o \
 	src/mapping/encode.o \
 	src/mapping/field.o \
+	src/mapping/format.o \
 	src/mapping/mapping.o \
 	src/mapping/relations.o \
 	src/mapping/source.o \
 	src/mapping/target.o \
+	src/mapping/words.o \
 	src/members/ask.o \
 	src/members/login.o \
 	src/pg/caller.o \
@@ -297,7 +300,8 @@ FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
 FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
 	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
-	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o, $(OBJS))
+	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
+	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

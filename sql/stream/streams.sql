@@ -534,7 +534,7 @@ CREATE OR REPLACE FUNCTION fluct.map_column(stream text, "column" text, path tex
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.map_column(text, text, text, text, boolean, regclass) IS
-'Fills one column more (or from another path) from the next batch on, such as map_column(''orders'', ''channel'', ''$.channel''). format: iso8601, epoch_ms, epoch_s, or text for a number that comes as a string. target: the child table, if the column is of one. Errors: undefined_column, invalid_parameter_value.';
+'Fills one column more (or from another path) from the next batch on, such as map_column(''orders'', ''channel'', ''$.channel''). format: one of those of a mapping, such as epoch_ms, number or text. target: the child table, if the column is of one. Errors: undefined_column, invalid_parameter_value.';
 
 CREATE OR REPLACE FUNCTION fluct._map_column(stream text, "column" text, path text, format text, required boolean, target regclass)
 RETURNS void

@@ -23,6 +23,7 @@
 
 #include "mapping/column.h"
 #include "mapping/document.h"
+#include "mapping/format.h"
 #include "mapping/source.h"
 
 static FluctForm
@@ -114,37 +115,8 @@ compile_path(FluctCompiler *c, FluctColumn *column)
 				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
 						column->name, c->target->name, column->path),
 				 errhint(child ?
-						 "A path is $.field, $[\"odd field\"], @.field, #, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers." :
-						 "A path is $.field, $[\"odd field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers; @ and # are for children.")));
-}
-
-static void
-compile_format(FluctCompiler *c, FluctColumn *column, const char *format)
-{
-	bool		time = column->form == FLUCT_FORM_TIMESTAMP;
-	bool		number = column->form >= FLUCT_FORM_INT2 &&
-	column->form <= FLUCT_FORM_FLOAT8;
-
-	if (format == NULL || (time && strcmp(format, "iso8601") == 0))
-		column->format = FLUCT_FORMAT_PLAIN;
-	else if (time && strcmp(format, "epoch_ms") == 0)
-		column->format = FLUCT_FORMAT_EPOCH_MS;
-	else if (time && strcmp(format, "epoch_s") == 0)
-		column->format = FLUCT_FORMAT_EPOCH_S;
-	else if (number && strcmp(format, "text") == 0)
-		column->format = FLUCT_FORMAT_TEXT;
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: column \"%s\" of %s cannot have the format \"%s\"",
-						column->name, c->target->name, format),
-				 errdetail("The column is of type %s.",
-						   format_type_be(column->type)),
-				 errhint("Formats are iso8601, epoch_ms and epoch_s for a timestamp, and text for a number that comes as a string.")));
-	if (column->source == FLUCT_KAFKA_TIMESTAMP && time)
-		column->format = FLUCT_FORMAT_EPOCH_MS;
-	if (column->source == FLUCT_KAFKA_KEY && number)
-		column->format = FLUCT_FORMAT_TEXT;
+						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, #, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers." :
+						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers; @ and # are for children.")));
 }
 
 /* The "default" of a column, as a value that the scanner could have found. */
@@ -279,10 +251,10 @@ void
 fluct_column_compile(FluctCompiler *c, FluctColumn *column, const char *name,
 					 const JsonbValue *spec)
 {
-	static const char *const keys[] = {"path", "format", "required", "default"};
+	static const char *const keys[] = {"path", "format", "required", "default",
+	"time_zone", "scale", "inner", "null"};
 	JsonbValue	value;
 	JsonbContainer *object = NULL;
-	char	   *format = NULL;
 	Node	   *expr;
 
 	column->name = pstrdup(name);
@@ -297,7 +269,6 @@ fluct_column_compile(FluctCompiler *c, FluctColumn *column, const char *name,
 		object = spec->val.binary.data;
 		fluct_document_check_keys(object, keys, lengthof(keys), name);
 		column->path = fluct_document_text(object, "path");
-		format = fluct_document_text(object, "format");
 	}
 	if (column->path == NULL)
 		ereport(ERROR,
@@ -305,7 +276,7 @@ fluct_column_compile(FluctCompiler *c, FluctColumn *column, const char *name,
 				 errmsg("mapping: column \"%s\" of %s has no path", name,
 						c->target->name)));
 	compile_path(c, column);
-	compile_format(c, column, format);
+	fluct_format_compile(c, column, object);
 	if (object && fluct_document_member(object, "default", &value))
 	{
 		compile_fallback(column, &value);

@@ -8,19 +8,7 @@
 #ifndef FLUCT_MAPPING_COLUMN_H
 #define FLUCT_MAPPING_COLUMN_H
 
-#include "nodes/execnodes.h"
-#include "utils/jsonb.h"
-
-#include "mapping/shape.h"
-
-/* A mapping that is being compiled. */
-typedef struct FluctCompiler
-{
-	FluctMapping *mapping;
-	FluctTarget *target;		/* at hand */
-	Relation	rel;
-	bool		update;			/* on_conflict update */
-} FluctCompiler;
+#include "mapping/compiler.h"
 
 /*
  * Compiles what the mapping says of a column of c->target, or the column that

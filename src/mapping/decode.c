@@ -29,6 +29,7 @@
 #include "mapping/decode.h"
 #include "mapping/encode.h"
 #include "mapping/field.h"
+#include "mapping/format.h"
 
 static void
 begin_data(FluctRowData *data, int nmessages, int expected)
@@ -80,39 +81,6 @@ end_message(FluctRowData *data, int i)
 
 /* ----- refusals ----- */
 
-/* What would have been taken, for a value that was not. */
-static const char *
-expectation(const FluctColumn *column, FluctReason reason)
-{
-	bool		number = column->form >= FLUCT_FORM_INT2 &&
-	column->form <= FLUCT_FORM_FLOAT8;
-
-	if (reason == FLUCT_BAD_TIMESTAMP && column->form == FLUCT_FORM_DATE)
-		return "a date such as 2024-01-31";
-	if (reason == FLUCT_BAD_TIMESTAMP && column->format == FLUCT_FORMAT_PLAIN)
-		return "a time such as 2024-01-31T23:59:59.5+01:00";
-	if (reason == FLUCT_BAD_TIMESTAMP)
-		return column->format == FLUCT_FORMAT_EPOCH_S ?
-			"seconds since 1970, of the years 1900 to 9999" :
-			"milliseconds since 1970, of the years 1900 to 9999";
-	if (reason == FLUCT_OUT_OF_RANGE)
-		return number || column->form == FLUCT_FORM_JSONB ?
-			psprintf("a number that fits %s", format_type_be(column->type)) : "";
-	if (reason != FLUCT_WRONG_TYPE)
-		return "";
-	if (column->format == FLUCT_FORMAT_TEXT)
-		return "a number in quotes";
-	if (column->form <= FLUCT_FORM_INT8 && column->form >= FLUCT_FORM_INT2)
-		return "a whole number";
-	if (number || column->format != FLUCT_FORMAT_PLAIN)
-		return "a number";
-	if (column->form == FLUCT_FORM_BOOL)
-		return "true or false";
-	if (column->form == FLUCT_FORM_TEXT)
-		return "a string; a column of type jsonb takes any value";
-	return psprintf("a string that is a %s", format_type_be(column->base));
-}
-
 void
 fluct_decode_path(const FluctTarget *target, const FluctColumn *column,
 				  int row, char *path)
@@ -133,6 +101,7 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 			  FluctRefusal *refusal)
 {
 	char		path[FLUCT_PATH_LEN];
+	const char *expected = fluct_format_expectation(column, reason);
 
 	fluct_decode_path(target, column, row, path);
 	if (reason == FLUCT_TOO_LONG)
@@ -149,8 +118,7 @@ refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
 					 (int) Min(value->len, 100), value->text,
 					 value->len > 100 ? "..." : "",
 					 value->type == FLUCT_JSON_STRING ? "\"" : "",
-					 expectation(column, reason)[0] ? ", expected " : "",
-					 expectation(column, reason));
+					 expected[0] ? ", expected " : "", expected);
 }
 
 /* A column that does not come from a row; false with *refusal filled. */

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "mapping/document.h"
+#include "mapping/words.h"
 
 bool
 fluct_document_member(JsonbContainer *object, const char *key, JsonbValue *value)
@@ -67,6 +68,7 @@ fluct_document_check_keys(JsonbContainer *object, const char *const *allowed, in
 		if (!known)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("mapping: unknown key \"%s\" in %s", key, where)));
+					 errmsg("mapping: unknown key \"%s\" in %s", key, where),
+					 fluct_words_hint(key, allowed, nallowed)));
 	}
 }

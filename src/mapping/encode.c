@@ -15,11 +15,13 @@
 
 #include "catalog/pg_type.h"
 #include "common/int.h"
+#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "json/number.h"
 #include "json/string.h"
 #include "json/timestamp.h"
+#include "mapping/bytes.h"
 #include "mapping/encode.h"
 #include "pg/unixtime.h"
 
@@ -104,9 +106,8 @@ encode_float(FluctForm form, const FluctJsonValue *value, char *to,
 	return FLUCT_OK;
 }
 
-/* The text of a number, which "format": "text" allows in a string. */
-static FluctReason
-check_number_text(const char *text, size_t len)
+FluctReason
+fluct_encode_check_number(const char *text, size_t len)
 {
 	size_t		i = 0;
 	size_t		digits;
@@ -150,7 +151,7 @@ encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
 
 		if (value->type != FLUCT_JSON_STRING)
 			return FLUCT_WRONG_TYPE;
-		reason = check_number_text(value->text, value->len);
+		reason = fluct_encode_check_number(value->text, value->len);
 		if (reason != FLUCT_OK)
 			return reason;
 	}
@@ -170,15 +171,35 @@ encode_number(const FluctColumn *column, const FluctJsonValue *value, char *to,
 #define FIRST_EPOCH		(INT64CONST(-36524) * USECS_PER_DAY)
 #define END_OF_EPOCHS	(INT64CONST(2921940) * USECS_PER_DAY)
 
-/* Seconds or milliseconds since 1970 as PostgreSQL's microseconds. */
+/* Nanoseconds since 1970, rounded to microseconds. */
 static FluctReason
-read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
+read_nanoseconds(const FluctJsonValue *value, int64 *usecs)
+{
+	int64		whole;
+
+	if (fluct_number_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
+						   &whole) != FLUCT_OK)
+		return FLUCT_BAD_TIMESTAMP;
+	*usecs = whole / 1000 + (whole % 1000 >= 500) - (whole % 1000 < -500) -
+		FLUCT_UNIXTIME_2000_USECS;
+	return *usecs >= FIRST_EPOCH && *usecs < END_OF_EPOCHS ? FLUCT_OK :
+		FLUCT_BAD_TIMESTAMP;
+}
+
+/* A time since 1970 as PostgreSQL's microseconds. */
+static FluctReason
+read_epoch(const FluctJsonValue *value, FluctFormat format, int64 *usecs)
 {
 	int64		whole;
 	long double exact;
+	int64		per_unit = format == FLUCT_FORMAT_EPOCH_S ? USECS_PER_SEC :
+	format == FLUCT_FORMAT_EPOCH_MS ? 1000 :
+	format == FLUCT_FORMAT_EPOCH_DAYS ? USECS_PER_DAY : 1;
 
 	if (value->type != FLUCT_JSON_NUMBER)
 		return FLUCT_WRONG_TYPE;
+	if (format == FLUCT_FORMAT_EPOCH_NS)
+		return read_nanoseconds(value, usecs);
 	if (fluct_number_int64(value->text, value->len, PG_INT64_MIN, PG_INT64_MAX,
 						   &whole) != FLUCT_OK ||
 		pg_mul_s64_overflow(whole, per_unit, &whole) ||
@@ -194,22 +215,37 @@ read_epoch(const FluctJsonValue *value, int64 per_unit, int64 *usecs)
 		FLUCT_BAD_TIMESTAMP;
 }
 
+/* A local time of the zone, given as if it were UTC; see format.c. */
+static int64
+leave_zone(int64 usecs, pg_tz *zone)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(usecs, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return usecs;
+	return usecs + DetermineTimeZoneOffset(&tm, zone) * USECS_PER_SEC;
+}
+
 static FluctReason
 encode_timestamp(const FluctColumn *column, const FluctJsonValue *value,
 				 char *to, size_t *len)
 {
 	int64		usecs;
+	bool		zoned;
 	FluctReason reason;
 
-	if (column->format == FLUCT_FORMAT_PLAIN)
+	if (column->format == FLUCT_FORMAT_PLAIN || column->format == FLUCT_FORMAT_JSON)
 	{
 		if (value->type != FLUCT_JSON_STRING)
 			return FLUCT_WRONG_TYPE;
-		reason = fluct_timestamp_parse(value->text, value->len, &usecs);
+		reason = fluct_timestamp_parse_local(value->text, value->len, &usecs,
+											 &zoned);
+		if (column->zone && reason == FLUCT_OK && !zoned)
+			usecs = leave_zone(usecs, column->zone);
 	}
 	else
-		reason = read_epoch(value, column->format == FLUCT_FORMAT_EPOCH_S ?
-							1000000 : 1000, &usecs);
+		reason = read_epoch(value, column->format, &usecs);
 	if (reason != FLUCT_OK)
 		return reason;
 	if (!IS_VALID_TIMESTAMP(usecs))
@@ -221,11 +257,22 @@ encode_timestamp(const FluctColumn *column, const FluctJsonValue *value,
 
 /* A date is YYYY-MM-DD, whatever DateStyle says. */
 static FluctReason
-encode_date(const FluctJsonValue *value, char *to, size_t *len)
+encode_date(const FluctColumn *column, const FluctJsonValue *value, char *to,
+			size_t *len)
 {
 	char		text[20];
 	int64		usecs;
+	FluctReason reason;
 
+	if (column->format == FLUCT_FORMAT_EPOCH_DAYS)
+	{
+		reason = read_epoch(value, column->format, &usecs);
+		if (reason == FLUCT_OK && usecs % USECS_PER_DAY != 0)
+			reason = FLUCT_WRONG_TYPE;
+		fluct_put32(to, (uint32) (usecs / USECS_PER_DAY));
+		*len = 4;
+		return reason;
+	}
 	if (value->type != FLUCT_JSON_STRING)
 		return FLUCT_WRONG_TYPE;
 	if (value->len != 10)
@@ -237,15 +284,6 @@ encode_date(const FluctJsonValue *value, char *to, size_t *len)
 	fluct_put32(to, (uint32) (usecs / USECS_PER_DAY));
 	*len = 4;
 	return FLUCT_OK;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* As uuid_in: 32 hex digits, optional hyphens after any four, and braces. */
@@ -261,9 +299,9 @@ encode_uuid(const FluctJsonValue *value, char *to, size_t *len)
 	p += braces;
 	for (int i = 0; i < 16; i++)
 	{
-		if (end - p < 2 || hex_value(p[0]) < 0 || hex_value(p[1]) < 0)
+		if (end - p < 2 || fluct_bytes_hex_value(p[0]) < 0 || fluct_bytes_hex_value(p[1]) < 0)
 			return FLUCT_WRONG_TYPE;
-		to[i] = (char) (hex_value(p[0]) << 4 | hex_value(p[1]));
+		to[i] = (char) (fluct_bytes_hex_value(p[0]) << 4 | fluct_bytes_hex_value(p[1]));
 		p += 2;
 		p += i % 2 == 1 && i < 15 && p < end && *p == '-';
 	}
@@ -343,7 +381,8 @@ encode_array(const FluctColumn *column, const FluctJsonValue *value, char *to,
 		else if (strchr(" \t\r\n", *p) == NULL)
 		{
 			n = strcspn(p, ",] \t\r\n");
-			if (*p != 'n' && column->category == TYPCATEGORY_STRING)
+			if (*p != 'n' && column->category == TYPCATEGORY_STRING &&
+				column->format != FLUCT_FORMAT_SCALAR)
 				return FLUCT_WRONG_TYPE;
 			memcpy(out, p, n);
 			out += n;
@@ -372,67 +411,6 @@ encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
 	return *len == 0 && column->key ? FLUCT_EMPTY_KEY : FLUCT_OK;
 }
 
-/* The byte that `\ooo` or `\\` stands for, and how long that is; or 0. */
-static int
-read_byte_escape(const char *p, const char *end, char *byte)
-{
-	if (end - p >= 2 && p[1] == '\\')
-	{
-		*byte = '\\';
-		return 2;
-	}
-	if (end - p < 4 || p[1] < '0' || p[1] > '3' || p[2] < '0' || p[2] > '7' ||
-		p[3] < '0' || p[3] > '7')
-		return 0;
-	*byte = (char) ((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-	return 4;
-}
-
-static FluctReason
-read_escaped_bytes(char *to, size_t *len)
-{
-	const char *end = to + *len;
-	char	   *out = to;
-
-	for (const char *p = to; p < end;)
-	{
-		int			escape = 1;
-
-		if (*p != '\\')
-			*out++ = *p;
-		else if ((escape = read_byte_escape(p, end, out)) > 0)
-			out++;
-		else
-			return FLUCT_WRONG_TYPE;
-		p += escape;
-	}
-	*len = out - to;
-	return FLUCT_OK;
-}
-
-/* Two digits a byte, with blanks between bytes. */
-static FluctReason
-read_hex_bytes(char *to, size_t *len)
-{
-	const char *end = to + *len;
-	char	   *out = to;
-
-	for (const char *p = to + 2; p < end;)
-	{
-		if (strchr(" \n\t\r", *p) != NULL)
-		{
-			p++;
-			continue;
-		}
-		if (end - p < 2 || hex_value(p[0]) < 0 || hex_value(p[1]) < 0)
-			return FLUCT_WRONG_TYPE;
-		*out++ = (char) (hex_value(p[0]) << 4 | hex_value(p[1]));
-		p += 2;
-	}
-	*len = out - to;
-	return FLUCT_OK;
-}
-
 /* As byteain: `\x` and hex digits, or characters and `\ooo`. */
 static FluctReason
 encode_bytea(const FluctColumn *column, const FluctJsonValue *value, char *to,
@@ -442,10 +420,7 @@ encode_bytea(const FluctColumn *column, const FluctJsonValue *value, char *to,
 
 	if (reason != FLUCT_OK || memchr(to, '\\', *len) == NULL)
 		return reason;
-	if (*len >= 2 && to[0] == '\\' && to[1] == 'x')
-		reason = read_hex_bytes(to, len);
-	else
-		reason = read_escaped_bytes(to, len);
+	reason = fluct_bytes_unescape(to, len);
 	return reason == FLUCT_OK && *len == 0 && column->key ? FLUCT_EMPTY_KEY : reason;
 }
 
@@ -541,7 +516,7 @@ fluct_encode(const FluctColumn *column, const FluctJsonValue *value, char *to,
 			*reason = encode_timestamp(column, value, data, &len);
 			break;
 		case FLUCT_FORM_DATE:
-			*reason = encode_date(value, data, &len);
+			*reason = encode_date(column, value, data, &len);
 			break;
 		case FLUCT_FORM_UUID:
 			*reason = encode_uuid(value, data, &len);

@@ -34,6 +34,9 @@ extern size_t fluct_encode(const FluctColumn *column,
 						   const FluctJsonValue *value, char *to,
 						   FluctReason *reason);
 
+/* A number in a string: FLUCT_OK, or why it is not one. */
+extern FluctReason fluct_encode_check_number(const char *text, size_t len);
+
 /* Counts the values only if the bytes could hold too many. */
 static inline size_t
 fluct_count_values(const char *text, size_t len)

@@ -19,6 +19,7 @@
 
 #include "mapping/encode.h"
 #include "mapping/field.h"
+#include "mapping/format.h"
 #include "mapping/source.h"
 #include "pg/unixtime.h"
 
@@ -105,7 +106,16 @@ append_value(FluctMapping *mapping, const FluctColumn *column,
 			 const FluctJsonValue *value, StringInfo out)
 {
 	FluctReason reason;
+	FluctJsonValue plain;
 
+	if (column->reading && value->type != FLUCT_JSON_ABSENT &&
+		value->type != FLUCT_JSON_NULL)
+	{
+		reason = fluct_format_read(column, value, &plain);
+		if (reason != FLUCT_OK)
+			return reason;
+		value = &plain;
+	}
 	if (value->type == FLUCT_JSON_ABSENT || value->type == FLUCT_JSON_NULL)
 		return append_absent(mapping, column, value->type == FLUCT_JSON_NULL,
 							 out);

@@ -12,6 +12,7 @@
 
 #include "access/attnum.h"
 #include "nodes/execnodes.h"
+#include "pgtime.h"
 #include "utils/jsonb.h"
 
 #include "base/message.h"
@@ -64,8 +65,30 @@ typedef enum FluctFormat
 	FLUCT_FORMAT_PLAIN,			/* what the column's type asks for */
 	FLUCT_FORMAT_EPOCH_S,
 	FLUCT_FORMAT_EPOCH_MS,
-	FLUCT_FORMAT_TEXT			/* a number that comes as a string */
+	FLUCT_FORMAT_EPOCH_US,
+	FLUCT_FORMAT_EPOCH_NS,
+	FLUCT_FORMAT_EPOCH_DAYS,
+	FLUCT_FORMAT_TEXT,			/* a number that comes as a string */
+	FLUCT_FORMAT_SCALAR,		/* `text` of a text column: any scalar */
+	FLUCT_FORMAT_NUMBER,		/* a number, or one in a string */
+	FLUCT_FORMAT_BOOLEAN,		/* also 0 and 1, also in strings */
+	FLUCT_FORMAT_BASE64,
+	FLUCT_FORMAT_HEX,
+	FLUCT_FORMAT_DECIMAL,		/* Kafka Connect's, in base64 */
+	FLUCT_FORMAT_JSON			/* JSON in a string */
 } FluctFormat;
+
+/* How a value becomes another one before its column's type takes it. */
+typedef struct FluctReading
+{
+	int			scale;			/* of a decimal; -1 = each has its own */
+	const char *inner;			/* the path into JSON in a string */
+	FluctJson  *json;			/* for these two */
+	int			field;
+	int			scale_field;
+	int			nnulls;			/* strings that mean NULL */
+	char	  **nulls;
+} FluctReading;
 
 /* What a column's path found since the mapping was compiled. */
 typedef struct FluctFindings
@@ -90,6 +113,8 @@ typedef struct FluctColumn
 	Oid			collation;
 	FluctForm	form;
 	FluctFormat format;
+	FluctReading *reading;		/* NULL = values are taken as they are */
+	pg_tz	   *zone;			/* of times without an offset; NULL = UTC */
 	FluctSource source;
 	int			field;			/* of the scanner, for the first two sources */
 	char	   *path;

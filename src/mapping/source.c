@@ -21,6 +21,7 @@
 #include "utils/json.h"
 #include "utils/typcache.h"
 
+#include "mapping/format.h"
 #include "mapping/source.h"
 
 static bool
@@ -39,8 +40,10 @@ holds_number(const FluctColumn *column)
 			return !column->is_array &&
 				(column->category == TYPCATEGORY_NUMERIC ||
 				 column->category == TYPCATEGORY_STRING);
+		case FLUCT_FORM_TEXT:
+			return column->format == FLUCT_FORMAT_PLAIN || column->format == FLUCT_FORMAT_SCALAR;
 		default:
-			return column->format != FLUCT_FORMAT_TEXT;
+			return column->format == FLUCT_FORMAT_PLAIN || column->format == FLUCT_FORMAT_NUMBER;
 	}
 }
 
@@ -55,9 +58,9 @@ holds_time(const FluctColumn *column)
 static bool
 holds_bytes(const FluctColumn *column)
 {
-	if (column->form == FLUCT_FORM_TIMESTAMP)
-		return column->format == FLUCT_FORMAT_PLAIN;
-	return column->form != FLUCT_FORM_BOOL;
+	return (column->form != FLUCT_FORM_TIMESTAMP ||
+			column->format == FLUCT_FORMAT_PLAIN || column->reading) &&
+		(column->form != FLUCT_FORM_BOOL || column->reading);
 }
 
 static bool
@@ -113,7 +116,7 @@ is_same(const FluctColumn *parent, const FluctColumn *child)
 	child->form <= FLUCT_FORM_INT8;
 
 	return parent->source == child->source && parent->field == child->field &&
-		parent->format == child->format &&
+		fluct_format_is_same(parent, child) &&
 		(integers || (parent->base == child->base &&
 					  (child->typmod == -1 || child->typmod == parent->typmod))) &&
 		OidIsValid(lookup_type_cache(child->base, TYPECACHE_EQ_OPR)->eq_opr);

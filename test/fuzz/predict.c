@@ -433,6 +433,28 @@ expect_epoch(Expectation *e, FluctFormat format, Numeric value)
 	}
 }
 
+/* A string that is a time since 1970. */
+static void
+expect_epoch_text(Expectation *e, FluctFormat format, const JsonbValue *value)
+{
+	char	   *text = string_of(value);
+	Datum		result;
+	JsonbValue	number;
+
+	if (text[0] == '\0' || strspn(text, "0123456789+-.eE") != strlen(text))
+	{
+		refuse(e, FLUCT_WRONG_TYPE);
+		refuse(e, FLUCT_NOT_FINITE);
+	}
+	else if (fuzz_try_input(JSONOID, text, &result) != 0)
+		refuse(e, FLUCT_WRONG_TYPE);
+	else if (fuzz_try_input(JSONBOID, text, &result) != 0 ||
+			 !JsonbExtractScalar(&DatumGetJsonbP(result)->root, &number))
+		refuse(e, FLUCT_BAD_TIMESTAMP);
+	else
+		expect_epoch(e, format, number.val.numeric);
+}
+
 static void
 expect_string(Expectation *e, const FluctColumn *column, Oid type,
 			  const JsonbValue *value)
@@ -463,7 +485,7 @@ expect_string(Expectation *e, const FluctColumn *column, Oid type,
 			if (column->format == FLUCT_FORMAT_PLAIN)
 				expect_timestamp(e, type, value);
 			else
-				refuse(e, FLUCT_WRONG_TYPE);
+				expect_epoch_text(e, column->format, value);
 			break;
 		default:
 			if (column->format == FLUCT_FORMAT_TEXT)

@@ -122,8 +122,8 @@ test_grammar(void)
 			"expected a key, found \"}\" at byte 7");
 	refuses("{,}", FLUCT_INVALID_JSON, "$", NULL);
 	refuses("{\"a\":[1,]}", FLUCT_INVALID_JSON, "$.a[1]", NULL);
-	refuses("{\"a\":[1 2]}", FLUCT_INVALID_JSON, "$.a[x]", NULL);
-	refuses("{\"a\":[1}", FLUCT_INVALID_JSON, "$.a[x]", NULL);
+	refuses("{\"a\":[1 2]}", FLUCT_INVALID_JSON, "$.a[0]", NULL);
+	refuses("{\"a\":[1}", FLUCT_INVALID_JSON, "$.a[0]", NULL);
 	refuses("{\"a\":{]}", FLUCT_INVALID_JSON, "$.a", NULL);
 	refuses("{\"a\" 1}", FLUCT_INVALID_JSON, "$.a", NULL);
 	refuses("{a:1}", FLUCT_INVALID_JSON, "$", NULL);
@@ -229,7 +229,7 @@ test_top_level(void)
 	refuses("-1.5", FLUCT_NOT_AN_OBJECT, "$", "the message is a number");
 	refuses("true", FLUCT_NOT_AN_OBJECT, "$", "the message is a boolean");
 	refuses("hello", FLUCT_INVALID_JSON, "$", NULL);
-	refuses("[1", FLUCT_INVALID_JSON, "$[-1]", NULL);
+	refuses("[1", FLUCT_INVALID_JSON, "$[0]", NULL);
 }
 
 static void
@@ -425,7 +425,6 @@ test_paths(void)
 		ok(fluct_json_add_field(other, -1, wrong[i]) == -1,
 		   "\"%s\" is no path", wrong[i]);
 	ok(fluct_json_add_rowset(other, "$.x") == -1 &&
-	   fluct_json_add_rowset(other, "$[*]") == -1 &&
 	   fluct_json_add_rowset(other, "@.x[*]") == -1 &&
 	   fluct_json_add_rowset(other, "$.x[*].y") == -1 &&
 	   fluct_json_add_field(other, rows, "$.x") == -1 &&
