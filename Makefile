@@ -68,10 +68,12 @@ OBJS = \
 	src/mapping/encode.o \
 	src/mapping/field.o \
 	src/mapping/format.o \
+	src/mapping/kafka.o \
 	src/mapping/mapping.o \
 	src/mapping/relations.o \
 	src/mapping/source.o \
 	src/mapping/target.o \
+	src/mapping/where.o \
 	src/mapping/words.o \
 	src/members/ask.o \
 	src/members/login.o \
@@ -301,7 +303,8 @@ FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
 FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
 	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
 	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
-	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o, $(OBJS))
+	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o \
+	src/mapping/kafka.o src/mapping/where.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

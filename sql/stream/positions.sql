@@ -18,24 +18,26 @@ COMMENT ON FUNCTION fluct._next_epoch(text, text, int) IS
 
 CREATE OR REPLACE FUNCTION fluct._account(stream text)
 RETURNS TABLE (topic text, partition int, epoch int, from_offset bigint, to_offset bigint, stored bigint, duplicates bigint,
-	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint)
+	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, filtered bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT o.topic, o.partition, o.epoch, o.epoch_offset, o.next_offset,
-		o.messages - o.epoch_messages - e.duplicates - e.dead_letters - e.tombstones,
+		o.messages - o.epoch_messages - e.duplicates - e.dead_letters - e.tombstones - e.filtered,
 		e.duplicates, e.dead_letters, e.tombstones,
 		(SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint
 		 FROM fluct.skipped_offsets k CROSS JOIN LATERAL unnest(k.intervals) r
 		 WHERE k.stream = o.stream AND k.topic = o.topic AND k.partition = o.partition AND k.epoch = o.epoch),
 		(SELECT coalesce(sum(g.to_offset - g.from_offset), 0)::bigint
 		 FROM fluct.gaps g
-		 WHERE g.stream = o.stream AND g.topic = o.topic AND g.partition = o.partition AND g.epoch = o.epoch)
+		 WHERE g.stream = o.stream AND g.topic = o.topic AND g.partition = o.partition AND g.epoch = o.epoch),
+		e.filtered
 	FROM fluct.stream_offsets o
 	JOIN fluct.streams s ON s.name = o.stream AND fluct._consumes(s.topic, o.topic)
 	CROSS JOIN LATERAL (
 		SELECT o.duplicates - o.epoch_duplicates AS duplicates,
 			o.dead_letters - o.epoch_dead_letters AS dead_letters,
-			o.tombstones - o.epoch_tombstones AS tombstones) e
+			o.tombstones - o.epoch_tombstones AS tombstones,
+			o.filtered - o.epoch_filtered AS filtered) e
 	WHERE o.stream = _account.stream
 $$;
 COMMENT ON FUNCTION fluct._account(text) IS
@@ -43,23 +45,23 @@ COMMENT ON FUNCTION fluct._account(text) IS
 
 CREATE OR REPLACE FUNCTION fluct.reconcile_stream(name text)
 RETURNS TABLE (topic text, partition int, from_offset bigint, to_offset bigint, offsets bigint, stored bigint, duplicates bigint,
-	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, unexplained bigint)
+	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, filtered bigint, unexplained bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.reconcile_stream(text) IS
-'Accounts for every offset of each partition''s present epoch [from_offset, to_offset): messages stored, duplicates, dead letters, tombstones, offsets at which Kafka delivered nothing (skipped), gaps. It reads the skipped offsets in Kafka again; what is delivered there, or missing in the sum, is unexplained, and must be 0. The stream may run meanwhile. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where the topic was recreated, fdw_unable_to_establish_connection, configuration_limit_exceeded without a free background worker.';
+'Accounts for every offset of each partition''s present epoch [from_offset, to_offset): messages stored, duplicates, dead letters, tombstones, offsets at which Kafka delivered nothing (skipped), gaps, messages that the mapping''s "where" does not mean (filtered). It reads the skipped offsets in Kafka again; what is delivered there, or missing in the sum, is unexplained, and must be 0. The stream may run meanwhile. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where the topic was recreated, fdw_unable_to_establish_connection, configuration_limit_exceeded without a free background worker.';
 
 CREATE OR REPLACE FUNCTION fluct._reconcile_stream(name text)
 RETURNS TABLE (topic text, partition int, from_offset bigint, to_offset bigint, offsets bigint, stored bigint, duplicates bigint,
-	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, unexplained bigint)
+	dead_letters bigint, tombstones bigint, skipped bigint, gaps bigint, filtered bigint, unexplained bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(name, false);
 BEGIN
 	RETURN QUERY
-		SELECT a.fields[12], a.fields[1]::int, a.fields[2]::bigint, a.fields[3]::bigint, a.fields[4]::bigint, a.fields[5]::bigint,
+		SELECT a.fields[13], a.fields[1]::int, a.fields[2]::bigint, a.fields[3]::bigint, a.fields[4]::bigint, a.fields[5]::bigint,
 			   a.fields[6]::bigint, a.fields[7]::bigint, a.fields[8]::bigint, a.fields[9]::bigint,
-			   a.fields[10]::bigint, a.fields[11]::bigint
+			   a.fields[10]::bigint, a.fields[11]::bigint, a.fields[12]::bigint
 		FROM fluct._ask(s.name, 'reconcile', 0, NULL) a ORDER BY a.number;
 END
 $$;
@@ -187,7 +189,7 @@ BEGIN
 	IF anew OR goes_to < o.next_offset THEN
 		UPDATE fluct.stream_offsets p SET epoch = greatest(p.epoch + 1, fluct._next_epoch(s.name, topic, partition)),
 			epoch_offset = goes_to, epoch_messages = p.messages, epoch_duplicates = p.duplicates,
-			epoch_dead_letters = p.dead_letters, epoch_tombstones = p.tombstones, stored_with = NULL
+			epoch_dead_letters = p.dead_letters, epoch_tombstones = p.tombstones, epoch_filtered = p.filtered, stored_with = NULL
 		WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition;
 		DELETE FROM fluct.skipped_offsets k WHERE k.stream = s.name AND k.topic = _move_position.topic AND k.partition = _move_position.partition;
 	ELSIF goes_to > o.next_offset THEN

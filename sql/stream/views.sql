@@ -132,7 +132,7 @@ SELECT v.stream, v.state, v.reason,
 	coalesce(v.lag, sums.lag) AS lag, f.behind,
 	v.rate, sums.messages, sums.duplicates, sums.dead_letters,
 	v.since, fluct._printable(v.detail) AS detail, sums.rows, sums.partitions, sums.last_commit,
-	fluct._printable(errors.last_error) AS last_error, errors.last_error_at, sums.tombstones,
+	fluct._printable(errors.last_error) AS last_error, errors.last_error_at, sums.tombstones, sums.filtered,
 	s.owner, s.server, fluct._printable(s.topic) AS topic, s.target, s.workers, v.pids
 FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
@@ -142,7 +142,7 @@ CROSS JOIN LATERAL (
 		coalesce(sum(o.messages), 0)::bigint AS messages,
 		coalesce(sum(o.duplicates), 0)::bigint AS duplicates,
 		coalesce(sum(o.dead_letters), 0)::bigint AS dead_letters,
-		coalesce(sum(o.tombstones), 0)::bigint AS tombstones,
+		coalesce(sum(o.tombstones), 0)::bigint AS tombstones, coalesce(sum(o.filtered), 0)::bigint AS filtered,
 		coalesce(sum(o.rows), 0)::bigint AS rows,
 		count(*) FILTER (WHERE fluct._consumes(s.topic, o.topic)) AS partitions, max(o.last_commit) AS last_commit
 	FROM fluct.stream_offsets o WHERE o.stream = v.stream) sums
@@ -167,6 +167,7 @@ COMMENT ON COLUMN fluct.stat_streams.detail IS 'the fact behind the reason';
 COMMENT ON COLUMN fluct.stat_streams.rows IS 'rows stored in the targets, children too';
 COMMENT ON COLUMN fluct.stat_streams.partitions IS 'partitions with a position';
 COMMENT ON COLUMN fluct.stat_streams.tombstones IS 'messages without a value, skipped';
+COMMENT ON COLUMN fluct.stat_streams.filtered IS 'messages that the mapping''s "where" does not mean, not stored';
 COMMENT ON COLUMN fluct.stat_streams.last_commit IS 'time of the last batch';
 COMMENT ON COLUMN fluct.stat_streams.last_error IS 'message of the last error';
 COMMENT ON COLUMN fluct.stat_streams.last_error_at IS 'time of the last error';

@@ -145,6 +145,8 @@ CREATE TABLE fluct.stream_offsets (
 	epoch_tombstones bigint NOT NULL DEFAULT 0,
 	stored_with text,
 	held_until timestamptz,
+	filtered bigint NOT NULL DEFAULT 0,
+	epoch_filtered bigint NOT NULL DEFAULT 0,
 	retention interval,
 	PRIMARY KEY (stream, topic, partition)
 ) WITH (fillfactor = 50);
@@ -175,6 +177,8 @@ COMMENT ON COLUMN fluct.stream_offsets.epoch_dead_letters IS 'dead_letters when 
 COMMENT ON COLUMN fluct.stream_offsets.epoch_tombstones IS 'tombstones when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.stored_with IS 'hash of the mapping with which a message was stored last; NULL = none since the position began';
 COMMENT ON COLUMN fluct.stream_offsets.retention IS 'how long Kafka keeps messages of the topic (retention.ms), as its worker was last told; NULL = for ever, or not known';
+COMMENT ON COLUMN fluct.stream_offsets.filtered IS 'messages that the mapping''s "where" does not mean';
+COMMENT ON COLUMN fluct.stream_offsets.epoch_filtered IS 'filtered when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.held_until IS 'last time at which all that Kafka had in this partition was known to be committed here';
 
 CREATE TABLE fluct.dead_letters (

@@ -68,7 +68,8 @@ typedef enum FluctOutcome
 	FLUCT_STORED,
 	FLUCT_DUPLICATE,
 	FLUCT_DEAD,
-	FLUCT_TOMBSTONE
+	FLUCT_TOMBSTONE,
+	FLUCT_FILTERED				/* the mapping's "where" does not mean it */
 } FluctOutcome;
 
 /*

@@ -199,6 +199,7 @@ fluct_offsets_advance(const char *stream, const char *mapping,
 	MEMBERS(epoch);
 	add_topics(&query, positions, count);
 	fluct_query_add_text(&query, mapping);
+	MEMBERS(filtered);
 	return fluct_query_run_kept(&query, &plan,
 								"UPDATE fluct.stream_offsets o SET"
 								" next_offset = u.goes_to,"
@@ -207,6 +208,7 @@ fluct_offsets_advance(const char *stream, const char *mapping,
 								" duplicates = o.duplicates + u.duplicates,"
 								" dead_letters = o.dead_letters + u.dead_letters,"
 								" tombstones = o.tombstones + u.tombstones,"
+								" filtered = o.filtered + u.filtered,"
 								" last_message_time = CASE WHEN u.ms >= 0"
 								"  THEN to_timestamp(u.ms / 1000.0)"
 								"  ELSE o.last_message_time END,"
@@ -224,10 +226,10 @@ fluct_offsets_advance(const char *stream, const char *mapping,
 								" FROM ROWS FROM (unnest($2), unnest($3), unnest($4),"
 								"  unnest($5), unnest($6), unnest($7), unnest($8),"
 								"  unnest($9), unnest($10), unnest($11), unnest($12),"
-								"  unnest($13), unnest($14), unnest($15), unnest($16), unnest($17))"
+								"  unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($19))"
 								"  AS u(partition, stands_at, goes_to, messages, rows,"
 								"   duplicates, dead_letters, tombstones, ms, log_start,"
-								"   log_end, witness, witness_ms, witness_crc, epoch, topic)"
+								"   log_end, witness, witness_ms, witness_crc, epoch, topic, filtered)"
 								" WHERE o.stream = $1 AND o.partition = u.partition"
 								"  AND o.topic = u.topic AND o.epoch = u.epoch"
 								"  AND o.next_offset = u.stands_at") == (uint64) count;

@@ -36,6 +36,7 @@ typedef struct FluctPosition
 	int64		duplicates;
 	int64		dead_letters;
 	int64		tombstones;
+	int64		filtered;
 	int64		time_ms;		/* Kafka's newest time in the batch; -1 */
 	int64		witness_offset; /* of the last message committed; -1 */
 	int64		witness_time;

@@ -124,9 +124,11 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 		fields[5] = "tombstone: it has no value and is only counted";
 	else if (!fluct_decode_message(mapping, rows, 0, message, &refusal))
 	{
-		fields[5] = psprintf("%s: %s", fluct_reason_name(refusal.reason),
-							 refusal.detail);
-		fields[6] = refusal.path;
+		fields[5] = mapping->outcome == FLUCT_FILTERED ?
+			"filtered: the mapping's \"where\" does not mean it" :
+			psprintf("%s: %s", fluct_reason_name(refusal.reason),
+					 refusal.detail);
+		fields[6] = mapping->outcome == FLUCT_FILTERED ? NULL : refusal.path;
 	}
 	if (fields[5])
 	{

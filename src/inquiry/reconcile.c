@@ -41,8 +41,8 @@ typedef struct Account
 	FluctPlace	place;
 	int64		from;
 	int64		to;
-	int64		entries[6];		/* stored, duplicates, dead letters,
-								 * tombstones, skipped, gaps */
+	int64		entries[7];		/* stored, duplicates, dead letters,
+								 * tombstones, skipped, gaps, filtered */
 	int64		unexplained;
 	FluctInterval *skipped;
 	int			nskipped;
@@ -114,7 +114,7 @@ read_accounts(const FluctTopic *topic, int *count)
 	fluct_query_add_text(&query, topic->stream->name);
 	*count = (int) fluct_query_run(&query, "SELECT partition, epoch, from_offset,"
 								   " to_offset, stored, duplicates, dead_letters,"
-								   " tombstones, skipped, gaps, topic"
+								   " tombstones, skipped, gaps, filtered, topic"
 								   " FROM fluct._account($1)"
 								   " ORDER BY topic COLLATE \"C\", partition");
 	accounts = MemoryContextAllocZero(context, sizeof(Account) * (*count + 1));
@@ -122,7 +122,7 @@ read_accounts(const FluctTopic *topic, int *count)
 	for (int i = 0; i < *count; i++)
 	{
 		accounts[i].place.topic =
-			fluct_topics_keep(fluct_query_field_text(CurrentMemoryContext, i, 11));
+			fluct_topics_keep(fluct_query_field_text(CurrentMemoryContext, i, 12));
 		accounts[i].place.partition = fluct_query_field_int(i, 1);
 		epochs[i] = fluct_query_field_int(i, 2);
 		accounts[i].from = fluct_query_field_int(i, 3);

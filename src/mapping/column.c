@@ -24,6 +24,7 @@
 #include "mapping/column.h"
 #include "mapping/document.h"
 #include "mapping/format.h"
+#include "mapping/kafka.h"
 #include "mapping/source.h"
 
 static FluctForm
@@ -67,56 +68,67 @@ form_of(Oid type)
 	}
 }
 
-static void
-compile_path(FluctCompiler *c, FluctColumn *column)
+/* `^.a` of the row that holds this one; `^^.a` of the one above that. */
+static int
+add_above(FluctCompiler *c, FluctColumn *column)
 {
-	static const struct
+	FluctJson  *json = c->mapping->json;
+	const char *path = column->path;
+	int			rowset = c->target->rowset;
+
+	for (; *path == '^'; path++, column->up++)
 	{
-		const char *path;
-		FluctSource source;
-	}			words[] = {
-		{"kafka.offset", FLUCT_KAFKA_OFFSET},
-		{"kafka.partition", FLUCT_KAFKA_PARTITION},
-		{"kafka.timestamp", FLUCT_KAFKA_TIMESTAMP},
-		{"kafka.key", FLUCT_KAFKA_KEY},
-		{"kafka.topic", FLUCT_KAFKA_TOPIC},
-		{"kafka.headers", FLUCT_KAFKA_HEADERS},
-	};
+		if (rowset == FLUCT_JSON_ROOT)
+			return -1;
+		rowset = fluct_json_above(json, rowset);
+	}
+	if (rowset == FLUCT_JSON_ROOT)
+		return -1;
+	column->source = FLUCT_FROM_ABOVE;
+	return fluct_json_add_field(json, rowset, psprintf("@%s", path));
+}
+
+/* The field that a path into the message names, or -1. */
+static int
+add_field(FluctCompiler *c, FluctColumn *column)
+{
 	bool		child = c->target->rowset != FLUCT_JSON_ROOT;
 	FluctJson  *json = c->mapping->json;
 
-	for (int i = 0; i < lengthof(words); i++)
-		if (strcmp(column->path, words[i].path) == 0)
-		{
-			column->source = words[i].source;
-			return;
-		}
-	column->field = -1;
 	if (child && strcmp(column->path, "#") == 0)
 	{
 		column->source = FLUCT_ROW_NUMBER;
+		return 0;
+	}
+	if (child && strcmp(column->path, "@key") == 0)
+	{
+		column->source = FLUCT_ROW_KEY;
+		return fluct_json_add_key(json, c->target->rowset);
+	}
+	if (child && column->path[0] == '^')
+		return add_above(c, column);
+	column->source = child && column->path[0] == '@' ? FLUCT_FROM_ROW : FLUCT_FROM_MESSAGE;
+	return fluct_json_add_field(json, column->source == FLUCT_FROM_ROW ?
+								c->target->rowset : FLUCT_JSON_ROOT, column->path);
+}
+
+void
+fluct_column_compile_path(FluctCompiler *c, FluctColumn *column)
+{
+	bool		child = c->target->rowset != FLUCT_JSON_ROOT;
+	int			kafka = fluct_kafka_compile(c, column);
+
+	if (kafka > 0)
 		return;
-	}
-	if (child && column->path[0] == '@')
-	{
-		column->source = FLUCT_FROM_ROW;
-		column->field = fluct_json_add_field(json, c->target->rowset,
-											 column->path);
-	}
-	else
-	{
-		column->source = FLUCT_FROM_MESSAGE;
-		column->field = fluct_json_add_field(json, FLUCT_JSON_ROOT,
-											 column->path);
-	}
+	column->field = kafka < 0 ? -1 : add_field(c, column);
 	if (column->field < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
 						column->name, c->target->name, column->path),
 				 errhint(child ?
-						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, #, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers." :
-						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.topic, kafka.headers; @ and # are for children.")));
+						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, ^.field of the row that holds this one, #, @key, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME." :
+						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME; @ and # are for children.")));
 }
 
 /* The "default" of a column, as a value that the scanner could have found. */
@@ -275,7 +287,7 @@ fluct_column_compile(FluctCompiler *c, FluctColumn *column, const char *name,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: column \"%s\" of %s has no path", name,
 						c->target->name)));
-	compile_path(c, column);
+	fluct_column_compile_path(c, column);
 	fluct_format_compile(c, column, object);
 	if (object && fluct_document_member(object, "default", &value))
 	{

@@ -19,6 +19,9 @@ extern void fluct_column_compile(FluctCompiler *c, FluctColumn *column,
 extern void fluct_column_compile_extra(FluctCompiler *c, FluctColumn *column,
 									   const char *name);
 
+/* Its path, or 22023. */
+extern void fluct_column_compile_path(FluctCompiler *c, FluctColumn *column);
+
 /* Whether a domain on the way to the base type is NOT NULL. */
 extern bool fluct_column_refuses_null(Oid type);
 

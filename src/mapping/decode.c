@@ -30,6 +30,8 @@
 #include "mapping/encode.h"
 #include "mapping/field.h"
 #include "mapping/format.h"
+#include "mapping/kafka.h"
+#include "mapping/where.h"
 
 static void
 begin_data(FluctRowData *data, int nmessages, int expected)
@@ -81,29 +83,72 @@ end_message(FluctRowData *data, int i)
 
 /* ----- refusals ----- */
 
+/*
+ * The path of a rowset with the numbers of the rows down to that one; it ends
+ * where there is none.
+ */
+static void
+put_rows_path(const FluctJson *json, const char *rows_path, int rowset, int row,
+			  char *path)
+{
+	int			numbers[FLUCT_JSON_MAX_DEPTH];
+	int			n = 0;
+	int			len = 0;
+
+	while (rowset != FLUCT_JSON_ROOT && n < FLUCT_JSON_MAX_DEPTH)
+	{
+		numbers[n++] = fluct_json_row_index(json, rowset, row);
+		row = fluct_json_row_above(json, rowset, row);
+		rowset = fluct_json_above(json, rowset);
+	}
+	for (const char *p = rows_path; *p != '\0' && len < FLUCT_PATH_LEN - 16;)
+	{
+		bool		elements = strncmp(p, "[*]", 3) == 0;
+
+		if (!elements && strncmp(p, ".*", 2) != 0)
+		{
+			path[len++] = *p++;
+			continue;
+		}
+		if (n == 0)
+			break;
+		len += sprintf(path + len, "[%d]", numbers[--n]);
+		p += elements ? 3 : 2;
+	}
+	path[len] = '\0';
+}
+
 void
-fluct_decode_path(const FluctTarget *target, const FluctColumn *column,
-				  int row, char *path)
+fluct_decode_path(const FluctJson *json, const FluctTarget *target,
+				  const FluctColumn *column, int row, char *path)
 {
 	bool		extra = column->source == FLUCT_EXTRA;
+	char		rows[FLUCT_PATH_LEN];
 
 	if (column->source == FLUCT_FROM_ROW || (extra && target->rows_path))
-		snprintf(path, FLUCT_PATH_LEN, "%.*s[%d]%s",
-				 (int) strlen(target->rows_path) - 3, target->rows_path, row,
-				 extra ? "" : column->path + 1);
+	{
+		if (json)
+			put_rows_path(json, target->rows_path, target->rowset, row, rows);
+		else if (target->nested || strcmp(target->rows_path + strlen(target->rows_path) - 3, "[*]") != 0)
+			strlcpy(rows, target->rows_path, sizeof(rows));
+		else
+			snprintf(rows, sizeof(rows), "%.*s[%d]",
+					 (int) strlen(target->rows_path) - 3, target->rows_path, row);
+		snprintf(path, FLUCT_PATH_LEN, "%s%s", rows, extra ? "" : column->path + 1);
+	}
 	else
 		strlcpy(path, extra ? "$" : column->path, FLUCT_PATH_LEN);
 }
 
 static void
-refuse_column(const FluctTarget *target, const FluctColumn *column, int row,
+refuse_column(const FluctMapping *mapping, const FluctTarget *target, const FluctColumn *column, int row,
 			  FluctReason reason, const FluctJsonValue *value,
 			  FluctRefusal *refusal)
 {
 	char		path[FLUCT_PATH_LEN];
 	const char *expected = fluct_format_expectation(column, reason);
 
-	fluct_decode_path(target, column, row, path);
+	fluct_decode_path(mapping->json, target, column, row, path);
 	if (reason == FLUCT_TOO_LONG)
 		fluct_refuse(refusal, reason, path,
 					 "more than %d values for column %s of %s",
@@ -131,7 +176,7 @@ take_message_column(FluctMapping *mapping, const FluctTarget *target,
 
 	if (reason == FLUCT_OK)
 		return true;
-	refuse_column(target, column, 0, reason,
+	refuse_column(mapping, target, column, 0, reason,
 				  column->source == FLUCT_FROM_MESSAGE ?
 				  fluct_json_field(mapping->json, column->field) : NULL,
 				  refusal);
@@ -190,7 +235,7 @@ decode_parent(FluctMapping *mapping, FluctRowData *rows, const FluctKafka *kafka
 
 			if (reason != FLUCT_OK)
 			{
-				refuse_column(target, column, 0, reason, NULL, refusal);
+				refuse_column(mapping, target, column, 0, reason, NULL, refusal);
 				return false;
 			}
 		}
@@ -266,7 +311,7 @@ decode_child_row(FluctMapping *mapping, const FluctTarget *target,
 									&rows->data);
 		if (reason != FLUCT_OK)
 		{
-			refuse_column(target, column, row, reason,
+			refuse_column(mapping, target, column, row, reason,
 						  column->source == FLUCT_FROM_ROW ?
 						  fluct_json_cell(mapping->json, target->rowset, row,
 										  column->field) : NULL, refusal);
@@ -278,23 +323,33 @@ decode_child_row(FluctMapping *mapping, const FluctTarget *target,
 	return true;
 }
 
-/* Refuses a message whose rows are not an array. */
+/* Refuses a message whose rows are not an array, or what else they may be. */
 static bool
-check_rowset(const FluctMapping *mapping, const FluctTarget *target,
+check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 			 FluctRefusal *refusal)
 {
-	FluctJsonType type = fluct_json_rowset_type(mapping->json, target->rowset);
+	const FluctJson *json = mapping->json;
+	int			above = fluct_json_above(json, rowset);
+	int			n = above == FLUCT_JSON_ROOT ? 1 : fluct_json_row_count(json, above);
 	char		path[FLUCT_PATH_LEN];
 
-	snprintf(path, sizeof(path), "%.*s", (int) strlen(target->rows_path) - 3,
-			 target->rows_path);
-	if (type == FLUCT_JSON_ARRAY)
-		return true;
-	fluct_refuse(refusal,
-				 type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD :
-				 type == FLUCT_JSON_NULL ? FLUCT_NULL_FIELD : FLUCT_WRONG_TYPE,
-				 path, "for the rows of %s", target->name);
-	return false;
+	if (above != FLUCT_JSON_ROOT && !check_rowset(mapping, target, above, refusal))
+		return false;
+	for (int row = 0; row < n; row++)
+	{
+		FluctJsonType type = fluct_json_rows_type(json, rowset, row);
+		bool		nothing = type == FLUCT_JSON_ABSENT || type == FLUCT_JSON_NULL;
+
+		if (fluct_json_takes(json, rowset, type) || (nothing && target->optional))
+			continue;
+		put_rows_path(json, target->rows_path, above, row, path);
+		fluct_refuse(refusal,
+					 type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD :
+					 type == FLUCT_JSON_NULL ? FLUCT_NULL_FIELD : FLUCT_WRONG_TYPE,
+					 path, "for the rows of %s", target->name);
+		return false;
+	}
+	return true;
 }
 
 /* Refuses a row that is not an object, if a path names a member. */
@@ -309,16 +364,17 @@ check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 	if (type == FLUCT_JSON_OBJECT)
 		return true;
 	for (int i = 0; i < target->ncolumns; i++)
-		if (target->columns[i].source == FLUCT_FROM_ROW &&
-			target->columns[i].path[1] != '\0')
-		{
-			snprintf(path, sizeof(path), "%.*s[%d]",
-					 (int) strlen(target->rows_path) - 3, target->rows_path,
-					 row);
-			fluct_refuse(refusal, FLUCT_WRONG_TYPE, path,
-						 "an element is not an object");
-			return false;
-		}
+	{
+		const FluctColumn *column = &target->columns[i];
+
+		if (column->source != FLUCT_FROM_ROW || column->path[1] == '\0' ||
+			(type == FLUCT_JSON_ARRAY && column->path[1] == '['))
+			continue;
+		put_rows_path(mapping->json, target->rows_path, target->rowset, row, path);
+		fluct_refuse(refusal, FLUCT_WRONG_TYPE, path,
+					 "an element is not an object");
+		return false;
+	}
 	return true;
 }
 
@@ -329,9 +385,10 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 	StringInfoData shared;
 	int			starts[MaxTupleAttributeNumber + 1];
 	size_t		nrows;
+	int			above = -1;
 	bool		good;
 
-	if (!check_rowset(mapping, target, refusal))
+	if (!check_rowset(mapping, target, target->rowset, refusal))
 		return false;
 	if (target->parent_keys &&
 		!decode_parent_key(mapping, target, &rows->keys, kafka, refusal))
@@ -344,9 +401,15 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 		has_room(mapping, nrows * (2 + shared.len), refusal);
 	mapping->made += nrows * (2 + shared.len);
 	for (int row = 0; good && row < nrows; row++)
+	{
+		int			last = above;
+
+		above = fluct_json_row_above(mapping->json, target->rowset, row);
+		mapping->number = above == last ? mapping->number + 1 : 1;
 		good = check_row(mapping, target, row, refusal) &&
 			decode_child_row(mapping, target, &rows->stored, row, &shared,
 							 starts, kafka, refusal);
+	}
 	pfree(shared.data);
 	return good;
 }
@@ -354,9 +417,13 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 /* ----- a message ----- */
 
 static bool
-decode_json(FluctMapping *mapping, const FluctMessage *message,
+decode_json(FluctMapping *mapping, const FluctKafka *kafka,
 			FluctRefusal *refusal)
 {
+	const FluctMessage *message = kafka->message;
+
+	mapping->outcome = FLUCT_TOMBSTONE;
+	fluct_kafka_begin(mapping);
 	if (message->full_len == FLUCT_LENGTH_UNKNOWN)
 	{
 		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
@@ -377,8 +444,15 @@ decode_json(FluctMapping *mapping, const FluctMessage *message,
 		fluct_refuse(refusal, FLUCT_EMPTY_VALUE, "$", "the value has 0 bytes");
 		return false;
 	}
-	return fluct_json_parse(mapping->json, message->value, message->value_len,
-							refusal);
+	if (!fluct_json_scan(mapping->json, message->value, message->value_len,
+						 refusal))
+		return false;
+	if (mapping->where && !fluct_where_holds(mapping, mapping->where, kafka))
+	{
+		mapping->outcome = FLUCT_FILTERED;
+		return false;
+	}
+	return fluct_json_fits(mapping->json, refusal);
 }
 
 bool
@@ -386,7 +460,7 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 					 const FluctMessage *message, FluctRefusal *refusal)
 {
 	FluctKafka	kafka = {message, message->topic};
-	bool		good = decode_json(mapping, message, refusal);
+	bool		good = decode_json(mapping, &kafka, refusal);
 
 	mapping->made = 0;
 	for (int t = 0; t < mapping->ntargets; t++)
@@ -400,6 +474,10 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 		else
 			good = decode_child(mapping, &mapping->targets[t], &rows[t],
 								&kafka, refusal);
+	if (good)
+		mapping->outcome = FLUCT_STORED;
+	else if (refusal->reason != FLUCT_OK)
+		mapping->outcome = FLUCT_DEAD;
 	if (!good)
 		fluct_decode_nothing(mapping, rows, i);
 	for (int t = 0; good && t < mapping->ntargets; t++)

@@ -42,7 +42,8 @@ extern size_t fluct_decode_bytes(const FluctMapping *mapping,
 /*
  * Adds the rows of message number i to every target's, and takes back what
  * was added for it or later ones before.  False with *refusal filled when it
- * is refused; it then has no rows.
+ * is refused, and when it is not wanted; it then has no rows, and
+ * mapping->outcome says what becomes of it.
  */
 extern bool fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 								 const FluctMessage *message,
@@ -52,8 +53,11 @@ extern bool fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 extern void fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows,
 								 int i);
 
-/* Where in a message the column's value is, in FLUCT_PATH_LEN bytes. */
-extern void fluct_decode_path(const FluctTarget *target,
+/*
+ * Where in a message the column's value is, in FLUCT_PATH_LEN bytes; json has
+ * read it, or is NULL.
+ */
+extern void fluct_decode_path(const FluctJson *json, const FluctTarget *target,
 							  const FluctColumn *column, int row, char *path);
 
 /* Refuses a mapping whose "default" that its column cannot hold. */

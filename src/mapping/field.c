@@ -20,6 +20,7 @@
 #include "mapping/encode.h"
 #include "mapping/field.h"
 #include "mapping/format.h"
+#include "mapping/kafka.h"
 #include "mapping/source.h"
 #include "pg/unixtime.h"
 
@@ -268,6 +269,52 @@ append_number(FluctMapping *mapping, const FluctColumn *column, int64 number,
 	return append_value(mapping, column, &value, out);
 }
 
+/* From the JSON of the key, or a header. */
+static FluctReason
+append_kafka(FluctMapping *mapping, const FluctColumn *column,
+			 const FluctMessage *message, StringInfo out)
+{
+	FluctJsonValue value;
+	bool		raw;
+	FluctReason reason = fluct_kafka_value(mapping, column, message, &value, &raw);
+	char	   *bytes;
+
+	if (reason != FLUCT_OK)
+		return reason;
+	if (raw && column->form != FLUCT_FORM_BYTEA)
+		return FLUCT_INVALID_ENCODING;
+	if (column->source == FLUCT_KAFKA_KEY_PATH || column->form != FLUCT_FORM_BYTEA ||
+		value.type != FLUCT_JSON_STRING || column->reading)
+		return append_value(mapping, column, &value, out);
+	if (!value.escaped)
+		append_field(out, value.text, value.len);
+	else
+	{
+		bytes = palloc(value.len + 1);
+		append_field(out, bytes, fluct_string_unescape(value.text, value.len, bytes));
+		pfree(bytes);
+	}
+	return FLUCT_OK;
+}
+
+/* From a row above the row. */
+static FluctReason
+append_above(FluctMapping *mapping, const FluctTarget *target,
+			 const FluctColumn *column, int row, const FluctMessage *message,
+			 StringInfo out)
+{
+	int			rowset = target->rowset;
+
+	for (int i = 0; i < column->up; i++)
+	{
+		row = fluct_json_row_above(mapping->json, rowset, row);
+		rowset = fluct_json_above(mapping->json, rowset);
+	}
+	return append_found(mapping, column,
+						fluct_json_cell(mapping->json, rowset, row, column->field),
+						message, out);
+}
+
 FluctReason
 fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 					   const FluctKafka *kafka, StringInfo out)
@@ -304,6 +351,9 @@ fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 				value.len = strlen(message->headers);
 			}
 			return append_value(mapping, column, &value, out);
+		case FLUCT_KAFKA_HEADER:
+		case FLUCT_KAFKA_KEY_PATH:
+			return append_kafka(mapping, column, message, out);
 		default:
 			elog(ERROR, "column \"%s\" is not of a message", column->name);
 	}
@@ -323,7 +373,13 @@ fluct_field_of_row(FluctMapping *mapping, const FluctTarget *target,
 												row, column->field),
 								kafka->message, out);
 		case FLUCT_ROW_NUMBER:
-			return append_number(mapping, column, row + 1, out);
+			return append_number(mapping, column, mapping->number, out);
+		case FLUCT_FROM_ABOVE:
+			return append_above(mapping, target, column, row, kafka->message, out);
+		case FLUCT_ROW_KEY:
+			return append_value(mapping, column,
+								fluct_json_cell(mapping->json, target->rowset,
+												row, column->field), out);
 		case FLUCT_EXTRA:
 			return append_extra(mapping, column, target->rowset, row, out);
 		default:

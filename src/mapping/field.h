@@ -24,6 +24,7 @@ static inline bool
 fluct_field_is_of_row(const FluctColumn *column)
 {
 	return column->source == FLUCT_FROM_ROW ||
+		column->source == FLUCT_FROM_ABOVE || column->source == FLUCT_ROW_KEY ||
 		column->source == FLUCT_ROW_NUMBER || column->source == FLUCT_EXTRA;
 }
 

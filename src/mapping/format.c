@@ -279,7 +279,8 @@ fluct_format_compile(FluctCompiler *c, FluctColumn *column, JsonbContainer *obje
 	column->format = format ? format->format : FLUCT_FORMAT_PLAIN;
 	if (column->source == FLUCT_KAFKA_TIMESTAMP && is_time(column))
 		column->format = FLUCT_FORMAT_EPOCH_MS;
-	if (column->source == FLUCT_KAFKA_KEY && is_number(column) && format == NULL)
+	if ((column->source == FLUCT_KAFKA_KEY || column->source == FLUCT_KAFKA_HEADER) &&
+		is_number(column) && format == NULL)
 		column->format = FLUCT_FORMAT_TEXT;
 	if (object == NULL)
 		return;

@@ -5,13 +5,14 @@
  *
  * A mapping is a JSON document:
  *
- *	{"columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
+ *	{"where": {PATH: VALUE or [VALUE, ...]},
+ *	 "columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
  *	 "extra": COLUMN,
  *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": ...,
- *				   "extra": COLUMN}]}
+ *				   "extra": COLUMN, "required": false, "single": true}]}
  *
  * PATH is `$...` (the message), `@...` (the element of the child's array), `#`
- * (its number from 1) or `kafka.` offset, partition, timestamp, key, topic,
+ * (its number from 1), `@key` (its name), `^...` (the row that holds it) or `kafka.` offset, partition, timestamp, key, topic,
  * headers.  All mistakes are found here, before the first message, with an
  * error that names the table and the column.
  *
@@ -37,6 +38,7 @@
 #include "mapping/document.h"
 #include "mapping/mapping.h"
 #include "mapping/source.h"
+#include "mapping/where.h"
 #include "pg/alloc.h"
 #include "pg/compat.h"
 
@@ -214,10 +216,25 @@ find_child(FluctCompiler *c, const char *name)
 	return RangeVarGetRelid(relation, NoLock, false);
 }
 
+static bool
+read_flag(JsonbContainer *object, const char *key, bool otherwise)
+{
+	JsonbValue	value;
+
+	if (!fluct_document_member(object, key, &value))
+		return otherwise;
+	if (value.type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: \"%s\" of a child must be true or false", key)));
+	return value.val.boolean;
+}
+
 static void
 compile_child(FluctCompiler *c, FluctTarget *t, JsonbContainer *object)
 {
-	static const char *const keys[] = {"target", "rows", "columns", "extra"};
+	static const char *const keys[] = {"target", "rows", "columns", "extra",
+	"required", "single"};
 	char	   *name,
 			   *rows;
 	int			rowset;
@@ -229,13 +246,16 @@ compile_child(FluctCompiler *c, FluctTarget *t, JsonbContainer *object)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: a child needs \"target\" and \"rows\"")));
-	rowset = fluct_json_add_rowset(c->mapping->json, rows);
+	rowset = fluct_json_add_rows(c->mapping->json, FLUCT_JSON_ROOT, rows,
+								 read_flag(object, "single", false));
 	if (rowset < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: invalid path \"%s\" in \"rows\" of %s", rows,
 						name),
-				 errhint("It names an array of the message, as in $.order_lines[*].")));
+				 errhint("It names an array of the message, as in $.order_lines[*], an object whose members are rows, as in $.lines.*, or arrays in arrays, as in $.orders[*].lines[*]; two children with the same rows agree on \"single\".")));
+	t->nested = fluct_json_above(c->mapping->json, rowset) != FLUCT_JSON_ROOT;
+	t->optional = !read_flag(object, "required", true);
 	compile_target(c, t, find_child(c, name), rowset, rows, object);
 	t->nkeys = 0;
 	if (c->update)
@@ -277,7 +297,7 @@ FluctMapping *
 fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 					  MemoryContext parent)
 {
-	static const char *const keys[] = {"columns", "extra", "children"};
+	static const char *const keys[] = {"columns", "extra", "children", "where"};
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -300,6 +320,8 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	c.mapping->ntargets = 1;
 	compile_target(&c, &c.mapping->targets[0], target, FLUCT_JSON_ROOT, NULL,
 				   &mapping->root);
+	c.target = &c.mapping->targets[0];
+	c.mapping->where = fluct_where_compile(&c, &mapping->root, "where");
 	apply_conflict_rule(&c.mapping->targets[0], on_conflict);
 	c.update = strcmp(on_conflict, "update") == 0;
 	compile_children(&c, children);

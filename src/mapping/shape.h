@@ -30,6 +30,8 @@ typedef enum FluctSource
 {
 	FLUCT_FROM_MESSAGE,			/* $.a.b */
 	FLUCT_FROM_ROW,				/* @.a.b */
+	FLUCT_FROM_ABOVE,			/* ^.a.b, of the row that holds this one */
+	FLUCT_ROW_KEY,				/* @key */
 	FLUCT_ROW_NUMBER,			/* # */
 	FLUCT_KAFKA_OFFSET,
 	FLUCT_KAFKA_PARTITION,
@@ -37,6 +39,8 @@ typedef enum FluctSource
 	FLUCT_KAFKA_KEY,
 	FLUCT_KAFKA_TOPIC,
 	FLUCT_KAFKA_HEADERS,
+	FLUCT_KAFKA_HEADER,			/* kafka.headers.NAME */
+	FLUCT_KAFKA_KEY_PATH,		/* kafka.key.$.a.b */
 	FLUCT_EXTRA					/* the fields that are not mapped */
 } FluctSource;
 
@@ -116,7 +120,9 @@ typedef struct FluctColumn
 	FluctReading *reading;		/* NULL = values are taken as they are */
 	pg_tz	   *zone;			/* of times without an offset; NULL = UTC */
 	FluctSource source;
-	int			field;			/* of the scanner, for the first two sources */
+	int			field;			/* of the scanner, for paths */
+	int			up;				/* how many rows above, for ^ */
+	const char *header;			/* its name */
 	char	   *path;
 	bool		required;
 	bool		nullable;
@@ -134,6 +140,8 @@ typedef struct FluctTarget
 	char	   *name;			/* qualified and quoted */
 	int			rowset;			/* FLUCT_JSON_ROOT for the parent */
 	char	   *rows_path;		/* NULL for the parent */
+	bool		nested;			/* its rows lie in other rows */
+	bool		optional;		/* nothing there is no rows */
 	int			ncolumns;
 	FluctColumn *columns;
 	bool		by_copy;		/* COPY's machinery stores the rows */
@@ -144,14 +152,22 @@ typedef struct FluctTarget
 	int			expected;		/* bytes of a batch's rows, from the last one */
 } FluctTarget;
 
+/* See kafka.c and where.c. */
+typedef struct FluctKafkaJson FluctKafkaJson;
+typedef struct FluctWhere FluctWhere;
+
 typedef struct FluctMapping
 {
 	MemoryContext context;		/* holds all of this */
 	FluctJson  *json;
+	FluctKafkaJson *kafka;		/* NULL = no path into key or headers */
+	FluctWhere *where;			/* which messages are wanted; NULL = all */
 	int			ntargets;
 	FluctTarget *targets;		/* the parent first */
 	ExprContext *econtext;		/* evaluates column defaults */
 	size_t		made;			/* bytes of rows of the message at hand */
+	int			number;			/* of the row at hand in its array, from 1 */
+	FluctOutcome outcome;		/* of the last message that was decoded */
 } FluctMapping;
 
 #endif							/* FLUCT_MAPPING_SHAPE_H */

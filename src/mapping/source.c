@@ -116,6 +116,7 @@ is_same(const FluctColumn *parent, const FluctColumn *child)
 	child->form <= FLUCT_FORM_INT8;
 
 	return parent->source == child->source && parent->field == child->field &&
+		(parent->header == NULL || strcmp(parent->header, child->header) == 0) &&
 		fluct_format_is_same(parent, child) &&
 		(integers || (parent->base == child->base &&
 					  (child->typmod == -1 || child->typmod == parent->typmod))) &&

@@ -232,7 +232,8 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 {
 	static const char *const words[] = {
 		[FLUCT_STORED] = "stored",[FLUCT_DUPLICATE] = "duplicate",
-		[FLUCT_DEAD] = "refused",[FLUCT_TOMBSTONE] = "skipped"
+		[FLUCT_DEAD] = "refused",[FLUCT_TOMBSTONE] = "skipped",
+		[FLUCT_FILTERED] = "skipped"
 	};
 	FluctMessage *kept = palloc(sizeof(FluctMessage) * (chunk->count + 1));
 	int		   *places = palloc(sizeof(int) * (chunk->count + 1));

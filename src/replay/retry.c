@@ -36,7 +36,8 @@ put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
 	bool		nulls[6] = {false, false, true, true, true, true};
 
 	values[0] = Int64GetDatum(id);
-	values[1] = CStringGetTextDatum(message->outcome == FLUCT_STORED ? "stored" :
+	values[1] = CStringGetTextDatum(message->outcome == FLUCT_STORED ||
+									message->outcome == FLUCT_FILTERED ? "stored" :
 									message->outcome == FLUCT_DUPLICATE ? "duplicate" :
 									"refused");
 	if (message->outcome == FLUCT_DEAD)

@@ -137,5 +137,5 @@ fluct_diagnosis_find(const FluctMapping *mapping, const FluctRows *rows,
 	if (place.column == NULL &&
 		!(is_of_value(error) && fails_alone(mapping, rows, message, &place)))
 		return;
-	fluct_decode_path(place.target, place.column, place.row, path);
+	fluct_decode_path(NULL, place.target, place.column, place.row, path);
 }

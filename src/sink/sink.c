@@ -290,7 +290,7 @@ decode_range(void *arg, FluctMessage *messages, int from, int to)
 		if (!fluct_decode_message(sink->mapping, sink->rows, i, message,
 								  &refusal))
 		{
-			message->outcome = refusal.reason ? FLUCT_DEAD : FLUCT_TOMBSTONE;
+			message->outcome = sink->mapping->outcome;
 			if (refusal.reason)
 			{
 				message->refusal = palloc(sizeof(FluctRefusal));
@@ -443,7 +443,8 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 
 	for (int i = 0; i < npositions; i++)
 		positions[i].messages = positions[i].rows = positions[i].duplicates =
-			positions[i].dead_letters = positions[i].tombstones = 0;
+			positions[i].dead_letters = positions[i].tombstones =
+			positions[i].filtered = 0;
 	for (int i = 0; i < count; i++)
 	{
 		const FluctMessage *message = &messages[i];
@@ -461,6 +462,7 @@ tally(const FluctSink *sink, const FluctMessage *messages, int count,
 		p->duplicates += message->outcome == FLUCT_DUPLICATE;
 		p->dead_letters += message->outcome == FLUCT_DEAD;
 		p->tombstones += message->outcome == FLUCT_TOMBSTONE;
+		p->filtered += message->outcome == FLUCT_FILTERED;
 	}
 	for (int i = 0; i < npositions; i++)
 		if (last[i])
@@ -498,7 +500,8 @@ finds_nothing(const FluctSink *sink, const FluctMessage *messages, int count)
 	if (fluct_mapping_has_found(sink->mapping))
 		return false;
 	for (int i = 0; i < count; i++)
-		decoded += messages[i].outcome != FLUCT_TOMBSTONE;
+		decoded += messages[i].outcome != FLUCT_TOMBSTONE &&
+			messages[i].outcome != FLUCT_FILTERED;
 	return decoded >= ENOUGH_TO_JUDGE;
 }
 
