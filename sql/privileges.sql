@@ -31,7 +31,7 @@ SELECT l.grantee, l.kind, n.name
 	verify_rollup'),
 -- called by these, and by the views
 ('reader', 'routine', '
-	_active_windows _baseline_windows _batches _calendar_windows _caller _check_industry _check_ranking_options _check_sample
+	_active_windows _ranked_sums _baseline_windows _batches _calendar_windows _caller _check_industry _check_ranking_options _check_sample
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
 	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _library_version _librdkafka_version _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle

@@ -39,9 +39,9 @@ BEGIN
 		RETURN;
 	END IF;
 	SELECT c.relname AS name, c.relkind, c.relowner AS owner INTO bad
-	  FROM fluct._model_tables() t
-	  JOIN pg_class c ON c.oid = to_regclass('sales.' || t.table_name)
-	 WHERE c.relkind NOT IN ('r', 'p') OR c.relowner <> tables_owner
+	  FROM pg_class c
+	 WHERE c.oid = ANY (ARRAY(SELECT to_regclass('sales.' || t.table_name)::oid FROM fluct._model_tables() t))
+	   AND (c.relkind NOT IN ('r', 'p') OR c.relowner <> tables_owner)
 	 ORDER BY c.relname LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'relation "sales.%" is not a table of role "%", the owner of sales.orders', bad.name, pg_get_userbyid(tables_owner)

@@ -8,7 +8,7 @@
 
 CREATE OR REPLACE FUNCTION fluct._model_tables(OUT table_name text, OUT partitioned text, OUT comment text)
 RETURNS SETOF record
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES
 ('industries', NULL,
@@ -257,7 +257,7 @@ COMMENT ON FUNCTION fluct._model_view_columns() IS 'the comments of the columns 
 
 CREATE OR REPLACE FUNCTION fluct._model_triggers(OUT table_name text, OUT trigger_name text, OUT definition text, OUT fires text, OUT comment text)
 RETURNS SETOF record
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql IMMUTABLE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES
 ('orders', 'orders_delete_lines',

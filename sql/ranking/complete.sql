@@ -50,10 +50,13 @@ COMMENT ON FUNCTION fluct._mark_complete(timestamptz) IS 'mark_complete, as the 
 
 CREATE OR REPLACE FUNCTION fluct._silent_stream()
 RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT min(s.name) FROM fluct.streams s JOIN fluct.freshness f ON f.stream = s.name
- WHERE s.starts > 0 AND f.data_until IS NULL AND to_regclass(s.target) = to_regclass('sales.orders')
+BEGIN
+	RETURN (
+		SELECT min(s.name) FROM fluct.streams s JOIN fluct.freshness f ON f.stream = s.name
+		 WHERE s.starts > 0 AND f.data_until IS NULL AND to_regclass(s.target) = to_regclass('sales.orders'));
+END
 $$;
 COMMENT ON FUNCTION fluct._silent_stream() IS
 'a stream into sales.orders that was started, and of which nothing is known yet; NULL = there is none';
@@ -62,9 +65,10 @@ COMMENT ON FUNCTION fluct._silent_stream() IS
 -- that was made by now() is a moment older than the ranking that follows it.
 CREATE OR REPLACE FUNCTION fluct._fed_until(recent_begins timestamptz, recent_ends timestamptz)
 RETURNS timestamptz
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT greatest(
+BEGIN
+RETURN greatest(
 	(SELECT timestamptz 'infinity'
 	  WHERE EXISTS (SELECT FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid
 					 WHERE s.subenabled AND r.srrelid = to_regclass('sales.orders'))
@@ -72,7 +76,8 @@ SELECT greatest(
 			  WHERE f.kind = 'orders' AND f.status = 'loaded' ORDER BY f.id DESC LIMIT 1) >= recent_begins),
 	(SELECT CASE WHEN m.until + interval '1 minute' >= recent_ends THEN 'infinity' ELSE m.until END
 	   FROM fluct.complete_marks m WHERE m.relation = 'sales.orders'),
-	(SELECT max(d.data_until) FROM fluct.dropped_feeds d))
+	(SELECT max(d.data_until) FROM fluct.dropped_feeds d));
+END
 $$;
 COMMENT ON FUNCTION fluct._fed_until(timestamptz, timestamptz) IS
 'up to when something else than the streams feeds sales.orders, for that recent window; infinity = for all of it, NULL = nothing does';

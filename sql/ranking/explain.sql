@@ -4,7 +4,8 @@
 -- counts in full for each industry of its customer, so the sums of a customer
 -- are those of the orders, and the sums of a product those of the order lines
 -- (volume × price); what the orders' amounts have beyond their lines is a row of
--- its own.
+-- its own.  Of orders that apply_retention() deleted the rollup still has the
+-- sums, and so the ranking: they are rows of their own, too.
 --
 -- Each part adds up exactly, though each row is a rounded quotient: what is
 -- rounded is the quotient of the sums so far, and a row is the difference to
@@ -61,9 +62,21 @@ $$;
 COMMENT ON FUNCTION fluct._weekday_edges(fluct._windows) IS
 'Where the windows of the baseline that begin on the weekday of the recent one begin and end, in turn.';
 
+CREATE OR REPLACE FUNCTION fluct._ranked_sums(w fluct._windows, industry text, average text, OUT r numeric, OUT b numeric)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(sum(s.amount) FILTER (WHERE s.starts = w.mid), 0), coalesce(sum(s.amount) FILTER (WHERE s.starts < w.mid), 0)
+	  FROM fluct._spend(w, average <> 'elapsed') s
+	 WHERE s.industry = _ranked_sums.industry AND (average <> 'weekday' OR s.starts = w.mid OR fluct._is_same_weekday(w, s.starts))
+$$;
+COMMENT ON FUNCTION fluct._ranked_sums(fluct._windows, text, text) IS
+'the sums of an industry, of the recent window and of the baseline, that the ranking rests on';
+
+-- The settings are for this query and not for what is asked beside it: a plan
+-- that must have a nested loop all the same costs so much that JIT compiles it.
 CREATE OR REPLACE FUNCTION fluct._parts(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off
 AS $$
 BEGIN
 	RETURN QUERY EXECUTE $q$
@@ -145,7 +158,7 @@ RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg
 			   share_pct numeric)
 LANGUAGE c STABLE ROWS 24 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.explain_fluctuation(text, timestamptz, interval, interval, text, text, int, boolean) IS
-'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows; with ''weekday'' the baseline is the windows of that weekday. allow_missing as there. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
+'Which customers and which products made the fluctuation of an industry: two parts, each the top_n (NULL: all) with the largest |delta|, then (others), and for products (not in lines), which is what the orders'' amounts have beyond volume * price of their lines. Where apply_retention() has deleted orders of the windows, the customers end in (deleted), which is what those had, and (not in lines) has it, too. Windows, averages and options as top_fluctuations(); each part''s recent_value, baseline_avg and delta add up exactly to that industry''s. share_pct = 100 * delta / the industry''s delta, NULL where that is 0. With average => ''active'' the divisor is the industry''s active windows; with ''weekday'' the baseline is the windows of that weekday. allow_missing as there. A WARNING where the streams have not stored all of the window. Errors: invalid_parameter_value (an unknown industry names the nearest), undefined_table before create_tables().';
 
 CREATE OR REPLACE FUNCTION fluct._explain_fluctuation(
 	industry text,
@@ -158,7 +171,7 @@ CREATE OR REPLACE FUNCTION fluct._explain_fluctuation(
 	allow_missing boolean)
 RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric,
 			   share_pct numeric)
-LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	w fluct._windows;
@@ -166,6 +179,8 @@ DECLARE
 	edges timestamptz[];
 	n numeric;
 	d numeric;
+	whole_recent numeric;
+	whole_baseline numeric;
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
@@ -187,11 +202,16 @@ BEGIN
 		n := least(d, 1);
 		d := greatest(d, 1);
 	END IF;
+	IF answers IS NULL AND w.since < fluct._horizon() THEN
+		SELECT s.r, s.b INTO whole_recent, whole_baseline FROM fluct._ranked_sums(w, industry, average) s;
+	END IF;
 	RETURN QUERY EXECUTE $q$
 		WITH both_parts AS MATERIALIZED (
 			SELECT * FROM fluct._parts_of($1, $2, $3, $4)
 		), customers AS (
 			SELECT p.r, p.b FROM both_parts p WHERE p.part = 'customer'
+		), wholes AS (
+			SELECT coalesce($8, sum(c.r), 0) AS r, coalesce($9, sum(c.b), 0) AS b FROM customers c
 		), placed AS (
 			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * $6 - p.b * $5) DESC, p.id COLLATE "C") AS place
 			  FROM both_parts p
@@ -200,14 +220,14 @@ BEGIN
 			  FROM placed p WHERE p.place <= coalesce($7, p.place)
 			UNION ALL
 			SELECT v.part, v.place, v.id, false,
-				   coalesce(sum(CASE v.id WHEN '(others)' THEN o.r ELSE -o.r END), 0)
-				   + CASE v.id WHEN '(others)' THEN 0 ELSE (SELECT coalesce(sum(c.r), 0) FROM customers c) END,
-				   coalesce(sum(CASE v.id WHEN '(others)' THEN o.b ELSE -o.b END), 0)
-				   + CASE v.id WHEN '(others)' THEN 0 ELSE (SELECT coalesce(sum(c.b), 0) FROM customers c) END
+				   CASE v.id WHEN '(others)' THEN coalesce(sum(o.r), 0) ELSE w.r - coalesce(sum(o.r), 0) END,
+				   CASE v.id WHEN '(others)' THEN coalesce(sum(o.b), 0) ELSE w.b - coalesce(sum(o.b), 0) END
 			  FROM (VALUES ('customer', 1e18::bigint, '(others)'), ('product', 1e18::bigint, '(others)'),
-						   ('product', 2e18::bigint, '(not in lines)')) v(part, place, id)
-			  LEFT JOIN placed o ON o.part = v.part AND (v.id = '(not in lines)' OR o.place > $7)
-			 GROUP BY v.part, v.place, v.id
+						   ('customer', 2e18::bigint, '(deleted)'), ('product', 2e18::bigint, '(not in lines)')) v(part, place, id)
+			 CROSS JOIN wholes w
+			  LEFT JOIN placed o ON o.part = v.part AND (v.id <> '(others)' OR o.place > $7)
+			 WHERE v.id <> '(deleted)' OR $8 IS NOT NULL
+			 GROUP BY v.part, v.place, v.id, w.r, w.b
 		), sums AS (
 			SELECT r.*,
 				   round(sum(r.b) OVER so_far * $5 * round(1.0, 20) / $6, 20) AS averages,
@@ -227,7 +247,7 @@ BEGIN
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.part, s.place $q$
-		USING answers IS NOT NULL, w, industry, edges, n, d, top_n;
+		USING answers IS NOT NULL, w, industry, edges, n, d, top_n, whole_recent, whole_baseline;
 END
 $$;
 COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int, boolean) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';

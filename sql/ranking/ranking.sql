@@ -382,7 +382,7 @@ COMMENT ON FUNCTION fluct._check_top_n(int) IS 'raises invalid_parameter_value w
 -- ordered as they are, and equal only where they are.
 CREATE OR REPLACE FUNCTION fluct._rank(w fluct._windows, measure text, direction text, average text, min_baseline numeric, answers fluct._answer[])
 RETURNS fluct._fluctuation[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
 	numerator bigint := w.numerator;

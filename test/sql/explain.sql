@@ -49,6 +49,7 @@ INSERT INTO sales.orders SELECT m ->> 'order_id', m ->> 'customer_id', (m ->> 'a
 INSERT INTO sales.order_lines (order_id, line_number, product_id, volume, price, ordered_at)
 SELECT m ->> 'order_id', n, l ->> 'product_id', (l ->> 'volume')::int, (l ->> 'price')::numeric, (m ->> 'timestamp')::timestamp AT TIME ZONE 'UTC'
 FROM message, jsonb_array_elements(m -> 'order_lines') WITH ORDINALITY x(l, n);
+CREATE VIEW pg_temp.added AS
 SELECT count(*) AS parts,
 	count(*) FILTER (WHERE e.recent_value = t.recent_value AND e.baseline_avg = t.baseline_avg AND e.delta = t.delta) AS exact,
 	count(*) FILTER (WHERE e.share IS NULL OR abs(e.share - 100) < 1e-15) AS whole
@@ -58,6 +59,16 @@ CROSS JOIN LATERAL fluct.top_fluctuations('2024-03-01 17:31:05.123456Z', o.recen
 CROSS JOIN LATERAL (
 	SELECT part, sum(recent_value) AS recent_value, sum(baseline_avg) AS baseline_avg, sum(delta) AS delta, sum(share_pct) AS share
 	FROM fluct.explain_fluctuation(t.industry, '2024-03-01 17:31:05.123456Z', o.recent::interval, o.baseline::interval, o.average, o.zone, o.top_n) GROUP BY part) e;
+SELECT * FROM added;
+-- also where the lines were deleted since, and where the orders of a baseline were: the ranking knows their sums
+SET client_min_messages = error;
+CALL fluct.apply_retention(lines => now() - '2024-02-05Z');
+SELECT * FROM added;
+CALL fluct.apply_retention(orders => now() - '2024-02-15Z');
+SELECT * FROM added;
+SELECT part, id, recent_value, round(baseline_avg, 4) AS average, round(delta, 4) AS delta, round(share_pct, 1) AS share
+FROM fluct.explain_fluctuation('Food', '2024-03-01 17:31:05.123456Z', top_n => 1);
+RESET client_min_messages;
 
 -- errors
 SELECT * FROM fluct.explain_fluctuation('food');
