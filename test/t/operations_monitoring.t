@@ -153,7 +153,7 @@ sql(q{UPDATE fluct.stream_offsets SET held_until = NULL, last_message_time = now
 ok(poll($node, q{SELECT count(*) FROM fluct.health WHERE what = 'stream "down"'}, '2'), 'and its stream is behind');
 
 my @expected = sort('FluctBehind', @cron, qw(FluctDeadLetters FluctRefusedFile FluctStreamFailed FluctStreamStopped));
-my $ill = qr/fluct_health.*problem="behind"/;
+my $ill = qr/\A(?=.*^[^\n]*fluct_health[^\n]*problem="behind")(?=.*^(?=[^\n]*behind_seconds)[^\n]*stream="down"[^\n]*\} \d{3,})/ms;
 is(alerts(sql_exporter($ill)), "@expected", 'sql-exporter: the alerts');
 is(alerts(postgres_exporter($ill)), "@expected", 'postgres-exporter: the alerts');
 
