@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION fluct.check_stream(name text)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.check_stream(text) IS
-'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, distribution (only where another extension stores rows elsewhere), retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Without a free background worker to query Kafka, what Kafka would answer is skipped, and the first item says why. Errors: undefined_object, insufficient_privilege.';
+'Checks all that a stream needs, in this order: dns, broker, tls, login, topic, partitions, columns, privileges, distribution (only where another extension stores rows elsewhere, and only to the stream''s owner), retention, messages waiting. status is ok, warn, fail or skipped. Moves nothing, and answers within 10 seconds. Without a free background worker to query Kafka, what Kafka would answer is skipped, and the first item says why. Errors: undefined_object, insufficient_privilege.';
 
 -- What is kept without end should be known before it fills the disk.
 CREATE OR REPLACE FUNCTION fluct._raw_growth() RETURNS text
@@ -117,7 +117,8 @@ BEGIN
 		hint := nullif(hint, '');
 	END;
 	RETURN NEXT;
-	IF status = 'ok' THEN
+	-- planning executes what is planted on the tables: in a session of their writer only
+	IF status = 'ok' AND owner = (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user) THEN
 		RETURN QUERY SELECT * FROM fluct._check_distribution(s, targets, owner);
 	END IF;
 END
