@@ -266,7 +266,7 @@ unit-names:
 fuzz: test/build/json_fuzz
 	test/build/json_fuzz $(FUZZ_ITERATIONS) $(FUZZ_SEED)
 	FUZZ_ITERATIONS=$(FUZZ_ITERATIONS) FUZZ_SEED=$(FUZZ_SEED) \
-		PG_CONFIG='$(PG_CONFIG)' test/run tap mapping_fuzz
+		PG_CONFIG='$(PG_CONFIG)' test/run tap mapping_fuzz mapping_whole
 
 unit-bench: test/build/bench_json
 	test/build/bench_json

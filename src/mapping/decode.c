@@ -368,7 +368,8 @@ check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 		const FluctColumn *column = &target->columns[i];
 
 		if (column->source != FLUCT_FROM_ROW || column->path[1] == '\0' ||
-			(type == FLUCT_JSON_ARRAY && column->path[1] == '['))
+			(type == FLUCT_JSON_ARRAY && column->path[1] == '[' &&
+			 isdigit((unsigned char) column->path[2])))
 			continue;
 		put_rows_path(mapping->json, target->rows_path, target->rowset, row, path);
 		fluct_refuse(refusal, FLUCT_WRONG_TYPE, path,

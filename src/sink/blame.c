@@ -58,6 +58,8 @@ reason_of(int sqlstate)
 		return FLUCT_TOO_LONG;
 	if (sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION)
 		return FLUCT_WRONG_TYPE;
+	if (sqlstate == ERRCODE_INVALID_DATETIME_FORMAT)
+		return FLUCT_BAD_TIMESTAMP;
 	if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION)
 		return FLUCT_OUT_OF_RANGE;
 	return FLUCT_CONSTRAINT;

@@ -1,0 +1,584 @@
+-- What must become of a message, in SQL and slowly: for t/mapping_whole.t.
+--
+-- PostgreSQL's json reads the message, its input functions read the values, and
+-- each message is an INSERT of its own; nothing of fluct's code is used.  Where
+-- the contract (README, mappings) is stricter than PostgreSQL, its rule stands
+-- here a second time.  A message's first fault counts: of the whole message,
+-- then of the paths that step into what has no members, then of the parent's
+-- columns in the order of the mapping, then of each child's rows.
+CREATE SCHEMA model;
+
+-- A column of a mapping, and how its table takes it.
+CREATE TYPE model.col AS (name text, path text, steps text[], format text,
+	required boolean, fallback json, type text, base text, class text,
+	nullable boolean, default_expr text, key boolean, extra boolean);
+
+CREATE TABLE model.targets (stream text, n int, rel regclass, expected regclass,
+	rows_path text, rows_steps text[], columns model.col[], PRIMARY KEY (stream, n));
+CREATE TABLE model.verdicts (stream text, "offset" bigint, reason text, path text,
+	others text[], PRIMARY KEY (stream, "offset"));
+
+-- `$.a["odd key"]` as {a,odd key}
+CREATE FUNCTION model.steps(path text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+	SELECT coalesce(array_agg(coalesce(m[1], m[2])), '{}')
+	  FROM regexp_matches(regexp_replace(path, '\[\*\]$', ''), '\.([a-z_0-9]+)|\["([^"]+)"\]', 'g') m
+$$;
+
+CREATE FUNCTION model.shown(step text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN step ~ '^[A-Za-z_][A-Za-z_0-9]*$' THEN '.' || step ELSE '["' || step || '"]' END
+$$;
+
+CREATE FUNCTION model.columns(rel regclass, object jsonb, key text[]) RETURNS model.col[]
+LANGUAGE plpgsql AS $$
+DECLARE
+	item	record;
+	att		record;
+	result	model.col[] := '{}';
+	c		model.col;
+BEGIN
+	FOR item IN
+		SELECT e.key, CASE jsonb_typeof(e.value) WHEN 'string' THEN jsonb_build_object('path', e.value) ELSE e.value END AS spec,
+			   false AS extra
+		  FROM jsonb_each(object->'columns') WITH ORDINALITY e
+		UNION ALL SELECT object->>'extra', '{"path": "extra"}', true WHERE object ? 'extra'
+	LOOP
+		SELECT format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, t.typnotnull, pg_get_expr(d.adbin, d.adrelid) AS expr,
+			   CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::regtype::text AS base,
+			   CASE WHEN t.typtype = 'd' THEN t.typdefault END AS domain_expr
+		  INTO STRICT att
+		  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+		  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+		 WHERE a.attrelid = rel AND a.attname = item.key;
+		c := NULL;
+		c.name := item.key;
+		c.extra := item.extra;
+		c.path := item.spec->>'path';
+		c.steps := model.steps(c.path);
+		c.format := item.spec->>'format';
+		c.fallback := (item.spec->'default')::json;
+		c.type := att.type;
+		c.base := att.base;
+		c.class := CASE
+			WHEN c.base IN ('text', 'character varying', 'character') THEN 'text'
+			WHEN c.base IN ('smallint', 'integer', 'bigint') THEN 'integer'
+			WHEN c.base IN ('real', 'double precision') THEN 'float'
+			WHEN c.base LIKE 'timestamp %' THEN 'timestamp'
+			WHEN c.base LIKE '%[]' THEN 'array' ELSE c.base END;
+		c.nullable := NOT (att.attnotnull OR att.typnotnull);
+		c.default_expr := coalesce(att.expr, '''' || replace(att.domain_expr, '''', '''''') || '''');
+		c.required := coalesce((item.spec->>'required')::boolean,
+			NOT c.nullable AND c.default_expr IS NULL AND NOT item.spec ? 'default');
+		c.key := item.key = ANY (key);
+		IF c.path = 'kafka.timestamp' AND c.class = 'timestamp' THEN c.format := 'epoch_ms'; END IF;
+		IF c.path = 'kafka.key' AND c.class IN ('integer', 'float', 'numeric') THEN c.format := 'text'; END IF;
+		result := result || c;
+	END LOOP;
+	RETURN result;
+END $$;
+
+-- Takes a stream's mapping, and makes the tables of what is expected.
+CREATE FUNCTION model.prepare(stream text, target text, mapping jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	objects jsonb[] := mapping || ARRAY(SELECT c FROM jsonb_array_elements(mapping->'children') c);
+	key		text[];
+	t		text;
+BEGIN
+	SELECT array_agg(attname) INTO key FROM pg_index i JOIN pg_attribute a ON attrelid = indrelid AND attnum = ANY (indkey)
+	 WHERE indrelid = target::regclass AND indisprimary;
+	FOR n IN 1 .. cardinality(objects) LOOP
+		t := coalesce(objects[n]->>'target', target);
+		EXECUTE format('CREATE TABLE expected_%s (LIKE %I INCLUDING ALL)', t, t);
+		INSERT INTO model.targets VALUES (stream, n - 1, t::regclass, ('expected_' || t)::regclass, objects[n]->>'rows',
+			model.steps(objects[n]->>'rows'), model.columns(t::regclass, objects[n], CASE n WHEN 1 THEN key ELSE '{}' END));
+	END LOOP;
+END $$;
+
+-- ----- the whole message -----
+
+-- Whether nothing in it is repeated, too deep or NUL.
+CREATE FUNCTION model.check_value(j json, depth int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	item	record;
+	reason	text;
+	ignored text;
+BEGIN
+	IF json_typeof(j) IN ('object', 'array') AND depth >= 64 THEN
+		RETURN 'too_deep';
+	ELSIF json_typeof(j) = 'object' THEN
+		IF (SELECT count(*) <> count(DISTINCT k COLLATE "C") FROM json_object_keys(j) k) THEN RETURN 'duplicate_key'; END IF;
+		FOR item IN SELECT * FROM json_each(j) LOOP
+			reason := coalesce(reason, model.check_value(item.value, depth + 1));
+		END LOOP;
+	ELSIF json_typeof(j) = 'array' THEN
+		FOR item IN SELECT * FROM json_array_elements(j) LOOP
+			reason := coalesce(reason, model.check_value(item.value, depth + 1));
+		END LOOP;
+	ELSE
+		ignored := j #>> '{}';
+	END IF;
+	RETURN reason;
+EXCEPTION
+	WHEN untranslatable_character THEN RETURN 'nul';
+	WHEN invalid_text_representation THEN RETURN 'invalid_json';
+END $$;
+
+CREATE FUNCTION model.read(value bytea, OUT reason text, OUT j json) LANGUAGE plpgsql AS $$
+BEGIN
+	IF length(value) = 0 THEN
+		reason := 'empty_value';
+	ELSIF position('\x00'::bytea IN value) > 0 THEN
+		reason := 'nul';
+	ELSE
+		j := convert_from(value, 'UTF8')::json;
+		reason := coalesce(model.check_value(j, 0),
+			CASE WHEN json_typeof(j) <> 'object' THEN 'not_an_object' END);
+	END IF;
+EXCEPTION
+	WHEN character_not_in_repertoire THEN reason := 'invalid_encoding';
+	WHEN invalid_text_representation THEN reason := 'invalid_json';
+END $$;
+
+-- ----- paths -----
+
+CREATE FUNCTION model.pick(j json, steps text[]) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	FOR i IN 1 .. cardinality(steps) LOOP
+		IF j IS NULL OR json_typeof(j) <> 'object' THEN RETURN NULL; END IF;
+		SELECT value INTO j FROM json_each(j) WHERE key = steps[i];
+	END LOOP;
+	RETURN j;
+END $$;
+
+-- The first place where a path goes on into what has no members.
+CREATE FUNCTION model.misstep(j json, shown text, done text[], sheet int, t model.targets[]) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+	depth	int := cardinality(done);
+	beyond	boolean := false;
+	rows	int[];
+	item	record;
+	found	text;
+BEGIN
+	SELECT coalesce(bool_or(cardinality(p) > depth AND p[:depth] = done), false) INTO beyond
+	  FROM (SELECT c.steps FROM unnest(t) x, unnest(x.columns) c
+			 WHERE CASE WHEN sheet = 0 THEN c.path LIKE '$%' ELSE c.path LIKE '@%' AND x.n = sheet END
+			UNION ALL SELECT x.rows_steps FROM unnest(t) x WHERE x.n > 0 AND sheet = 0) s(p);
+	IF sheet = 0 THEN
+		SELECT array_agg(x.n) INTO rows FROM unnest(t) x WHERE x.n > 0 AND x.rows_steps = done AND depth > 0;
+	END IF;
+	IF json_typeof(j) = 'object' AND beyond THEN
+		FOR item IN SELECT * FROM json_each(j) LOOP
+			found := model.misstep(item.value, shown || model.shown(item.key), done || item.key, sheet, t);
+			EXIT WHEN found IS NOT NULL;
+		END LOOP;
+	ELSIF json_typeof(j) = 'array' AND rows IS NOT NULL THEN
+		FOR item IN SELECT * FROM json_array_elements(j) WITH ORDINALITY LOOP
+			found := model.misstep(item.value, shown || '[' || item.ordinality - 1 || ']', '{}', rows[1], t);
+			EXIT WHEN found IS NOT NULL;
+		END LOOP;
+	ELSIF beyond AND depth > 0 AND json_typeof(j) NOT IN ('object', 'null') THEN
+		found := shown;
+	END IF;
+	RETURN found;
+END $$;
+
+-- ----- values -----
+
+CREATE FUNCTION model.state_of(statement text, OUT state text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE statement;
+EXCEPTION WHEN OTHERS THEN
+	state := SQLSTATE;
+END $$;
+
+-- A cast would cut it.
+CREATE FUNCTION model.fit(value text, type text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF length(rtrim(value, ' ')) > substring(type FROM '\d+')::int THEN
+		RAISE EXCEPTION string_data_right_truncation;
+	END IF;
+END $$;
+
+CREATE FUNCTION model.is_input(value text, type text, OUT state text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SELECT %L::%s', value, type);
+EXCEPTION WHEN OTHERS THEN
+	state := SQLSTATE;
+END $$;
+
+CREATE FUNCTION model.is_long(number text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN length(translate(number::numeric::text, '-.', '')) > 1000;
+EXCEPTION WHEN numeric_value_out_of_range OR invalid_text_representation THEN
+	RETURN true;
+END $$;
+
+CREATE FUNCTION model.has_long(j json) RETURNS boolean LANGUAGE sql AS $$
+	SELECT CASE json_typeof(j)
+		WHEN 'number' THEN model.is_long(j::text)
+		WHEN 'object' THEN (SELECT coalesce(bool_or(model.has_long(value)), false) FROM json_each(j))
+		WHEN 'array' THEN (SELECT coalesce(bool_or(model.has_long(value)), false) FROM json_array_elements(j))
+		ELSE false END
+$$;
+
+CREATE FUNCTION model.number(c model.col, value text, kind text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	state text;
+BEGIN
+	IF c.format = 'text' THEN
+		IF kind <> 'string' THEN RETURN 'wrong_type'; END IF;
+		IF value ~* '^nan$|^[-+]?inf' THEN RETURN 'not_finite'; END IF;
+		IF value !~ '^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$' THEN RETURN 'wrong_type'; END IF;
+	ELSIF kind <> 'number' THEN
+		RETURN 'wrong_type';
+	END IF;
+	IF c.class = 'float' THEN
+		RETURN CASE WHEN model.is_input(value, c.base) IS NOT NULL THEN 'out_of_range' END;
+	ELSIF model.is_long(value) THEN
+		RETURN 'out_of_range';
+	ELSIF c.class = 'integer' THEN
+		IF value::numeric <> trunc(value::numeric) THEN RETURN 'wrong_type'; END IF;
+		RETURN CASE WHEN model.is_input(trunc(value::numeric)::text, c.base) IS NOT NULL THEN 'out_of_range' END;
+	END IF;
+	RETURN NULL;
+END $$;
+
+-- A time as PostgreSQL reads it, in *value.
+CREATE FUNCTION model.time(c model.col, kind text, INOUT value text, OUT reason text) LANGUAGE plpgsql AS $$
+DECLARE
+	usecs numeric;
+BEGIN
+	IF c.class = 'date' THEN
+		reason := CASE WHEN kind <> 'string' THEN 'wrong_type'
+			WHEN value !~ '^\d{4}-\d\d-\d\d$' OR model.is_input(value, 'date') IS NOT NULL THEN 'bad_timestamp' END;
+	ELSIF coalesce(c.format, 'iso8601') = 'iso8601' THEN
+		reason := CASE WHEN kind <> 'string' THEN 'wrong_type'
+			WHEN value !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[-+]\d\d(:?\d\d)?)?$'
+				OR model.is_input(value, 'timestamptz') IS NOT NULL THEN 'bad_timestamp' END;
+		-- a timestamp without time zone is the one in UTC
+		IF reason IS NULL THEN value := (value::timestamptz AT TIME ZONE 'UTC')::text || CASE c.base WHEN 'timestamp with time zone' THEN '+00' ELSE '' END; END IF;
+	-- a number, also in quotes
+	ELSIF kind <> 'number' AND NOT (kind = 'string' AND value ~ '^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$') THEN
+		reason := 'wrong_type';
+	ELSE
+		usecs := CASE WHEN model.is_long(value) THEN 1e30 ELSE round(value::numeric * CASE c.format WHEN 'epoch_s' THEN 1000000 ELSE 1000 END) END;
+		IF usecs < extract(epoch FROM timestamptz '1900-01-01 00:00+00') * 1000000
+			OR usecs >= extract(epoch FROM timestamptz '10000-01-01 00:00+00') * 1000000 THEN
+			reason := 'bad_timestamp';
+		ELSE
+			value := (timestamp '1970-01-01' + usecs * interval '1 us')::text || CASE c.base WHEN 'timestamp with time zone' THEN '+00' ELSE '' END;
+		END IF;
+	END IF;
+END $$;
+
+CREATE FUNCTION model.array_text(c model.col, j json, OUT value text, OUT reason text) LANGUAGE plpgsql AS $$
+DECLARE
+	item	record;
+	one		record;
+	parts	text[] := '{}';
+BEGIN
+	FOR item IN SELECT e, json_typeof(e) AS kind FROM json_array_elements(j) e LOOP
+		IF item.kind = 'array' THEN
+			one := model.array_text(c, item.e);
+			IF one.reason IS NOT NULL THEN reason := one.reason; RETURN; END IF;
+			parts := parts || one.value;
+		ELSIF item.kind = 'object' OR (item.kind IN ('number', 'boolean') AND c.base = 'text[]') THEN
+			reason := 'wrong_type';
+			RETURN;
+		ELSE
+			parts := parts || CASE item.kind WHEN 'string' THEN '"' || replace(replace(item.e #>> '{}', '\', '\\'), '"', '\"') || '"'
+				WHEN 'null' THEN 'NULL' ELSE item.e::text END;
+		END IF;
+	END LOOP;
+	value := '{' || array_to_string(parts, ',') || '}';
+END $$;
+
+-- A value's literal for INSERT, or why it is refused before that.
+CREATE FUNCTION model.literal(c model.col, j json, OUT value text, OUT reason text) LANGUAGE plpgsql AS $$
+DECLARE
+	kind	text := json_typeof(j);
+BEGIN
+	value := j #>> '{}';
+	CASE
+		WHEN c.class IN ('json', 'jsonb') THEN
+			value := j::text;
+			IF c.class = 'jsonb' AND model.has_long(j) THEN reason := 'out_of_range'; END IF;
+		WHEN c.class IN ('integer', 'numeric', 'float') THEN
+			reason := model.number(c, value, kind);
+			IF reason IS NULL AND c.class = 'integer' THEN value := trunc(value::numeric)::text; END IF;
+			-- as a numeric, -0 is 0
+			IF c.class = 'float' AND value ~ '^-0(\.0+)?$' THEN value := '0'; END IF;
+		WHEN c.class = 'boolean' THEN
+			reason := CASE WHEN kind <> 'boolean' THEN 'wrong_type' END;
+		WHEN c.class IN ('timestamp', 'date') THEN
+			SELECT t.value, t.reason INTO value, reason FROM model.time(c, kind, value) t;
+		WHEN c.class = 'array' AND kind = 'array' THEN
+			SELECT a.value, a.reason INTO value, reason FROM model.array_text(c, j) a;
+		WHEN kind <> 'string' THEN
+			reason := 'wrong_type';
+		WHEN c.class IN ('uuid', 'bytea') THEN
+			reason := CASE WHEN model.is_input(value, c.class) IS NOT NULL THEN 'wrong_type' END;
+			IF c.class = 'bytea' AND reason IS NULL AND c.key AND value::bytea = '' THEN reason := 'empty_key'; END IF;
+		WHEN c.class = 'time without time zone' THEN
+			reason := CASE WHEN value !~ '^(\d|$)' THEN 'bad_timestamp' END;
+		ELSE
+			NULL;
+	END CASE;
+	IF reason IS NULL AND c.class = 'text' AND c.key AND value = '' THEN reason := 'empty_key'; END IF;
+END $$;
+
+-- One field of a row: its expression in INSERT ... VALUES.
+CREATE FUNCTION model.field(c model.col, j json, OUT expr text, OUT reason text) LANGUAGE plpgsql AS $$
+DECLARE
+	is_null boolean := j IS NOT NULL AND json_typeof(j) = 'null';
+	value	text;
+BEGIN
+	IF j IS NULL OR is_null THEN
+		IF c.required OR ((is_null OR json_typeof(c.fallback) = 'null' OR c.default_expr IS NULL AND c.fallback IS NULL) AND NOT c.nullable) THEN
+			reason := CASE WHEN is_null THEN 'null_field' ELSE 'missing_field' END;
+			RETURN;
+		ELSIF is_null OR json_typeof(c.fallback) = 'null' THEN
+			expr := 'NULL';
+			RETURN;
+		ELSIF c.fallback IS NULL THEN
+			expr := coalesce(c.default_expr, 'NULL');
+			RETURN;
+		END IF;
+		j := c.fallback;
+	END IF;
+	SELECT l.value, l.reason INTO value, reason FROM model.literal(c, j) l;
+	expr := quote_literal(value);
+END $$;
+
+-- What nothing maps, of the message or of an element.
+CREATE FUNCTION model.extra(c model.col, j json, taken text[]) RETURNS record LANGUAGE plpgsql AS $$
+DECLARE
+	found	text;
+BEGIN
+	IF json_typeof(j) = 'object' THEN
+		SELECT '{' || string_agg(to_json(key) || ':' || value, ',') || '}' INTO found
+		  FROM json_each(j) WHERE key <> ALL (taken);
+	END IF;
+	IF found IS NULL THEN
+		RETURN (coalesce(c.default_expr, CASE WHEN c.nullable THEN 'NULL' ELSE '''{}''' END), NULL::text);
+	ELSIF c.class = 'jsonb' AND model.has_long(found::json) THEN
+		RETURN (NULL::text, 'out_of_range'::text);
+	END IF;
+	RETURN (quote_literal(found), NULL::text);
+END $$;
+
+CREATE FUNCTION model.kafka(c model.col, m record) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN CASE c.path
+		WHEN 'kafka.key' THEN CASE WHEN c.class = 'bytea' THEN to_json(m.key::text) ELSE to_json(convert_from(m.key, 'UTF8')) END
+		WHEN 'kafka.topic' THEN to_json(m.topic)
+		WHEN 'kafka.headers' THEN m.headers::json
+		WHEN 'kafka.timestamp' THEN to_json((extract(epoch FROM m.message_time) * 1000)::bigint)
+		WHEN 'kafka.offset' THEN to_json(m."offset")
+		ELSE to_json(m.partition) END;
+END $$;
+
+-- ----- rows -----
+
+-- The expressions of one row, or reason and path.
+CREATE FUNCTION model.row(t model.targets, j json, element json, n bigint, m record, shared boolean, taken text[],
+	OUT exprs text[], OUT casts text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
+DECLARE
+	c		model.col;
+	f		record;
+	value	json;
+BEGIN
+	exprs := '{}';
+	casts := '{}';
+	FOREACH c IN ARRAY t.columns LOOP
+		CONTINUE WHEN t.n > 0 AND shared <> (c.path NOT LIKE '@%' AND c.path <> '#' AND NOT c.extra);
+		path := CASE WHEN c.extra AND t.n = 0 THEN '$'
+			WHEN c.extra THEN regexp_replace(t.rows_path, '\*\]$', '') || n - 1 || ']'
+			WHEN c.path LIKE '@%' THEN regexp_replace(t.rows_path, '\*\]$', '') || n - 1 || ']' || substr(c.path, 2)
+			ELSE c.path END;
+		IF c.extra THEN
+			SELECT * INTO f FROM model.extra(c, element, taken) AS (expr text, reason text);
+		ELSE
+			value := CASE WHEN c.path LIKE 'kafka.%' THEN model.kafka(c, m)
+				WHEN c.path = '#' THEN to_json(n)
+				WHEN c.path LIKE '@%' THEN model.pick(element, c.steps) ELSE model.pick(j, c.steps) END;
+			-- Kafka's numbers and texts, whatever the column
+			IF (c.path LIKE 'kafka.%' OR c.path = '#') AND json_typeof(value) = 'number' AND c.class IN ('text', 'citext') THEN
+				value := to_json(value::text);
+			END IF;
+			f := model.field(c, value);
+			IF c.path = 'kafka.timestamp' AND f.reason = 'bad_timestamp' THEN f.reason := 'out_of_range'; END IF;
+		END IF;
+		IF f.reason IS NOT NULL THEN
+			reason := f.reason;
+			RETURN;
+		END IF;
+		exprs := exprs || format('%I=%s', c.name, f.expr);
+		casts := casts || format(CASE WHEN c.type LIKE 'character%(%' THEN 'SELECT model.fit((%s)::text, %L)' ELSE 'SELECT (%s)::%s' END,
+			f.expr, c.type);
+	END LOOP;
+	path := NULL;
+END $$;
+
+CREATE FUNCTION model.insert(rel regclass, exprs text[]) RETURNS text LANGUAGE sql AS $$
+	SELECT format('INSERT INTO %s (%s) VALUES (%s)', rel, string_agg(split_part(e, '=', 1), ', ' ORDER BY n),
+		string_agg(substr(e, position('=' IN e) + 1), ', ' ORDER BY n))
+	  FROM unnest(exprs) WITH ORDINALITY x(e, n)
+$$;
+
+-- The statements that store a message, or reason and path.
+CREATE FUNCTION model.statements(t model.targets[], j json, m record,
+	OUT parent text, OUT children text[], OUT casts text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
+DECLARE
+	taken	text[] := ARRAY(SELECT c.steps[1] FROM unnest(t) x, unnest(x.columns) c WHERE c.path LIKE '$%' AND cardinality(c.steps) > 0
+		UNION SELECT x.rows_steps[1] FROM unnest(t) x WHERE x.n > 0);
+	x		model.targets;
+	r		record;
+	shared	text[];
+	rows	json;
+	item	record;
+BEGIN
+	path := model.misstep(j, '$', '{}', 0, t);
+	IF path IS NOT NULL THEN reason := 'wrong_type'; RETURN; END IF;
+	r := model.row(t[1], j, j, 0, m, true, taken);
+	reason := r.reason;
+	path := r.path;
+	casts := r.casts;
+	parent := model.insert(t[1].expected, r.exprs);
+	children := '{}';
+	FOREACH x IN ARRAY t[2:] LOOP
+		EXIT WHEN reason IS NOT NULL;
+		rows := model.pick(j, x.rows_steps);
+		path := regexp_replace(x.rows_path, '\[\*\]$', '');
+		reason := CASE WHEN rows IS NULL THEN 'missing_field' WHEN json_typeof(rows) = 'null' THEN 'null_field'
+			WHEN json_typeof(rows) <> 'array' THEN 'wrong_type' END;
+		EXIT WHEN reason IS NOT NULL;
+		path := NULL;
+		CONTINUE WHEN json_array_length(rows) = 0;
+		r := model.row(x, j, NULL, 0, m, true, taken);
+		reason := r.reason;
+		path := r.path;
+		shared := r.exprs;
+		casts := casts || r.casts;
+		EXIT WHEN reason IS NOT NULL;
+		FOR item IN SELECT * FROM json_array_elements(rows) WITH ORDINALITY e(j, n) LOOP
+			IF json_typeof(item.j) <> 'object' AND EXISTS (SELECT FROM unnest(x.columns) c WHERE c.path LIKE '@_%') THEN
+				reason := 'wrong_type';
+				path := regexp_replace(x.rows_path, '\*\]$', '') || item.n - 1 || ']';
+				EXIT;
+			END IF;
+			r := model.row(x, j, item.j, item.n, m, false,
+				ARRAY(SELECT c.steps[1] FROM unnest(x.columns) c WHERE c.path LIKE '@%' AND cardinality(c.steps) > 0));
+			reason := r.reason;
+			path := r.path;
+			EXIT WHEN reason IS NOT NULL;
+			casts := casts || r.casts;
+			children := children || model.insert(x.expected, shared || r.exprs);
+		END LOOP;
+	END LOOP;
+END $$;
+
+CREATE FUNCTION model.reason_of(state text) RETURNS text LANGUAGE sql AS $$
+	SELECT CASE WHEN state = '22001' OR state LIKE '54%' THEN 'too_long' WHEN state = '22P02' THEN 'wrong_type'
+		WHEN state = '22007' THEN 'bad_timestamp' WHEN state LIKE '22%' THEN 'out_of_range' WHEN state LIKE '23%' THEN 'constraint'
+		ELSE state END
+$$;
+
+-- Stores one message, as on_conflict says; false if there was one of its key.
+CREATE FUNCTION model.store(t model.targets[], parent text, children text[], on_conflict text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	keys	text := (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(t[1].columns) c WHERE c.key);
+	n		int;
+	x		model.targets;
+	old		text;
+	child	text;
+BEGIN
+	IF keys IS NULL OR on_conflict = 'error' THEN
+		EXECUTE parent;
+	ELSIF on_conflict = 'nothing' THEN
+		EXECUTE parent || format(' ON CONFLICT (%s) DO NOTHING', keys);
+		GET DIAGNOSTICS n = ROW_COUNT;
+		IF n = 0 THEN RETURN false; END IF;
+	ELSE
+		EXECUTE parent || format(' ON CONFLICT (%s) DO UPDATE SET %s RETURNING id::text', keys,
+			(SELECT string_agg(format('%1$I = excluded.%1$I', c.name), ', ') FROM unnest(t[1].columns) c)) INTO old;
+		FOREACH x IN ARRAY t[2:] LOOP
+			EXECUTE format('DELETE FROM %s WHERE id = %L', x.expected, old);
+		END LOOP;
+	END IF;
+	FOREACH child IN ARRAY children LOOP
+		EXECUTE child;
+	END LOOP;
+	RETURN true;
+END $$;
+
+-- All messages of a stream; returns how many were stored, refused, and had
+-- been stored before.
+CREATE FUNCTION model.run(name text, on_conflict text, OUT stored int, OUT refused int, OUT repeated int)
+LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+DECLARE
+	t		model.targets[] := ARRAY(SELECT x FROM model.targets x WHERE x.stream = name ORDER BY n);
+	m		record;
+	d		record;
+	s		record;
+	others	text[];
+BEGIN
+	stored := 0;
+	refused := 0;
+	repeated := 0;
+	FOR m IN SELECT topic, partition, "offset", key, headers, value, message_time FROM sales.raw_messages r
+			  WHERE r.stream = name ORDER BY "offset"
+	LOOP
+		CONTINUE WHEN m.value IS NULL;
+		others := NULL;
+		d := model.read(m.value);
+		IF d.reason IS NULL THEN
+			s := model.statements(t, d.j, m);
+		ELSE
+			SELECT NULL::text AS parent, NULL::text[] AS children, NULL::text[] AS casts, d.reason, NULL::text AS path INTO s;
+		END IF;
+		IF s.reason IS NULL THEN
+			BEGIN
+				IF model.store(t, s.parent, s.children, on_conflict) THEN stored := stored + 1; ELSE repeated := repeated + 1; END IF;
+			EXCEPTION WHEN OTHERS THEN
+				s.reason := model.reason_of(SQLSTATE);
+				s.path := NULL;
+				others := ARRAY(SELECT DISTINCT model.reason_of(model.state_of(c)) FROM unnest(s.casts) c);
+			END;
+		END IF;
+		IF s.reason IS NOT NULL THEN
+			refused := refused + 1;
+			INSERT INTO model.verdicts VALUES (name, m."offset", s.reason, s.path, others);
+		END IF;
+	END LOOP;
+END $$;
+
+-- Where the tables are not as expected; NULL if they are.
+CREATE FUNCTION model.differences(name text) RETURNS text LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+DECLARE
+	x		model.targets;
+	cols	text;
+	found	text;
+	result	text;
+BEGIN
+	FOR x IN SELECT * FROM model.targets WHERE stream = name ORDER BY n LOOP
+		EXECUTE format('SELECT string_agg(w || '' '' || r, E''\n'') FROM (
+			(SELECT ''not expected:'' AS w, stored_::text AS r FROM %1$s stored_ EXCEPT ALL SELECT ''not expected:'', expected_::text FROM %2$s expected_) UNION ALL
+			(SELECT ''not stored:'', expected_::text FROM %2$s expected_ EXCEPT ALL SELECT ''not stored:'', stored_::text FROM %1$s stored_) LIMIT 6) d', x.rel, x.expected) INTO found;
+		result := concat_ws(E'\n', result, x.rel || ': ' || found);
+	END LOOP;
+	RETURN nullif(result, '');
+END $$;
+
+-- Dead letters other than expected.  A key is shown with the escapes that the
+-- message has, so that its path is not compared.  Of several values that the tables refuse,
+-- any may be told.  With on_conflict update, one that a later
+-- message of the same batch replaces is not written at all, so not refused.
+CREATE FUNCTION model.letters(name text, updates boolean) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(concat_ws(' ', "offset", l.reason, l.path, 'expected', v.reason, v.path, l.detail), E'\n' ORDER BY "offset")
+	  FROM (SELECT * FROM fluct.dead_letters WHERE stream = name) l
+	  FULL JOIN (SELECT * FROM model.verdicts WHERE stream = name) v USING ("offset")
+	 WHERE (l.reason IS DISTINCT FROM v.reason AND l.reason = ANY (v.others) IS NOT TRUE OR (v.path IS NOT NULL AND v.path IS DISTINCT FROM l.path AND position('\u00' IN l.path) = 0))
+	   AND NOT (updates AND l.reason IS NULL AND v.path IS NULL)
+$$;
