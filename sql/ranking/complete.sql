@@ -104,7 +104,7 @@ BEGIN
 	s.at := fluct._data_until();
 	silent := fluct._silent_stream();
 	s.detail := format('The recent window ends at %s.', w.until);
-	s.hint := 'SELECT * FROM fluct.freshness';
+	s.hint := 'SELECT * FROM fluct.freshness;';
 	IF s.at < w.until THEN
 		s.reason := 'data is whole up to %s';
 		s.message := 'orders are stored only up to %s';

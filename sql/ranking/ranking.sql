@@ -92,7 +92,7 @@ BEGIN
 		USING ERRCODE = 'invalid_parameter_value',
 		      DETAIL = 'NULL, or a name such as Europe/Berlin or UTC, is allowed.'
 		               || CASE WHEN zone ~ '[0-9]' THEN ' An offset is not: PostgreSQL reads UTC+2 as two hours west of UTC.' ELSE '' END,
-		      HINT = 'SELECT name FROM pg_timezone_names';
+		      HINT = 'SELECT name FROM pg_timezone_names;';
 END
 $$;
 COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_value, naming the option, unless it is the name of a time zone';

@@ -543,7 +543,19 @@ AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(stream);
 	spec jsonb := to_jsonb(path);
+	relation regclass := coalesce(target, to_regclass(s.target));
+	near text;
 BEGIN
+	IF NOT EXISTS (SELECT FROM pg_attribute a
+				   WHERE a.attrelid = relation AND a.attname = "column" AND a.attnum > 0 AND NOT a.attisdropped) THEN
+		SELECT fluct._nearest_word("column", array_agg(a.attname::text)) INTO near
+		FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
+		IF near IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_column',
+				MESSAGE = format('mapping: table %s has no column "%s"', fluct._qualified(relation), "column"),
+				HINT = format('Did you mean "%s"? Otherwise add the column first.', near);
+		END IF;
+	END IF;
 	IF format IS NOT NULL OR required IS NOT NULL THEN
 		spec := jsonb_strip_nulls(jsonb_build_object('path', path, 'format', format, 'required', required));
 	END IF;
@@ -567,11 +579,16 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(stream);
-	place text[] := fluct._place_in_mapping(s, target) || "column";
+	columns text[] := fluct._place_in_mapping(s, target);
+	place text[] := columns || "column";
 BEGIN
 	IF s.mapping #> place IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
-			MESSAGE = format('stream "%s" maps nothing to column "%s"', stream, "column");
+			MESSAGE = format('stream "%s" maps nothing to column "%s"', stream, "column"),
+			HINT = coalesce((SELECT format('Did you mean "%s"?', n.near)
+							 FROM fluct._nearest_word("column", ARRAY(SELECT jsonb_object_keys(s.mapping #> columns))) n(near)
+							 WHERE n.near IS NOT NULL),
+							 format('SELECT mapping FROM fluct.streams WHERE name = %L;', stream));
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL, s.mapping #- place,
 		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);

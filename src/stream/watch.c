@@ -41,7 +41,10 @@ fluct_watch_say_state(const char *stream, const char *state,
 	fluct_watch_speak();
 	ereport(NOTICE,
 			(errmsg("stream \"%s\" is %s: %s", stream, state, reason),
-			 detail ? errdetail_internal("%s", detail) : 0));
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 strcmp(state, "backing_off") == 0 ?
+			 errhint("It is tried again until it succeeds; cancel the call to stop. SELECT * FROM fluct.check_stream('%s'); shows more.",
+					 stream) : 0));
 	fluct_watch_hush();
 }
 

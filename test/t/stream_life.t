@@ -270,6 +270,12 @@ is(etl("SELECT count(*) FROM sales.orders
 etl_fails("SELECT fluct.unmap_column('orders', 'channel')",
 	qr/ERROR:  42703: stream "orders" maps nothing to column "channel"/,
 	'unmapping what is not mapped');
+etl_fails("SELECT fluct.unmap_column('orders', 'custmer_id')",
+	qr/maps nothing to column "custmer_id".*HINT:  Did you mean "customer_id"/s,
+	'unmapping a misspelt column names the nearest');
+etl_fails("SELECT fluct.map_column('orders', 'custmer_id', '\$.a')",
+	qr/ERROR:  42703: mapping: table sales\.orders has no column "custmer_id".*HINT:  Did you mean "customer_id"/s,
+	'mapping to a misspelt column names the nearest');
 etl_fails("SELECT fluct.map_column('orders', 'nosuch', '\$.a')",
 	qr/ERROR:  42703: mapping: table sales\.orders has no column "nosuch"/,
 	'mapping to what is not there');
