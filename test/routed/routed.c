@@ -372,8 +372,17 @@ wrap(Plan *plan)
 	return (Plan *) scan;
 }
 
+/* The planner's arguments after its first three. */
+#if PG_VERSION_NUM >= 190000
+#define REST_DECLARED ParamListInfo params, ExplainState *explain
+#define REST params, explain
+#else
+#define REST_DECLARED ParamListInfo params
+#define REST params
+#endif
+
 static PlannedStmt *
-route(Query *query, const char *text, int options, ParamListInfo params)
+route(Query *query, const char *text, int options, REST_DECLARED)
 {
 	bool		found = false;
 	PlannedStmt *statement;
@@ -381,8 +390,8 @@ route(Query *query, const char *text, int options, ParamListInfo params)
 
 	if (routed_tables[0] != '\0' && !IsBootstrapProcessingMode())
 		redirect((Node *) query, &found);
-	statement = former_hook ? former_hook(query, text, options, params) :
-		standard_planner(query, text, options, params);
+	statement = former_hook ? former_hook(query, text, options, REST) :
+		standard_planner(query, text, options, REST);
 	if (!found)
 		return statement;
 	statement->planTree = wrap(statement->planTree);

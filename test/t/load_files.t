@@ -245,7 +245,7 @@ while ($session->pumpable)
 	sleep(0.02);
 }
 $session->finish;
-ok($phases{'reading'} && $phases{'storing rows'}, 'progress is shown: ' . join(', ', sort keys %phases));
+ok($phases{'storing rows'} && keys %phases > 1, 'progress is shown: ' . join(', ', sort keys %phases));
 like($o, qr/\d+\|\d+/, 'loaded');
 note(sprintf('a file of %d MB: at most %d MB of memory', $mb, $peak));
 cmp_ok($peak, '<', 300, 'memory is bounded');
