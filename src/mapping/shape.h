@@ -149,6 +149,8 @@ typedef struct FluctTarget
 	int		   *keys;			/* their places in columns */
 	int			nparent_keys;	/* of a child whose rows are replaced: the */
 	int		   *parent_keys;	/* places of the parent's key in columns */
+	bool		keyed_by_time;	/* the last of them is the time of
+								 * order_lines, beside that key */
 	int			expected;		/* bytes of a batch's rows, from the last one */
 } FluctTarget;
 

@@ -15,10 +15,20 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "mapping/format.h"
@@ -123,11 +133,87 @@ is_same(const FluctColumn *parent, const FluctColumn *child)
 		OidIsValid(lookup_type_cache(child->base, TYPECACHE_EQ_OPR)->eq_opr);
 }
 
+/* Whether the trigger that carries the lines along works on orders. */
+static bool
+are_carried_along(Oid orders)
+{
+	Relation	rel = relation_open(orders, AccessShareLock);
+	const TriggerDesc *desc = rel->trigdesc;
+	bool		carried = false;
+
+	for (int i = 0; desc && i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+
+		carried |= strcmp(trigger->tgname, "orders_move_lines") == 0 &&
+			trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN;
+	}
+	/* a trigger before the row may give orders another time than the lines */
+	carried = carried && !desc->trig_insert_before_row &&
+		!desc->trig_update_before_row;
+	relation_close(rel, AccessShareLock);
+	return carried;
+}
+
+/* Whether no trigger may change a row of the table or of its partitions. */
+static bool
+is_without_triggers(Oid relid)
+{
+	List	   *relations = lcons_oid(relid, find_inheritance_children(relid, NoLock));
+	ListCell   *cell;
+	bool		without = true;
+
+	foreach(cell, relations)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(cell)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;			/* dropped since */
+		without &= !((Form_pg_class) GETSTRUCT(tuple))->relhastriggers &&
+			((Form_pg_class) GETSTRUCT(tuple))->relkind != RELKIND_FOREIGN_TABLE;
+		ReleaseSysCache(tuple);
+	}
+	return without;
+}
+
+/*
+ * Lines have the time of their order, by which partitions and BRIN find them,
+ * where by order_id alone all lines would be read.  It is taken as a part of
+ * the key where nothing can make the two differ: both are filled from one
+ * value, and an order whose time changes takes its lines along.
+ */
+static void
+add_time(const FluctTarget *parent, FluctTarget *child)
+{
+	Oid			schema = get_namespace_oid("sales", true);
+
+	if (!OidIsValid(schema) ||
+		parent->relid != get_relname_relid("orders", schema) ||
+		child->relid != get_relname_relid("order_lines", schema) ||
+		!are_carried_along(parent->relid) || !is_without_triggers(child->relid))
+		return;
+	for (int p = 0; p < parent->ncolumns; p++)
+	{
+		const FluctColumn *time = &parent->columns[p];
+
+		if (strcmp(time->name, "ordered_at") != 0 || !time->required)
+			continue;
+		for (int i = 0; i < child->ncolumns; i++)
+			if (strcmp(child->columns[i].name, "ordered_at") == 0 &&
+				child->columns[i].base == TIMESTAMPTZOID &&
+				is_same(time, &child->columns[i]))
+			{
+				child->parent_keys[child->nparent_keys++] = i;
+				child->keyed_by_time = true;
+			}
+	}
+}
+
 void
 fluct_source_find_parent_keys(const FluctTarget *parent, FluctTarget *child)
 {
 	child->nparent_keys = parent->nkeys;
-	child->parent_keys = palloc(sizeof(int) * parent->nkeys);
+	child->parent_keys = palloc(sizeof(int) * (parent->nkeys + 1));
 	for (int k = 0; k < parent->nkeys; k++)
 	{
 		const FluctColumn *key = &parent->columns[parent->keys[k]];
@@ -146,6 +232,7 @@ fluct_source_find_parent_keys(const FluctTarget *parent, FluctTarget *child)
 					 errhint("Map one with fluct.map_column(), or take on_conflict nothing.")));
 		child->parent_keys[k] = i;
 	}
+	add_time(parent, child);
 }
 
 char *

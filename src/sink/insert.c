@@ -165,6 +165,19 @@ append_equality(StringInfo sql, const FluctColumn *column, int k)
 	ReleaseSysCache(tuple);
 }
 
+/* So that only those partitions and pages are read in which a row may be. */
+static void
+append_range(StringInfo sql, const FluctColumn *time, int parameter)
+{
+	const char *name = quote_identifier(time->name);
+
+	appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.>=)"
+					 " (SELECT pg_catalog.min(t) FROM pg_catalog.unnest($%d) t)"
+					 " AND c.%s OPERATOR(pg_catalog.<=)"
+					 " (SELECT pg_catalog.max(t) FROM pg_catalog.unnest($%d) t)",
+					 name, parameter, name, parameter);
+}
+
 /*
  * The child's rows of known parents, found by the parent's key alone: other
  * columns that both take from one path need not be equal, or may be NULL.
@@ -189,6 +202,9 @@ prepare_clear(const FluctTarget *child)
 	appendStringInfoString(&sql, ") WHERE true");
 	for (int k = 0; k < child->nparent_keys; k++)
 		append_equality(&sql, &child->columns[child->parent_keys[k]], k);
+	if (child->keyed_by_time)
+		append_range(&sql, &child->columns[child->parent_keys[child->nparent_keys - 1]],
+					 child->nparent_keys);
 	return prepare(sql.data, child->nparent_keys, types);
 }
 

@@ -203,4 +203,34 @@ etl("SELECT fluct.start_stream('plain')");
 ok(caught_up($node, 'plain'), 'a raw copy that a rule sends elsewhere');
 is(sql('SELECT count(*) FROM away'), 1, 'goes there');
 
+# ----- lines are found by the time of their order, too -----
+
+etl("SELECT fluct.create_stream('again', 'shop', 'again', on_conflict => 'update')");
+my $version = 0;
+
+# Stores the order X as of this time, with that many lines.
+sub store_again
+{
+	my ($time, $n) = @_;
+	my $lines = join(', ', map { qq({"product_id": "p$_", "volume": 1, "price": 2}) } 1 .. $n);
+
+	$version++;
+	etl(qq(INSERT INTO sales.raw_messages (stream, topic, partition, "offset", value)
+		VALUES ('again', 'again', 0, $version, convert_to('{"order_id": "X", "customer_id": "c", "amount": 1,
+			"timestamp": "$time", "order_lines": [$lines]}', 'UTF8'));
+		CALL fluct.reprocess_stream('again')));
+	return sql(q(SELECT count(*) || ' ' || count(*) FILTER (WHERE l.ordered_at = o.ordered_at)
+		FROM sales.order_lines l JOIN sales.orders o USING (order_id) WHERE order_id = 'X'));
+}
+
+$node->safe_psql('postgres', q(DROP RULE away ON sales.raw_messages), extra_params => [ '-U', 'etl' ]);
+is(store_again('2026-01-01T00:00:00Z', 3), '3 3', 'an order');
+is(store_again('2026-01-01T00:00:00Z', 2), '2 2', 'replaced, its lines too');
+is(store_again('2026-04-05T00:00:00Z', 4), '4 4', 'at another time, in another partition');
+etl(q{CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
+	$$ BEGIN NEW.ordered_at := NEW.ordered_at + interval '1 hour'; RETURN NEW; END $$;
+	CREATE TRIGGER later BEFORE INSERT OR UPDATE ON sales.orders FOR EACH ROW EXECUTE FUNCTION later()});
+like(store_again('2026-04-06T00:00:00Z', 3), qr/^3 /, 'under a trigger that gives the order another time');
+like(store_again('2026-04-07T00:00:00Z', 2), qr/^2 /, 'again');
+
 done_testing();
