@@ -80,6 +80,7 @@ OBJS = \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/lock.o \
+	src/pg/model.o \
 	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \

@@ -17,7 +17,6 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -26,13 +25,13 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "mapping/format.h"
 #include "mapping/source.h"
+#include "pg/model.h"
 
 static bool
 holds_number(const FluctColumn *column)
@@ -185,11 +184,8 @@ is_without_triggers(Oid relid)
 static void
 add_time(const FluctTarget *parent, FluctTarget *child)
 {
-	Oid			schema = get_namespace_oid("sales", true);
-
-	if (!OidIsValid(schema) ||
-		parent->relid != get_relname_relid("orders", schema) ||
-		child->relid != get_relname_relid("order_lines", schema) ||
+	if (parent->relid != fluct_model_find("orders") ||
+		child->relid != fluct_model_find("order_lines") ||
 		!are_carried_along(parent->relid) || !is_without_triggers(child->relid))
 		return;
 	for (int p = 0; p < parent->ncolumns; p++)

@@ -30,7 +30,6 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
@@ -42,6 +41,7 @@
 #include "utils/syscache.h"
 
 #include "pg/caller.h"
+#include "pg/model.h"
 #include "pg/rights.h"
 
 PG_FUNCTION_INFO_V1(fluct_call_as_owner);
@@ -212,10 +212,8 @@ fluct_call_as_is(PG_FUNCTION_ARGS)
 static Oid
 tables_owner(void)
 {
-	Oid			namespace = get_namespace_oid("sales", true);
-	Oid			orders = OidIsValid(namespace) ?
-	get_relname_relid("orders", namespace) : InvalidOid;
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(orders));
+	HeapTuple	tuple = SearchSysCache1(RELOID,
+										ObjectIdGetDatum(fluct_model_find("orders")));
 	Oid			owner = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))

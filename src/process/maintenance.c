@@ -18,18 +18,17 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
+#include "pg/model.h"
 #include "pg/query.h"
 #include "pg/rights.h"
 #include "process/maintenance.h"
@@ -54,16 +53,15 @@ static const char *const tables[] = {"order_lines", "raw_messages"};
 static bool
 find_task(const char *table, Task *task)
 {
-	Oid			namespace = get_namespace_oid("sales", true);
 	HeapTuple	tuple;
 	char	   *detail,
 			   *hint;
 	const char *obstacle;
 
-	if (!OidIsValid(namespace) || !fluct_streams_installed())
+	if (!fluct_streams_installed())
 		return false;
 	task->database = MyDatabaseId;
-	task->table = get_relname_relid(table, namespace);
+	task->table = fluct_model_find(table);
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(task->table));
 	if (!HeapTupleIsValid(tuple))
 		return false;

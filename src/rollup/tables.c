@@ -12,7 +12,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -21,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "pg/model.h"
 #include "pg/rights.h"
 #include "pg/sqlstate.h"
 #include "rollup/tables.h"
@@ -30,8 +30,7 @@
 static Oid
 find_table(const char *name)
 {
-	Oid			relid = get_relname_relid(name,
-										  get_namespace_oid("sales", false));
+	Oid			relid = fluct_model_find(name);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
