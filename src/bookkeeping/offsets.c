@@ -13,7 +13,6 @@
 
 #include "catalog/pg_type.h"
 #include "port/pg_crc32c.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "bookkeeping/offsets.h"
@@ -117,10 +116,7 @@ add_members(FluctQuery *query, const FluctPosition *positions, int count,
 	for (int i = 0; i < count; i++)
 		values[i] = Int64GetDatum(*(const int64 *)
 								  ((const char *) &positions[i] + member));
-	fluct_query_add(query, INT8ARRAYOID,
-					PointerGetDatum(construct_array(values, count, INT8OID, 8,
-													FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-					false);
+	fluct_query_add_array(query, INT8OID, values, count);
 }
 
 static void
@@ -130,10 +126,7 @@ add_topics(FluctQuery *query, const FluctPosition *positions, int count)
 
 	for (int i = 0; i < count; i++)
 		values[i] = CStringGetTextDatum(positions[i].topic);
-	fluct_query_add(query, TEXTARRAYOID,
-					PointerGetDatum(construct_array(values, count, TEXTOID, -1, false,
-													TYPALIGN_INT)),
-					false);
+	fluct_query_add_array(query, TEXTOID, values, count);
 }
 
 static void
@@ -143,10 +136,7 @@ add_partitions(FluctQuery *query, const FluctPosition *positions, int count)
 
 	for (int i = 0; i < count; i++)
 		values[i] = Int32GetDatum(positions[i].partition);
-	fluct_query_add(query, INT4ARRAYOID,
-					PointerGetDatum(construct_array(values, count, INT4OID, 4, true,
-													TYPALIGN_INT)),
-					false);
+	fluct_query_add_array(query, INT4OID, values, count);
 }
 
 void

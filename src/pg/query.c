@@ -10,7 +10,9 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "pg/query.h"
@@ -65,6 +67,52 @@ fluct_query_add_time(FluctQuery *query, int64 ms)
 	fluct_query_add(query, TIMESTAMPTZOID, TimestampTzGetDatum(time), !known);
 }
 
+Datum
+fluct_query_array(Oid element, const Datum *values, const bool *nulls, int n)
+{
+	int16		len;
+	bool		byval;
+	char		align;
+	int			lower = 1;
+
+	get_typlenbyvalalign(element, &len, &byval, &align);
+	return PointerGetDatum(construct_md_array(unconstify(Datum *, values),
+											  unconstify(bool *, nulls), 1, &n,
+											  &lower, element, len, byval,
+											  align));
+}
+
+void
+fluct_query_add_array(FluctQuery *query, Oid element, const Datum *values,
+					  int n)
+{
+	fluct_query_add(query, get_array_type(element),
+					fluct_query_array(element, values, NULL, n), false);
+}
+
+SPIPlanPtr
+fluct_query_prepare(const char *sql, int nargs, const Oid *types, int options)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, unconstify(Oid *, types),
+										  options);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare: %s: %s",
+			 SPI_result_code_string(SPI_result), sql);
+	return plan;
+}
+
+uint64
+fluct_query_execute(SPIPlanPtr plan, const Datum *values)
+{
+	int			result = SPI_execute_plan(plan, unconstify(Datum *, values),
+										  NULL, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
 uint64
 fluct_query_run(FluctQuery *query, const char *sql)
 {
@@ -88,14 +136,8 @@ fluct_query_run_kept(FluctQuery *query, SPIPlanPtr *plan, const char *sql)
 	int			result;
 
 	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare_cursor(sql, query->nargs, query->types,
-											  CURSOR_OPT_GENERIC_PLAN);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare: %s", sql);
-		*plan = made;
-	}
+		*plan = fluct_query_prepare(sql, query->nargs, query->types,
+									CURSOR_OPT_GENERIC_PLAN);
 	result = SPI_execute_plan(*plan, query->values, query->nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s: %s",

@@ -38,12 +38,27 @@ extern void fluct_query_add_int64(FluctQuery *query, int64 value);
 /* A timestamptz from milliseconds since 1970; negative is NULL. */
 extern void fluct_query_add_time(FluctQuery *query, int64 ms);
 
+/* An array of the element's type, of n values. */
+extern void fluct_query_add_array(FluctQuery *query, Oid element,
+								  const Datum *values, int n);
+
+/* The same by itself; nulls may be NULL. */
+extern Datum fluct_query_array(Oid element, const Datum *values,
+							   const bool *nulls, int n);
+
 /* Runs it; returns the number of rows. */
 extern uint64 fluct_query_run(FluctQuery *query, const char *sql);
 
 /* The same, planned once in the life of the process. */
 extern uint64 fluct_query_run_kept(FluctQuery *query, SPIPlanPtr *plan,
 								   const char *sql);
+
+/* A plan that is the caller's to free; options are CURSOR_OPT_... */
+extern SPIPlanPtr fluct_query_prepare(const char *sql, int nargs,
+									  const Oid *types, int options);
+
+/* Runs a plan whose arguments are not NULL; returns the number of rows. */
+extern uint64 fluct_query_execute(SPIPlanPtr plan, const Datum *values);
 
 /* Fields of the last result: rows from 0, columns from 1. */
 extern Datum fluct_query_field(int row, int column, bool *null);

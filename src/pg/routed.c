@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/plannodes.h"
@@ -22,40 +21,48 @@
 #include "utils/plancache.h"
 #include "utils/resowner.h"
 
+#include "pg/model.h"
+#include "pg/query.h"
 #include "pg/rights.h"
 #include "pg/routed.h"
 
+PG_FUNCTION_INFO_V1(fluct_is_routed);
 PG_FUNCTION_INFO_V1(fluct_routed_among);
+
+NodeTag
+fluct_routed_root(SPIPlanPtr plan)
+{
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	PlannedStmt *stmt;
+	NodeTag		root = T_Invalid;
+
+	if (cached == NULL)
+		return T_Invalid;
+	stmt = linitial_node(PlannedStmt, cached->stmt_list);
+	if (list_length(cached->stmt_list) == 1 && stmt->planTree != NULL)
+		root = nodeTag(stmt->planTree);
+	ReleaseCachedPlan(cached, CurrentResourceOwner);
+	return root;
+}
 
 bool
 fluct_routed_is(SPIPlanPtr plan)
 {
-	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	PlannedStmt *stmt;
-	bool		routed;
+	NodeTag		root = fluct_routed_root(plan);
 
-	if (cached == NULL)
-		return false;
-	stmt = linitial_node(PlannedStmt, cached->stmt_list);
-	routed = list_length(cached->stmt_list) == 1 && stmt->planTree != NULL &&
-		!IsA(stmt->planTree, ModifyTable);
-	ReleaseCachedPlan(cached, CurrentResourceOwner);
-	return routed;
+	return root != T_Invalid && root != T_ModifyTable;
 }
 
-bool
-fluct_routed_is_table(Oid relid)
+/* Planned with the rights at hand; SPI must be connected. */
+static bool
+is_table_routed(Oid relid)
 {
 	char	   *sql = psprintf("INSERT INTO %s DEFAULT VALUES",
 							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 														  get_rel_name(relid)));
-	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
-	bool		routed;
+	SPIPlanPtr	plan = fluct_query_prepare(sql, 0, NULL, 0);
+	bool		routed = fluct_routed_is(plan);
 
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_prepare failed: %s",
-			 SPI_result_code_string(SPI_result));
-	routed = fluct_routed_is(plan);
 	SPI_freeplan(plan);
 	return routed;
 }
@@ -63,15 +70,24 @@ fluct_routed_is_table(Oid relid)
 void
 fluct_routed_refuse_orders(Oid relid)
 {
-	Oid			schema = get_namespace_oid("sales", true);
-
-	if (OidIsValid(schema) && relid == get_relname_relid("orders", schema) &&
-		fluct_routed_is_table(relid))
+	if (relid == fluct_model_find("orders") && is_table_routed(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("sales.orders cannot be distributed"),
 				 errdetail("Its triggers keep the rollup equal to the orders, and fire where the rows are stored."),
 				 errhint("Distribute sales.order_lines and sales.raw_messages, which hold nearly all bytes, and leave sales.orders here.")));
+}
+
+/* fluct._is_routed(rel regclass): as the caller, who may write there. */
+Datum
+fluct_is_routed(PG_FUNCTION_ARGS)
+{
+	bool		routed;
+
+	SPI_connect();
+	routed = is_table_routed(PG_GETARG_OID(0));
+	SPI_finish();
+	PG_RETURN_BOOL(routed);
 }
 
 /*
@@ -93,7 +109,7 @@ fluct_routed_among(PG_FUNCTION_ARGS)
 	SPI_connect();
 	before = fluct_rights_take(PG_GETARG_OID(1));
 	for (int i = 0; i < n; i++)
-		if (fluct_routed_is_table(DatumGetObjectId(relids[i])))
+		if (is_table_routed(DatumGetObjectId(relids[i])))
 			relids[found++] = relids[i];
 	fluct_rights_give_back(before);
 	SPI_finish();

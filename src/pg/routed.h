@@ -13,16 +13,14 @@
 #include "executor/spi.h"
 
 /*
- * Whether another extension carries out the statement of a kept plan: it is
- * one statement that writes, and no ModifyTable.
+ * The node at the root of a kept plan; T_Invalid if rules make several plans of
+ * its statement.  That of a statement that writes is T_ModifyTable, unless
+ * another extension carries it out.
  */
-extern bool fluct_routed_is(SPIPlanPtr plan);
+extern NodeTag fluct_routed_root(SPIPlanPtr plan);
 
-/*
- * The same of a relation that is to be written, by its name.  SPI must be
- * connected; it is planned with the rights at hand.
- */
-extern bool fluct_routed_is_table(Oid relid);
+/* Whether another extension carries out a statement that writes. */
+extern bool fluct_routed_is(SPIPlanPtr plan);
 
 /* Refuses sales.orders where it is routed (42809). */
 extern void fluct_routed_refuse_orders(Oid relid);

@@ -27,7 +27,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
@@ -140,18 +139,9 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 		chunk->letters[i] = -1;
 	}
 	fluct_query_add_text(&query, stream->name);
-	fluct_query_add(&query, TEXTARRAYOID,
-					PointerGetDatum(construct_array(topics, count, TEXTOID, -1,
-													false, TYPALIGN_INT)),
-					false);
-	fluct_query_add(&query, INT4ARRAYOID,
-					PointerGetDatum(construct_array(partitions, count, INT4OID,
-													4, true, TYPALIGN_INT)),
-					false);
-	fluct_query_add(&query, INT8ARRAYOID,
-					PointerGetDatum(construct_array(offsets, count, INT8OID, 8,
-													FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-					false);
+	fluct_query_add_array(&query, TEXTOID, topics, count);
+	fluct_query_add_array(&query, INT4OID, partitions, count);
+	fluct_query_add_array(&query, INT8OID, offsets, count);
 	n = fluct_query_run(&query,
 						"SELECT u.n::int, d.id, d.status = 'discarded', d.retried_value"
 						" FROM ROWS FROM (unnest($2), unnest($3), unnest($4)) WITH ORDINALITY"

@@ -32,7 +32,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -41,6 +40,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/lock.h"
+#include "pg/query.h"
 #include "rollup/buckets.h"
 #include "rollup/delta.h"
 
@@ -137,19 +137,6 @@ static const char *const rebook_sql =
 " ORDER BY 1, 2, 3"
 UPSERT;
 
-static SPIPlanPtr
-keep_plan(const char *sql, int nargs, Oid *types, int options)
-{
-	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, options);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s",
-			 SPI_result_code_string(SPI_result));
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	return plan;
-}
-
 /* Sees all that is committed now, and what this transaction did. */
 static void
 run(SPIPlanPtr plan, Datum *args)
@@ -177,7 +164,7 @@ void
 fluct_delta_run(void **plan, const char *sql)
 {
 	if (*plan == NULL)
-		*plan = keep_plan(sql, 0, NULL, 0);
+		*plan = fluct_query_prepare(sql, 0, NULL, 0);
 	run(*plan, NULL);
 }
 
@@ -206,29 +193,6 @@ fluct_delta_clear(void)
 		fluct_delta_run(&unfrozen, "DELETE FROM sales.industry_spend"
 						" WHERE bucket >= (SELECT max(horizon)"
 						"  FROM sales.rollup_state)");
-}
-
-static Datum
-make_array(const Datum *values, int n, Oid type)
-{
-	ArrayType  *array;
-
-	switch (type)
-	{
-		case INT4OID:
-			array = construct_array((Datum *) values, n, type, 4, true,
-									TYPALIGN_INT);
-			break;
-		case INT8OID:
-		case TIMESTAMPTZOID:
-			array = construct_array((Datum *) values, n, type, 8,
-									FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-			break;
-		default:
-			array = construct_array((Datum *) values, n, type, -1, false,
-									TYPALIGN_INT);
-	}
-	return PointerGetDatum(array);
 }
 
 /* ----- begin and end ----- */
@@ -375,10 +339,10 @@ write_spend(const FluctDelta *delta, const FluctSpend *rows, int n)
 		values[4 * n + i] = rows[i].amount;
 	}
 	for (int c = 0; c < 5; c++)
-		args[c] = make_array(values + c * n, n, elements[c]);
+		args[c] = fluct_query_array(elements[c], values + c * n, NULL, n);
 	args[5] = Int16GetDatum(delta->slot);
 	if (plan == NULL)
-		plan = keep_plan(add_sql, 6, types, 0);
+		plan = fluct_query_prepare(add_sql, 6, types, 0);
 	run(plan, args);
 }
 
@@ -393,9 +357,9 @@ find_industries(const Datum *customers, int n)
 	Oid			types[] = {TEXTARRAYOID};
 	Datum		args[1];
 
-	args[0] = make_array(customers, n, TEXTOID);
+	args[0] = fluct_query_array(TEXTOID, customers, NULL, n);
 	if (plan == NULL)
-		plan = keep_plan(industries_sql, 1, types, 0);
+		plan = fluct_query_prepare(industries_sql, 1, types, 0);
 	run(plan, args);
 }
 
@@ -515,15 +479,15 @@ flush_links(FluctDelta *delta)
 		values[n + i] = PointerGetDatum(delta->links[i].industry);
 		values[2 * n + i] = Int32GetDatum(delta->links[i].sign);
 	}
-	args[0] = make_array(values, n, TEXTOID);
-	args[1] = make_array(values + n, n, TEXTOID);
-	args[2] = make_array(values + 2 * n, n, INT4OID);
+	args[0] = fluct_query_array(TEXTOID, values, NULL, n);
+	args[1] = fluct_query_array(TEXTOID, values + n, NULL, n);
+	args[2] = fluct_query_array(INT4OID, values + 2 * n, NULL, n);
 	args[3] = Int16GetDatum(delta->slot);
 	args[4] = TimestampTzGetDatum(delta->horizon);
 	if (few == NULL)
-		few = keep_plan(rebook_sql, 5, types, 0);
+		few = fluct_query_prepare(rebook_sql, 5, types, 0);
 	if (many == NULL)
-		many = keep_plan(rebook_sql, 5, types, CURSOR_OPT_CUSTOM_PLAN);
+		many = fluct_query_prepare(rebook_sql, 5, types, CURSOR_OPT_CUSTOM_PLAN);
 	run(n <= FEW_INDUSTRIES ? few : many, args);
 }
 

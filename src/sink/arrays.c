@@ -13,13 +13,13 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "port/pg_bswap.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
 #include "mapping/column.h"
+#include "pg/query.h"
 #include "sink/arrays.h"
 
 bool
@@ -115,16 +115,9 @@ fluct_arrays_column(FluctArrays *arrays, int c)
 {
 	Oid			type = fluct_arrays_as_text(arrays->columns[c]) ? TEXTOID :
 	arrays->columns[c]->base;
-	int16		len;
-	bool		byval;
-	char		align;
-	int			dims[1] = {arrays->nrows};
-	int			lbs[1] = {1};
 
-	get_typlenbyvalalign(type, &len, &byval, &align);
-	return PointerGetDatum(construct_md_array(arrays->values[c],
-											  arrays->nulls[c], 1, dims, lbs,
-											  type, len, byval, align));
+	return fluct_query_array(type, arrays->values[c], arrays->nulls[c],
+							 arrays->nrows);
 }
 
 /* ----- keys ----- */

@@ -27,6 +27,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "pg/query.h"
 #include "pg/routed.h"
 #include "sink/arrays.h"
 #include "sink/insert.h"
@@ -124,26 +125,14 @@ insert_sql(const FluctTarget *target, bool update, bool routed)
 }
 
 static SPIPlanPtr
-prepare(const char *sql, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s",
-			 SPI_result_code_string(SPI_result));
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	return plan;
-}
-
-static SPIPlanPtr
 prepare_insert(const FluctTarget *target, bool update, bool routed)
 {
 	Oid		   *types = palloc(sizeof(Oid) * target->ncolumns);
 
 	for (int i = 0; i < target->ncolumns; i++)
 		types[i] = fluct_arrays_type(&target->columns[i]);
-	return prepare(insert_sql(target, update, routed), target->ncolumns, types);
+	return fluct_query_prepare(insert_sql(target, update, routed),
+							   target->ncolumns, types, 0);
 }
 
 /* The equality of the type's own order, wherever it is. */
@@ -205,25 +194,15 @@ prepare_clear(const FluctTarget *child)
 	if (child->keyed_by_time)
 		append_range(&sql, &child->columns[child->parent_keys[child->nparent_keys - 1]],
 					 child->nparent_keys);
-	return prepare(sql.data, child->nparent_keys, types);
+	return fluct_query_prepare(sql.data, child->nparent_keys, types, 0);
 }
 
 /* Whether nothing but the table itself decides where a row goes. */
 bool
 fluct_store_is_bare(SPIPlanPtr plan, Oid relid)
 {
-	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	PlannedStmt *stmt;
-	bool		bare;
-
-	if (cached == NULL)
-		return false;
-	stmt = linitial_node(PlannedStmt, cached->stmt_list);
-	bare = list_length(cached->stmt_list) == 1 &&
-		stmt->planTree != NULL && IsA(stmt->planTree, ModifyTable) &&
+	return fluct_routed_root(plan) == T_ModifyTable &&
 		check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED;
-	ReleaseCachedPlan(cached, CurrentResourceOwner);
-	return bare;
 }
 
 void
@@ -251,24 +230,14 @@ fluct_store_prepare(FluctTarget *target, bool update,
 
 /* ----- running them ----- */
 
-static void
-execute(SPIPlanPtr plan, Datum *args)
-{
-	int			result = SPI_execute_plan(plan, args, NULL, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s",
-			 SPI_result_code_string(result));
-}
-
-static void
+static uint64
 execute_with(SPIPlanPtr plan, FluctArrays *arrays)
 {
 	Datum	   *args = palloc(sizeof(Datum) * arrays->ncolumns);
 
 	for (int c = 0; c < arrays->ncolumns; c++)
 		args[c] = fluct_arrays_column(arrays, c);
-	execute(plan, args);
+	return fluct_query_execute(plan, args);
 }
 
 uint64
@@ -280,8 +249,7 @@ fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 
 	if (arrays->nrows == 0)
 		return 0;
-	execute_with(plan, arrays);
-	return SPI_processed;
+	return execute_with(plan, arrays);
 }
 
 /* ----- conflicts ----- */
@@ -356,8 +324,7 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 
 	if (arrays->nrows == 0)
 		return 0;
-	execute_with(plan, arrays);
-	processed = SPI_processed;
+	processed = execute_with(plan, arrays);
 	if (processed == 0)
 		for (int r = 0; r < arrays->nrows; r++)
 			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;

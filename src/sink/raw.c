@@ -26,6 +26,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "pg/query.h"
 #include "pg/routed.h"
 #include "pg/unixtime.h"
 #include "sink/copy.h"
@@ -77,27 +78,32 @@ find_columns(RawCopy *raw)
 	return true;
 }
 
+/* The fields of a message's row. */
+typedef struct RawFields
+{
+	Datum		values[COLUMNS];
+	bool		nulls[COLUMNS];
+} RawFields;
+
 /* A value of bytea, or of text; NULL where there are no bytes. */
 static void
-set_bytes(TupleTableSlot *slot, AttrNumber attnum, const char *data,
-		  size_t len)
+set_bytes(RawFields *fields, int c, const char *data, size_t len)
 {
-	slot->tts_isnull[attnum - 1] = data == NULL;
-	slot->tts_values[attnum - 1] = data == NULL ? (Datum) 0 :
+	fields->nulls[c] = data == NULL;
+	fields->values[c] = data == NULL ? (Datum) 0 :
 		PointerGetDatum(cstring_to_text_with_len(data, len));
 }
 
 static void
-set_value(TupleTableSlot *slot, AttrNumber attnum, Datum value, bool isnull)
+set_value(RawFields *fields, int c, Datum value, bool isnull)
 {
-	slot->tts_isnull[attnum - 1] = isnull;
-	slot->tts_values[attnum - 1] = value;
+	fields->nulls[c] = isnull;
+	fields->values[c] = value;
 }
 
 static void
-fill_row(const RawCopy *raw, const FluctMessage *message, TupleTableSlot *slot)
+make_fields(const char *stream, const FluctMessage *message, RawFields *fields)
 {
-	const AttrNumber *at = raw->attnums;
 	TimestampTz time = 0;
 	bool		timed = fluct_unixtime_to_timestamp(message->time_ms, &time);
 	Datum		headers = (Datum) 0;
@@ -105,14 +111,27 @@ fill_row(const RawCopy *raw, const FluctMessage *message, TupleTableSlot *slot)
 	if (message->headers)
 		headers = DirectFunctionCall1(jsonb_in,
 									  CStringGetDatum(message->headers));
-	set_bytes(slot, at[0], raw->stream, strlen(raw->stream));
-	set_bytes(slot, at[1], message->topic, strlen(message->topic));
-	set_value(slot, at[2], Int32GetDatum(message->partition), false);
-	set_value(slot, at[3], Int64GetDatum(message->offset), false);
-	set_value(slot, at[4], TimestampTzGetDatum(time), !timed);
-	set_bytes(slot, at[5], message->key, message->key_len);
-	set_value(slot, at[6], headers, message->headers == NULL);
-	set_bytes(slot, at[7], message->value, message->value_len);
+	set_bytes(fields, 0, stream, strlen(stream));
+	set_bytes(fields, 1, message->topic, strlen(message->topic));
+	set_value(fields, 2, Int32GetDatum(message->partition), false);
+	set_value(fields, 3, Int64GetDatum(message->offset), false);
+	set_value(fields, 4, TimestampTzGetDatum(time), !timed);
+	set_bytes(fields, 5, message->key, message->key_len);
+	set_value(fields, 6, headers, message->headers == NULL);
+	set_bytes(fields, 7, message->value, message->value_len);
+}
+
+static void
+fill_row(const RawCopy *raw, const FluctMessage *message, TupleTableSlot *slot)
+{
+	RawFields	fields;
+
+	make_fields(raw->stream, message, &fields);
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		slot->tts_values[raw->attnums[c] - 1] = fields.values[c];
+		slot->tts_isnull[raw->attnums[c] - 1] = fields.nulls[c];
+	}
 }
 
 /* Stores what it can; says in `left` which messages are COPY's. */
@@ -241,69 +260,46 @@ store_as_copy(Oid relid, const char *stream, const FluctMessage *messages,
 
 /* ----- INSERT ----- */
 
-/* The rows by column, as arrays; the stream is one for all of them. */
+/* The rows as arrays, a column each. */
 static void
-fill_arrays(const FluctMessage *messages, int from, int to, Datum *arrays)
+fill_arrays(const char *stream, const FluctMessage *messages, int from, int to,
+			Datum *arrays)
 {
 	int			n = 0;
 	Datum	   *values[COLUMNS];
 	bool	   *nulls[COLUMNS];
-	int			lower = 1;
 
-	for (int c = 1; c < COLUMNS; c++)
+	for (int c = 0; c < COLUMNS; c++)
 	{
 		values[c] = palloc(sizeof(Datum) * (to - from + 1));
 		nulls[c] = palloc(sizeof(bool) * (to - from + 1));
 	}
 	for (int i = from; i < to; i++)
 	{
-		const FluctMessage *message = &messages[i];
-		TupleTableSlot row = {0};
-		RawCopy		raw = {.stream = "",.messages = messages};
-		Datum		fields[COLUMNS];
-		bool		absent[COLUMNS];
+		RawFields	fields;
 
-		if (message->full_len != message->value_len)
+		if (messages[i].full_len != messages[i].value_len)
 			continue;
-		row.tts_values = fields;
-		row.tts_isnull = absent;
+		make_fields(stream, &messages[i], &fields);
 		for (int c = 0; c < COLUMNS; c++)
-			raw.attnums[c] = c + 1;
-		fill_row(&raw, message, &row);
-		for (int c = 1; c < COLUMNS; c++)
 		{
-			values[c][n] = fields[c];
-			nulls[c][n] = absent[c];
+			values[c][n] = fields.values[c];
+			nulls[c][n] = fields.nulls[c];
 		}
 		n++;
 	}
-	for (int c = 1; c < COLUMNS; c++)
-	{
-		int16		len;
-		bool		byval;
-		char		align;
-
-		get_typlenbyvalalign(column_types[c], &len, &byval, &align);
-		arrays[c] = PointerGetDatum(construct_md_array(values[c], nulls[c], 1,
-													   &n, &lower,
-													   column_types[c], len,
-													   byval, align));
-	}
+	for (int c = 0; c < COLUMNS; c++)
+		arrays[c] = fluct_query_array(column_types[c], values[c], nulls[c], n);
 }
 
 static void
 store_by_insert(SPIPlanPtr insert, const char *stream,
 				const FluctMessage *messages, int from, int to)
 {
-	Datum		arguments[COLUMNS];
-	int			result;
+	Datum		arrays[COLUMNS];
 
-	arguments[0] = CStringGetTextDatum(stream);
-	fill_arrays(messages, from, to, arguments);
-	result = SPI_execute_plan(insert, arguments, NULL, false, 0);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s",
-			 SPI_result_code_string(result));
+	fill_arrays(stream, messages, from, to, arrays);
+	fluct_query_execute(insert, arrays);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -325,27 +321,20 @@ prepare(Oid relid, bool returning)
 	Oid			types[COLUMNS];
 	char	   *sql = psprintf("%sINSERT INTO %s (stream, topic, partition,"
 							   " \"offset\", message_time, key, headers, value)"
-							   " SELECT $1, u.* FROM ROWS FROM"
-							   " (pg_catalog.unnest($2), pg_catalog.unnest($3),"
-							   "  pg_catalog.unnest($4), pg_catalog.unnest($5),"
-							   "  pg_catalog.unnest($6), pg_catalog.unnest($7),"
-							   "  pg_catalog.unnest($8)) AS u%s",
+							   " SELECT u.* FROM ROWS FROM"
+							   " (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+							   "  pg_catalog.unnest($3), pg_catalog.unnest($4),"
+							   "  pg_catalog.unnest($5), pg_catalog.unnest($6),"
+							   "  pg_catalog.unnest($7), pg_catalog.unnest($8))"
+							   " AS u%s",
 							   returning ? "WITH i AS (" : "",
 							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 														  get_rel_name(relid)),
 							   returning ? " RETURNING 1) SELECT pg_catalog.count(*) FROM i" : "");
-	SPIPlanPtr	plan;
 
-	types[0] = TEXTOID;
-	for (int c = 1; c < COLUMNS; c++)
+	for (int c = 0; c < COLUMNS; c++)
 		types[c] = get_array_type(column_types[c]);
-	plan = SPI_prepare(sql, COLUMNS, types);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s",
-			 SPI_result_code_string(SPI_result));
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	return plan;
+	return fluct_query_prepare(sql, COLUMNS, types, 0);
 }
 
 SPIPlanPtr
