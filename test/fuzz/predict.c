@@ -261,31 +261,51 @@ expect_number(Expectation *e, FluctForm form, Numeric value)
 					 FLUCT_OUT_OF_RANGE);
 }
 
-/* A string that is the text of a JSON number. */
-static void
-expect_number_text(Expectation *e, FluctForm form, const JsonbValue *value)
+/* Whether the text is that of a JSON number; else the value is refused. */
+static bool
+is_number_text(Expectation *e, char *text)
 {
-	char	   *text = string_of(value);
 	Datum		result;
-	JsonbValue	number;
 
 	if (text[0] == '\0' || strspn(text, "0123456789+-.eE") != strlen(text))
 	{
 		refuse(e, FLUCT_WRONG_TYPE);
 		refuse(e, FLUCT_NOT_FINITE);
-		return;
+		return false;
 	}
-	if (fuzz_try_input(JSONOID, text, &result) != 0)
-		refuse(e, FLUCT_WRONG_TYPE);
-	else if (form == FLUCT_FORM_FLOAT4 || form == FLUCT_FORM_FLOAT8)
+	if (fuzz_try_input(JSONOID, text, &result) == 0)
+		return true;
+	refuse(e, FLUCT_WRONG_TYPE);
+	return false;
+}
+
+/* Its value; false where no numeric holds it. */
+static bool
+read_number(char *text, JsonbValue *number)
+{
+	Datum		result;
+
+	return fuzz_try_input(JSONBOID, text, &result) == 0 &&
+		JsonbExtractScalar(&DatumGetJsonbP(result)->root, number);
+}
+
+/* A string that is the text of a JSON number. */
+static void
+expect_number_text(Expectation *e, FluctForm form, const JsonbValue *value)
+{
+	char	   *text = string_of(value);
+	JsonbValue	number;
+
+	if (!is_number_text(e, text))
+		return;
+	if (form == FLUCT_FORM_FLOAT4 || form == FLUCT_FORM_FLOAT8)
 	{
 		/* no numeric on the way: a float takes any number of digits */
 		expect_input(e, type_of_form(form), text, FLUCT_OUT_OF_RANGE);
 		if (e->expected->text && strcmp(e->expected->text, "-0") == 0)
 			e->expected->text = "0";
 	}
-	else if (fuzz_try_input(JSONBOID, text, &result) != 0 ||
-			 !JsonbExtractScalar(&DatumGetJsonbP(result)->root, &number))
+	else if (!read_number(text, &number))
 		refuse(e, FLUCT_OUT_OF_RANGE);
 	else
 		expect_number(e, form, number.val.numeric);
@@ -438,18 +458,11 @@ static void
 expect_epoch_text(Expectation *e, FluctFormat format, const JsonbValue *value)
 {
 	char	   *text = string_of(value);
-	Datum		result;
 	JsonbValue	number;
 
-	if (text[0] == '\0' || strspn(text, "0123456789+-.eE") != strlen(text))
-	{
-		refuse(e, FLUCT_WRONG_TYPE);
-		refuse(e, FLUCT_NOT_FINITE);
-	}
-	else if (fuzz_try_input(JSONOID, text, &result) != 0)
-		refuse(e, FLUCT_WRONG_TYPE);
-	else if (fuzz_try_input(JSONBOID, text, &result) != 0 ||
-			 !JsonbExtractScalar(&DatumGetJsonbP(result)->root, &number))
+	if (!is_number_text(e, text))
+		return;
+	if (!read_number(text, &number))
 		refuse(e, FLUCT_BAD_TIMESTAMP);
 	else
 		expect_epoch(e, format, number.val.numeric);

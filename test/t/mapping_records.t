@@ -24,14 +24,6 @@ sub stream
 	return;
 }
 
-sub letters
-{
-	my ($name) = @_;
-
-	return sql("SELECT string_agg(concat_ws(' ', \"offset\", reason, path), ', ' ORDER BY \"offset\")
-		FROM fluct.dead_letters WHERE stream = '$name'");
-}
-
 # ----- where -----
 
 stream('events', 'CREATE TABLE events (id text PRIMARY KEY, amount numeric NOT NULL)',

@@ -23,14 +23,6 @@ sub stream
 	return;
 }
 
-sub letters
-{
-	my ($name) = @_;
-
-	return sql("SELECT string_agg(concat_ws(' ', \"offset\", reason, path), ', ' ORDER BY \"offset\")
-		FROM fluct.dead_letters WHERE stream = '$name'");
-}
-
 # ----- what one message, or one batch, may cost -----
 
 my $children = q('{"columns": {"id": "$.id"}, "children": [{"target": "big_lines", "rows": "$.lines[*]",

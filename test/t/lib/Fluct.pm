@@ -24,7 +24,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(fluct_broker fluct_node make_operator sql etl outcome said fails_like poll poll_until
-  await_state detail caught_up worker_pid worker_pids crash_worker crash_server
+  await_state detail letters caught_up worker_pid worker_pids crash_worker crash_server
   log_position orders an_order numbers number_stream write_lines write_file);
 
 my $settings = dirname(__FILE__) . '/../../lib/server.conf';
@@ -200,6 +200,15 @@ sub await_state
 	return poll($node,
 		"SELECT $column FROM fluct.stat_streams WHERE stream = '$stream'",
 		$state, $timeout);
+}
+
+# The dead letters of a stream: offset, reason and path, in the order of the offsets.
+sub letters
+{
+	my ($stream) = @_;
+
+	return sql("SELECT string_agg(concat_ws(' ', \"offset\", reason, path), ', ' ORDER BY \"offset\")
+		FROM fluct.dead_letters WHERE stream = '$stream'");
 }
 
 # What a stream's state says in more words.
