@@ -29,13 +29,13 @@ static struct
 {
 	rd_kafka_topic_partition_list_t *partitions;
 	size_t		most;			/* that the queue held since the last question */
-} refill;
+}			refill = {NULL, 0};
 
 void
 fluct_refill_begin(const rd_kafka_topic_partition_list_t *list)
 {
 	fluct_refill_end();
-	refill.		partitions = rd_kafka_topic_partition_list_copy(list);
+	refill.partitions = rd_kafka_topic_partition_list_copy(list);
 }
 
 void
@@ -43,8 +43,8 @@ fluct_refill_end(void)
 {
 	if (refill.partitions)
 		rd_kafka_topic_partition_list_destroy(refill.partitions);
-	refill.		partitions = NULL;
-	refill.		most = 0;
+	refill.partitions = NULL;
+	refill.most = 0;
 }
 
 /* Wakes the threads of the partitions' leaders. */
@@ -52,8 +52,7 @@ static void
 ask_leaders(rd_kafka_t *client)
 {
 	for (int i = 0; i < refill.partitions->cnt; i++)
-		refill.		partitions->elems[i].offset = RD_KAFKA_OFFSET_END;
-
+		refill.partitions->elems[i].offset = RD_KAFKA_OFFSET_END;
 	(void) rd_kafka_offsets_for_times(client, refill.partitions,
 									  WAIT_FOR_ANSWER);
 }
@@ -64,13 +63,11 @@ fluct_refill_look(rd_kafka_t *client, rd_kafka_queue_t *queue)
 	size_t		length = rd_kafka_queue_length(queue);
 
 	if (length >= refill.most)
-		refill.		most = length;
-
+		refill.most = length;
 	else if (refill.partitions && refill.most >= WORTH_A_QUESTION &&
 			 length <= refill.most / 2)
 	{
-		refill.		most = length;
-
+		refill.most = length;
 		ask_leaders(client);
 	}
 }
