@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
@@ -41,6 +42,12 @@
 #define KEPT_LEN		10000
 
 PG_FUNCTION_INFO_V1(fluct_load_table);
+
+typedef struct Words
+{
+	Datum	   *values;			/* text */
+	int			count;
+} Words;
 
 typedef struct TableLoad
 {
@@ -61,8 +68,8 @@ typedef struct TableLoad
 	int			ncolumns;
 	char	  **columns;		/* `"name":`, NULL for one without a name */
 	bool	   *booleans;		/* those that are true or false */
-	ArrayType  *boolean_names;
-	ArrayType  *null_words;
+	Words		boolean_names;
+	Words		null_words;
 	bool		strict_end;
 } TableLoad;
 
@@ -119,32 +126,28 @@ put_message(TableLoad *load, const FluctMessage *message)
 static void
 append_string(StringInfo out, const char *text, size_t len)
 {
-	appendStringInfoChar(out, '"');
-	for (size_t i = 0; i < len; i++)
-	{
-		unsigned char c = text[i];
+	char	   *copy = pnstrdup(text, len);
 
-		if (c == '"' || c == '\\')
-			appendStringInfoChar(out, '\\');
-		if (c < ' ')
-			appendStringInfo(out, "\\u%04x", c);
-		else
-			appendStringInfoChar(out, c);
-	}
-	appendStringInfoChar(out, '"');
+	escape_json(out, copy);
+	pfree(copy);
+}
+
+static Words
+read_words(ArrayType *array)
+{
+	Words		words;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &words.values,
+					  NULL, &words.count);
+	return words;
 }
 
 static bool
-is_among(ArrayType *words, const char *text, size_t len)
+is_among(const Words *words, const char *text, size_t len)
 {
-	Datum	   *datums;
-	int			count;
-
-	deconstruct_array(words, TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL,
-					  &count);
-	for (int i = 0; i < count; i++)
-		if (VARSIZE_ANY_EXHDR(DatumGetPointer(datums[i])) == len &&
-			memcmp(VARDATA_ANY(DatumGetPointer(datums[i])), text, len) == 0)
+	for (int i = 0; i < words->count; i++)
+		if (VARSIZE_ANY_EXHDR(DatumGetPointer(words->values[i])) == len &&
+			memcmp(VARDATA_ANY(DatumGetPointer(words->values[i])), text, len) == 0)
 			return true;
 	return false;
 }
@@ -156,8 +159,7 @@ append_field(TableLoad *load, StringInfo out, const FluctCsvField *field,
 	bool		value;
 
 	if ((field->len == 0 && !field->quoted) ||
-		(ARR_NDIM(load->null_words) > 0 &&
-		 is_among(load->null_words, field->text, field->len)))
+		is_among(&load->null_words, field->text, field->len))
 		appendStringInfoString(out, "null");
 	else if (boolean && parse_bool_with_len(field->text, field->len, &value))
 		appendStringInfoString(out, value ? "true" : "false");
@@ -206,7 +208,7 @@ take_header(TableLoad *load, const FluctCsvRecord *header)
 		append_string(&member, name->text, name->len);
 		appendStringInfoChar(&member, ':');
 		load->columns[i] = member.data;
-		load->booleans[i] = is_among(load->boolean_names, name->text, name->len);
+		load->booleans[i] = is_among(&load->boolean_names, name->text, name->len);
 		for (int j = 0; j < i; j++)
 			if (load->columns[j] && strcmp(load->columns[j], member.data) == 0)
 			{
@@ -228,19 +230,16 @@ open_csv(TableLoad *load, FluctReader *reader, const FluctCsvOptions *options,
 	FluctCsvSource source = {fluct_reader_read, reader};
 	FluctCsvRecord header;
 	FluctCsvRefusal refusal;
-	Datum	   *datums;
-	int			count;
-	const char **names;
+	Words		words = read_words(needed);
+	const char **names = palloc_array(const char *, words.count + 1);
 
 	load->file = fluct_reader_file(reader);
 	load->csv = fluct_csv_create(&allocator, &source, options);
-	deconstruct_array(needed, TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL,
-					  &count);
-	names = palloc_array(const char *, count + 1);
-	for (int i = 0; i < count; i++)
-		names[i] = TextDatumGetCString(datums[i]);
-	if (!fluct_csv_read_header(load->csv, names, count,
-							   palloc_array(int, count + 1), &header, &refusal))
+	for (int i = 0; i < words.count; i++)
+		names[i] = TextDatumGetCString(words.values[i]);
+	if (!fluct_csv_read_header(load->csv, names, words.count,
+							   palloc_array(int, words.count + 1), &header,
+							   &refusal))
 		put_csv_refusal(load, &refusal, true);
 	else
 		(void) take_header(load, &header);
@@ -365,9 +364,9 @@ open_file(TableLoad *load, FunctionCallInfo fcinfo)
 		load->file = load->lines.file;
 		return;
 	}
-	load->boolean_names = PG_GETARG_ARRAYTYPE_P(7);
+	load->boolean_names = read_words(PG_GETARG_ARRAYTYPE_P(7));
 	load->strict_end = PG_GETARG_BOOL(8);
-	load->null_words = PG_GETARG_ARRAYTYPE_P(12);
+	load->null_words = read_words(PG_GETARG_ARRAYTYPE_P(12));
 	options.delimiter = text_to_cstring(PG_GETARG_TEXT_PP(9))[0];
 	options.encoding = strcmp(encoding, "UTF8") == 0 ? NULL : encoding;
 	options.skip_lines = PG_GETARG_INT64(11);

@@ -47,13 +47,13 @@ PG_FUNCTION_INFO_V1(fluct_let_be_missing);
 
 #define MOST_ARGS	10
 
-static const struct
+typedef struct Known
 {
 	const char *name;
 	const char *statement;
-}			questions[] =
+} Known;
 
-{
+static const Known questions[] = {
 	{"spend", "SELECT * FROM fluct._member_spend_1($1, $2, $3, $4)"},
 	{"explain", "SELECT * FROM fluct._member_explain_1($1, $2, $3)"},
 	{"streams", "SELECT * FROM fluct._member_streams_1()"},
