@@ -35,16 +35,6 @@ sub fill
 	return;
 }
 
-# What went to the dead letters, in order.
-sub dead
-{
-	my ($name) = @_;
-
-	return sql("SELECT string_agg(concat_ws(' ', \"offset\", reason, path),
-			', ' ORDER BY \"offset\")
-		FROM fluct.dead_letters WHERE stream = '$name'");
-}
-
 sub refused
 {
 	my ($target, $mapping, $like, $name) = @_;
@@ -99,7 +89,7 @@ is(sql('SELECT * FROM types WHERE u IS NOT NULL'), join('|',
 		'ab ', "\xc3\xbc \xf0\x9f\x98\x80 \"", '\x6279746573', 1, '12.50', 42),
 	'values of many types');
 is(sql('SELECT count(*), count(i4) FROM types'), '2|1', 'absent is NULL');
-is(dead('types'), join(', ',
+is(letters('types'), join(', ',
 		'2 too_long $.v', '3 constraint $.p', '4 wrong_type $.u',
 		'5 out_of_range $.i2', '6 out_of_range $.i8', '7 wrong_type $.b',
 		'8 wrong_type $.b', '9 bad_timestamp $.d', '10 bad_timestamp $.d',
@@ -119,7 +109,7 @@ is(sql('SELECT * FROM others WHERE u IS NOT NULL'),
 	  . '2024-02-29 01:02:03+00|[1,3)',
 	'types that only their input function knows');
 is(sql('SELECT count(*) FROM others'), 2, 'and NULL');
-is(dead('others'),
+is(letters('others'),
 	'1 wrong_type $.m, 2 wrong_type $.ip, 3 too_long $.v, 4 constraint $.p',
 	'what does not fit');
 
@@ -141,7 +131,7 @@ is(sql("SELECT * FROM defaults ORDER BY n"), join("\n",
 		'2||2|column||{1,2}|2000-01-01 00:00:00+00',
 		'3|3|3|own|d|{1,2}|2001-01-01 00:00:00+00'),
 	'absent: the default; null: NULL; unmapped: the default');
-is(dead('defaults'),
+is(letters('defaults'),
 	'3 missing_field $.b, 4 null_field $.b, 5 null_field $.c, 6 missing_field $.n',
 	'what is required');
 
@@ -185,7 +175,7 @@ sql('TRUNCATE conflict');
 fill('erring', \@pairs, %conflict, on_conflict => "'error'");
 is(sql('SELECT id, n FROM conflict ORDER BY id'), "a|1\nb|1\nc|1",
 	'on_conflict error: the first stays');
-is(dead('erring'), '2 constraint, 4 constraint',
+is(letters('erring'), '2 constraint, 4 constraint',
 	'the others are dead letters');
 fill('orders', [
 	an_order('a', order_lines => '[' . join(', ', map {
@@ -232,7 +222,7 @@ my @numbers = map { qq({"n": $_}) } (1, 11, 21, 2);
 fill('parted', [ map { qq({"n": $_}) } (1, 11, 2) ]);
 is(sql('SELECT tableoid::regclass, n FROM parted ORDER BY n'),
 	"parted_1|1\nparted_1|2\nparted_2|11", 'a partitioned table');
-is(dead('parted'), '', 'without a dead letter');
+is(letters('parted'), '', 'without a dead letter');
 fill('instead', [@numbers]);
 is(sql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM below
 		WHERE seen = 'by trigger'"),
@@ -344,14 +334,14 @@ my @many = map { qq({"n": $_}) } 1 .. 400;
 fill('checked', \@many);
 is(sql('SELECT count(*), count(*) FILTER (WHERE n % 97 = 0) FROM checked'),
 	'396|0', 'a CHECK: all others are stored');
-is(dead('checked'), join(', ', map { "$_ constraint" } 96, 193, 290, 387),
+is(letters('checked'), join(', ', map { "$_ constraint" } 96, 193, 290, 387),
 	'and the guilty messages are dead letters');
 is(sql("SELECT DISTINCT sqlstate, detail ~ 'n_odd' FROM fluct.dead_letters
 		WHERE stream = 'checked'"),
 	'23514|t', 'which name the constraint');
 fill('raising', \@many);
 is(sql('SELECT count(*) FROM raising'), 392, 'a trigger: all others are stored');
-is(dead('raising'), join(', ', map { "$_ trigger" } 96, 193, 290, 387),
+is(letters('raising'), join(', ', map { "$_ trigger" } 96, 193, 290, 387),
 	'and the guilty messages are dead letters');
 is(sql("SELECT DISTINCT sqlstate, detail FROM fluct.dead_letters
 		WHERE stream = 'raising'"),
@@ -370,7 +360,7 @@ etl(q{
 		FOR EACH ROW EXECUTE FUNCTION moody();
 });
 fill('moody', [ '{"n": 1}', '{"n": 2}' ]);
-is(dead('moody'), '1 trigger', "class 42 in a trigger is the message's fault");
+is(letters('moody'), '1 trigger', "class 42 in a trigger is the message's fault");
 foreach my $state ('53100', '40001', '57014')
 {
 	sql("CREATE OR REPLACE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS
@@ -418,7 +408,7 @@ foreach my $name (sort keys %gives)
 }
 # the bounds of a table that is itself a partition are a constraint
 fill('ranges_1', [ '{"n": 3}', '{"n": 30}' ]);
-is(dead('ranges_1'), '1 constraint', "a partition's own bounds");
+is(letters('ranges_1'), '1 constraint', "a partition's own bounds");
 
 # constraints that could be deferred, and are not
 etl(q{
@@ -433,7 +423,7 @@ fill('soon', [
 	mapping => { columns => { n => '$.n', m => '$.m' }, children => [ {
 		target => 'public.soon_child', rows => '$.c[*]',
 		columns => { n => '$.n', p => '@.p' } } ] });
-is(dead('soon'), '1 constraint, 2 constraint, 3 constraint',
+is(letters('soon'), '1 constraint, 2 constraint, 3 constraint',
 	'deferrable constraints, checked at once: of parents and children');
 is(sql("SELECT (SELECT string_agg(n::text, ' ' ORDER BY n) FROM soon),
 			(SELECT string_agg(n::text, ' ' ORDER BY n) FROM soon_child)"),
@@ -453,7 +443,7 @@ fill('latest', [
 	mapping => { columns => { id => '$.id', v => '$.v' }, children => [ {
 		target => 'public.latest_child', rows => '$.c[*]',
 		columns => { id => '$.id', line => '#', v => '@' } } ] });
-is(dead('latest'), '1 constraint, 2 constraint, 4 constraint, 5 constraint',
+is(letters('latest'), '1 constraint, 2 constraint, 4 constraint, 5 constraint',
 	'updates: the guilty messages');
 is(sql("SELECT string_agg(id || '=' || v, ' ' ORDER BY id) FROM latest"),
 	'1=2 2=1 3=1', 'each key has its last good value');
@@ -471,7 +461,7 @@ is(sql("SELECT string_agg(order_id, ' ' ORDER BY order_id) FROM sales.orders"),
 	'a b c e', 'is refused whole');
 is(sql("SELECT count(*) FROM sales.order_lines WHERE order_id = 'd'"), 0,
 	'with its other lines');
-is(dead('orders'), '4 constraint', 'once');
+is(letters('orders'), '4 constraint', 'once');
 is(sql("SELECT string_agg(stream, ' ') FROM fluct.stat_streams
 		WHERE state <> 'running'"),
 	'secured', 'all the others run');
