@@ -439,12 +439,12 @@ fluct_databases_look(void)
 
 /* ----- turns ----- */
 
-bool
-fluct_databases_take_turn(void)
+/* The caller holds the lock. */
+static bool
+is_my_turn(void)
 {
 	int			left = fluct_max_workers;
 
-	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
 		left -= fluct_shared->slots[i].in_use;
 	for (int i = 0; i < FLUCT_MAX_LAUNCHERS; i++)
@@ -455,10 +455,21 @@ fluct_databases_take_turn(void)
 			(one->served_at < self->served_at ||
 			 (one->served_at == self->served_at && one < self));
 	}
-	if (left > 0)
+	return left > 0;
+}
+
+FluctSlot *
+fluct_databases_take_turn(const char *stream, int worker, Oid owner)
+{
+	FluctSlot  *slot = NULL;
+
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	if (is_my_turn())
+		slot = fluct_shmem_reserve(MyDatabaseId, stream, worker, owner);
+	if (slot)
 		self->served_at = GetCurrentTimestamp();
 	LWLockRelease(fluct_shared->lock);
-	return left > 0;
+	return slot;
 }
 
 void

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "process/shmem.h"
+
 /*
  * Connects the launcher of that number, 0 being the first, to its database;
  * does not return where there is none.  The name of it is the result.
@@ -24,10 +26,11 @@ extern const char *fluct_databases_connect(int number);
 extern long fluct_databases_look(void);
 
 /*
- * Whether one of fluct.max_workers is free, and it is this database's turn to
- * take it.
+ * Reserves a slot for a worker, if one of fluct.max_workers is free and it is
+ * this database's turn to take it; else NULL.
  */
-extern bool fluct_databases_take_turn(void);
+extern FluctSlot *fluct_databases_take_turn(const char *stream, int worker,
+											Oid owner);
 
 /*
  * How many workers the streams of this database need; and whether one waits

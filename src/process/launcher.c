@@ -73,19 +73,15 @@ reap(List **refused)
 	}
 }
 
+/* Gives the slot back if there is no background worker for it. */
 static bool
-launch(const FluctWanted *wanted)
+launch(const FluctWanted *wanted, FluctSlot *slot)
 {
-	FluctSlot  *slot = fluct_shmem_reserve(MyDatabaseId, wanted->stream,
-										   wanted->worker, wanted->role);
+	int			number = slot - fluct_shared->slots;
 	BackgroundWorker worker;
 	MemoryContext old;
-	int			number;
 	bool		registered;
 
-	if (slot == NULL)
-		return false;
-	number = slot - fluct_shared->slots;
 	fluct_worker_describe(&worker, "FluctStreamMain", "fluct stream worker");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "fluct stream %s/%d",
 			 wanted->stream, wanted->worker);
@@ -204,17 +200,24 @@ note_refused(const List *refused, const FluctWanted *wanted)
 	}
 }
 
-/* False while another transaction has locked the worker's state. */
+/*
+ * Counts the start and reserves its slot, which is NULL where none is free for
+ * it.  False while another transaction has locked the worker's state.
+ */
 static bool
-count_start(const FluctWanted *wanted)
+prepare(const FluctWanted *wanted, FluctSlot **slot)
 {
 	char	   *reason;
 	bool		taken;
 
+	*slot = NULL;
 	fluct_worker_begin();
 	taken = fluct_states_take(wanted->stream, wanted->worker, wanted->starts,
 							  &reason);
 	if (taken)
+		*slot = fluct_databases_take_turn(wanted->stream, wanted->worker,
+										  wanted->role);
+	if (*slot)
 		fluct_states_count_start(wanted->stream, wanted->worker,
 								 wanted->starts);
 	fluct_worker_commit();
@@ -225,20 +228,23 @@ count_start(const FluctWanted *wanted)
 static bool
 start(const FluctWanted *wanted)
 {
-	if (!fluct_databases_take_turn())
-	{
+	FluctSlot  *slot;
+
+	if (!prepare(wanted, &slot))
+		return true;
+	if (slot == NULL)
 		note_no_slot(wanted,
 					 psprintf("fluct.max_workers is %d, but %d workers are needed",
 							  fluct_max_workers, fluct_databases_wanted()));
-		return false;
+	else if (!launch(wanted, slot))
+	{
+		slot = NULL;
+		note_no_slot(wanted,
+					 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them in addition to those of others",
+							  max_worker_processes,
+							  fluct_databases_wanted() + fluct_databases_launchers()));
 	}
-	if (!count_start(wanted) || launch(wanted))
-		return true;
-	note_no_slot(wanted,
-				 psprintf("no free background worker: max_worker_processes is %d, and fluct needs %d of them in addition to those of others",
-						  max_worker_processes,
-						  fluct_databases_wanted() + fluct_databases_launchers()));
-	return false;
+	return slot != NULL;
 }
 
 /*

@@ -155,12 +155,16 @@ FluctSlot *
 fluct_shmem_privately(const char *stream)
 {
 	LWLock	   *lock = MemoryContextAllocZero(TopMemoryContext, sizeof(LWLock));
+	FluctSlot  *slot;
 
 	LWLockInitialize(lock, LWTRANCHE_FIRST_USER_DEFINED);
 	fluct_shared = MemoryContextAllocZero(TopMemoryContext,
 										  sizeof(FluctShared));
 	begin_empty(lock);
-	return fluct_shmem_reserve(MyDatabaseId, stream, 0, GetSessionUserId());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	slot = fluct_shmem_reserve(MyDatabaseId, stream, 0, GetSessionUserId());
+	LWLockRelease(lock);
+	return slot;
 }
 
 /* ----- slots ----- */
@@ -208,36 +212,32 @@ find_free(Oid database, const char *stream, int worker)
 	return found;
 }
 
-/* Takes a free slot; NULL when there is none. */
+/* Takes a free slot; NULL when there is none.  The caller holds the lock. */
 FluctSlot *
 fluct_shmem_reserve(Oid database, const char *stream, int worker, Oid owner)
 {
-	FluctSlot  *slot;
+	FluctSlot  *slot = find_free(database, stream, worker);
 
-	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
-	slot = find_free(database, stream, worker);
-	if (slot)
-	{
-		slot->in_use = true;
-		slot->ticket++;
-		slot->database = database;
-		strlcpy(slot->stream, stream, NAMEDATALEN);
-		slot->worker = worker;
-		slot->owner = owner;
-		slot->connected = false;
-		slot->proc = NULL;
-		slot->pid = 0;
-		strlcpy(slot->state, "starting", FLUCT_STATE_LEN);
-		slot->reason[0] = slot->detail[0] = '\0';
-		slot->since = GetCurrentTimestamp();
-		slot->held_at = 0;
-		fluct_shmem_note_alive(slot);
-		pg_atomic_write_u64(&slot->lag, 0);
-		pg_atomic_write_u64(&slot->rate, 0);
-		pg_atomic_write_u64(&slot->sync_wanted, 0);
-		pg_atomic_write_u64(&slot->sync_done, 0);
-	}
-	LWLockRelease(fluct_shared->lock);
+	if (slot == NULL)
+		return NULL;
+	slot->in_use = true;
+	slot->ticket++;
+	slot->database = database;
+	strlcpy(slot->stream, stream, NAMEDATALEN);
+	slot->worker = worker;
+	slot->owner = owner;
+	slot->connected = false;
+	slot->proc = NULL;
+	slot->pid = 0;
+	strlcpy(slot->state, "starting", FLUCT_STATE_LEN);
+	slot->reason[0] = slot->detail[0] = '\0';
+	slot->since = GetCurrentTimestamp();
+	slot->held_at = 0;
+	fluct_shmem_note_alive(slot);
+	pg_atomic_write_u64(&slot->lag, 0);
+	pg_atomic_write_u64(&slot->rate, 0);
+	pg_atomic_write_u64(&slot->sync_wanted, 0);
+	pg_atomic_write_u64(&slot->sync_done, 0);
 	return slot;
 }
 

@@ -184,11 +184,21 @@ ok(poll($node, "SELECT count(*) FROM fluct.stat_streams
 		WHERE detail = 'fluct.max_workers is 2, but 7 workers are needed'", 3),
 	'the detail counts all');
 
-# Two more: one for each, not both for the one that comes first.
+# Two more: one for each, not both for the one that comes first, nor three
+# while one of them waits for the lock of a row.
+my $session = $node->background_psql('second');
+$session->query_safe("BEGIN; SELECT FROM fluct.stream_states
+	WHERE stream = 'b1' FOR UPDATE");
 sql('ALTER SYSTEM SET fluct.max_workers = 4');
-sql('SELECT pg_reload_conf()');
+foreach (1 .. 30)
+{
+	sql('SELECT pg_reload_conf(), pg_sleep(0.1)');
+}
 ok(poll($node, $waiting, 2), 'a slot for the one');
 ok($node->poll_query_until('second', $waiting, 1), 'and one for the other');
+is(sql(workers_in('postgres')), 2, 'two workers in the one');
+is(sql(workers_in('second')), 2, 'and in the other');
+$session->quit;
 sql('ALTER SYSTEM SET fluct.max_workers = 8');
 sql('SELECT pg_reload_conf()');
 ok(poll($node, $waiting, 0), 'with slots for all');
