@@ -68,6 +68,7 @@ OBJS = \
 	src/mapping/encode.o \
 	src/mapping/field.o \
 	src/mapping/format.o \
+	src/mapping/framing.o \
 	src/mapping/kafka.o \
 	src/mapping/mapping.o \
 	src/mapping/relations.o \

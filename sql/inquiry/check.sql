@@ -96,7 +96,7 @@ DECLARE
 BEGIN
 	BEGIN
 		item := 'columns'; status := 'ok';
-		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner);
+		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner, s.framing);
 		detail := array_to_string(targets, ', ');
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';

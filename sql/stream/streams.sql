@@ -4,16 +4,16 @@
 -- of the same name with an underscore as the extension's owner, and that one
 -- checks what fluct._caller() may do.  See src/pg/caller.c.
 
-CREATE OR REPLACE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid)
+CREATE OR REPLACE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none')
 RETURNS text[]
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_check_mapping';
-COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid) IS
+COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid, text) IS
 'Compiles a mapping and returns the names of the tables that it fills; an error names the table and column at fault.';
 
-CREATE OR REPLACE FUNCTION fluct._is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid)
+CREATE OR REPLACE FUNCTION fluct._is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none')
 RETURNS boolean
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_is_keyed';
-COMMENT ON FUNCTION fluct._is_keyed(regclass, jsonb, text, oid) IS
+COMMENT ON FUNCTION fluct._is_keyed(regclass, jsonb, text, oid, text) IS
 'Whether the target has a unique key whose columns are all mapped, so that on_conflict can tell a message that was stored before.';
 
 CREATE OR REPLACE FUNCTION fluct._owner_role(name text, role oid, system_identifier text) RETURNS oid
@@ -254,17 +254,18 @@ CREATE OR REPLACE FUNCTION fluct.create_stream(
 	workers int DEFAULT 1,
 	keep_raw boolean DEFAULT true,
 	partitions int[] DEFAULT NULL,
-	start boolean DEFAULT false)
+	start boolean DEFAULT false,
+	framing text DEFAULT 'none')
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
-'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. topic: its name, several with commas between, or a pattern that begins with ^ (a regular expression of PostgreSQL): all topics that match it, also those that are made later, from their beginning; at most 1000. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
+COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text) IS
+'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. topic: its name, several with commas between, or a pattern that begins with ^ (a regular expression of PostgreSQL): all topics that match it, also those that are made later, from their beginning; at most 1000. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. framing: registry skips the schema registry''s prefix before the JSON (byte 0 and 4 bytes of id, which is kafka.schema_id in a mapping). Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
 
 CREATE OR REPLACE FUNCTION fluct._create_stream(
 	name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
 	start_at text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
-	workers int, keep_raw boolean, partitions int[], start boolean)
+	workers int, keep_raw boolean, partitions int[], start boolean, framing text)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -312,8 +313,8 @@ BEGIN
 		RAISE NOTICE 'mapping of stream "%": %', name, whole;
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
-								 batch_size, batch_bytes, batch_interval, workers, partitions);
-	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller), on_conflict, keep_raw);
+								 batch_size, batch_bytes, batch_interval, workers, partitions, framing);
+	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller, framing), on_conflict, keep_raw);
 	PERFORM fluct._check_start_topics(fluct._normal_start(start_at), topic);
 	SELECT count(*) AS partitions, count(*) FILTER (WHERE fluct._consumes(topic, o.topic)) AS consumed INTO kept
 	FROM fluct.stream_offsets o WHERE o.stream = name;
@@ -326,12 +327,12 @@ BEGIN
 	END IF;
 	INSERT INTO fluct.streams (name, owner, owner_oid, system_identifier, database_oid, keyed, server, topic, target, mapping, on_conflict, start_at,
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-		batch_interval, workers, keep_raw, partitions)
+		batch_interval, workers, keep_raw, partitions, framing)
 	VALUES (name, owner, caller, (SELECT c.system_identifier::text FROM pg_control_system() c),
 		(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
-		fluct._is_keyed(target, whole, on_conflict, caller), server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
+		fluct._is_keyed(target, whole, on_conflict, caller, framing), server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-		batch_interval, workers, keep_raw, partitions);
+		batch_interval, workers, keep_raw, partitions, framing);
 	DELETE FROM fluct.stream_states st WHERE st.stream = name;
 	IF start THEN
 		PERFORM fluct._start_stream(name);
@@ -340,7 +341,7 @@ BEGIN
 	RETURN format('stream "%s" created; SELECT fluct.start_stream(%L); starts it', name, name);
 END
 $$;
-COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean) IS
+COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text) IS
 'create_stream, as the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION fluct._qualified(rel regclass) RETURNS text
@@ -354,7 +355,7 @@ COMMENT ON FUNCTION fluct._qualified(regclass) IS 'The name of a relation with i
 CREATE OR REPLACE FUNCTION fluct._check_stream_options(
 	on_conflict text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
-	workers int, partitions int[])
+	workers int, partitions int[], framing text)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -365,6 +366,7 @@ BEGIN
 	PERFORM fluct._check_word('on_conflict', coalesce(on_conflict, 'nothing'), 'nothing', 'error', 'update');
 	PERFORM fluct._check_word('on_bad_message', coalesce(on_bad_message, 'dead_letter'), 'dead_letter', 'fail');
 	PERFORM fluct._check_word('on_data_loss', coalesce(on_data_loss, 'fail'), 'fail', 'skip');
+	PERFORM fluct._check_word('framing', coalesce(framing, 'none'), 'none', 'registry');
 	wrong := CASE
 		WHEN max_dead_letters < 0 THEN 'max_dead_letters must be at least 0'
 		WHEN error_window <= '0' THEN 'error_window must be longer than 0'
@@ -380,7 +382,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_stream_options(text, text, text, int, interval, int, bigint, interval, int, int[]) IS
+COMMENT ON FUNCTION fluct._check_stream_options(text, text, text, int, interval, int, bigint, interval, int, int[], text) IS
 'Raises invalid_parameter_value, with the allowed values, for an option that is none; NULL is not checked.';
 
 -- ----- the caller's stream -----
@@ -433,16 +435,17 @@ CREATE OR REPLACE FUNCTION fluct.alter_stream(
 	workers int DEFAULT NULL,
 	keep_raw boolean DEFAULT NULL,
 	partitions int[] DEFAULT NULL,
-	topic text DEFAULT NULL)
+	topic text DEFAULT NULL,
+	framing text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text) IS
+COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text) IS
 'Changes a stream; what is not given stays. topic: a topic that is added begins at its beginning; one that is left out keeps its position, where it continues if it is added again. A running stream takes the change up at its next batch by itself. start_at only before the first start. Errors: as create_stream.';
 
 CREATE OR REPLACE FUNCTION fluct._alter_stream(
 	name text, server text, mapping jsonb, on_conflict text, start_at text, on_bad_message text,
 	on_data_loss text, max_dead_letters int, error_window interval, batch_size int,
-	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[], topic text)
+	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[], topic text, framing text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -457,19 +460,19 @@ BEGIN
 			HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
-								 batch_size, batch_bytes, batch_interval, workers, partitions);
+								 batch_size, batch_bytes, batch_interval, workers, partitions, framing);
 	topic := fluct._check_topic(topic);
 	PERFORM fluct._check_start_topics(coalesce(fluct._normal_start(start_at), s.start_at), coalesce(topic, s.topic))
 	WHERE start_at IS NOT NULL OR NOT EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name);
 	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
-		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
+		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing)),
 		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw));
 	UPDATE fluct.streams t SET
 		server = coalesce(server, t.server),
 		topic = coalesce(topic, t.topic),
 		mapping = coalesce(mapping, t.mapping),
 		on_conflict = coalesce(on_conflict, t.on_conflict),
-		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner),
+		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing)),
 		start_at = coalesce(fluct._normal_start(start_at), t.start_at),
 		on_bad_message = coalesce(on_bad_message, t.on_bad_message),
 		on_data_loss = coalesce(on_data_loss, t.on_data_loss),
@@ -481,6 +484,7 @@ BEGIN
 		workers = coalesce(workers, t.workers),
 		keep_raw = coalesce(keep_raw, t.keep_raw),
 		partitions = coalesce(partitions, t.partitions),
+		framing = coalesce(framing, t.framing),
 		version = t.version + 1,
 		changed_at = clock_timestamp()
 	WHERE t.name = s.name;
@@ -501,10 +505,11 @@ BEGIN
 			CASE WHEN batch_interval <> s.batch_interval THEN 'batch_interval' END,
 			CASE WHEN workers <> s.workers THEN 'workers' END,
 			CASE WHEN keep_raw <> s.keep_raw THEN 'keep_raw' END,
+			CASE WHEN framing <> s.framing THEN 'framing' END,
 			CASE WHEN partitions IS NOT NULL AND partitions IS DISTINCT FROM s.partitions THEN 'partitions' END), '') || '.');
 END
 $$;
-COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text) IS
+COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text) IS
 'alter_stream, as the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) RETURNS text[]
@@ -561,7 +566,7 @@ BEGIN
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL,
 		jsonb_set(s.mapping, fluct._place_in_mapping(s, target) || "column", spec),
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._map_column(text, text, text, text, boolean, regclass) IS
@@ -591,7 +596,7 @@ BEGIN
 							 format('SELECT mapping FROM fluct.streams WHERE name = %L;', stream));
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL, s.mapping #- place,
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._unmap_column(text, text, regclass) IS

@@ -41,7 +41,8 @@ CREATE TABLE fluct.streams (
 	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	owner_oid oid,
-	keyed boolean NOT NULL DEFAULT false
+	keyed boolean NOT NULL DEFAULT false,
+	framing text NOT NULL DEFAULT 'none' CHECK (framing IN ('none', 'registry'))
 );
 COMMENT ON TABLE fluct.streams IS
 'A Kafka topic, or several, consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
@@ -71,6 +72,7 @@ COMMENT ON COLUMN fluct.streams.system_identifier IS 'cluster in which it was cr
 COMMENT ON COLUMN fluct.streams.database_oid IS 'database in which it was created or last started; it runs in no other';
 COMMENT ON COLUMN fluct.streams.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
 COMMENT ON COLUMN fluct.streams.keyed IS 'whether the target had a unique key, all mapped, when the mapping was set; without it the stream fails as key_missing';
+COMMENT ON COLUMN fluct.streams.framing IS 'what stands before the JSON of a message: none, or registry (the schema registry''s prefix: byte 0 and 4 bytes of schema id)';
 COMMENT ON COLUMN fluct.streams.changed_at IS 'time of the last change';
 COMMENT ON COLUMN fluct.streams.created_at IS 'time of create_stream';
 

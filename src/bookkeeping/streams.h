@@ -27,6 +27,7 @@ typedef struct FluctStream
 	char	   *target;
 	Jsonb	   *mapping;
 	char	   *on_conflict;
+	char	   *framing;		/* none or registry; NULL = none */
 	char	   *start_at;		/* NULL = earliest */
 	bool		fail_on_bad_message;
 	bool		skip_data_loss;

@@ -52,9 +52,7 @@ fluct_jsonlex_expected(FluctJsonLex *lex, const char *p, const char *expected)
 		return fluct_jsonlex_fault(lex, FLUCT_INVALID_JSON, p,
 								   "the message ends where %s is expected", expected);
 	if (*p == '\0')
-		return fluct_jsonlex_fault(lex, FLUCT_NUL, p, p == lex->bytes ?
-								   "a NUL byte, as in schema-registry framing," :
-								   "a NUL byte");
+		return fluct_jsonlex_fault(lex, FLUCT_NUL, p, "a NUL byte");
 	length = fluct_text_utf8_char(p, lex->end);
 	if (length == 0)
 		return bad_encoding(lex, p);

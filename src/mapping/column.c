@@ -127,8 +127,8 @@ fluct_column_compile_path(FluctCompiler *c, FluctColumn *column)
 				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
 						column->name, c->target->name, column->path),
 				 errhint(child ?
-						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, ^.field of the row that holds this one, #, @key, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME." :
-						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME; @ and # are for children.")));
+						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, ^.field of the row that holds this one, #, @key, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id." :
+						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id; @ and # are for children.")));
 }
 
 /* The "default" of a column, as a value that the scanner could have found. */

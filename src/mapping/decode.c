@@ -30,6 +30,7 @@
 #include "mapping/encode.h"
 #include "mapping/field.h"
 #include "mapping/format.h"
+#include "mapping/framing.h"
 #include "mapping/kafka.h"
 #include "mapping/where.h"
 
@@ -422,6 +423,8 @@ decode_json(FluctMapping *mapping, const FluctKafka *kafka,
 			FluctRefusal *refusal)
 {
 	const FluctMessage *message = kafka->message;
+	const char *value = message->value;
+	size_t		len = message->value_len;
 
 	mapping->outcome = FLUCT_TOMBSTONE;
 	fluct_kafka_begin(mapping);
@@ -445,9 +448,20 @@ decode_json(FluctMapping *mapping, const FluctKafka *kafka,
 		fluct_refuse(refusal, FLUCT_EMPTY_VALUE, "$", "the value has 0 bytes");
 		return false;
 	}
-	if (!fluct_json_scan(mapping->json, message->value, message->value_len,
-						 refusal))
+	if (mapping->framing != FLUCT_FRAMING_NONE)
+	{
+		mapping->schema_id = fluct_framing_skip(&value, &len, refusal);
+		if (refusal->reason != FLUCT_OK)
+			return false;
+	}
+	if (!fluct_json_scan(mapping->json, value, len, refusal))
+	{
+		if (value[0] == '\0')
+			fluct_refuse(refusal, FLUCT_NUL, "$", mapping->framing == FLUCT_FRAMING_NONE ?
+						 "a NUL byte at the beginning, as in schema-registry framing: framing => 'registry' skips it" :
+						 "a NUL byte after the schema registry's prefix, as in Protobuf or Avro, which cannot be read");
 		return false;
+	}
 	if (mapping->where && !fluct_where_holds(mapping, mapping->where, kafka))
 	{
 		mapping->outcome = FLUCT_FILTERED;

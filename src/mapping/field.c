@@ -333,6 +333,8 @@ fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 			return append_number(mapping, column, message->offset, out);
 		case FLUCT_KAFKA_PARTITION:
 			return append_number(mapping, column, message->partition, out);
+		case FLUCT_KAFKA_SCHEMA_ID:
+			return append_number(mapping, column, mapping->schema_id, out);
 		case FLUCT_KAFKA_TIMESTAMP:
 			if (message->time_ms == -1)
 				return append_value(mapping, column, &value, out);

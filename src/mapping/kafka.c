@@ -13,6 +13,7 @@
 
 #include "json/binary.h"
 #include "json/string.h"
+#include "mapping/framing.h"
 #include "mapping/kafka.h"
 #include "pg/alloc.h"
 
@@ -74,6 +75,17 @@ compile_key(FluctCompiler *c, FluctColumn *column, const char *path)
 	return column->field < 0 ? -1 : 1;
 }
 
+static void
+check_framed(const FluctCompiler *c, const FluctColumn *column)
+{
+	if (column->source == FLUCT_KAFKA_SCHEMA_ID && c->mapping->framing == FLUCT_FRAMING_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s is mapped to kafka.schema_id, and the messages have no framing",
+						column->name, c->target->name),
+				 errhint("framing => 'registry' says that the schema registry's prefix stands before the JSON.")));
+}
+
 int
 fluct_kafka_compile(FluctCompiler *c, FluctColumn *column)
 {
@@ -88,12 +100,14 @@ fluct_kafka_compile(FluctCompiler *c, FluctColumn *column)
 		{"kafka.key", FLUCT_KAFKA_KEY},
 		{"kafka.topic", FLUCT_KAFKA_TOPIC},
 		{"kafka.headers", FLUCT_KAFKA_HEADERS},
+		{"kafka.schema_id", FLUCT_KAFKA_SCHEMA_ID},
 	};
 
 	for (int i = 0; i < lengthof(words); i++)
 		if (strcmp(column->path, words[i].path) == 0)
 		{
 			column->source = words[i].source;
+			check_framed(c, column);
 			return 1;
 		}
 	if (strncmp(column->path, "kafka.headers.", 14) == 0)
@@ -116,12 +130,16 @@ static FluctReason
 read_key(FluctMapping *mapping, const FluctMessage *message)
 {
 	struct FluctKafkaJson *kafka = mapping->kafka;
+	const char *key = message->key;
+	size_t		len = message->key_len;
 	FluctRefusal refusal;
 
 	if (kafka->key_read)
 		return kafka->key_reason;
 	kafka->key_read = true;
-	kafka->key_reason = fluct_json_parse(kafka->key, message->key, message->key_len, &refusal) ?
+	if (mapping->framing != FLUCT_FRAMING_NONE)
+		(void) fluct_framing_skip(&key, &len, NULL);
+	kafka->key_reason = fluct_json_parse(kafka->key, key, len, &refusal) ?
 		FLUCT_OK : refusal.reason;
 	return kafka->key_reason;
 }

@@ -13,7 +13,7 @@
  *
  * PATH is `$...` (the message), `@...` (the element of the child's array), `#`
  * (its number from 1), `@key` (its name), `^...` (the row that holds it) or `kafka.` offset, partition, timestamp, key, topic,
- * headers.  All mistakes are found here, before the first message, with an
+ * headers, schema_id.  All mistakes are found here, before the first message, with an
  * error that names the table and the column.
  *
  *-------------------------------------------------------------------------
@@ -36,6 +36,7 @@
 
 #include "mapping/column.h"
 #include "mapping/document.h"
+#include "mapping/framing.h"
 #include "mapping/mapping.h"
 #include "mapping/source.h"
 #include "mapping/where.h"
@@ -295,7 +296,7 @@ apply_conflict_rule(FluctTarget *parent, const char *on_conflict)
 
 FluctMapping *
 fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
-					  MemoryContext parent)
+					  const char *framing, MemoryContext parent)
 {
 	static const char *const keys[] = {"columns", "extra", "children", "where"};
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
@@ -313,6 +314,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	children = fluct_document_container(&mapping->root, "children", true);
 	c.mapping = palloc0(sizeof(FluctMapping));
 	c.mapping->context = context;
+	c.mapping->framing = fluct_framing_of(framing);
 	c.mapping->json = fluct_json_create(&allocator);
 	c.mapping->targets = palloc0(sizeof(FluctTarget) *
 								 (1 + (children ? JsonContainerSize(children) : 0)));

@@ -39,6 +39,7 @@ typedef enum FluctSource
 	FLUCT_KAFKA_KEY,
 	FLUCT_KAFKA_TOPIC,
 	FLUCT_KAFKA_HEADERS,
+	FLUCT_KAFKA_SCHEMA_ID,		/* of the message's framing */
 	FLUCT_KAFKA_HEADER,			/* kafka.headers.NAME */
 	FLUCT_KAFKA_KEY_PATH,		/* kafka.key.$.a.b */
 	FLUCT_EXTRA					/* the fields that are not mapped */
@@ -158,6 +159,13 @@ typedef struct FluctTarget
 typedef struct FluctKafkaJson FluctKafkaJson;
 typedef struct FluctWhere FluctWhere;
 
+/* What stands before the JSON of a message; see framing.c. */
+typedef enum FluctFraming
+{
+	FLUCT_FRAMING_NONE,
+	FLUCT_FRAMING_REGISTRY
+} FluctFraming;
+
 typedef struct FluctMapping
 {
 	MemoryContext context;		/* holds all of this */
@@ -170,6 +178,8 @@ typedef struct FluctMapping
 	size_t		made;			/* bytes of rows of the message at hand */
 	int			number;			/* of the row at hand in its array, from 1 */
 	FluctOutcome outcome;		/* of the last message that was decoded */
+	FluctFraming framing;
+	int32		schema_id;		/* of the message at hand, where it is framed */
 } FluctMapping;
 
 #endif							/* FLUCT_MAPPING_SHAPE_H */

@@ -89,6 +89,7 @@ holds(const FluctColumn *column)
 		case FLUCT_ROW_NUMBER:
 		case FLUCT_KAFKA_OFFSET:
 		case FLUCT_KAFKA_PARTITION:
+		case FLUCT_KAFKA_SCHEMA_ID:
 			return holds_number(column);
 		case FLUCT_KAFKA_TIMESTAMP:
 			return holds_time(column);

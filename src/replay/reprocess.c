@@ -36,6 +36,7 @@
 #include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "bookkeeping/topics.h"
+#include "mapping/framing.h"
 #include "mapping/mapping.h"
 #include "pg/procedure.h"
 #include "pg/query.h"
@@ -161,8 +162,8 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 		chunk->discarded[i] = fluct_query_field_bool(row, 3);
 		if (value == NULL)
 			continue;
-		chunk->messages[i].value = value;
-		chunk->messages[i].value_len = chunk->messages[i].full_len = len;
+		fluct_framing_replace(stream->framing, &chunk->messages[i], value, len);
+		chunk->messages[i].full_len = chunk->messages[i].value_len;
 	}
 }
 
@@ -174,7 +175,7 @@ check_key(const FluctStream *stream)
 	FluctRights before = fluct_rights_take(stream->role);
 	FluctMapping *mapping =
 	fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
-						  stream->mapping, stream->on_conflict,
+						  stream->mapping, stream->on_conflict, stream->framing,
 						  CurrentMemoryContext);
 
 	fluct_rights_give_back(before);

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -24,6 +25,7 @@
 #include "bookkeeping/dead_letters.h"
 #include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
+#include "mapping/framing.h"
 #include "sink/sink.h"
 
 PG_FUNCTION_INFO_V1(fluct_retry);
@@ -84,8 +86,10 @@ fluct_retry(PG_FUNCTION_ARGS)
 									   &count, context);
 	for (int i = 0; i < count && !PG_ARGISNULL(2); i++)
 	{
-		messages[i].value = text_to_cstring(PG_GETARG_TEXT_PP(2));
-		messages[i].value_len = strlen(messages[i].value);
+		text	   *value = PG_GETARG_TEXT_PP(2);
+
+		fluct_framing_replace(stream->framing, &messages[i],
+							  text_to_cstring(value), VARSIZE_ANY_EXHDR(value));
 		/* a key of which only the beginning was kept is still not whole */
 		if (messages[i].full_len != FLUCT_LENGTH_UNKNOWN ||
 			messages[i].key_len < FLUCT_KEPT_OF_TOO_LARGE)

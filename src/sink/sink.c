@@ -135,7 +135,8 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 		sink->raw = fluct_mapping_find_relation("sales.raw_messages");
 	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 										  stream->mapping,
-										  stream->on_conflict, sink->context);
+										  stream->on_conflict, stream->framing,
+										  sink->context);
 	if (stream->keyed || sink->update)
 		fluct_target_check_key(sink->mapping, stream->on_conflict);
 	fluct_decode_check_fallbacks(sink->mapping);

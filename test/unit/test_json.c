@@ -177,7 +177,7 @@ test_strings(void)
 	refuses_bytes("{\0}", 3, FLUCT_NUL, "$", "a NUL byte at byte 1");
 	refuses_bytes("{}\0", 3, FLUCT_NUL, "$", NULL);
 	refuses_bytes("\0\0\0\0\7{}", 7, FLUCT_NUL, "$",
-				  "a NUL byte, as in schema-registry framing, at byte 0");
+				  "a NUL byte at byte 0");
 
 	refuses("{\"a\":\"caf\xe9\"}", FLUCT_INVALID_ENCODING, "$.a",
 			"byte 0xe9 is not valid UTF-8 at byte 9");
