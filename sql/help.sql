@@ -10,16 +10,26 @@ SELECT format('fluct %s%s, librdkafka %s, PostgreSQL %s', e.extversion,
 $$;
 COMMENT ON FUNCTION fluct.version() IS 'The versions of fluct, of its library where that is another, of librdkafka and of PostgreSQL.';
 
+-- Names of arguments only, the optional ones in brackets, and in lines for 100 columns.
+CREATE OR REPLACE FUNCTION fluct._arguments(p pg_proc) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT coalesce(regexp_replace(string_agg(CASE WHEN a.n = p.pronargs - p.pronargdefaults + 1 THEN '[' ELSE '' END || a.name, ', ' ORDER BY a.n), '(.), \[', '\1 [, ')
+				|| CASE WHEN p.pronargdefaults > 0 THEN ']' ELSE '' END, '')
+  FROM (SELECT u.name, row_number() OVER (ORDER BY u.place) AS n
+		  FROM unnest(p.proargnames) WITH ORDINALITY u(name, place)
+		 WHERE coalesce(p.proargmodes[u.place], 'i') IN ('i', 'b')) a
+$$;
+COMMENT ON FUNCTION fluct._arguments(pg_proc) IS 'the names of a function''s arguments, in brackets those that have a default';
+
 CREATE OR REPLACE FUNCTION fluct.help(pattern text DEFAULT NULL, OUT name text, OUT arguments text, OUT description text) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 #variable_conflict use_variable
-DECLARE
-	near text;
 BEGIN
 	RETURN QUERY
-	SELECT n.name, n.arguments, substring(n.words FROM '^(?:[^.]|\.(?!\s|$))*\.?')
-	  FROM (SELECT p.proname::text, pg_get_function_arguments(p.oid), obj_description(p.oid, 'pg_proc')
+	SELECT n.name, fluct._wrapped(n.arguments, 25), fluct._wrapped(substring(n.words FROM '^(?:[^.]|\.(?!\s|$))*\.?'), 44)
+	  FROM (SELECT p.proname::text, fluct._arguments(p), obj_description(p.oid, 'pg_proc')
 			  FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prorettype <> 'trigger'::regtype
 				AND p.proname NOT IN ('kafka_options_validator')
 			 UNION ALL
@@ -29,16 +39,14 @@ BEGIN
 	 WHERE pattern IS NULL OR strpos(lower(n.name || ' ' || n.words), lower(pattern)) > 0
 	 ORDER BY strpos(n.name, lower(pattern)) = 0, n.name COLLATE "C", n.arguments;
 	IF NOT FOUND THEN
-		SELECT p.proname INTO near FROM pg_proc p
-		 WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%'
-		   AND fluct._distance(left(pattern, 63), p.proname) <= length(pattern) / 2
-		 ORDER BY fluct._distance(left(pattern, 63), p.proname), p.proname LIMIT 1;
-		RAISE NOTICE 'nothing here has "%" in its name or description', pattern USING HINT = coalesce(format('Did you mean %s?', near), 'SELECT name FROM fluct.help(); lists all.');
+		RAISE NOTICE 'nothing here has "%" in its name or description', pattern
+			USING HINT = fluct._did_you_mean(pattern, ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%'),
+											 'SELECT name FROM fluct.help(); lists all.');
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct.help(text) IS
-'What there is to call and to read: each function, view and table of fluct with the first sentence of its description; those with the pattern, in any case, in name or description, those with it in the name first.';
+'What there is to call and to read, in 100 columns: each function, view and table of fluct with its arguments, the optional ones in brackets, and the first sentence of its description; those with the pattern, in any case, in name or description, those with it in the name first. \df+ fluct.NAME has types, defaults and the whole description.';
 
 -- ----- going away -----
 

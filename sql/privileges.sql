@@ -19,7 +19,7 @@ SELECT l.grantee, l.kind, n.name
 ('public', 'routine', '
 	_bucket _consumes _is_customer_feed _printable _time_condition fluctuation sparkline'),
 ('pg_monitor', 'routine', '
-	_batches _distance _health _launch_obstacle _library_version _librdkafka_version _live _loads help version'),
+	_arguments _batches _did_you_mean _distance _health _launch_obstacle _library_version _librdkafka_version _live _loads _nearest_word _wrapped help version'),
 ('pg_monitor', 'relation', '
 	batches freshness health stat_files stat_partitions stat_streams'),
 ('reader', 'relation', '
@@ -41,8 +41,8 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	compare drivers help report_html trend version'),
 ('reader', 'routine', '
-	_bar _chart _end_of_day _figure _fluctuation_history_1 _html _length _moment _page_drivers _page_part _page_podium
-	_page_series _page_streams _page_style _podium_1 _series _signed _span _way'),
+	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _length _moment _nearest_word _page_drivers _page_part _page_podium
+	_page_series _page_streams _page_style _podium_1 _series _signed _span _way _wrapped'),
 ('nobody', 'routine', '
 	__fluctuation_history_1 _report_html _trend'),
 -- health, and what it looks at
@@ -103,11 +103,11 @@ SELECT l.grantee, l.kind, n.name
 	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_or_alter_stream _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
-	_fluctuation_final _fluctuation_serialize _given_format _given_options _grant _grants_of _identify _in_transaction_block _inbox_job
+	_fluctuation_final _fluctuation_serialize _given_format _given_options _grant _grant_listed _listed _stream_hint _identify _in_transaction_block _inbox_job
 	_inbox_lock _inbox_owner _inbox_path _is_loaded _is_many _is_of_data _is_same _is_settled _job_command _job_name _labels _named_in
 	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
 	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
-	_may_trim _move_at_commit _move_file _move_position _nearest_word _next_epoch _next_step _next_window _normal_start _open_inbox
+	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
 	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
 	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
 	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner
@@ -122,54 +122,73 @@ $$;
 COMMENT ON FUNCTION fluct._privileges() IS
 'who may execute which routines and read which tables and views of schema fluct: public, pg_monitor, reader (grant_reader), operator (grant_operator, with what readers have); nobody is the extension''s owner alone';
 
-CREATE OR REPLACE FUNCTION fluct._grants_of(grantee text) RETURNS text[]
+CREATE OR REPLACE FUNCTION fluct._listed(grantee text, OUT privilege text, OUT object text, OUT name text) RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT coalesce(array_agg(g.grant ORDER BY g.grant), '{}')
-  FROM (SELECT format('EXECUTE ON %s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::regprocedure)
-		  FROM fluct._privileges() l JOIN pg_proc p ON p.proname = l.name AND p.pronamespace = 'fluct'::regnamespace
-		 WHERE l.kind = 'routine' AND l.grantee = $1
-		   AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fluct'
-						WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-						  AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
-		 UNION ALL
-		SELECT format('SELECT ON fluct.%I', l.name) FROM fluct._privileges() l WHERE l.kind = 'relation' AND l.grantee = $1) g("grant")
+SELECT CASE l.kind WHEN 'routine' THEN 'EXECUTE ON ROUTINE' ELSE 'SELECT ON' END,
+	   coalesce(p.oid::regprocedure::text, format('fluct.%I', l.name)), l.name
+  FROM fluct._privileges() l
+  LEFT JOIN pg_proc p ON l.kind = 'routine' AND p.proname = l.name AND p.pronamespace = 'fluct'::regnamespace
+ WHERE l.grantee = $1
+   AND (l.kind = 'relation'
+		OR EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'fluct'
+					WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+					  AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
 $$;
-COMMENT ON FUNCTION fluct._grants_of(text) IS 'the list''s GRANTs for a grantee, without GRANT and TO';
+COMMENT ON FUNCTION fluct._listed(text) IS 'what the list lets a grantee do; only with what belongs to the extension';
 
-CREATE OR REPLACE FUNCTION fluct._grant(role regrole, grants text[]) RETURNS SETOF text
+CREATE OR REPLACE FUNCTION fluct._grant(role regrole, privilege text, objects text) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	statement text;
+	to_whom text := format(' TO %s;', coalesce(role::text, 'PUBLIC'));
 BEGIN
-	FOREACH statement IN ARRAY grants LOOP
-		statement := format('GRANT %s TO %s;', statement, coalesce(role::text, 'PUBLIC'));
-		EXECUTE statement;
-		RETURN NEXT statement;
+	EXECUTE format('GRANT %s %s', privilege, objects) || to_whom;
+	RETURN QUERY SELECT * FROM string_to_table(fluct._wrapped(format('GRANT %s %s', privilege, objects), 90) || to_whom, chr(10));
+END
+$$;
+COMMENT ON FUNCTION fluct._grant(regrole, text, text) IS 'Does a GRANT to the role, NULL for PUBLIC, and returns it, in lines.';
+
+CREATE OR REPLACE FUNCTION fluct._grant_listed(role regrole, grantee text) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+DECLARE
+	g record;
+BEGIN
+	FOR g IN
+		SELECT l.privilege, l.privilege ~ 'ROUTINE' AND l.name LIKE '\_%' AS is_internal, string_agg(l.object, ', ' ORDER BY l.object) AS objects,
+			   string_agg('fluct.' || l.name, ', ' ORDER BY l.name) AS names, count(*)
+		  FROM fluct._listed(grantee) l GROUP BY 1, 2 ORDER BY 1, 2
+	LOOP
+		IF g.is_internal THEN
+			PERFORM FROM fluct._grant(role, g.privilege, g.objects);
+			RETURN NEXT format('-- and EXECUTE on %s internal functions that these call', g.count);
+		ELSE
+			RETURN QUERY SELECT * FROM fluct._grant(role, g.privilege, g.names);
+		END IF;
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION fluct._grant(regrole, text[]) IS 'Does the GRANTs to the role, NULL for PUBLIC, and returns them.';
+COMMENT ON FUNCTION fluct._grant_listed(regrole, text) IS 'Does what the list lets a grantee do; returns the GRANTs, those of internal functions as their number.';
 
 CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	grants text[] := 'USAGE ON SCHEMA fluct'::text || fluct._grants_of('reader');
 BEGIN
 	INSERT INTO fluct.granted_roles (role, role_oid, system_identifier)
 	SELECT r.rolname, r.oid, c.system_identifier FROM pg_roles r, pg_control_system() c WHERE r.oid = grant_reader.role
 	ON CONFLICT DO NOTHING;
+	RETURN QUERY SELECT * FROM fluct._grant(role, 'USAGE ON SCHEMA', 'fluct');
+	RETURN QUERY SELECT * FROM fluct._grant_listed(role, 'reader');
 	IF EXISTS (SELECT 1 FROM fluct._model_relations() m WHERE m.is_ours) THEN
-		grants := grants || 'USAGE ON SCHEMA sales'::text || (
-			SELECT array_agg('SELECT ON ' || m.relation::regclass ORDER BY m.name) FROM fluct._model_relations() m WHERE m.is_ours);
+		RETURN QUERY SELECT * FROM fluct._grant(role, 'USAGE ON SCHEMA', 'sales');
+		RETURN QUERY SELECT * FROM fluct._grant(role, 'SELECT ON', (
+			SELECT string_agg(m.relation::regclass::text, ', ' ORDER BY m.name) FROM fluct._model_relations() m WHERE m.is_ours));
 	END IF;
-	RETURN QUERY SELECT * FROM fluct._grant(role, grants);
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_reader(regrole) IS
-'Lets a role read all of fluct and of sales: orders, rankings, how the streams are doing. Does the GRANTs and returns them; create_tables() repeats them for what it makes later.';
+'Lets a role read all of fluct and of sales: orders, rankings, how the streams are doing. Does the GRANTs and returns them, those of internal functions as their number; create_tables() repeats them for what it makes later.';
 
 CREATE OR REPLACE FUNCTION fluct._next_step(role regrole) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -187,15 +206,17 @@ CREATE OR REPLACE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN QUERY SELECT * FROM fluct._grant(role, 'USAGE ON FOREIGN DATA WRAPPER fluct_kafka'::text || fluct._grants_of('operator'));
+	RETURN QUERY SELECT * FROM fluct._grant(role, 'USAGE ON FOREIGN DATA WRAPPER', 'fluct_kafka');
+	RETURN QUERY SELECT * FROM fluct._grant_listed(role, 'operator');
 	RETURN QUERY SELECT * FROM fluct.grant_reader(role);
 	RETURN QUERY SELECT * FROM fluct._next_step(role);
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
-'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
+'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, those of internal functions as their number, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA fluct FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA fluct FROM PUBLIC;
-SELECT FROM fluct._grant(NULL, fluct._grants_of('public'));
-SELECT FROM fluct._grant('pg_monitor', 'USAGE ON SCHEMA fluct'::text || fluct._grants_of('pg_monitor'));
+SELECT FROM fluct._grant_listed(NULL, 'public');
+SELECT FROM fluct._grant('pg_monitor', 'USAGE ON SCHEMA', 'fluct');
+SELECT FROM fluct._grant_listed('pg_monitor', 'pg_monitor');

@@ -84,7 +84,7 @@ BEGIN
 	SELECT * INTO i FROM fluct.inboxes b WHERE b.name = _own_inbox.name;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'inbox % does not exist', coalesce('"' || name || '"', 'NULL')
-			USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM fluct.inboxes shows them.';
+			USING ERRCODE = 'undefined_object', HINT = fluct._did_you_mean(name, ARRAY(SELECT b.name FROM fluct.inboxes b), 'SELECT name, directory FROM fluct.inboxes; lists all.');
 	ELSIF NOT coalesce(pg_has_role(fluct._caller(), fluct._inbox_owner(i), 'MEMBER'),
 					   (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = fluct._caller())) THEN
 		RAISE EXCEPTION 'must be owner of inbox "%"', name

@@ -15,22 +15,6 @@
 -- Orders and their lines are read once, and joined by hash: a planner that
 -- takes the orders for few would look up the lines of each (seconds, measured).
 
-CREATE OR REPLACE FUNCTION fluct._distance(a text, b text) RETURNS int
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'fluct_distance';
-COMMENT ON FUNCTION fluct._distance(text, text) IS
-'Changes of single characters that make one text of the other (Levenshtein), as PostgreSQL counts them for its hints.';
-
-CREATE OR REPLACE FUNCTION fluct._nearest_word(word text, words text[]) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT w FROM unnest(words) w
-	WHERE fluct._distance(lower(left(word, 63)), lower(left(w, 63))) <= greatest(1, length(w) / 2)
-	ORDER BY fluct._distance(lower(left(word, 63)), lower(left(w, 63))), w LIMIT 1
-$$;
-COMMENT ON FUNCTION fluct._nearest_word(text, text[]) IS
-'The one of the words that is most like this one, for hints; NULL where none is half like it.';
-
 CREATE OR REPLACE FUNCTION fluct._check_industry(industry text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -92,7 +92,7 @@ BEGIN
 		USING ERRCODE = 'invalid_parameter_value',
 		      DETAIL = 'NULL, or a name such as Europe/Berlin or UTC, is allowed.'
 		               || CASE WHEN zone ~ '[0-9]' THEN ' An offset is not: PostgreSQL reads UTC+2 as two hours west of UTC.' ELSE '' END,
-		      HINT = 'SELECT name FROM pg_timezone_names;';
+		      HINT = fluct._did_you_mean(zone, ARRAY(SELECT n.name FROM pg_timezone_names n WHERE n.name !~ '^posix'), 'SELECT name FROM pg_timezone_names; lists all.');
 END
 $$;
 COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_value, naming the option, unless it is the name of a time zone';
@@ -304,15 +304,13 @@ RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	near text;
+	near text := fluct._nearest_word(value, allowed);
 	message text := format('%s must be one of %s', name, array_to_string(allowed, ', '));
 	fact text := format('It is %s.', coalesce('"' || fluct._printable(left(value, 100)) || '"', 'NULL'));
 BEGIN
 	IF value = ANY (allowed) THEN
 		RETURN;
 	END IF;
-	SELECT a INTO near FROM unnest(allowed) a
-	 WHERE fluct._distance(lower(left(value, 63)), lower(a)) <= greatest(1, length(a) / 2) ORDER BY fluct._distance(lower(left(value, 63)), lower(a)), a LIMIT 1;
 	IF near IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = message, DETAIL = fact;
 	END IF;

@@ -342,7 +342,7 @@ BEGIN
 	IF r.report IS NULL THEN
 		RAISE EXCEPTION 'unknown report %', coalesce('"' || report || '"', 'NULL')
 			USING ERRCODE = 'undefined_object', DETAIL = 'fluct.reports has no such row.',
-			      HINT = 'SELECT report, schedule FROM fluct.reports;';
+			      HINT = fluct._did_you_mean(report, ARRAY(SELECT k.report FROM fluct.reports k), 'SELECT report, schedule FROM fluct.reports; lists all.');
 	END IF;
 	PERFORM fluct._check_report_owner(r);
 	IF r.schedule IS NULL THEN

@@ -1,14 +1,14 @@
 -- dead_letters.sql: what to do with messages that could not be stored.
 
-CREATE OR REPLACE FUNCTION fluct.discard_dead_letters(ids bigint[], reason text,
-	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
+CREATE OR REPLACE FUNCTION fluct.discard_dead_letters(ids bigint[],
+	OUT id bigint, OUT status text, INOUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.discard_dead_letters(bigint[], text) IS
-'Closes dead letters without storing them; NULL ids = all open ones of the caller''s streams. They stay in fluct.dead_letters with the reason and who gave it.';
+'Closes dead letters without storing them; NULL ids = all open ones of the caller''s streams. They stay in fluct.dead_letters with the reason and who gave it. detail is why they could not be stored.';
 
-CREATE OR REPLACE FUNCTION fluct._discard_dead_letters(ids bigint[], reason text,
-	OUT id bigint, OUT status text, OUT reason_given text, OUT detail text)
+CREATE OR REPLACE FUNCTION fluct._discard_dead_letters(ids bigint[],
+	OUT id bigint, OUT status text, INOUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

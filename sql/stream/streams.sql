@@ -118,7 +118,9 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
 			MESSAGE = format('server "%s" of the wrapper fluct_kafka does not exist', server),
-			HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092'');', server);
+			HINT = fluct._did_you_mean(server, ARRAY(
+				SELECT s.srvname::text FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHERE w.fdwname = 'fluct_kafka'),
+				format('CREATE SERVER %I FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers ''host:9092'');', server));
 	END IF;
 	IF NOT has_server_privilege(caller, server, 'USAGE') THEN
 		RAISE EXCEPTION USING
@@ -387,6 +389,15 @@ COMMENT ON FUNCTION fluct._check_stream_options(text, text, text, int, interval,
 
 -- ----- the caller's stream -----
 
+CREATE OR REPLACE FUNCTION fluct._stream_hint(name text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN count(*) = 0 THEN 'SELECT fluct.create_stream(...) makes one.'
+			ELSE fluct._did_you_mean(_stream_hint.name, array_agg(s.name), 'SELECT stream, state FROM fluct.stat_streams; lists all.') END
+  FROM fluct.streams s
+$$;
+COMMENT ON FUNCTION fluct._stream_hint(text) IS 'the hint for a stream that does not exist';
+
 CREATE OR REPLACE FUNCTION fluct._own_stream(name text, lock boolean DEFAULT true) RETURNS fluct.streams
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -400,9 +411,7 @@ BEGIN
 	SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-			MESSAGE = format('stream "%s" does not exist', name),
-			HINT = coalesce('Existing ones: ' || (SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM fluct.streams s),
-							'SELECT fluct.create_stream(...) makes one.');
+			MESSAGE = format('stream %s does not exist', coalesce('"' || name || '"', 'NULL')), HINT = fluct._stream_hint(name);
 	END IF;
 	IF (SELECT rolsuper FROM pg_roles WHERE oid = caller) THEN
 		RETURN stream;
@@ -801,7 +810,7 @@ BEGIN
 		WHERE v.stream = _wait_for_stream.name;
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-				MESSAGE = format('stream "%s" does not exist', name);
+				MESSAGE = format('stream %s does not exist', coalesce('"' || name || '"', 'NULL')), HINT = fluct._stream_hint(name);
 		END IF;
 		IF s.state IN ('paused', 'failed') THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -17,11 +17,14 @@ sql(q{BEGIN; UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'fluct
 like(sql('SELECT fluct.version()'), qr/^fluct 0\.0\.9 \(library \d/, 'a library of another version');
 sql(q{UPDATE pg_extension SET extversion = fluct._library_version() WHERE extname = 'fluct'});
 is(sql(q{SELECT string_agg(name, ' ') FROM fluct.help('PODIUM') WHERE strpos(name, 'podium') > 0}, as => 'reader'), 'podium', 'help finds a name');
-is(sql(q{SELECT name, description FROM fluct.help('wait_for')}), 'wait_for_stream|Waits until all that Kafka held at the call is committed: true; false at the timeout.', 'with its first sentence');
+is(sql(q{SELECT name, description FROM fluct.help('wait_for')}), 'wait_for_stream|Waits until all that Kafka held at the call
+is committed: true; false at the timeout.', 'with its first sentence');
+is(sql(q{SELECT arguments FROM fluct.help('preview_str')}), 'name [, n, start_at]', 'and its arguments');
+is(sql(q{SELECT count(*) FROM fluct.help() h, string_to_table(h.arguments, chr(10)) a, string_to_table(h.description, chr(10)) d WHERE length(h.name) + greatest(25, length(a)) + length(d) > 94}), '0', 'in 100 columns');
 is(sql(q{SELECT count(*) FROM fluct.help() WHERE name LIKE '\_%' OR coalesce(description, '') = ''}), '0', 'no internals, and nothing undescribed');
 is(sql(q{SELECT string_agg(proname, ' ') FROM pg_proc p WHERE pronamespace = 'fluct'::regnamespace AND proname NOT LIKE '\_%' AND proname <> 'kafka_options_validator'
 	AND NOT EXISTS (SELECT FROM fluct.help() h WHERE h.name = p.proname)}), '', 'and nothing is left out');
-like(said(q{SELECT * FROM fluct.help('podum')}), qr/nothing here has "podum" in its name or description.*Did you mean podium\?/s, 'a misspelt name');
+like(said(q{SELECT * FROM fluct.help('podum')}), qr/nothing here has "podum" in its name or description.*Did you mean "podium"\?/s, 'a misspelt name');
 
 # ----- the same call again -----
 
