@@ -64,6 +64,7 @@ OBJS = \
 	src/mapping/bytes.o \
 	src/mapping/column.o \
 	src/mapping/decode.o \
+	src/mapping/delete.o \
 	src/mapping/document.o \
 	src/mapping/encode.o \
 	src/mapping/field.o \
@@ -113,6 +114,7 @@ OBJS = \
 	src/sink/blame.o \
 	src/sink/copy.o \
 	src/sink/datum.o \
+	src/sink/delete.o \
 	src/sink/diagnosis.o \
 	src/sink/direct.o \
 	src/sink/halving.o \

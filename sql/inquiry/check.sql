@@ -107,7 +107,7 @@ BEGIN
 	BEGIN
 		item := 'privileges'; status := 'skipped'; detail := NULL; hint := NULL;
 		IF targets IS NOT NULL THEN
-			PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw);
+			PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw, fluct._deletes(s.mapping));
 			status := 'ok';
 			detail := format('role %s', s.owner);
 		END IF;

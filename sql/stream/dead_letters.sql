@@ -95,7 +95,7 @@ BEGIN
 			id := r.id;
 			status := CASE r.outcome WHEN 'refused' THEN 'open' ELSE 'retried' END;
 			reason := r.reason;
-			detail := CASE r.outcome WHEN 'duplicate' THEN 'its key already existed'
+			detail := CASE r.outcome WHEN 'duplicate' THEN 'its key already existed, or what it deletes did not'
 				WHEN 'refused' THEN concat_ws(': ', nullif(r.path, ''), r.detail) END;
 			RETURN NEXT;
 		END LOOP;

@@ -102,7 +102,7 @@ $$;
 COMMENT ON FUNCTION fluct._normal_start(text) IS
 'start_at, checked, and a timestamp written in UTC.';
 
-CREATE OR REPLACE FUNCTION fluct._check_rights(caller oid, server text, targets text[], on_conflict text, keep_raw boolean)
+CREATE OR REPLACE FUNCTION fluct._check_rights(caller oid, server text, targets text[], on_conflict text, keep_raw boolean, deletes boolean)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -131,7 +131,8 @@ BEGIN
 	PERFORM fluct._check_server_owner(server, caller);
 	FOR i IN 1 .. cardinality(targets) + keep_raw::int LOOP
 		target := coalesce(targets[i], 'sales.raw_messages');
-		needed := CASE WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
+		needed := CASE WHEN deletes AND i = 1 THEN '{INSERT,SELECT,UPDATE,DELETE}'
+					   WHEN on_conflict = 'update' AND i = 1 THEN '{INSERT,SELECT,UPDATE}'
 					   WHEN on_conflict = 'update' AND i <= cardinality(targets) THEN '{INSERT,SELECT,DELETE}'
 					   WHEN on_conflict = 'nothing' AND i = 1 THEN '{INSERT,SELECT}'
 					   ELSE '{INSERT}' END;
@@ -148,8 +149,15 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean) IS
+COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean, boolean) IS
 'Raises insufficient_privilege where the role lacks a right that a stream of its needs, with the GRANT that gives it.';
+
+CREATE OR REPLACE FUNCTION fluct._deletes(mapping jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT mapping ? 'delete'
+$$;
+COMMENT ON FUNCTION fluct._deletes(jsonb) IS 'Whether messages of a stream may delete rows of its target.';
 
 -- ----- topics -----
 
@@ -316,7 +324,8 @@ BEGIN
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions, framing);
-	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller, framing), on_conflict, keep_raw);
+	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller, framing), on_conflict, keep_raw,
+		fluct._deletes(whole));
 	PERFORM fluct._check_start_topics(fluct._normal_start(start_at), topic);
 	SELECT count(*) AS partitions, count(*) FILTER (WHERE fluct._consumes(topic, o.topic)) AS consumed INTO kept
 	FROM fluct.stream_offsets o WHERE o.stream = name;
@@ -475,7 +484,7 @@ BEGIN
 	WHERE start_at IS NOT NULL OR NOT EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name);
 	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
 		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing)),
-		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw));
+		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw), fluct._deletes(coalesce(mapping, s.mapping)));
 	UPDATE fluct.streams t SET
 		server = coalesce(server, t.server),
 		topic = coalesce(topic, t.topic),

@@ -88,28 +88,40 @@ put_json_field(StringInfo out, const char *wire, const FluctColumn *column)
 	return wire + 4 + len;
 }
 
-/* The first row that a message gives a target, as JSON; or NULL. */
+/* The first of the rows, of these columns, as JSON; or NULL. */
 static char *
-first_row(const FluctTarget *target, const FluctRows *rows)
+first_row(const FluctColumn *columns, int ncolumns, const FluctRowData *rows)
 {
 	StringInfoData out;
-	const char *wire = rows->stored.data.data + 2;
+	const char *wire = rows->data.data + 2;
 
-	if (rows->stored.nrows == 0)
+	if (rows->nrows == 0)
 		return NULL;
 	initStringInfo(&out);
-	for (int i = 0; i < target->ncolumns; i++)
+	for (int i = 0; i < ncolumns; i++)
 	{
 		appendStringInfoString(&out, i == 0 ? "{" : ", ");
-		escape_json(&out, target->columns[i].name);
+		escape_json(&out, columns[i].name);
 		appendStringInfoString(&out, ": ");
-		wire = put_json_field(&out, wire, &target->columns[i]);
+		wire = put_json_field(&out, wire, &columns[i]);
 	}
 	appendStringInfoChar(&out, '}');
 	return out.data;
 }
 
-/* Whether it would be accepted. */
+/* The key of what a message deletes. */
+static void
+preview_delete(const FluctMapping *mapping, const FluctRows *rows,
+			   const char *fields[])
+{
+	fields[2] = mapping->targets[0].name;
+	fields[3] = "0";
+	fields[4] = first_row(mapping->deletes->keys[0], mapping->targets[0].nkeys,
+						  &rows[0].deleted);
+	fields[5] = "delete: the row with this key is deleted, and its rows in children";
+}
+
+/* Whether it would give rows. */
 static bool
 preview_message(FluctMapping *mapping, const FluctMessage *message)
 {
@@ -120,16 +132,18 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 
 	fields[7] = message->topic;
 
-	if (message->value == NULL)
-		fields[5] = "tombstone: it has no value and is only counted";
-	else if (!fluct_decode_message(mapping, rows, 0, message, &refusal))
+	if (!fluct_decode_message(mapping, rows, 0, message, &refusal))
 	{
 		fields[5] = mapping->outcome == FLUCT_FILTERED ?
 			"filtered: the mapping's \"where\" does not mean it" :
+			mapping->outcome == FLUCT_TOMBSTONE ?
+			"tombstone: it has no value and is only counted" :
 			psprintf("%s: %s", fluct_reason_name(refusal.reason),
 					 refusal.detail);
-		fields[6] = mapping->outcome == FLUCT_FILTERED ? NULL : refusal.path;
+		fields[6] = mapping->outcome == FLUCT_DEAD ? refusal.path : NULL;
 	}
+	else if (fluct_decode_deletes(rows, 0))
+		preview_delete(mapping, rows, fields);
 	if (fields[5])
 	{
 		fluct_answer_put_row(fields, lengthof(fields));
@@ -139,7 +153,8 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 	{
 		fields[2] = mapping->targets[t].name;
 		fields[3] = psprintf("%d", rows[t].stored.nrows);
-		fields[4] = first_row(&mapping->targets[t], &rows[t]);
+		fields[4] = first_row(mapping->targets[t].columns,
+							  mapping->targets[t].ncolumns, &rows[t].stored);
 		fluct_answer_put_row(fields, lengthof(fields));
 	}
 	return true;
@@ -248,10 +263,11 @@ fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
 	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
 	{
+		FluctRows  *rows = fluct_decode_begin(mapping, 1);
 		FluctRefusal refusal = {0};
 
-		accepted |= fluct_decode_message(mapping, fluct_decode_begin(mapping, 1),
-										 0, &messages[i], &refusal);
+		accepted |= fluct_decode_message(mapping, rows, 0, &messages[i], &refusal) &&
+			!fluct_decode_deletes(rows, 0);
 	}
 	fluct_rights_give_back(before);
 	doubts = describe_doubts(mapping, accepted);

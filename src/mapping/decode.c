@@ -27,6 +27,7 @@
 
 #include "base/refusal.h"
 #include "mapping/decode.h"
+#include "mapping/delete.h"
 #include "mapping/encode.h"
 #include "mapping/field.h"
 #include "mapping/format.h"
@@ -53,6 +54,7 @@ fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 	{
 		begin_data(&rows[t].stored, nmessages, mapping->targets[t].expected);
 		begin_data(&rows[t].keys, nmessages, 0);
+		begin_data(&rows[t].deleted, nmessages, 0);
 	}
 	return rows;
 }
@@ -63,23 +65,46 @@ fluct_decode_bytes(const FluctMapping *mapping, const FluctRows *rows, int i)
 	size_t		bytes = 0;
 
 	for (int t = 0; t < mapping->ntargets; t++)
-		bytes += rows[t].stored.starts[i] + rows[t].keys.starts[i];
+		bytes += rows[t].stored.starts[i] + rows[t].keys.starts[i] +
+			rows[t].deleted.starts[i];
 	return bytes;
 }
 
 /* Takes back what was added since message number i began. */
 static void
-take_back(FluctRowData *data, int i)
+take_back_data(FluctRowData *data, int i)
 {
 	data->data.len = data->starts[i];
 	data->nrows = data->row_starts[i];
 }
 
 static void
-end_message(FluctRowData *data, int i)
+take_back(const FluctMapping *mapping, FluctRows *rows, int i)
+{
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		take_back_data(&rows[t].stored, i);
+		take_back_data(&rows[t].keys, i);
+		take_back_data(&rows[t].deleted, i);
+	}
+}
+
+static void
+end_data(FluctRowData *data, int i)
 {
 	data->starts[i + 1] = data->data.len;
 	data->row_starts[i + 1] = data->nrows;
+}
+
+static void
+end_message(const FluctMapping *mapping, FluctRows *rows, int i)
+{
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		end_data(&rows[t].stored, i);
+		end_data(&rows[t].keys, i);
+		end_data(&rows[t].deleted, i);
+	}
 }
 
 /* ----- refusals ----- */
@@ -470,6 +495,47 @@ decode_json(FluctMapping *mapping, const FluctKafka *kafka,
 	return fluct_json_fits(mapping->json, refusal);
 }
 
+/* The rows of each target. */
+static bool
+decode_rows(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
+			FluctRefusal *refusal)
+{
+	if (!decode_parent(mapping, &rows[0].stored, kafka, refusal))
+		return false;
+	for (int t = 1; t < mapping->ntargets; t++)
+		if (!decode_child(mapping, &mapping->targets[t], &rows[t], kafka,
+						  refusal))
+			return false;
+	for (int t = 0; t < mapping->ntargets; t++)
+		mapping->targets[t].expected = rows[t].stored.data.len;
+	return true;
+}
+
+/* The key of the rows of each target that the message deletes. */
+static bool
+decode_delete(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
+			  FluctRefusal *refusal)
+{
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		int			nkeys = fluct_delete_key(mapping, t);
+		StringInfo	out = &rows[t].deleted.data;
+		int			start = out->len;
+
+		if (nkeys == 0)
+			continue;
+		begin_row(nkeys, &rows[t].deleted);
+		for (int k = 0; k < nkeys; k++)
+			if (!take_message_column(mapping, &mapping->targets[t],
+									 &mapping->deletes->keys[t][k], kafka, out,
+									 refusal))
+				return false;
+		if (!count_made(mapping, out, start, refusal))
+			return false;
+	}
+	return true;
+}
+
 bool
 fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 					 const FluctMessage *message, FluctRefusal *refusal)
@@ -478,42 +544,32 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 	bool		good = decode_json(mapping, &kafka, refusal);
 
 	mapping->made = 0;
-	for (int t = 0; t < mapping->ntargets; t++)
-	{
-		take_back(&rows[t].stored, i);
-		take_back(&rows[t].keys, i);
-	}
-	for (int t = 0; good && t < mapping->ntargets; t++)
-		if (t == 0)
-			good = decode_parent(mapping, &rows[t].stored, &kafka, refusal);
-		else
-			good = decode_child(mapping, &mapping->targets[t], &rows[t],
-								&kafka, refusal);
+	take_back(mapping, rows, i);
+	if (good)
+		good = fluct_delete_is_meant(mapping, &kafka) ?
+			decode_delete(mapping, rows, &kafka, refusal) :
+			decode_rows(mapping, rows, &kafka, refusal);
 	if (good)
 		mapping->outcome = FLUCT_STORED;
 	else if (refusal->reason != FLUCT_OK)
 		mapping->outcome = FLUCT_DEAD;
 	if (!good)
-		fluct_decode_nothing(mapping, rows, i);
-	for (int t = 0; good && t < mapping->ntargets; t++)
-	{
-		end_message(&rows[t].stored, i);
-		end_message(&rows[t].keys, i);
-		mapping->targets[t].expected = rows[t].stored.data.len;
-	}
+		take_back(mapping, rows, i);
+	end_message(mapping, rows, i);
 	return good;
+}
+
+bool
+fluct_decode_deletes(const FluctRows *rows, int i)
+{
+	return rows[0].deleted.row_starts[i + 1] > rows[0].deleted.row_starts[i];
 }
 
 void
 fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows, int i)
 {
-	for (int t = 0; t < mapping->ntargets; t++)
-	{
-		take_back(&rows[t].stored, i);
-		take_back(&rows[t].keys, i);
-		end_message(&rows[t].stored, i);
-		end_message(&rows[t].keys, i);
-	}
+	take_back(mapping, rows, i);
+	end_message(mapping, rows, i);
 }
 
 void

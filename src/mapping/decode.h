@@ -29,6 +29,7 @@ typedef struct FluctRows
 	FluctRowData stored;
 	FluctRowData keys;			/* of a child whose rows are replaced: the
 								 * parent's key, as the child has it */
+	FluctRowData deleted;		/* the same, of the rows that are deleted */
 } FluctRows;
 
 /* Empty rows for up to nmessages, in the current memory context. */
@@ -48,6 +49,9 @@ extern size_t fluct_decode_bytes(const FluctMapping *mapping,
 extern bool fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 								 const FluctMessage *message,
 								 FluctRefusal *refusal);
+
+/* Whether message number i deletes. */
+extern bool fluct_decode_deletes(const FluctRows *rows, int i);
 
 /* Says that message number i has no rows. */
 extern void fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows,

@@ -6,6 +6,7 @@
  * A mapping is a JSON document:
  *
  *	{"where": {PATH: VALUE or [VALUE, ...]},
+ *	 "delete": {"where": as above, "columns": {KEY COLUMN: as below}},
  *	 "columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
  *	 "extra": COLUMN,
  *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": ...,
@@ -35,6 +36,7 @@
 #include "utils/varlena.h"
 
 #include "mapping/column.h"
+#include "mapping/delete.h"
 #include "mapping/document.h"
 #include "mapping/framing.h"
 #include "mapping/mapping.h"
@@ -298,7 +300,8 @@ FluctMapping *
 fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 					  const char *framing, MemoryContext parent)
 {
-	static const char *const keys[] = {"columns", "extra", "children", "where"};
+	static const char *const keys[] = {"columns", "extra", "children", "where",
+	"delete"};
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -327,6 +330,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	apply_conflict_rule(&c.mapping->targets[0], on_conflict);
 	c.update = strcmp(on_conflict, "update") == 0;
 	compile_children(&c, children);
+	fluct_delete_compile(&c, &mapping->root);
 	MemoryContextSwitchTo(old);
 	return c.mapping;
 }

@@ -264,8 +264,10 @@ fluct_relations_check(const FluctMapping *mapping, bool update, Oid raw)
 			look.target = &mapping->targets[t];
 			look.name = look.target->name;
 			relid = look.target->relid;
-			if (update)
-				events |= t == 0 ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_DELETE;
+			if (update && t == 0)
+				events |= TRIGGER_TYPE_UPDATE;
+			if (update && (t > 0 || mapping->deletes))
+				events |= TRIGGER_TYPE_DELETE;
 		}
 		look_at(&look, relid, events, true, "It");
 		all = list_concat_unique_oid(all, look.seen);

@@ -166,12 +166,21 @@ typedef enum FluctFraming
 	FLUCT_FRAMING_REGISTRY
 } FluctFraming;
 
+/* What deletes rows. */
+typedef struct FluctDeletes
+{
+	FluctWhere *where;			/* which messages */
+	FluctColumn **keys;			/* by target: the parent's key, as the target
+								 * has it; NULL = its rows are not deleted */
+} FluctDeletes;
+
 typedef struct FluctMapping
 {
 	MemoryContext context;		/* holds all of this */
 	FluctJson  *json;
 	FluctKafkaJson *kafka;		/* NULL = no path into key or headers */
 	FluctWhere *where;			/* which messages are wanted; NULL = all */
+	FluctDeletes *deletes;		/* NULL = nothing deletes */
 	int			ntargets;
 	FluctTarget *targets;		/* the parent first */
 	ExprContext *econtext;		/* evaluates column defaults */

@@ -133,23 +133,25 @@ is_same(const FluctColumn *parent, const FluctColumn *child)
 		OidIsValid(lookup_type_cache(child->base, TYPECACHE_EQ_OPR)->eq_opr);
 }
 
-/* Whether the trigger that carries the lines along works on orders. */
+/* Whether the triggers work on orders by which the lines follow them. */
 static bool
 are_carried_along(Oid orders)
 {
 	Relation	rel = relation_open(orders, AccessShareLock);
 	const TriggerDesc *desc = rel->trigdesc;
-	bool		carried = false;
+	int			working = 0;
+	bool		carried;
 
 	for (int i = 0; desc && i < desc->numtriggers; i++)
 	{
 		const Trigger *trigger = &desc->triggers[i];
 
-		carried |= strcmp(trigger->tgname, "orders_move_lines") == 0 &&
+		working += (strcmp(trigger->tgname, "orders_move_lines") == 0 ||
+					strcmp(trigger->tgname, "orders_delete_lines") == 0) &&
 			trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN;
 	}
 	/* a trigger before the row may give orders another time than the lines */
-	carried = carried && !desc->trig_insert_before_row &&
+	carried = working == 2 && !desc->trig_insert_before_row &&
 		!desc->trig_update_before_row;
 	relation_close(rel, AccessShareLock);
 	return carried;
@@ -180,7 +182,7 @@ is_without_triggers(Oid relid)
  * Lines have the time of their order, by which partitions and BRIN find them,
  * where by order_id alone all lines would be read.  It is taken as a part of
  * the key where nothing can make the two differ: both are filled from one
- * value, and an order whose time changes takes its lines along.
+ * value, and an order whose time changes, or that goes, takes its lines along.
  */
 static void
 add_time(const FluctTarget *parent, FluctTarget *child)

@@ -58,8 +58,10 @@ fluct_target_check_rights(const FluctMapping *mapping, bool update, Oid raw)
 		require(target->relid, ACL_INSERT);
 		if (update || target->nkeys > 0)
 			require(target->relid, ACL_SELECT);
-		if (update)
-			require(target->relid, t == 0 ? ACL_UPDATE : ACL_DELETE);
+		if (update && t == 0)
+			require(target->relid, ACL_UPDATE);
+		if (update && (t > 0 || mapping->deletes))
+			require(target->relid, ACL_DELETE);
 	}
 	if (OidIsValid(raw))
 		require(raw, ACL_INSERT);

@@ -38,10 +38,9 @@ put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
 	bool		nulls[6] = {false, false, true, true, true, true};
 
 	values[0] = Int64GetDatum(id);
-	values[1] = CStringGetTextDatum(message->outcome == FLUCT_STORED ||
-									message->outcome == FLUCT_FILTERED ? "stored" :
+	values[1] = CStringGetTextDatum(message->outcome == FLUCT_DEAD ? "refused" :
 									message->outcome == FLUCT_DUPLICATE ? "duplicate" :
-									"refused");
+									"stored");
 	if (message->outcome == FLUCT_DEAD)
 	{
 		memset(nulls, false, sizeof(nulls));

@@ -194,6 +194,7 @@ fluct_arrays_find_seen(FluctSeen *seen, const FluctArrays *arrays, int r, bool a
 			key->arrays = arrays;
 			key->row = r;
 			key->rows = 0;
+			key->last = -1;
 		}
 		if (key == NULL || !found ||
 			have_one_key(seen->target, key->arrays, key->row, arrays, r))

@@ -33,6 +33,7 @@ typedef struct FluctSeenKey
 	const FluctArrays *arrays;	/* one of its rows */
 	int			row;
 	int			rows;			/* how many */
+	int			last;			/* the last message that deletes it, or -1 */
 } FluctSeenKey;
 
 typedef struct FluctSeen

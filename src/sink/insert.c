@@ -18,14 +18,10 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
-#include "utils/syscache.h"
-#include "utils/typcache.h"
 
 #include "pg/query.h"
 #include "pg/routed.h"
@@ -135,68 +131,6 @@ prepare_insert(const FluctTarget *target, bool update, bool routed)
 							   target->ncolumns, types, 0);
 }
 
-/* The equality of the type's own order, wherever it is. */
-static void
-append_equality(StringInfo sql, const FluctColumn *column, int k)
-{
-	Oid			operator = lookup_type_cache(column->base,
-											 TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	appendStringInfo(sql, " AND c.%s OPERATOR(%s.%s) u.k%d",
-					 quote_identifier(column->name),
-					 quote_identifier(get_namespace_name(form->oprnamespace)),
-					 NameStr(form->oprname), k);
-	ReleaseSysCache(tuple);
-}
-
-/* So that only those partitions and pages are read in which a row may be. */
-static void
-append_range(StringInfo sql, const FluctColumn *time, int parameter)
-{
-	const char *name = quote_identifier(time->name);
-
-	appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.>=)"
-					 " (SELECT pg_catalog.min(t) FROM pg_catalog.unnest($%d) t)"
-					 " AND c.%s OPERATOR(pg_catalog.<=)"
-					 " (SELECT pg_catalog.max(t) FROM pg_catalog.unnest($%d) t)",
-					 name, parameter, name, parameter);
-}
-
-/*
- * The child's rows of known parents, found by the parent's key alone: other
- * columns that both take from one path need not be equal, or may be NULL.
- */
-static SPIPlanPtr
-prepare_clear(const FluctTarget *child)
-{
-	StringInfoData sql;
-	Oid		   *types = palloc(sizeof(Oid) * child->nparent_keys);
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "DELETE FROM %s c USING ROWS FROM (", child->name);
-	for (int k = 0; k < child->nparent_keys; k++)
-	{
-		types[k] = fluct_arrays_type(&child->columns[child->parent_keys[k]]);
-		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k == 0 ? "" : ", ",
-						 k + 1);
-	}
-	appendStringInfoString(&sql, ") AS u(");
-	for (int k = 0; k < child->nparent_keys; k++)
-		appendStringInfo(&sql, "%sk%d", k == 0 ? "" : ", ", k);
-	appendStringInfoString(&sql, ") WHERE true");
-	for (int k = 0; k < child->nparent_keys; k++)
-		append_equality(&sql, &child->columns[child->parent_keys[k]], k);
-	if (child->keyed_by_time)
-		append_range(&sql, &child->columns[child->parent_keys[child->nparent_keys - 1]],
-					 child->nparent_keys);
-	return fluct_query_prepare(sql.data, child->nparent_keys, types, 0);
-}
-
 /* Whether nothing but the table itself decides where a row goes. */
 bool
 fluct_store_is_bare(SPIPlanPtr plan, Oid relid)
@@ -211,7 +145,6 @@ fluct_store_prepare(FluctTarget *target, bool update,
 {
 	fluct_routed_refuse_orders(target->relid);
 	statements->insert = prepare_insert(target, update, false);
-	statements->clear = NULL;
 	target->by_copy = target->by_copy &&
 		fluct_store_is_bare(statements->insert, target->relid);
 	if (target->by_copy)
@@ -224,14 +157,23 @@ fluct_store_prepare(FluctTarget *target, bool update,
 		SPI_freeplan(statements->insert);
 		statements->insert = prepare_insert(target, update, true);
 	}
-	if (target->parent_keys)
-		statements->clear = prepare_clear(target);
+}
+
+void
+fluct_store_end(FluctStatements *statements)
+{
+	SPIPlanPtr	plans[] = {statements->insert, statements->clear,
+	statements->lock, statements->remove};
+
+	for (int i = 0; i < lengthof(plans); i++)
+		if (plans[i])
+			SPI_freeplan(plans[i]);
 }
 
 /* ----- running them ----- */
 
-static uint64
-execute_with(SPIPlanPtr plan, FluctArrays *arrays)
+uint64
+fluct_store_execute(SPIPlanPtr plan, FluctArrays *arrays)
 {
 	Datum	   *args = palloc(sizeof(Datum) * arrays->ncolumns);
 
@@ -249,7 +191,7 @@ fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 
 	if (arrays->nrows == 0)
 		return 0;
-	return execute_with(plan, arrays);
+	return fluct_store_execute(plan, arrays);
 }
 
 /* ----- conflicts ----- */
@@ -262,10 +204,9 @@ throw_changed_key(const FluctTarget *target)
 			 errmsg("a trigger on %s changes its key", target->name)));
 }
 
-/* The keys that RETURNING gave, as rows of the target. */
-static FluctArrays *
-read_returned(const FluctTarget *target, SPITupleTable *returned,
-			  uint64 processed)
+FluctArrays *
+fluct_store_returned(const FluctTarget *target, SPITupleTable *returned,
+					 uint64 processed)
 {
 	FluctArrays *arrays = fluct_arrays_make(target, NULL, 0, (int) processed);
 
@@ -324,31 +265,16 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 
 	if (arrays->nrows == 0)
 		return 0;
-	processed = execute_with(plan, arrays);
+	processed = fluct_store_execute(plan, arrays);
 	if (processed == 0)
 		for (int r = 0; r < arrays->nrows; r++)
 			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;
 	else if (processed < arrays->nrows)
 		match_returned(target, arrays,
-					   read_returned(target, SPI_tuptable, processed),
+					   fluct_store_returned(target, SPI_tuptable, processed),
 					   messages);
 	SPI_freetuptable(SPI_tuptable);
 	return processed;
-}
-
-void
-fluct_store_clear(const FluctTarget *child, SPIPlanPtr plan,
-				  const FluctRows *rows, const FluctMessage *messages,
-				  int from, int to)
-{
-	FluctArrays *arrays = fluct_arrays_make(child, child->parent_keys,
-											child->nparent_keys,
-											rows->keys.row_starts[to] -
-											rows->keys.row_starts[from]);
-
-	fluct_arrays_read_rows(arrays, &rows->keys, messages, from, to);
-	if (arrays->nrows > 0)
-		execute_with(plan, arrays);
 }
 
 void

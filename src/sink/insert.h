@@ -14,12 +14,16 @@
 
 #include "mapping/decode.h"
 #include "mapping/mapping.h"
+#include "sink/arrays.h"
 
 /* The statements of one target, prepared once for a mapping. */
 typedef struct FluctStatements
 {
 	SPIPlanPtr	insert;			/* NULL where COPY stores the rows */
 	SPIPlanPtr	clear;			/* deletes a child's rows of known parents */
+	SPIPlanPtr	lock;			/* locks rows that are deleted next */
+	SPIPlanPtr	remove;			/* deletes rows by their own or their parent's
+								 * key */
 } FluctStatements;
 
 /*
@@ -28,6 +32,8 @@ typedef struct FluctStatements
  */
 extern void fluct_store_prepare(FluctTarget *target, bool update,
 								FluctStatements *statements);
+
+extern void fluct_store_end(FluctStatements *statements);
 
 /* INSERT, for rows without a conflict rule. */
 extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
@@ -45,11 +51,6 @@ extern uint64 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 								const FluctRows *rows, FluctMessage *messages,
 								int from, int to);
 
-/* Deletes the child's rows of the parents that have just been updated. */
-extern void fluct_store_clear(const FluctTarget *child, SPIPlanPtr plan,
-							  const FluctRows *rows,
-							  const FluctMessage *messages, int from, int to);
-
 /*
  * Of several messages with one key, the last stays FLUCT_STORED and the
  * others become FLUCT_DUPLICATE.
@@ -57,6 +58,14 @@ extern void fluct_store_clear(const FluctTarget *child, SPIPlanPtr plan,
 extern void fluct_store_keep_last(const FluctTarget *target,
 								  const FluctRows *rows,
 								  FluctMessage *messages, int from, int to);
+
+/* Runs a statement that takes these arrays; the rows that it processed. */
+extern uint64 fluct_store_execute(SPIPlanPtr plan, FluctArrays *arrays);
+
+/* The keys that RETURNING gave, as rows of the target. */
+extern FluctArrays *fluct_store_returned(const FluctTarget *target,
+										 SPITupleTable *returned,
+										 uint64 processed);
 
 /* Whether COPY's machinery does with the table's rows what INSERT does. */
 extern bool fluct_store_is_bare(SPIPlanPtr insert, Oid relid);

@@ -60,6 +60,7 @@
 #include "pg/rights.h"
 #include "pg/unixtime.h"
 #include "process/worker.h"
+#include "sink/delete.h"
 #include "sink/diagnosis.h"
 #include "sink/halving.h"
 #include "sink/insert.h"
@@ -115,8 +116,8 @@ prepare_targets(FluctSink *sink)
 											  sizeof(FluctStatements) *
 											  sink->mapping->ntargets);
 	for (int t = 0; t < sink->mapping->ntargets; t++)
-		fluct_store_prepare(&sink->mapping->targets[t], sink->update,
-							&sink->statements[t]);
+		fluct_store_prepare(&sink->mapping->targets[t], sink->update, &sink->statements[t]);
+	fluct_delete_prepare(sink->mapping, sink->statements);
 	if (OidIsValid(sink->raw))
 		sink->insert_raw = fluct_raw_prepare(sink->raw);
 }
@@ -160,12 +161,7 @@ end_sink(void *arg)
 	if (sink->insert_raw)
 		SPI_freeplan(sink->insert_raw);
 	for (int t = 0; sink->statements && t < sink->ntargets; t++)
-	{
-		if (sink->statements[t].insert)
-			SPI_freeplan(sink->statements[t].insert);
-		if (sink->statements[t].clear)
-			SPI_freeplan(sink->statements[t].clear);
-	}
+		fluct_store_end(&sink->statements[t]);
 }
 
 /* By which it is known under which mapping something was stored. */
@@ -310,7 +306,7 @@ keep_range(void *arg, FluctMessage *messages, int from, int to)
 					to);
 }
 
-/* A step: the parents, which are locked then, and their children. */
+/* A step: deletes, then the parents, which are locked then, and their children. */
 static void
 write_range(void *arg, FluctMessage *messages, int from, int to)
 {
@@ -318,6 +314,9 @@ write_range(void *arg, FluctMessage *messages, int from, int to)
 	const FluctTarget *parent = &sink->mapping->targets[0];
 	SPIPlanPtr	insert = sink->statements[0].insert;
 
+	if (sink->mapping->deletes)
+		fluct_delete_rows(sink->mapping, sink->statements, sink->rows, messages,
+						  from, to);
 	if (sink->update)
 		fluct_store_keep_last(parent, &sink->rows[0], messages, from, to);
 	if (insert == NULL)
@@ -331,8 +330,8 @@ write_range(void *arg, FluctMessage *messages, int from, int to)
 		const FluctTarget *child = &sink->mapping->targets[t];
 
 		if (sink->statements[t].clear)
-			fluct_store_clear(child, sink->statements[t].clear, &sink->rows[t],
-							  messages, from, to);
+			fluct_delete_replaced(child, sink->statements[t].clear,
+								  &sink->rows[t], messages, from, to);
 		insert = sink->statements[t].insert;
 		if (insert == NULL)
 			fluct_stored_write(child, &sink->rows[t], messages, from, to);

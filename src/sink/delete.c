@@ -1,0 +1,274 @@
+/*-------------------------------------------------------------------------
+ *
+ * delete.c
+ *	  Rows that go: those that messages delete, and those of children that are
+ *	  replaced.
+ *
+ * Order.  A message that deletes counts as if the messages of the batch were
+ * applied one by one, though each key that is deleted is deleted once, before
+ * anything is stored: what is stored is only what comes after the last delete
+ * of its key.  So a row that is deleted and inserted is a new one, also in the
+ * columns that nothing maps.
+ *
+ * Children go first, since a foreign key may have no ON DELETE CASCADE, and
+ * their parents are locked before that: who writes children at the same time
+ * has updated the parent, and is waited for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_operator.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "mapping/delete.h"
+#include "pg/query.h"
+#include "sink/arrays.h"
+#include "sink/delete.h"
+
+/* ----- statements ----- */
+
+/* The equality of the type's own order, wherever it is. */
+static void
+append_equality(StringInfo sql, const FluctColumn *column, int k)
+{
+	Oid			operator = lookup_type_cache(column->base,
+											 TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(sql, " AND c.%s OPERATOR(%s.%s) u.k%d",
+					 quote_identifier(column->name),
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname), k);
+	ReleaseSysCache(tuple);
+}
+
+/* So that only those partitions and pages are read in which a row may be. */
+static void
+append_range(StringInfo sql, const FluctColumn *time, int parameter)
+{
+	const char *name = quote_identifier(time->name);
+
+	appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.>=)"
+					 " (SELECT pg_catalog.min(t) FROM pg_catalog.unnest($%d) t)"
+					 " AND c.%s OPERATOR(pg_catalog.<=)"
+					 " (SELECT pg_catalog.max(t) FROM pg_catalog.unnest($%d) t)",
+					 name, parameter, name, parameter);
+}
+
+/*
+ * What `begin` does with the rows c of which these columns have the values of
+ * the arrays; both that take from one path need not be equal, or may be NULL.
+ */
+static SPIPlanPtr
+prepare(const char *begin, const FluctTarget *target, const int *places,
+		int nplaces, bool by_time, const char *end)
+{
+	StringInfoData sql;
+	Oid		   *types = palloc(sizeof(Oid) * nplaces);
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, begin, target->name);
+	appendStringInfoString(&sql, " ROWS FROM (");
+	for (int k = 0; k < nplaces; k++)
+	{
+		types[k] = fluct_arrays_type(&target->columns[places[k]]);
+		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k == 0 ? "" : ", ",
+						 k + 1);
+	}
+	appendStringInfoString(&sql, ") AS u(");
+	for (int k = 0; k < nplaces; k++)
+		appendStringInfo(&sql, "%sk%d", k == 0 ? "" : ", ", k);
+	appendStringInfoString(&sql, ") WHERE true");
+	for (int k = 0; k < nplaces; k++)
+		append_equality(&sql, &target->columns[places[k]], k);
+	if (by_time)
+		append_range(&sql, &target->columns[places[nplaces - 1]], nplaces);
+	appendStringInfoString(&sql, end);
+	return fluct_query_prepare(sql.data, nplaces, types, 0);
+}
+
+#define DELETE_FROM "DELETE FROM %s c USING"
+
+static void
+prepare_parent(const FluctMapping *mapping, FluctStatements *statements)
+{
+	const FluctTarget *parent = &mapping->targets[0];
+	StringInfoData end;
+
+	if (mapping->ntargets > 1)
+		statements->lock = prepare("SELECT 1 FROM %s c,", parent, parent->keys,
+								   parent->nkeys, false, " FOR UPDATE OF c");
+	initStringInfo(&end);
+	for (int k = 0; k < parent->nkeys; k++)
+		appendStringInfo(&end, "%s c.%s", k == 0 ? " RETURNING" : ",",
+						 quote_identifier(parent->columns[parent->keys[k]].name));
+	statements->remove = prepare(DELETE_FROM, parent, parent->keys,
+								 parent->nkeys, false, end.data);
+}
+
+void
+fluct_delete_prepare(const FluctMapping *mapping, FluctStatements *statements)
+{
+	for (int t = 1; t < mapping->ntargets; t++)
+	{
+		const FluctTarget *child = &mapping->targets[t];
+		int			nkeys = fluct_delete_key(mapping, t);
+
+		if (child->parent_keys)
+			statements[t].clear = prepare(DELETE_FROM, child, child->parent_keys,
+										  child->nparent_keys,
+										  child->keyed_by_time, "");
+		if (nkeys > 0)
+			statements[t].remove = prepare(DELETE_FROM, child, child->parent_keys,
+										   nkeys, false, "");
+	}
+	if (mapping->deletes)
+		prepare_parent(mapping, statements);
+}
+
+/* ----- children that are replaced ----- */
+
+void
+fluct_delete_replaced(const FluctTarget *child, SPIPlanPtr plan,
+					  const FluctRows *rows, const FluctMessage *messages,
+					  int from, int to)
+{
+	FluctArrays *arrays = fluct_arrays_make(child, child->parent_keys,
+											child->nparent_keys,
+											rows->keys.row_starts[to] -
+											rows->keys.row_starts[from]);
+
+	fluct_arrays_read_rows(arrays, &rows->keys, messages, from, to);
+	if (arrays->nrows > 0)
+		fluct_store_execute(plan, arrays);
+}
+
+/* ----- messages that delete ----- */
+
+static FluctArrays *
+read_deleted(const FluctTarget *target, const int *places, int nplaces,
+			 const FluctRows *rows, const FluctMessage *messages, int from,
+			 int to)
+{
+	FluctArrays *arrays = fluct_arrays_make(target, places, nplaces,
+											rows->deleted.row_starts[to] -
+											rows->deleted.row_starts[from]);
+
+	fluct_arrays_read_rows(arrays, &rows->deleted, messages, from, to);
+	return arrays;
+}
+
+static void
+remove_children(const FluctMapping *mapping, const FluctStatements *statements,
+				const FluctRows *rows, const FluctMessage *messages, int from,
+				int to)
+{
+	for (int t = 1; t < mapping->ntargets; t++)
+	{
+		const FluctTarget *child = &mapping->targets[t];
+
+		if (statements[t].remove)
+			fluct_store_execute(statements[t].remove,
+								read_deleted(child, child->parent_keys,
+											 fluct_delete_key(mapping, t),
+											 &rows[t], messages, from, to));
+	}
+}
+
+/* The columns of the key in their places among all columns. */
+static FluctArrays *
+spread(const FluctTarget *target, const FluctArrays *keys)
+{
+	FluctArrays *arrays = fluct_arrays_make(target, NULL, 0, 0);
+
+	arrays->nrows = keys->nrows;
+	arrays->message = keys->message;
+	for (int k = 0; k < target->nkeys; k++)
+	{
+		arrays->values[target->keys[k]] = keys->values[k];
+		arrays->nulls[target->keys[k]] = keys->nulls[k];
+	}
+	return arrays;
+}
+
+/*
+ * Goes through the messages in their order.  `seen` has the keys of the rows
+ * that were there; of each key it says then whether its row is there (rows),
+ * and the last message that deletes it (last).
+ */
+static void
+follow(FluctSeen *seen, const FluctArrays *deleted, const FluctArrays *stored,
+	   bool *effective)
+{
+	int			s = 0;
+
+	for (int d = 0; d < deleted->nrows; d++)
+	{
+		FluctSeenKey *key;
+
+		for (; s < stored->nrows && stored->message[s] < deleted->message[d]; s++)
+			fluct_arrays_find_seen(seen, stored, s, true)->rows = 1;
+		key = fluct_arrays_find_seen(seen, deleted, d, true);
+		effective[d] = key->rows > 0;
+		key->rows = 0;
+		key->last = deleted->message[d];
+	}
+}
+
+static void
+settle(const FluctTarget *target, const FluctArrays *removed,
+	   const FluctArrays *deleted, const FluctArrays *stored,
+	   FluctMessage *messages)
+{
+	FluctSeen  *seen = fluct_arrays_begin_seen(target, deleted->nrows);
+	bool	   *effective = palloc(sizeof(bool) * deleted->nrows);
+
+	for (int r = 0; r < removed->nrows; r++)
+		fluct_arrays_find_seen(seen, removed, r, true)->rows = 1;
+	follow(seen, deleted, stored, effective);
+	for (int d = 0; d < deleted->nrows; d++)
+		if (!effective[d])
+			messages[deleted->message[d]].outcome = FLUCT_DUPLICATE;
+	for (int s = 0; s < stored->nrows; s++)
+	{
+		FluctSeenKey *key = fluct_arrays_find_seen(seen, stored, s, false);
+
+		if (key && key->last > stored->message[s])
+			messages[stored->message[s]].outcome = FLUCT_DUPLICATE;
+	}
+	hash_destroy(seen->table);
+}
+
+void
+fluct_delete_rows(const FluctMapping *mapping, const FluctStatements *statements,
+				  const FluctRows *rows, FluctMessage *messages, int from,
+				  int to)
+{
+	const FluctTarget *target = &mapping->targets[0];
+	FluctArrays *keys = read_deleted(target, target->keys, target->nkeys, rows,
+									 messages, from, to);
+	uint64		processed;
+
+	if (keys->nrows == 0)
+		return;
+	if (statements[0].lock)
+	{
+		fluct_store_execute(statements[0].lock, keys);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	remove_children(mapping, statements, rows, messages, from, to);
+	processed = fluct_store_execute(statements[0].remove, keys);
+	settle(target, fluct_store_returned(target, SPI_tuptable, processed),
+		   spread(target, keys),
+		   fluct_arrays_read(target, rows, messages, from, to), messages);
+	SPI_freetuptable(SPI_tuptable);
+}
