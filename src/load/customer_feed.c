@@ -41,6 +41,7 @@
 #include "utils/tuplestore.h"
 
 #include "pg/caller.h"
+#include "pg/compat.h"
 #include "pg/query.h"
 
 PG_FUNCTION_INFO_V1(fluct_keep_row);
@@ -100,6 +101,7 @@ begin_feed(MemoryContext statement, Oid view)
 	feed->desc = CreateTemplateTupleDesc(COLUMNS);
 	for (int i = 1; i <= COLUMNS; i++)
 		TupleDescInitEntry(feed->desc, i, NULL, TEXTOID, -1, 0);
+	fluct_compat_finish_desc(feed->desc);
 	MemoryContextSwitchTo(old);
 
 	MemoryContextSetParent(context, TopMemoryContext);

@@ -81,6 +81,17 @@ fluct_compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot,
 #endif
 }
 
+/* Before the first use of a descriptor whose columns have been filled in. */
+static inline void
+fluct_compat_finish_desc(TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(desc);
+#else
+	(void) desc;
+#endif
+}
+
 /* From the columns of the table that is named to the partition's, or NULL. */
 static inline TupleConversionMap *
 fluct_compat_child_map(ResultRelInfo *child, EState *estate)
