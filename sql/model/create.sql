@@ -415,6 +415,7 @@ BEGIN
 		 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g
 							WHERE g.tgrelid = to_regclass('sales.' || m.table_name)
 							  AND g.tgname = m.trigger_name)
+		 ORDER BY m.table_name, m.trigger_name
 	LOOP
 		EXECUTE format('CREATE TRIGGER %I %s', t.trigger_name, t.definition);
 		EXECUTE format('COMMENT ON TRIGGER %I ON sales.%I IS %L', t.trigger_name, t.table_name, t.comment);
