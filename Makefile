@@ -168,6 +168,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	schedule.sql \
 	members/members.sql \
 	members/adding.sql \
+	members/hand_over.sql \
 	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \

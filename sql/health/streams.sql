@@ -123,3 +123,14 @@ SELECT CASE WHEN p.headroom < p.retention / 10 THEN 'critical' ELSE 'warning' EN
 		 WHERE a.headroom < a.retention / 2 ORDER BY a.stream, a.headroom) p
 $$;
 COMMENT ON FUNCTION fluct._health_retention() IS 'the partition of each stream whose unread messages Kafka deletes first, where less than half of the retention is left; critical below a tenth';
+
+CREATE OR REPLACE FUNCTION fluct._health_handovers() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN clock_timestamp() - h.begun_at > interval '5 minutes' THEN 'critical' ELSE 'warning' END,
+	   format('stream "%s"', h.stream), 'handover', h.begun_at,
+	   format('partition %s was given away, and member "%s" is not known to have it', h.partition, h.to_member),
+	   format('CALL fluct.hand_over(%L, %s, %L);', h.stream, h.partition, h.to_member)
+  FROM fluct._handovers_under_way h
+$$;
+COMMENT ON FUNCTION fluct._health_handovers() IS 'partitions that nobody consumes, since their hand-over is not completed; after 5 minutes critical';

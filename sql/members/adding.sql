@@ -78,17 +78,9 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	m fluct.members;
-	near text;
+	m fluct.members := fluct._known_member(name);
 	server_owner oid;
 BEGIN
-	SELECT x.* INTO m FROM fluct.members x WHERE x.name = _remove_member.name;
-	IF NOT FOUND THEN
-		SELECT x.name INTO near FROM fluct.members x ORDER BY fluct._distance(left(x.name, 200), left(_remove_member.name, 200)), 1 LIMIT 1;
-		RAISE EXCEPTION 'member % does not exist', coalesce('"' || name || '"', 'NULL')
-			USING ERRCODE = 'undefined_object',
-			      HINT = coalesce(format('Did you mean "%s"? ', near), '') || 'SELECT * FROM fluct.members';
-	END IF;
 	SELECT f.srvowner INTO server_owner FROM pg_foreign_server f WHERE f.srvname = m.server;
 	IF server_owner IS NOT NULL AND NOT pg_has_role(fluct._caller(), server_owner, 'MEMBER') THEN
 		RAISE EXCEPTION 'permission denied for member "%"', name
@@ -104,19 +96,20 @@ COMMENT ON FUNCTION fluct._remove_member(text) IS 'remove_member, as the extensi
 -- ---------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION fluct._member_streams_1(OUT stream text, OUT state text, OUT reason text, OUT lag bigint, OUT behind interval, OUT messages bigint,
-										OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[], OUT topic text)
+										OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[], OUT topic text, OUT known int)
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT s.stream, s.state, s.reason, s.lag, s.behind, s.messages, s.dead_letters, f.data_until,
-	   ARRAY(SELECT p.partition FROM fluct.stat_partitions p WHERE p.stream = s.stream ORDER BY 1), s.topic
+	   ARRAY(SELECT p.partition FROM fluct.stat_partitions p WHERE p.stream = s.stream ORDER BY 1), s.topic,
+	   (SELECT max(o.partition) + 1 FROM fluct.stream_offsets o WHERE o.stream = s.stream AND fluct._consumes(s.topic, o.topic))
   FROM fluct.stat_streams s JOIN fluct.freshness f ON f.stream = s.stream
 $$;
-COMMENT ON FUNCTION fluct._member_streams_1() IS 'the streams of this server, for cluster_streams; version 1';
+COMMENT ON FUNCTION fluct._member_streams_1() IS 'the streams of this server, for cluster_streams; known: how many partitions the topic has, as their workers saw it last; version 1';
 
 CREATE OR REPLACE FUNCTION fluct._cluster_streams()
 RETURNS TABLE (member text, stream text, state text, reason text, lag bigint, behind interval, messages bigint, dead_letters bigint, data_until timestamptz,
-			   partitions int[], topic text)
+			   partitions int[], topic text, known int)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
 BEGIN
@@ -126,7 +119,7 @@ BEGIN
 	END IF;
 	RETURN QUERY
 		SELECT a.member, a.answer[1], CASE WHEN a.missing IS NULL THEN a.answer[2] ELSE 'unreachable' END, coalesce(a.missing, a.answer[3]),
-			   a.answer[4]::bigint, a.answer[5]::interval, a.answer[6]::bigint, a.answer[7]::bigint, a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10]
+			   a.answer[4]::bigint, a.answer[5]::interval, a.answer[6]::bigint, a.answer[7]::bigint, a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10], a.answer[11]::int
 		  FROM fluct._ask_all('streams') a
 		 ORDER BY 1, 2;
 END
@@ -134,7 +127,7 @@ $$;
 COMMENT ON FUNCTION fluct._cluster_streams() IS 'for cluster_streams';
 
 CREATE OR REPLACE VIEW fluct.cluster_streams AS
-SELECT * FROM fluct._cluster_streams();
+SELECT c.member, c.stream, c.state, c.reason, c.lag, c.behind, c.messages, c.dead_letters, c.data_until, c.partitions, c.topic FROM fluct._cluster_streams() c;
 COMMENT ON VIEW fluct.cluster_streams IS 'The streams of all members, asked at the same time; a member that does not answer has a row with the state unreachable. Without members the streams of this server.';
 COMMENT ON COLUMN fluct.cluster_streams.member IS 'name of the member; NULL without members';
 COMMENT ON COLUMN fluct.cluster_streams.stream IS 'name of the stream';
@@ -145,7 +138,7 @@ COMMENT ON COLUMN fluct.cluster_streams.behind IS 'age of the time up to which t
 COMMENT ON COLUMN fluct.cluster_streams.messages IS 'messages committed';
 COMMENT ON COLUMN fluct.cluster_streams.dead_letters IS 'messages that went to dead_letters';
 COMMENT ON COLUMN fluct.cluster_streams.data_until IS 'every message up to this time is committed';
-COMMENT ON COLUMN fluct.cluster_streams.partitions IS 'partitions with a position';
+COMMENT ON COLUMN fluct.cluster_streams.partitions IS 'Kafka partitions that it consumes';
 COMMENT ON COLUMN fluct.cluster_streams.topic IS 'Kafka topic';
 
 -- Digests do not depend on the order of the rows.
@@ -207,23 +200,33 @@ BEGIN
 	END LOOP;
 	RETURN QUERY
 		WITH s AS MATERIALIZED (
-			SELECT c.member, c.stream, c.topic, c.state, c.behind, p.partition
-			  FROM fluct._cluster_streams() c LEFT JOIN LATERAL unnest(c.partitions) p(partition) ON true
-			 WHERE fluct._has_members() AND c.state <> 'unreachable'
+			SELECT c.* FROM fluct._cluster_streams() c WHERE fluct._has_members() AND c.state <> 'unreachable'
+		), p AS (
+			SELECT t.topic, n.partition, count(DISTINCT s.member) AS members, string_agg(DISTINCT s.member, ', ') AS names
+			  FROM (SELECT x.topic, max(x.known) AS known FROM s x GROUP BY 1) t
+			 CROSS JOIN LATERAL generate_series(0, t.known - 1) n(partition)
+			  LEFT JOIN s ON s.topic = t.topic AND n.partition = ANY (s.partitions)
+			 GROUP BY 1, 2
 		)
-		SELECT string_agg(DISTINCT s.member, ', '), 'partitions', 'fail', format('partition %s of topic %s is with both', s.partition, s.topic),
-			   'alter_stream(..., partitions => ...): each partition belongs to one member.'
-		  FROM s GROUP BY s.topic, s.partition HAVING count(DISTINCT s.member) > 1
+		SELECT p.names, 'partitions', 'fail', format('partition %s of topic %s is with %s members', p.partition, p.topic, p.members),
+			   'What both have stored counts twice. alter_stream(..., partitions => ...): each partition belongs to one member.'
+		  FROM p WHERE p.members > 1
 		UNION ALL
-		SELECT NULL, 'partitions', 'warn', format('no member has partition %s of topic %s', g.n, t.topic), 'create_stream(..., partitions => ...) at a member.'
-		  FROM (SELECT s.topic, max(s.partition) AS most FROM s WHERE s.topic IS NOT NULL GROUP BY 1) t, generate_series(0, t.most) g(n)
-		 WHERE NOT EXISTS (SELECT FROM s WHERE s.topic = t.topic AND s.partition = g.n)
+		SELECT NULL, 'partitions', 'fail', format('no member has partition %s of topic %s', p.partition, p.topic),
+			   'If its hand_over() failed, call that again; else alter_stream(..., partitions => ...) at a member.'
+		  FROM p WHERE p.members = 0
 		UNION ALL
-		SELECT DISTINCT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
+		SELECT NULL, 'partitions', 'ok', format('each of the %s of topic %s is with one member', count(*), p.topic), NULL
+		  FROM p GROUP BY p.topic HAVING bool_and(p.members = 1)
+		UNION ALL
+		SELECT s.member, 'partitions', 'skipped', format('stream "%s" has not asked Kafka yet which partitions topic %s has', s.stream, s.topic), 'start_stream(...) there'
+		  FROM s WHERE s.stream IS NOT NULL AND s.known IS NULL
+		UNION ALL
+		SELECT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
 			   format('stream "%s" is %s, %s behind', s.stream, s.state, coalesce(s.behind::text, 'an unknown time')),
 			   CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN NULL ELSE 'SELECT * FROM fluct.stat_streams there' END
 		  FROM s WHERE s.stream IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION fluct.check_members() IS
-'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), partitions (each with one member), freshness. status ok, warn or fail, with what to do.';
+'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), partitions (each of those that the topic had when the members'' streams saw it last, with one member), freshness. status ok, warn, fail or skipped, with what to do.';

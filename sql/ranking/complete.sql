@@ -61,6 +61,19 @@ $$;
 COMMENT ON FUNCTION fluct._silent_stream() IS
 'a stream into sales.orders that was started, and of which nothing is known yet; NULL = there is none';
 
+CREATE OR REPLACE FUNCTION fluct._moving_partition()
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		SELECT format('partition %s of stream "%s" is on its way to member "%s"', h.partition, h.stream, replace(h.to_member, '%', '%%'))
+		  FROM fluct._handovers_under_way h JOIN fluct.streams s ON s.name = h.stream
+		 WHERE to_regclass(s.target) = to_regclass('sales.orders') ORDER BY h.begun_at LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION fluct._moving_partition() IS 'a partition of orders that nobody consumes, since its hand-over is not completed; NULL = there is none';
+
 -- Loads of one kind follow one another, so the last one ended last.  A mark
 -- that was made by now() is a moment older than the ranking that follows it.
 CREATE OR REPLACE FUNCTION fluct._fed_until(recent_begins timestamptz, recent_ends timestamptz)
@@ -100,14 +113,20 @@ AS $$
 DECLARE
 	s fluct._shortfall;
 	silent text;
+	moving text;
 BEGIN
 	s.at := fluct._data_until();
 	silent := fluct._silent_stream();
+	moving := fluct._moving_partition();
 	s.detail := format('The recent window ends at %s.', w.until);
 	s.hint := 'SELECT * FROM fluct.freshness;';
 	IF s.at < w.until THEN
 		s.reason := 'data is whole up to %s';
 		s.message := 'orders are stored only up to %s';
+	ELSIF moving IS NOT NULL THEN
+		s.reason := moving;
+		s.message := moving;
+		s.hint := 'CALL fluct.hand_over(...) again, at the member that gave it away.';
 	ELSIF silent IS NOT NULL THEN
 		s.reason := format('stream "%s" has stored nothing yet', silent);
 		s.message := s.reason;

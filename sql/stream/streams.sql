@@ -385,7 +385,7 @@ BEGIN
 		WHEN batch_bytes NOT BETWEEN 1024 AND 268435456 THEN 'batch_bytes must be from 1024 to 268435456 bytes'
 		WHEN batch_interval NOT BETWEEN '0' AND '1 minute' THEN 'batch_interval must be from 0 to 1 minute'
 		WHEN workers NOT BETWEEN 1 AND 64 THEN 'workers must be from 1 to 64'
-		WHEN partitions = '{}' OR 0 > ANY (partitions) OR array_position(partitions, NULL) IS NOT NULL
+		WHEN 0 > ANY (partitions) OR array_position(partitions, NULL) IS NOT NULL
 			THEN 'partitions must be a list of numbers from 0, or NULL for all'
 	END;
 	IF wrong IS NOT NULL THEN

@@ -15,10 +15,10 @@ SELECT o.stream, fluct._printable(o.topic) AS topic, o.partition, o.next_offset 
 	o.log_start_offset, o.last_commit, o.retention,
 	least(o.retention, justify_hours(date_trunc('second', o.retention - (clock_timestamp() - greatest(o.last_message_time, o.held_until))))) AS headroom
 FROM fluct.stream_offsets o
-JOIN fluct.streams s ON s.name = o.stream AND fluct._consumes(s.topic, o.topic)
+JOIN fluct.streams s ON s.name = o.stream AND fluct._consumes(s.topic, o.topic) AND (o.partition = ANY (s.partitions)) IS NOT FALSE
 ORDER BY o.stream, o.topic, o.partition;
 COMMENT ON VIEW fluct.stat_partitions IS
-'Position of each stream in each partition of its topics; the log''s ends as the stream last saw them.';
+'Position of each stream in each partition that it consumes; the log''s ends as the stream last saw them.';
 COMMENT ON COLUMN fluct.stat_partitions.stream IS 'name of the stream';
 COMMENT ON COLUMN fluct.stat_partitions.topic IS 'Kafka topic';
 COMMENT ON COLUMN fluct.stat_partitions.partition IS 'Kafka partition';
@@ -117,7 +117,7 @@ LEFT JOIN LATERAL (
 			min(greatest(o.last_message_time, o.held_until)) FILTER (WHERE o.log_end_offset > o.next_offset),
 			min(greatest(o.last_message_time, o.held_until)))) END AS data_until
 	FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
-	WHERE o.stream = v.stream AND fluct._consumes(s.topic, o.topic)
+	WHERE o.stream = v.stream AND fluct._consumes(s.topic, o.topic) AND (o.partition = ANY (s.partitions)) IS NOT FALSE
 	) until ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.freshness IS
@@ -138,14 +138,15 @@ FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 JOIN fluct.freshness f ON f.stream = v.stream
 CROSS JOIN LATERAL (
-	SELECT (sum(greatest(o.log_end_offset - o.next_offset, 0)) FILTER (WHERE fluct._consumes(s.topic, o.topic)))::bigint AS lag,
+	SELECT (sum(greatest(o.log_end_offset - o.next_offset, 0)) FILTER (WHERE o.consumed))::bigint AS lag,
 		coalesce(sum(o.messages), 0)::bigint AS messages,
 		coalesce(sum(o.duplicates), 0)::bigint AS duplicates,
 		coalesce(sum(o.dead_letters), 0)::bigint AS dead_letters,
 		coalesce(sum(o.tombstones), 0)::bigint AS tombstones, coalesce(sum(o.filtered), 0)::bigint AS filtered,
 		coalesce(sum(o.rows), 0)::bigint AS rows,
-		count(*) FILTER (WHERE fluct._consumes(s.topic, o.topic)) AS partitions, max(o.last_commit) AS last_commit
-	FROM fluct.stream_offsets o WHERE o.stream = v.stream) sums
+		count(*) FILTER (WHERE o.consumed) AS partitions, max(o.last_commit) AS last_commit
+	FROM (SELECT p.*, fluct._consumes(s.topic, p.topic) AND (p.partition = ANY (s.partitions)) IS NOT FALSE AS consumed
+		  FROM fluct.stream_offsets p WHERE p.stream = v.stream) o) sums
 LEFT JOIN LATERAL (
 	SELECT st.last_error, st.last_error_at FROM fluct.stream_states st
 	WHERE st.stream = v.stream AND st.last_error IS NOT NULL
@@ -165,7 +166,7 @@ COMMENT ON COLUMN fluct.stat_streams.dead_letters IS 'messages that went to dead
 COMMENT ON COLUMN fluct.stat_streams.since IS 'since when it is in this state';
 COMMENT ON COLUMN fluct.stat_streams.detail IS 'the fact behind the reason';
 COMMENT ON COLUMN fluct.stat_streams.rows IS 'rows stored in the targets, children too';
-COMMENT ON COLUMN fluct.stat_streams.partitions IS 'partitions with a position';
+COMMENT ON COLUMN fluct.stat_streams.partitions IS 'partitions that it consumes';
 COMMENT ON COLUMN fluct.stat_streams.tombstones IS 'messages without a value, skipped';
 COMMENT ON COLUMN fluct.stat_streams.filtered IS 'messages that the mapping''s "where" does not mean, not stored';
 COMMENT ON COLUMN fluct.stat_streams.last_commit IS 'time of the last batch';
@@ -262,6 +263,7 @@ AS $$
 	FROM (SELECT o.stream, o.topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
 		  FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
 		  WHERE to_regclass(s.target) = to_regclass('sales.orders') AND fluct._consumes(s.topic, o.topic)
+			AND (o.partition = ANY (s.partitions)) IS NOT FALSE
 		  GROUP BY o.stream, o.topic) t GROUP BY t.stream) u
 $$;
 COMMENT ON FUNCTION fluct._source_offsets() IS

@@ -35,3 +35,26 @@ COMMENT ON COLUMN fluct.members.name IS 'name of the member';
 COMMENT ON COLUMN fluct.members.server IS 'foreign server of postgres_fdw that says where it is';
 COMMENT ON COLUMN fluct.members.added_by IS 'the role that added it';
 COMMENT ON COLUMN fluct.members.added IS 'when';
+
+CREATE TABLE fluct.handovers (
+	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+	stream text NOT NULL,
+	partition int NOT NULL,
+	to_member text,
+	positions jsonb NOT NULL,
+	begun_by text NOT NULL,
+	begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	taken_at timestamptz
+);
+CREATE INDEX handovers_partition_idx ON fluct.handovers (stream, partition, begun_at);
+SELECT pg_catalog.pg_extension_config_dump('fluct.handovers', '');
+COMMENT ON TABLE fluct.handovers IS
+'Partitions that went from this member to another by hand_over(), or came from another. Written by hand_over() only; kept, since the id of a hand-over is how a second attempt is known.';
+COMMENT ON COLUMN fluct.handovers.id IS 'the same at both members';
+COMMENT ON COLUMN fluct.handovers.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.handovers.partition IS 'Kafka partition';
+COMMENT ON COLUMN fluct.handovers.to_member IS 'the member that it goes to; NULL = it came to this one';
+COMMENT ON COLUMN fluct.handovers.positions IS 'the position in each topic, as in stream_offsets';
+COMMENT ON COLUMN fluct.handovers.begun_by IS 'role that called hand_over(), or whose rights the other member had here';
+COMMENT ON COLUMN fluct.handovers.begun_at IS 'when the partition was given away, or came';
+COMMENT ON COLUMN fluct.handovers.taken_at IS 'when the other member was known to have it; NULL = not yet';

@@ -63,7 +63,7 @@ COMMENT ON COLUMN fluct.streams.batch_bytes IS 'most bytes of messages in one tr
 COMMENT ON COLUMN fluct.streams.batch_interval IS 'longest wait of a message for its batch to fill';
 COMMENT ON COLUMN fluct.streams.workers IS 'worker processes that divide the partitions';
 COMMENT ON COLUMN fluct.streams.keep_raw IS 'whether each message is also kept as it came in sales.raw_messages';
-COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume, of each topic; NULL = all, new ones too';
+COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume, of each topic; NULL = all, new ones too; empty = none, until hand_over() gives it some';
 COMMENT ON COLUMN fluct.streams.enabled IS 'whether it is to run';
 COMMENT ON COLUMN fluct.streams.pause_reason IS 'the words given to pause_stream';
 COMMENT ON COLUMN fluct.streams.starts IS 'how often start_stream was called; a failure counts until the next start';

@@ -37,8 +37,8 @@ typedef struct FluctStream
 	int			batch_interval; /* milliseconds */
 	int			workers;
 	bool		keep_raw;
-	int			npartitions;	/* 0 = all */
-	int		   *partitions;
+	int			npartitions;
+	int		   *partitions;		/* NULL = all */
 	bool		enabled;
 	bool		here;			/* last started in this database */
 	int			starts;

@@ -294,14 +294,14 @@ check_partitions(const FluctTopic *topic, const FluctPlace *gone)
 				 psprintf("topic_changed: the stream has a position in partition %d of topic \"%s\", which does not exist",
 						  gone->partition, gone->topic),
 				 hint_to_seek(topic, gone->topic));
-	else if (stream->workers > share)
+	else if (stream->workers > Max(share, 1))
 		put_item(PARTITIONS, "warn",
 				 psprintf("%d, fewer than the %d workers", share, stream->workers),
 				 psprintf("SELECT fluct.alter_stream('%s', workers => %d);",
 						  stream->name, share));
 	else
 		put_item(PARTITIONS, "ok",
-				 psprintf("%d%s%s", share, stream->npartitions ?
+				 psprintf("%d%s%s", share, stream->partitions ?
 						  psprintf(" of %d", topic->nplaces) : "",
 						  topics > 1 ? psprintf(" in %d topics", topics) : ""),
 				 NULL);

@@ -84,7 +84,7 @@ is_of_stream(const FluctStream *stream, int partition)
 	for (int i = 0; i < stream->npartitions; i++)
 		if (stream->partitions[i] == partition)
 			return true;
-	return stream->npartitions == 0;
+	return stream->partitions == NULL;
 }
 
 static bool

@@ -18,7 +18,8 @@
  * dead is replaced once, by a new one.
  *
  * The statements read one snapshot each, in a read-only transaction at the
- * member.  Nothing that the members hold is written by them.
+ * member.  One writes, and may come twice: take_over, by which a partition goes
+ * to a member (sql/members/hand_over.sql).
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +52,7 @@ typedef struct Known
 {
 	const char *name;
 	const char *statement;
+	bool		writes;
 } Known;
 
 static const Known questions[] = {
@@ -58,6 +60,7 @@ static const Known questions[] = {
 	{"explain", "SELECT * FROM fluct._member_explain_1($1, $2, $3)"},
 	{"streams", "SELECT * FROM fluct._member_streams_1()"},
 	{"state", "SELECT * FROM fluct._member_state_1($1)"},
+	{"take_over", "SELECT * FROM fluct._take_over_1($1, $2, $3, $4, $5)", true},
 };
 
 /* ----- connections that are kept ----- */
@@ -129,7 +132,7 @@ typedef struct Member
 
 typedef struct Question
 {
-	const char *statement;
+	const Known *known;
 	int			nargs;
 	const char *args[MOST_ARGS];
 	int			nmembers;
@@ -214,7 +217,7 @@ send_question(Member *member, const Question *question)
 	lines[member->line].clean = false;
 	PQsetNoticeReceiver(conn, ignore_notice, NULL);
 	if (PQsetnonblocking(conn, 1) != 0 ||
-		!PQsendQueryParams(conn, question->statement, question->nargs, NULL,
+		!PQsendQueryParams(conn, question->known->statement, question->nargs, NULL,
 						   question->args, NULL, NULL, 0))
 		fail(member);
 	else
@@ -419,8 +422,8 @@ read_question(FunctionCallInfo fcinfo, Question *question)
 
 	for (int i = 0; i < lengthof(questions); i++)
 		if (strcmp(questions[i].name, name) == 0)
-			question->statement = questions[i].statement;
-	if (question->statement == NULL || question->nargs > MOST_ARGS ||
+			question->known = &questions[i];
+	if (question->known == NULL || question->nargs > MOST_ARGS ||
 		nservers != question->nmembers)
 		elog(ERROR, "unknown question: %s", name);
 	memcpy(question->args, args, sizeof(char *) * question->nargs);
@@ -428,7 +431,8 @@ read_question(FunctionCallInfo fcinfo, Question *question)
 	for (int i = 0; i < question->nmembers; i++)
 	{
 		question->members[i].name = names[i];
-		question->members[i].login = fluct_login_find(servers[i], GetUserId());
+		question->members[i].login = fluct_login_find(servers[i], GetUserId(),
+													  question->known->writes);
 		question->members[i].line = -1;
 	}
 	for (int i = 0; i < question->nmembers; i++)

@@ -4,7 +4,8 @@
  *	  How to log in to a member: a server of postgres_fdw, and a user mapping.
  *
  * A member is asked with the user mapping of the role whose rights the question
- * is asked with, or else the one for PUBLIC.  The rules are those of
+ * is asked with, or else the one for PUBLIC, which is for reading alone: who may
+ * write there is not for whoever asks to borrow.  The rules are those of
  * postgres_fdw, so that nobody borrows the rights of this server's
  * operating-system user at the member: the mapping holds a password, and the
  * member asks for it (ask.c looks when it is connected); or a superuser has
@@ -53,14 +54,14 @@ version_of(HeapTuple tuple)
 	return hash_bytes((const unsigned char *) &version, sizeof(version));
 }
 
-/* The tuple of the role's mapping, or of the one for PUBLIC. */
+/* The tuple of the role's mapping, or, to read, of the one for PUBLIC. */
 static HeapTuple
-find_mapping(const ForeignServer *server, Oid role)
+find_mapping(const ForeignServer *server, Oid role, bool writes)
 {
 	HeapTuple	tuple = NULL;
 	Oid			tried[] = {role, InvalidOid};
 
-	for (int i = 0; i < 2 && !HeapTupleIsValid(tuple); i++)
+	for (int i = 0; i < (writes ? 1 : 2) && !HeapTupleIsValid(tuple); i++)
 		tuple = SearchSysCache2(USERMAPPINGUSERSERVER,
 								ObjectIdGetDatum(tried[i]),
 								ObjectIdGetDatum(server->serverid));
@@ -69,10 +70,13 @@ find_mapping(const ForeignServer *server, Oid role)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" has no user mapping for server \"%s\"",
 						GetUserNameFromId(role, false), server->servername),
+				 writes ? errdetail("A partition is handed over with the user mapping of the role that calls; the one for PUBLIC only reads.") :
 				 errdetail("A member is asked with the user mapping of whoever asks, or the one for PUBLIC."),
-				 errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user 'READER', password 'SECRET'), with a role that has grant_reader() there.",
+				 errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '%s', password 'SECRET'), with a role that %s there.",
 						 quote_identifier(GetUserNameFromId(role, false)),
-						 quote_identifier(server->servername))));
+						 quote_identifier(server->servername),
+						 writes ? "OPERATOR" : "READER",
+						 writes ? "owns the stream" : "has grant_reader()")));
 	return tuple;
 }
 
@@ -188,7 +192,7 @@ quote_setting(const char *value)
 
 /* The times in an answer's texts are read in the zone of whoever asks. */
 static void
-add_ours(FluctLogin *login, List *options)
+add_ours(FluctLogin *login, List *options, bool writes)
 {
 	const char *theirs = option(options, "options");
 
@@ -196,19 +200,21 @@ add_ours(FluctLogin *login, List *options)
 	add(login, "fallback_application_name", "fluct");
 	add(login, "options",
 		psprintf("%s -c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=%s"
-				 " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
+				 " -c default_transaction_read_only=%s -c default_transaction_isolation=%s"
 				 " -c statement_timeout=%d",
 				 theirs ? theirs : "",
 				 quote_setting(GetConfigOption("timezone", false, false)),
+				 writes ? "off" : "on",
+				 writes ? "read\\ committed" : "repeatable\\ read",
 				 fluct_member_timeout));
 	login->keywords[login->n] = login->values[login->n] = NULL;
 }
 
 FluctLogin *
-fluct_login_find(const char *name, Oid role)
+fluct_login_find(const char *name, Oid role, bool writes)
 {
 	ForeignServer *server = GetForeignServerByName(name, false);
-	HeapTuple	tuple = find_mapping(server, role);
+	HeapTuple	tuple = find_mapping(server, role, writes);
 	Form_pg_user_mapping form = (Form_pg_user_mapping) GETSTRUCT(tuple);
 	Oid			mapped = form->umuser;
 	UserMapping *mapping = GetUserMapping(role, server->serverid);
@@ -232,7 +238,7 @@ fluct_login_find(const char *name, Oid role)
 	login->values = palloc0(sizeof(char *) * most);
 	add_options(login, server->options);
 	add_options(login, mapping->options);
-	add_ours(login, server->options);
+	add_ours(login, server->options, writes);
 	login->version = hash_combine(login->version,
 								  hash_bytes((const unsigned char *) login->values[login->n - 1],
 											 strlen(login->values[login->n - 1])));

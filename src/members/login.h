@@ -23,9 +23,9 @@ typedef struct FluctLogin
 
 /*
  * The login of a role, by its user mapping or the one for PUBLIC, in the
- * current memory context.  Raises an ERROR, with the statement to paste, where
- * there is none, or one that must not be used.
+ * current memory context; to write, by the role's own alone.  Raises an ERROR,
+ * with the statement to paste, where there is none, or one that must not be used.
  */
-extern FluctLogin *fluct_login_find(const char *server, Oid role);
+extern FluctLogin *fluct_login_find(const char *server, Oid role, bool writes);
 
 #endif							/* FLUCT_MEMBERS_LOGIN_H */

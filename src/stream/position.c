@@ -52,7 +52,7 @@ is_mine(const FluctPosition *position)
 
 	if (!fluct_topics_include(fluct_stream->topic, position->topic))
 		return false;			/* of topics that it consumed once */
-	if (fluct_stream->npartitions > 0)
+	if (fluct_stream->partitions)
 	{
 		for (number = 0; number < fluct_stream->npartitions; number++)
 			if (fluct_stream->partitions[number] == position->partition)

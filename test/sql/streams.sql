@@ -21,7 +21,7 @@ SELECT fluct.create_stream('orders', server => 'shop', topic => NULL);
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', on_conflict => 'ignore');
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', start_at => 'yesterday noon');
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', batch_size => 0);
-SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', partitions => '{}');
+SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', partitions => '{0,-1}');
 
 -- mappings are checked against the tables
 CREATE TABLE events (id uuid PRIMARY KEY, at timestamptz NOT NULL, n int, extra jsonb, made timestamptz DEFAULT now());

@@ -68,7 +68,7 @@ my %bad = (
 	'batch_bytes => 1' => 'batch_bytes must be from 1024 to 268435456 bytes',
 	"batch_interval => '2 min'" => 'batch_interval must be from 0 to 1 minute',
 	'workers => 0' => 'workers must be from 1 to 64',
-	"partitions => '{}'" => 'partitions must be a list of numbers from 0',
+	"partitions => '{0,-1}'" => 'partitions must be a list of numbers from 0',
 	"start_at => 'yesteryear'" => 'invalid start_at: "yesteryear"');
 etl_fails("SELECT fluct.create_stream('orders', 'shop', 'orders', $_)",
 	qr/ERROR:  22023: \Q$bad{$_}\E/, "refused: $_")
