@@ -127,6 +127,7 @@ OBJS = \
 	src/sink/stored.o \
 	src/sink/watch.o \
 	src/stream/backoff.o \
+	src/stream/batch.o \
 	src/stream/foreground.o \
 	src/stream/lag.o \
 	src/stream/position.o \

@@ -258,7 +258,7 @@ CREATE OR REPLACE FUNCTION fluct.create_stream(
 	on_data_loss text DEFAULT 'fail',
 	max_dead_letters int DEFAULT 1000,
 	error_window interval DEFAULT '1 hour',
-	batch_size int DEFAULT 1000,
+	batch_size int DEFAULT 10000,
 	batch_bytes bigint DEFAULT 8388608,
 	batch_interval interval DEFAULT '100 ms',
 	workers int DEFAULT 1,

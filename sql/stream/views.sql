@@ -216,7 +216,7 @@ COMMENT ON COLUMN fluct.batches.duplicates IS 'messages whose key already existe
 COMMENT ON COLUMN fluct.batches.dead_letters IS 'messages that went to dead_letters';
 COMMENT ON COLUMN fluct.batches.bytes IS 'of the messages, with keys and headers';
 COMMENT ON COLUMN fluct.batches.ms IS 'milliseconds from the beginning of the transaction to its commit';
-COMMENT ON COLUMN fluct.batches.ended IS 'what ended it: batch_size, batch_bytes or batch_interval (as create_stream sets them), row_bytes (the rows made of the messages came to 64 MB), markers (offsets without messages)';
+COMMENT ON COLUMN fluct.batches.ended IS 'what ended it: batch_size, batch_bytes or batch_interval (as create_stream sets them; also that all of Kafka''s messages were in hand), row_bytes (the rows made of the messages came to 64 MB), markers (offsets without messages)';
 COMMENT ON COLUMN fluct.batches.partitions IS 'partitions whose position moved';
 COMMENT ON COLUMN fluct.batches.offsets IS 'of the first eight of these, {"partition": [from, to]} (text, may be cast to jsonb): offsets from <= offset < to';
 

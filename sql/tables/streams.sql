@@ -23,7 +23,7 @@ CREATE TABLE fluct.streams (
 	max_dead_letters int NOT NULL DEFAULT 1000 CHECK (max_dead_letters >= 0),
 	error_window interval NOT NULL DEFAULT '1 hour'
 		CHECK (error_window > '0'),
-	batch_size int NOT NULL DEFAULT 1000
+	batch_size int NOT NULL DEFAULT 10000
 		CHECK (batch_size BETWEEN 1 AND 100000),
 	batch_bytes bigint NOT NULL DEFAULT 8388608
 		CHECK (batch_bytes BETWEEN 1024 AND 268435456),
@@ -60,7 +60,7 @@ COMMENT ON COLUMN fluct.streams.max_dead_letters IS 'more dead letters than this
 COMMENT ON COLUMN fluct.streams.error_window IS 'window of max_dead_letters';
 COMMENT ON COLUMN fluct.streams.batch_size IS 'most messages in one transaction';
 COMMENT ON COLUMN fluct.streams.batch_bytes IS 'most bytes of messages in one transaction';
-COMMENT ON COLUMN fluct.streams.batch_interval IS 'longest wait of a message for its batch to fill';
+COMMENT ON COLUMN fluct.streams.batch_interval IS 'longest wait of a message for its batch to fill, and shortest time between commits of a worker that has all that Kafka has';
 COMMENT ON COLUMN fluct.streams.workers IS 'worker processes that divide the partitions';
 COMMENT ON COLUMN fluct.streams.keep_raw IS 'whether each message is also kept as it came in sales.raw_messages';
 COMMENT ON COLUMN fluct.streams.partitions IS 'Kafka partitions to consume, of each topic; NULL = all, new ones too; empty = none, until hand_over() gives it some';

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Longest path and detail that a refusal carries; longer ones are truncated. */
 #define FLUCT_PATH_LEN		256
@@ -92,6 +93,14 @@ typedef struct FluctMessage
 	FluctOutcome outcome;
 	FluctRefusal *refusal;		/* why it is dead, or NULL */
 } FluctMessage;
+
+/* Bytes that the message holds in memory, its headers too. */
+static inline size_t
+fluct_message_bytes(const FluctMessage *message)
+{
+	return message->key_len + message->value_len +
+		(message->headers ? strlen(message->headers) : 0);
+}
 
 /* The caller's allocator: grows p to size bytes or does not return. */
 typedef struct FluctAllocator

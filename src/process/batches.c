@@ -106,8 +106,7 @@ fluct_batches_note(const FluctSlot *slot, TimestampTz since,
 	batch.committed_at = GetCurrentTimestamp();
 	batch.ms = TimestampDifferenceMilliseconds(since, batch.committed_at);
 	for (int i = 0; i < count; i++)
-		batch.bytes += messages[i].key_len + messages[i].value_len +
-			(messages[i].headers ? strlen(messages[i].headers) : 0);
+		batch.bytes += fluct_message_bytes(&messages[i]);
 	describe(&batch, moved, nmoved, before);
 	strlcpy(batch.ended, ended, sizeof(batch.ended));
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);

@@ -246,14 +246,6 @@ fluct_sink_rows(const FluctSink *sink, int message)
 
 /* ----- rows ----- */
 
-/* Bytes that the message holds in memory, its headers too. */
-static size_t
-bytes_of(const FluctMessage *message)
-{
-	return message->key_len + message->value_len +
-		(message->headers ? strlen(message->headers) : 0);
-}
-
 /* How many of the messages one batch may hold for their bytes; at least 1. */
 static int
 limit_input(const FluctSink *sink, const FluctMessage *messages, int count)
@@ -262,7 +254,7 @@ limit_input(const FluctSink *sink, const FluctMessage *messages, int count)
 	int			n = 0;
 
 	while (n < count && bytes < sink->most_bytes)
-		bytes += bytes_of(&messages[n++]);
+		bytes += fluct_message_bytes(&messages[n++]);
 	return n;
 }
 

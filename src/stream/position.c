@@ -519,3 +519,13 @@ fluct_position_behind_markers(void)
 			return true;
 	return false;
 }
+
+bool
+fluct_position_in_hand(void)
+{
+	for (int i = 0; i < fluct_stand.npositions; i++)
+		if (fluct_stand.positions[i].read_offset <
+			fluct_stand.positions[i].log_end)
+			return false;
+	return true;
+}

@@ -50,6 +50,12 @@ extern void fluct_position_settle(const FluctPosition *touched, int n);
 /* Whether only markers lie between a position and its partition's end. */
 extern bool fluct_position_behind_markers(void);
 
+/*
+ * Whether all is read that Kafka had by its last answers.  Markers at the end
+ * say no, until it has told of the end.
+ */
+extern bool fluct_position_in_hand(void);
+
 /* Lag and rate to shared memory; the log's ends to the table now and then. */
 extern void fluct_position_observe(void);
 extern void fluct_position_note_log(void);

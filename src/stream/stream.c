@@ -37,17 +37,13 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "base/refusal.h"
-#include "bookkeeping/dead_letters.h"
 #include "bookkeeping/offsets.h"
-#include "bookkeeping/owner.h"
 #include "kafka/changes.h"
 #include "kafka/connection.h"
 #include "kafka/consumer.h"
-#include "process/batches.h"
 #include "process/worker.h"
-#include "sink/sink.h"
 #include "stream/backoff.h"
+#include "stream/batch.h"
 #include "stream/position.h"
 #include "stream/retention.h"
 #include "stream/stall.h"
@@ -74,19 +70,9 @@
  */
 #define LOCK_TIMEOUT		"5s"
 
-/* The batch that this process gathers, and what it goes through. */
+/* What this process goes through. */
 typedef struct Worker
 {
-	Oid			owner;
-	FluctSink  *sink;
-	MemoryContext batch;		/* the messages; reset after each commit */
-	FluctMessage *messages;
-	int			count;
-	size_t		bytes;
-	TimestampTz batch_since;
-	const char *ended;			/* why it did (batches.h) */
-
-	bool		committed;		/* a batch, since the start */
 	TimestampTz last_word;		/* of the brokers */
 	TimestampTz last_probe;		/* when they were asked */
 	TimestampTz client_since;
@@ -95,210 +81,14 @@ typedef struct Worker
 
 static Worker self;
 
-/* ----- opening ----- */
-
-static void
-open_sink(void)
+/* Messages that wait to be committed. */
+static int
+gathered(void)
 {
-	fluct_worker_begin();
-	if (self.sink)
-		fluct_sink_close(self.sink);
-	self.sink = NULL;
-	self.owner = GetSessionUserId();
-	self.sink = fluct_sink_open(fluct_stream, self.owner, TopMemoryContext);
-	fluct_worker_commit();
-}
+	int			count;
 
-/* ----- batches ----- */
-
-/*
- * Fails the stream if there are more dead letters in the window than it
- * allows.
- */
-static void
-check_dead_letters(int count)
-{
-	int64		recent;
-
-	if (fluct_sink_refused(self.messages, count) == NULL)
-		return;
-	fluct_worker_begin();
-	recent = fluct_dead_letters_recent(fluct_stream->name);
-	fluct_worker_commit();
-	if (recent > fluct_stream->max_dead_letters)
-		fluct_state_fail("too_many_dead_letters",
-						 psprintf(INT64_FORMAT " within error_window, and max_dead_letters is %d",
-								  recent, fluct_stream->max_dead_letters));
-}
-
-static void
-fail_nothing_fits(void)
-{
-	const FluctMessage *message = fluct_sink_refused(self.messages, self.count);
-
-	if (message == NULL)
-		fluct_state_fail("nothing_fits",
-						 psprintf("in %d messages nothing was found at any path of the mapping: %s",
-								  self.count, fluct_sink_missing_paths(self.sink)));
-	fluct_state_fail("nothing_fits",
-					 psprintf("all %d messages of the first batch were refused; the first: %s at %s, %s",
-							  self.count, fluct_reason_name(message->refusal->reason),
-							  message->refusal->path, message->refusal->detail));
-}
-
-static void
-fail_unfit_owner(void)
-{
-	const char *reason;
-	char	   *detail = NULL;
-	char	   *hint = NULL;
-
-	fluct_worker_begin();
-	reason = fluct_owner_obstacle(psprintf("stream \"%s\"", fluct_stream->name),
-								  fluct_stream->owner, self.owner, false,
-								  &detail, &hint);
-	fluct_worker_commit();
-	if (reason)
-		fluct_state_fail(reason, psprintf("%s: %s", detail, hint));
-}
-
-/*
- * One batch of the messages that were gathered: the first *taken of them, and
- * the positions that move with them.
- */
-static bool
-try_commit(FluctPosition *touched, int n, int *taken, int attempt)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile FluctVerdict verdict = FLUCT_COMMITTED;
-	volatile bool done = false;
-
-	PG_TRY();
-	{
-		if (self.sink == NULL || fluct_sink_stale(self.sink))
-			open_sink();
-		*taken = self.count;
-		verdict = fluct_sink_commit(self.sink, fluct_slot->worker, self.messages,
-									taken, touched, n, !self.committed);
-		done = true;
-	}
-	PG_CATCH();
-	{
-		fluct_backoff_digest_error(context, attempt);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	if (done && verdict == FLUCT_NOTHING_FITS)
-		fail_nothing_fits();
-	if (done && verdict == FLUCT_OWNER_UNFIT)
-		fail_unfit_owner();
-	if (done && verdict == FLUCT_MOVED_BY_ANOTHER)
-		fluct_state_leave_to_another();
-	return done && verdict == FLUCT_COMMITTED;
-}
-
-static void
-forget_batch(void)
-{
-	self.count = 0;
-	self.bytes = 0;
-	MemoryContextReset(self.batch);
-}
-
-/* What is left of the messages that were gathered is the next batch. */
-static void
-drop_messages(int taken)
-{
-	self.count -= taken;
-	memmove(self.messages, self.messages + taken,
-			sizeof(FluctMessage) * self.count);
-}
-
-/* False where no position has moved. */
-static bool
-commit_some(FluctPosition *touched)
-{
-	int			taken = 0;
-	int			n = 0;
-
-	TimestampTz since;
-
-	for (int attempt = 0;; attempt++)
-	{
-		since = GetCurrentTimestamp();
-		n = fluct_position_plan(touched);
-		if (n == 0)
-			return false;
-		if (try_commit(touched, n, &taken, attempt))
-			break;
-	}
-	/* what was fetched before a trouble does not end it: probe() does */
-	if (fluct_kafka_trouble()->reason[0] == '\0')
-		fluct_stall_say();
-	self.committed = true;
-	fluct_batches_note(fluct_slot, since, self.messages, taken, touched, n,
-					   fluct_position_all(),
-					   taken < self.count ? FLUCT_ENDED_ROWS : self.ended);
-	fluct_position_settle(touched, n);
-	if (fluct_watch)
-		fluct_watch_count(touched, n);
-	check_dead_letters(taken);
-	drop_messages(taken);
-	return true;
-}
-
-static void
-commit_batch(void)
-{
-	FluctPosition *touched = palloc(sizeof(FluctPosition) *
-									(fluct_position_count() + 1));
-
-	while (commit_some(touched) && self.count > 0);
-	forget_batch();
-}
-
-/* Takes what has arrived; true if the client's queue was found empty. */
-static bool
-gather(void)
-{
-	MemoryContext old = MemoryContextSwitchTo(self.batch);
-	FluctMessage *arrived = self.messages + self.count;
-	int			n = fluct_kafka_poll(arrived,
-									 fluct_stream->batch_size - self.count);
-
-	MemoryContextSwitchTo(old);
-	if (n > 0)
-		self.last_word = GetCurrentTimestamp();
-	if (self.count == 0)
-		self.batch_since = self.last_word;
-	for (int i = 0; i < n; i++)
-	{
-		const FluctMessage *message = &arrived[i];
-
-		fluct_stall_note_received(message->key_len + message->value_len);
-		if (!fluct_position_read(message))
-			continue;
-		self.bytes += message->key_len + message->value_len +
-			(message->headers ? strlen(message->headers) : 0);
-		self.messages[self.count++] = *message;
-	}
-	return n == 0;
-}
-
-/* Why what was gathered is to be committed now; NULL = not yet. */
-static const char *
-why_batch_ends(bool drained)
-{
-	if (self.count >= fluct_stream->batch_size)
-		return FLUCT_ENDED_COUNT;
-	if (self.bytes >= (size_t) fluct_stream->batch_bytes)
-		return FLUCT_ENDED_BYTES;
-	if (self.count > 0 &&
-		fluct_worker_ms_since(self.batch_since) >= fluct_stream->batch_interval)
-		return FLUCT_ENDED_TIME;
-	if (self.count == 0 && drained && fluct_position_behind_markers())
-		return FLUCT_ENDED_MARKERS;
-	return NULL;
+	(void) fluct_batch_messages(&count);
+	return count;
 }
 
 /* ----- the brokers' health ----- */
@@ -308,8 +98,8 @@ open_client(void)
 {
 	FluctClient about;
 
-	fluct_changes_begin(fluct_stream, self.owner);
-	fluct_client_open(fluct_stream, self.owner, &about);
+	fluct_changes_begin(fluct_stream, GetSessionUserId());
+	fluct_client_open(fluct_stream, GetSessionUserId(), &about);
 	fluct_position_take();
 	self.client_since = self.last_probe = self.last_word =
 		GetCurrentTimestamp();
@@ -333,7 +123,7 @@ replace_client(void)
 static void
 drop_doubtful(void)
 {
-	forget_batch();
+	fluct_batch_forget();
 	if (fluct_worker_ms_since(self.client_since) >=
 		DOUBT_INTERVAL * Min(self.replaced, 10))
 		replace_client();
@@ -368,7 +158,7 @@ probe(void)
 	}
 	if (strcmp(trouble->reason, "message_too_large") == 0)
 	{
-		if (self.count > 0)
+		if (gathered() > 0)
 			return;				/* what came before it is stored first */
 		fluct_state_fail(trouble->reason, trouble->detail);
 	}
@@ -388,7 +178,7 @@ probe(void)
 	/* reported only once: the next client shows whether it still is so */
 	if (strcmp(trouble->reason, "authorization_failed") == 0)
 	{
-		if (self.count == 0 &&
+		if (gathered() == 0 &&
 			fluct_worker_ms_since(self.client_since) >= REFUSED_INTERVAL)
 			replace_client();
 		return;
@@ -408,9 +198,7 @@ time_to_sleep(void)
 	PROBE_INTERVAL;
 
 	wait = Min(wait, LOOK_INTERVAL);
-	if (self.count > 0)
-		wait = Min(wait, fluct_stream->batch_interval - fluct_worker_ms_since(self.batch_since));
-	return Max(wait, 0);
+	return gathered() > 0 ? Min(wait, fluct_batch_wait()) : wait;
 }
 
 /* In a run for a session: what it asked for is ticket 1 (foreground.c). */
@@ -444,13 +232,15 @@ consume(void)
 		fluct_state_check();
 		fluct_shmem_note_alive(fluct_slot);
 		fluct_kafka_drain_socket();
-		drained = gather();
+		drained = fluct_batch_gather() == 0;
+		if (!drained)
+			self.last_word = GetCurrentTimestamp();
 		if (fluct_kafka_in_doubt())
 			drop_doubtful();
-		else if ((self.ended = why_batch_ends(drained)) != NULL)
-			commit_batch();
+		else
+			fluct_batch_commit_if_ended(drained);
 		fluct_position_observe();
-		if (self.count == 0)
+		if (gathered() == 0)
 			fluct_position_serve_waiters();
 		fluct_retention_note();
 		if (fluct_watch)
@@ -460,7 +250,7 @@ consume(void)
 		if (drained)
 		{
 			fluct_position_note_log();
-			if (fluct_stall_look() && self.count == 0)
+			if (fluct_stall_look() && gathered() == 0)
 				replace_client();
 			fluct_worker_wait(fluct_kafka_socket(), time_to_sleep());
 		}
@@ -472,12 +262,16 @@ consume(void)
 static void
 describe_place(void *arg)
 {
+	const FluctMessage *messages;
+	int			count;
+
 	if (fluct_stream == NULL)
 		return;
-	if (self.count > 0)
+	messages = fluct_batch_messages(&count);
+	if (count > 0)
 		errcontext("stream \"%s\", topic \"%s\", batch of %d messages from partition %d, offset " INT64_FORMAT,
-				   fluct_stream->name, self.messages[0].topic, self.count,
-				   self.messages[0].partition, self.messages[0].offset);
+				   fluct_stream->name, messages[0].topic, count,
+				   messages[0].partition, messages[0].offset);
 	else
 		errcontext("stream \"%s\", topic \"%s\"", fluct_stream->name,
 				   fluct_stream->topic);
@@ -492,12 +286,7 @@ start(FluctSlot *slot)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("stream \"%s\" does not belong to the role of this session",
 						fluct_stream->name)));
-	self.batch = AllocSetContextCreate(TopMemoryContext, "fluct batch",
-									   ALLOCSET_DEFAULT_SIZES);
-	self.messages = MemoryContextAllocHuge(TopMemoryContext,
-										   sizeof(FluctMessage) *
-										   fluct_stream->batch_size);
-	open_sink();
+	fluct_batch_begin();
 	open_client();
 	fluct_state_leaving = fluct_position_note_held;
 	fluct_state_set("running", NULL, NULL);
