@@ -61,6 +61,7 @@ OBJS = \
 	src/load/progress.o \
 	src/load/reader.o \
 	src/load/table.o \
+	src/mapping/body.o \
 	src/mapping/bytes.o \
 	src/mapping/column.o \
 	src/mapping/decode.o \

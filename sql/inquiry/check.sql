@@ -96,7 +96,7 @@ DECLARE
 BEGIN
 	BEGIN
 		item := 'columns'; status := 'ok';
-		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner, s.framing);
+		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner, s.framing, s.on_tombstone);
 		detail := array_to_string(targets, ', ');
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';
@@ -107,7 +107,7 @@ BEGIN
 	BEGIN
 		item := 'privileges'; status := 'skipped'; detail := NULL; hint := NULL;
 		IF targets IS NOT NULL THEN
-			PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw, fluct._deletes(s.mapping));
+			PERFORM fluct._check_rights(owner, s.server, targets, s.on_conflict, s.keep_raw, fluct._deletes(s.mapping, s.on_tombstone));
 			status := 'ok';
 			detail := format('role %s', s.owner);
 		END IF;

@@ -4,16 +4,18 @@
 -- of the same name with an underscore as the extension's owner, and that one
 -- checks what fluct._caller() may do.  See src/pg/caller.c.
 
-CREATE OR REPLACE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none')
+CREATE OR REPLACE FUNCTION fluct._check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none',
+	on_tombstone text DEFAULT 'ignore')
 RETURNS text[]
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_check_mapping';
-COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid, text) IS
+COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid, text, text) IS
 'Compiles a mapping and returns the names of the tables that it fills; an error names the table and column at fault.';
 
-CREATE OR REPLACE FUNCTION fluct._is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none')
+CREATE OR REPLACE FUNCTION fluct._is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none',
+	on_tombstone text DEFAULT 'ignore')
 RETURNS boolean
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_is_keyed';
-COMMENT ON FUNCTION fluct._is_keyed(regclass, jsonb, text, oid, text) IS
+COMMENT ON FUNCTION fluct._is_keyed(regclass, jsonb, text, oid, text, text) IS
 'Whether the target has a unique key whose columns are all mapped, so that on_conflict can tell a message that was stored before.';
 
 CREATE OR REPLACE FUNCTION fluct._owner_role(name text, role oid, system_identifier text) RETURNS oid
@@ -152,12 +154,12 @@ $$;
 COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean, boolean) IS
 'Raises insufficient_privilege where the role lacks a right that a stream of its needs, with the GRANT that gives it.';
 
-CREATE OR REPLACE FUNCTION fluct._deletes(mapping jsonb) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._deletes(mapping jsonb, on_tombstone text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT mapping ? 'delete'
+	SELECT mapping ? 'delete' OR on_tombstone = 'delete'
 $$;
-COMMENT ON FUNCTION fluct._deletes(jsonb) IS 'Whether messages of a stream may delete rows of its target.';
+COMMENT ON FUNCTION fluct._deletes(jsonb, text) IS 'Whether messages of a stream may delete rows of its target.';
 
 -- ----- topics -----
 
@@ -265,17 +267,18 @@ CREATE OR REPLACE FUNCTION fluct.create_stream(
 	keep_raw boolean DEFAULT true,
 	partitions int[] DEFAULT NULL,
 	start boolean DEFAULT false,
-	framing text DEFAULT 'none')
+	framing text DEFAULT 'none',
+	on_tombstone text DEFAULT 'ignore')
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text) IS
-'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. topic: its name, several with commas between, or a pattern that begins with ^ (a regular expression of PostgreSQL): all topics that match it, also those that are made later, from their beginning; at most 1000. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. framing: registry skips the schema registry''s prefix before the JSON (byte 0 and 4 bytes of id, which is kafka.schema_id in a mapping). Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
+COMMENT ON FUNCTION fluct.create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text, text) IS
+'Declares a stream: a Kafka topic consumed into a table (default sales.orders) exactly once. topic: its name, several with commas between, or a pattern that begins with ^ (a regular expression of PostgreSQL): all topics that match it, also those that are made later, from their beginning; at most 1000. The caller becomes its owner, with whose rights it writes. It begins paused unless start is true. framing: registry skips the schema registry''s prefix before the JSON (byte 0 and 4 bytes of id, which is kafka.schema_id in a mapping). on_tombstone: a message without a value is only counted (ignore), or deletes the row with its key (delete), for which the target''s key columns come from kafka.key or kafka.key.$.field. Returns what to do next. Errors: duplicate_object, undefined_object (server), insufficient_privilege, invalid_parameter_value (names the column or option).';
 
 CREATE OR REPLACE FUNCTION fluct._create_stream(
 	name text, server text, topic text, target regclass, mapping jsonb, on_conflict text,
 	start_at text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
-	workers int, keep_raw boolean, partitions int[], start boolean, framing text)
+	workers int, keep_raw boolean, partitions int[], start boolean, framing text, on_tombstone text)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -323,9 +326,9 @@ BEGIN
 		RAISE NOTICE 'mapping of stream "%": %', name, whole;
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
-								 batch_size, batch_bytes, batch_interval, workers, partitions, framing);
-	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller, framing), on_conflict, keep_raw,
-		fluct._deletes(whole));
+								 batch_size, batch_bytes, batch_interval, workers, partitions, framing, on_tombstone);
+	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller, framing, on_tombstone), on_conflict, keep_raw,
+		fluct._deletes(whole, on_tombstone));
 	PERFORM fluct._check_start_topics(fluct._normal_start(start_at), topic);
 	SELECT count(*) AS partitions, count(*) FILTER (WHERE fluct._consumes(topic, o.topic)) AS consumed INTO kept
 	FROM fluct.stream_offsets o WHERE o.stream = name;
@@ -338,12 +341,12 @@ BEGIN
 	END IF;
 	INSERT INTO fluct.streams (name, owner, owner_oid, system_identifier, database_oid, keyed, server, topic, target, mapping, on_conflict, start_at,
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-		batch_interval, workers, keep_raw, partitions, framing)
+		batch_interval, workers, keep_raw, partitions, framing, on_tombstone)
 	VALUES (name, owner, caller, (SELECT c.system_identifier::text FROM pg_control_system() c),
 		(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
-		fluct._is_keyed(target, whole, on_conflict, caller, framing), server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
+		fluct._is_keyed(target, whole, on_conflict, caller, framing, on_tombstone), server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-		batch_interval, workers, keep_raw, partitions, framing);
+		batch_interval, workers, keep_raw, partitions, framing, on_tombstone);
 	DELETE FROM fluct.stream_states st WHERE st.stream = name;
 	IF start THEN
 		PERFORM fluct._start_stream(name);
@@ -352,7 +355,7 @@ BEGIN
 	RETURN format('stream "%s" created; SELECT fluct.start_stream(%L); starts it', name, name);
 END
 $$;
-COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text) IS
+COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text, text) IS
 'create_stream, as the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION fluct._qualified(rel regclass) RETURNS text
@@ -366,7 +369,7 @@ COMMENT ON FUNCTION fluct._qualified(regclass) IS 'The name of a relation with i
 CREATE OR REPLACE FUNCTION fluct._check_stream_options(
 	on_conflict text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
-	workers int, partitions int[], framing text)
+	workers int, partitions int[], framing text, on_tombstone text)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -378,6 +381,7 @@ BEGIN
 	PERFORM fluct._check_word('on_bad_message', coalesce(on_bad_message, 'dead_letter'), 'dead_letter', 'fail');
 	PERFORM fluct._check_word('on_data_loss', coalesce(on_data_loss, 'fail'), 'fail', 'skip');
 	PERFORM fluct._check_word('framing', coalesce(framing, 'none'), 'none', 'registry');
+	PERFORM fluct._check_word('on_tombstone', coalesce(on_tombstone, 'ignore'), 'ignore', 'delete');
 	wrong := CASE
 		WHEN max_dead_letters < 0 THEN 'max_dead_letters must be at least 0'
 		WHEN error_window <= '0' THEN 'error_window must be longer than 0'
@@ -393,7 +397,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_stream_options(text, text, text, int, interval, int, bigint, interval, int, int[], text) IS
+COMMENT ON FUNCTION fluct._check_stream_options(text, text, text, int, interval, int, bigint, interval, int, int[], text, text) IS
 'Raises invalid_parameter_value, with the allowed values, for an option that is none; NULL is not checked.';
 
 -- ----- the caller's stream -----
@@ -454,16 +458,17 @@ CREATE OR REPLACE FUNCTION fluct.alter_stream(
 	keep_raw boolean DEFAULT NULL,
 	partitions int[] DEFAULT NULL,
 	topic text DEFAULT NULL,
-	framing text DEFAULT NULL)
+	framing text DEFAULT NULL,
+	on_tombstone text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text) IS
+COMMENT ON FUNCTION fluct.alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text, text) IS
 'Changes a stream; what is not given stays. topic: a topic that is added begins at its beginning; one that is left out keeps its position, where it continues if it is added again. A running stream takes the change up at its next batch by itself. start_at only before the first start. Errors: as create_stream.';
 
 CREATE OR REPLACE FUNCTION fluct._alter_stream(
 	name text, server text, mapping jsonb, on_conflict text, start_at text, on_bad_message text,
 	on_data_loss text, max_dead_letters int, error_window interval, batch_size int,
-	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[], topic text, framing text)
+	batch_bytes bigint, batch_interval interval, workers int, keep_raw boolean, partitions int[], topic text, framing text, on_tombstone text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -478,19 +483,22 @@ BEGIN
 			HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
-								 batch_size, batch_bytes, batch_interval, workers, partitions, framing);
+								 batch_size, batch_bytes, batch_interval, workers, partitions, framing, on_tombstone);
 	topic := fluct._check_topic(topic);
 	PERFORM fluct._check_start_topics(coalesce(fluct._normal_start(start_at), s.start_at), coalesce(topic, s.topic))
 	WHERE start_at IS NOT NULL OR NOT EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name);
 	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
-		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing)),
-		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw), fluct._deletes(coalesce(mapping, s.mapping)));
+		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
+			coalesce(on_tombstone, s.on_tombstone)),
+		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw),
+		fluct._deletes(coalesce(mapping, s.mapping), coalesce(on_tombstone, s.on_tombstone)));
 	UPDATE fluct.streams t SET
 		server = coalesce(server, t.server),
 		topic = coalesce(topic, t.topic),
 		mapping = coalesce(mapping, t.mapping),
 		on_conflict = coalesce(on_conflict, t.on_conflict),
-		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing)),
+		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
+			coalesce(on_tombstone, s.on_tombstone)),
 		start_at = coalesce(fluct._normal_start(start_at), t.start_at),
 		on_bad_message = coalesce(on_bad_message, t.on_bad_message),
 		on_data_loss = coalesce(on_data_loss, t.on_data_loss),
@@ -503,6 +511,7 @@ BEGIN
 		keep_raw = coalesce(keep_raw, t.keep_raw),
 		partitions = coalesce(partitions, t.partitions),
 		framing = coalesce(framing, t.framing),
+		on_tombstone = coalesce(on_tombstone, t.on_tombstone),
 		version = t.version + 1,
 		changed_at = clock_timestamp()
 	WHERE t.name = s.name;
@@ -524,10 +533,11 @@ BEGIN
 			CASE WHEN workers <> s.workers THEN 'workers' END,
 			CASE WHEN keep_raw <> s.keep_raw THEN 'keep_raw' END,
 			CASE WHEN framing <> s.framing THEN 'framing' END,
+			CASE WHEN on_tombstone <> s.on_tombstone THEN 'on_tombstone' END,
 			CASE WHEN partitions IS NOT NULL AND partitions IS DISTINCT FROM s.partitions THEN 'partitions' END), '') || '.');
 END
 $$;
-COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text) IS
+COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text, text) IS
 'alter_stream, as the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) RETURNS text[]
@@ -584,7 +594,7 @@ BEGIN
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL,
 		jsonb_set(s.mapping, fluct._place_in_mapping(s, target) || "column", spec),
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._map_column(text, text, text, text, boolean, regclass) IS
@@ -614,7 +624,7 @@ BEGIN
 							 format('SELECT mapping FROM fluct.streams WHERE name = %L;', stream));
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL, s.mapping #- place,
-		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._unmap_column(text, text, regclass) IS

@@ -161,13 +161,13 @@ COMMENT ON COLUMN fluct.stat_streams.lag IS 'messages in Kafka that are not comm
 COMMENT ON COLUMN fluct.stat_streams.behind IS 'age of the time up to which the data is whole';
 COMMENT ON COLUMN fluct.stat_streams.rate IS 'messages committed a second, over the last 10 s or more';
 COMMENT ON COLUMN fluct.stat_streams.messages IS 'messages committed';
-COMMENT ON COLUMN fluct.stat_streams.duplicates IS 'messages whose key already existed';
+COMMENT ON COLUMN fluct.stat_streams.duplicates IS 'messages whose key already existed, or that delete what is not there';
 COMMENT ON COLUMN fluct.stat_streams.dead_letters IS 'messages that went to dead_letters, closed ones too';
 COMMENT ON COLUMN fluct.stat_streams.since IS 'since when it is in this state';
 COMMENT ON COLUMN fluct.stat_streams.detail IS 'the fact behind the reason';
 COMMENT ON COLUMN fluct.stat_streams.rows IS 'rows stored in the targets, children too';
 COMMENT ON COLUMN fluct.stat_streams.partitions IS 'partitions that it consumes';
-COMMENT ON COLUMN fluct.stat_streams.tombstones IS 'messages without a value, skipped';
+COMMENT ON COLUMN fluct.stat_streams.tombstones IS 'messages without a value that deleted nothing';
 COMMENT ON COLUMN fluct.stat_streams.filtered IS 'messages that the mapping''s "where" does not mean, not stored';
 COMMENT ON COLUMN fluct.stat_streams.last_commit IS 'time of the last batch';
 COMMENT ON COLUMN fluct.stat_streams.last_error IS 'message of the last error';

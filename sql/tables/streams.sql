@@ -42,7 +42,8 @@ CREATE TABLE fluct.streams (
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	owner_oid oid,
 	keyed boolean NOT NULL DEFAULT false,
-	framing text NOT NULL DEFAULT 'none' CHECK (framing IN ('none', 'registry'))
+	framing text NOT NULL DEFAULT 'none' CHECK (framing IN ('none', 'registry')),
+	on_tombstone text NOT NULL DEFAULT 'ignore' CHECK (on_tombstone IN ('ignore', 'delete'))
 );
 COMMENT ON TABLE fluct.streams IS
 'A Kafka topic, or several, consumed into tables, a row each: what was asked for. Written by create_stream, alter_stream, start_stream, pause_stream and drop_stream only.';
@@ -73,6 +74,7 @@ COMMENT ON COLUMN fluct.streams.database_oid IS 'database in which it was create
 COMMENT ON COLUMN fluct.streams.owner_oid IS 'OID of the owner in the cluster of system_identifier, where it and not the name says who the owner is';
 COMMENT ON COLUMN fluct.streams.keyed IS 'whether the target had a unique key, all mapped, when the mapping was set; without it the stream fails as key_missing';
 COMMENT ON COLUMN fluct.streams.framing IS 'what stands before the JSON of a message: none, or registry (the schema registry''s prefix: byte 0 and 4 bytes of schema id)';
+COMMENT ON COLUMN fluct.streams.on_tombstone IS 'a message without a value: ignore (only counted), or delete (the row with its key, and its rows in children)';
 COMMENT ON COLUMN fluct.streams.changed_at IS 'time of the last change';
 COMMENT ON COLUMN fluct.streams.created_at IS 'time of create_stream';
 
@@ -162,9 +164,9 @@ COMMENT ON COLUMN fluct.stream_offsets.log_start_offset IS 'first offset that Ka
 COMMENT ON COLUMN fluct.stream_offsets.log_end_offset IS 'offset that the next message will get, when last seen';
 COMMENT ON COLUMN fluct.stream_offsets.messages IS 'messages committed';
 COMMENT ON COLUMN fluct.stream_offsets.rows IS 'rows stored in the targets, children too';
-COMMENT ON COLUMN fluct.stream_offsets.duplicates IS 'messages whose key already existed';
+COMMENT ON COLUMN fluct.stream_offsets.duplicates IS 'messages whose key already existed, or that delete what is not there';
 COMMENT ON COLUMN fluct.stream_offsets.dead_letters IS 'messages that went to dead_letters';
-COMMENT ON COLUMN fluct.stream_offsets.tombstones IS 'messages without a value, skipped';
+COMMENT ON COLUMN fluct.stream_offsets.tombstones IS 'messages without a value that deleted nothing';
 COMMENT ON COLUMN fluct.stream_offsets.last_message_time IS 'Kafka''s time of the newest message committed';
 COMMENT ON COLUMN fluct.stream_offsets.last_commit IS 'time of the last batch';
 COMMENT ON COLUMN fluct.stream_offsets.witness_offset IS 'offset of the last message committed: a start reads it again, and another message there means another topic';

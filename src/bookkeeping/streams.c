@@ -87,7 +87,7 @@ fluct_streams_find(const char *name, MemoryContext context)
 						" (1000 * extract(epoch FROM batch_interval))::int, workers,"
 						" keep_raw, partitions, enabled,"
 						" system_identifier = $2 AND database_oid = $3, starts, version,"
-						" created_at, owner_oid, system_identifier, keyed, framing"
+						" created_at, owner_oid, system_identifier, keyed, framing, on_tombstone"
 						" FROM fluct.streams WHERE name = $1") == 0)
 		return NULL;
 	stream = MemoryContextAlloc(context, sizeof(FluctStream));
@@ -118,6 +118,7 @@ fluct_streams_find(const char *name, MemoryContext context)
 	stream->created_at = DatumGetTimestampTz(fluct_query_field(0, 22, &null));
 	stream->keyed = fluct_query_field_bool(0, 25);
 	stream->framing = fluct_query_field_text(context, 0, 26);
+	stream->on_tombstone = fluct_query_field_text(context, 0, 27);
 	return stream;
 }
 

@@ -28,6 +28,7 @@ typedef struct FluctStream
 	Jsonb	   *mapping;
 	char	   *on_conflict;
 	char	   *framing;		/* none or registry; NULL = none */
+	char	   *on_tombstone;	/* ignore or delete; NULL = ignore */
 	char	   *start_at;		/* NULL = earliest */
 	bool		fail_on_bad_message;
 	bool		skip_data_loss;

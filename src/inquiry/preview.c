@@ -169,7 +169,7 @@ compile_mapping(const FluctTopic *topic)
 
 	mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 									stream->mapping, stream->on_conflict,
-									stream->framing,
+									stream->framing, stream->on_tombstone,
 									CurrentMemoryContext);
 	fluct_decode_check_fallbacks(mapping);
 	fluct_relations_check(mapping, update, InvalidOid);

@@ -26,14 +26,12 @@
 #include "utils/builtins.h"
 
 #include "base/refusal.h"
+#include "mapping/body.h"
 #include "mapping/decode.h"
 #include "mapping/delete.h"
 #include "mapping/encode.h"
 #include "mapping/field.h"
 #include "mapping/format.h"
-#include "mapping/framing.h"
-#include "mapping/kafka.h"
-#include "mapping/where.h"
 
 static void
 begin_data(FluctRowData *data, int nmessages, int expected)
@@ -443,58 +441,6 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 
 /* ----- a message ----- */
 
-static bool
-decode_json(FluctMapping *mapping, const FluctKafka *kafka,
-			FluctRefusal *refusal)
-{
-	const FluctMessage *message = kafka->message;
-	const char *value = message->value;
-	size_t		len = message->value_len;
-
-	mapping->outcome = FLUCT_TOMBSTONE;
-	fluct_kafka_begin(mapping);
-	if (message->full_len == FLUCT_LENGTH_UNKNOWN)
-	{
-		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
-					 "only the beginning of the message was kept");
-		return false;
-	}
-	if (message->full_len > message->value_len)
-	{
-		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
-					 "%zu bytes with its key and headers, more than fluct.max_message_bytes",
-					 message->full_len);
-		return false;
-	}
-	if (message->value == NULL)
-		return false;
-	if (message->value_len == 0)
-	{
-		fluct_refuse(refusal, FLUCT_EMPTY_VALUE, "$", "the value has 0 bytes");
-		return false;
-	}
-	if (mapping->framing != FLUCT_FRAMING_NONE)
-	{
-		mapping->schema_id = fluct_framing_skip(&value, &len, refusal);
-		if (refusal->reason != FLUCT_OK)
-			return false;
-	}
-	if (!fluct_json_scan(mapping->json, value, len, refusal))
-	{
-		if (value[0] == '\0')
-			fluct_refuse(refusal, FLUCT_NUL, "$", mapping->framing == FLUCT_FRAMING_NONE ?
-						 "a NUL byte at the beginning, as in schema-registry framing: framing => 'registry' skips it" :
-						 "a NUL byte after the schema registry's prefix, as in Protobuf or Avro, which cannot be read");
-		return false;
-	}
-	if (mapping->where && !fluct_where_holds(mapping, mapping->where, kafka))
-	{
-		mapping->outcome = FLUCT_FILTERED;
-		return false;
-	}
-	return fluct_json_fits(mapping->json, refusal);
-}
-
 /* The rows of each target. */
 static bool
 decode_rows(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
@@ -541,13 +487,13 @@ fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 					 const FluctMessage *message, FluctRefusal *refusal)
 {
 	FluctKafka	kafka = {message, message->topic};
-	bool		good = decode_json(mapping, &kafka, refusal);
+	bool		deletes;
+	bool		good = fluct_body_read(mapping, &kafka, &deletes, refusal);
 
 	mapping->made = 0;
 	take_back(mapping, rows, i);
 	if (good)
-		good = fluct_delete_is_meant(mapping, &kafka) ?
-			decode_delete(mapping, rows, &kafka, refusal) :
+		good = deletes ? decode_delete(mapping, rows, &kafka, refusal) :
 			decode_rows(mapping, rows, &kafka, refusal);
 	if (good)
 		mapping->outcome = FLUCT_STORED;

@@ -6,6 +6,7 @@
  * "delete": {"where": {"$.op": "d"}, "columns": {"id": "$.before.id"}} has the
  * words of a mapping's "where", and the paths of the target's key in a message
  * that deletes; a key column that it does not name has its path in "columns".
+ * With on_tombstone delete, messages without a value delete by these paths, too.
  *
  * The rows of a child go by the parent's key, as the child has it.  The lines
  * of an order, which are found by its time as well, are left to the triggers of
@@ -136,39 +137,74 @@ compile_keys(FluctCompiler *c, JsonbContainer *columns)
 											mapping->targets[0].nkeys);
 }
 
-void
-fluct_delete_compile(FluctCompiler *c, JsonbContainer *document)
+/* A message without a value has its key, its topic and its partition. */
+static void
+check_tombstones(const FluctTarget *t, const FluctColumn *key)
 {
-	static const char *const keys[] = {"where", "columns"};
-	JsonbContainer *object = fluct_document_container(document, "delete", false);
+	const FluctColumn *missing = &key[0];
+	bool		keyed = false;
 
-	if (object == NULL)
-		return;
-	fluct_document_check_keys(object, keys, lengthof(keys), "\"delete\"");
+	for (int k = 0; k < t->nkeys; k++)
+	{
+		bool		of_key = key[k].source == FLUCT_KAFKA_KEY ||
+		key[k].source == FLUCT_KAFKA_KEY_PATH;
+
+		keyed |= of_key;
+		if (!of_key && key[k].source != FLUCT_KAFKA_TOPIC &&
+			key[k].source != FLUCT_KAFKA_PARTITION)
+		{
+			missing = &key[k];
+			keyed = false;
+			break;
+		}
+	}
+	if (!keyed)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_tombstone delete needs the key of %s in the key of the messages",
+						t->name),
+				 errdetail("Column \"%s\" is mapped to %s, which a message without a value does not have.",
+						   missing->name, missing->path),
+				 errhint("Map it to kafka.key, or to kafka.key.$.%s where the key is JSON; or keep its path for rows, and add \"delete\": {\"columns\": {\"%s\": \"kafka.key\"}} to the mapping.",
+						 missing->name, missing->name)));
+}
+
+static void
+check_rule(const FluctCompiler *c, const char *what)
+{
 	if (!c->update)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: \"delete\" needs on_conflict update"),
-				 errhint("Pass on_conflict => 'update'; a file, mode => 'upsert'.")));
+				 errmsg("%s needs on_conflict update", what),
+				 errhint("Pass on_conflict => 'update'; for a file, mode => 'upsert'.")));
+}
+
+void
+fluct_delete_compile(FluctCompiler *c, JsonbContainer *document,
+					 bool tombstones)
+{
+	static const char *const keys[] = {"where", "columns"};
+	JsonbContainer *object = fluct_document_container(document, "delete", false);
+	FluctDeletes *deletes;
+
+	if (object == NULL && !tombstones)
+		return;
+	if (object)
+		fluct_document_check_keys(object, keys, lengthof(keys), "\"delete\"");
+	check_rule(c, object ? "mapping: \"delete\"" : "on_tombstone delete");
 	if (c->mapping->targets[0].nkeys == 0)
 		return;					/* refused for that */
-	c->mapping->deletes = palloc0(sizeof(FluctDeletes));
-	compile_keys(c, fluct_document_container(object, "columns", false));
-	c->mapping->deletes->where = fluct_where_compile(c, object, "where");
-	if (c->mapping->deletes->where == NULL)
+	deletes = c->mapping->deletes = palloc0(sizeof(FluctDeletes));
+	compile_keys(c, object ? fluct_document_container(object, "columns", false) : NULL);
+	deletes->where = object ? fluct_where_compile(c, object, "where") : NULL;
+	deletes->tombstones = tombstones;
+	if (tombstones)
+		check_tombstones(c->target, deletes->keys[0]);
+	else if (deletes->where == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: \"delete\" has no \"where\""),
 				 errhint("It says which messages delete, such as {\"$.op\": \"d\"}.")));
-}
-
-/* ----- messages ----- */
-
-bool
-fluct_delete_is_meant(FluctMapping *mapping, const FluctKafka *kafka)
-{
-	return mapping->deletes &&
-		fluct_where_holds(mapping, mapping->deletes->where, kafka);
 }
 
 int

@@ -9,17 +9,14 @@
 #define FLUCT_MAPPING_DELETE_H
 
 #include "mapping/compiler.h"
-#include "mapping/field.h"
 
 /*
  * Compiles the document's "delete" into c->mapping->deletes, which stays NULL
- * where nothing deletes; the targets must be compiled.  Errors are 22023.
+ * where nothing deletes; the targets must be compiled.  tombstones: messages
+ * without a value delete as well.  Errors are 22023.
  */
-extern void fluct_delete_compile(FluctCompiler *c, JsonbContainer *document);
-
-/* Whether the message that has been scanned deletes. */
-extern bool fluct_delete_is_meant(FluctMapping *mapping,
-								  const FluctKafka *kafka);
+extern void fluct_delete_compile(FluctCompiler *c, JsonbContainer *document,
+								 bool tombstones);
 
 /* How many columns the target's rows are deleted by; 0 = they are not. */
 extern int	fluct_delete_key(const FluctMapping *mapping, int target);

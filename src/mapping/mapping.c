@@ -298,7 +298,8 @@ apply_conflict_rule(FluctTarget *parent, const char *on_conflict)
 
 FluctMapping *
 fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
-					  const char *framing, MemoryContext parent)
+					  const char *framing, const char *on_tombstone,
+					  MemoryContext parent)
 {
 	static const char *const keys[] = {"columns", "extra", "children", "where",
 	"delete"};
@@ -330,7 +331,8 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	apply_conflict_rule(&c.mapping->targets[0], on_conflict);
 	c.update = strcmp(on_conflict, "update") == 0;
 	compile_children(&c, children);
-	fluct_delete_compile(&c, &mapping->root);
+	fluct_delete_compile(&c, &mapping->root,
+						 on_tombstone && strcmp(on_tombstone, "delete") == 0);
 	MemoryContextSwitchTo(old);
 	return c.mapping;
 }

@@ -17,13 +17,15 @@
 /*
  * Compiles in a new child of `parent`, from what the catalogs say: no code of
  * the table's runs.  on_conflict is nothing, error or update,
- * framing none (or NULL) or registry.  Errors name the
+ * framing none (or NULL) or registry, on_tombstone ignore (or NULL) or delete.
+ * Errors name the
  * table and the column: 22023 for an invalid mapping, 42703 for a column that
  * does not exist, 42P01 for such a table.
  */
 extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   const char *on_conflict,
 										   const char *framing,
+										   const char *on_tombstone,
 										   MemoryContext parent);
 
 /*

@@ -169,7 +169,8 @@ typedef enum FluctFraming
 /* What deletes rows. */
 typedef struct FluctDeletes
 {
-	FluctWhere *where;			/* which messages */
+	FluctWhere *where;			/* which messages; or NULL */
+	bool		tombstones;		/* those without a value, too */
 	FluctColumn **keys;			/* by target: the parent's key, as the target
 								 * has it; NULL = its rows are not deleted */
 } FluctDeletes;

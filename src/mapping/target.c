@@ -135,12 +135,13 @@ fluct_target_derive(Oid target)
 /* As the stream's owner, though nothing here executes anything of a user's. */
 static FluctMapping *
 check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner,
-			   const char *framing)
+			   const char *framing, const char *on_tombstone)
 {
 	FluctRights before = fluct_rights_take(owner);
 	bool		update = strcmp(on_conflict, "update") == 0;
 	FluctMapping *mapping = fluct_mapping_compile(target, document, on_conflict,
-												  framing, CurrentMemoryContext);
+												  framing, on_tombstone,
+												  CurrentMemoryContext);
 
 	if (update && mapping->targets[0].nkeys == 0)
 		ereport(ERROR,
@@ -155,7 +156,7 @@ check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner,
 
 /*
  * _check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid,
- *				  framing text):
+ *				  framing text, on_tombstone text):
  * the names of all tables that the mapping writes to, or an error.
  */
 Datum
@@ -164,7 +165,8 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
 										   text_to_cstring(PG_GETARG_TEXT_PP(2)),
 										   PG_GETARG_OID(3),
-										   text_to_cstring(PG_GETARG_TEXT_PP(4)));
+										   text_to_cstring(PG_GETARG_TEXT_PP(4)),
+										   text_to_cstring(PG_GETARG_TEXT_PP(5)));
 	Datum	   *names;
 
 	names = palloc(sizeof(Datum) * mapping->ntargets);
@@ -176,7 +178,7 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 
 /*
  * _is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid,
- *			 framing text):
+ *			 framing text, on_tombstone text):
  * whether the target has a unique key, so that no message is stored twice.
  */
 Datum
@@ -185,7 +187,8 @@ fluct_is_keyed(PG_FUNCTION_ARGS)
 	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
 										   text_to_cstring(PG_GETARG_TEXT_PP(2)),
 										   PG_GETARG_OID(3),
-										   text_to_cstring(PG_GETARG_TEXT_PP(4)));
+										   text_to_cstring(PG_GETARG_TEXT_PP(4)),
+										   text_to_cstring(PG_GETARG_TEXT_PP(5)));
 
 	PG_RETURN_BOOL(mapping->targets[0].nkeys > 0);
 }

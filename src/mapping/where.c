@@ -219,7 +219,7 @@ read_value(FluctMapping *mapping, const FluctColumn *column,
 
 bool
 fluct_where_holds(FluctMapping *mapping, const FluctWhere *where,
-				  const FluctKafka *kafka)
+				  const FluctKafka *kafka, bool scanned)
 {
 	for (int i = 0; i < where->nterms; i++)
 	{
@@ -227,6 +227,8 @@ fluct_where_holds(FluctMapping *mapping, const FluctWhere *where,
 		FluctJsonValue value;
 		bool		found = false;
 
+		if (!scanned && term->column.source == FLUCT_FROM_MESSAGE)
+			continue;
 		read_value(mapping, &term->column, kafka, &value);
 		for (int v = 0; v < term->nvalues && !found; v++)
 			found = is_equal(&value, &term->values[v]);

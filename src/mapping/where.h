@@ -18,8 +18,11 @@
 extern FluctWhere *fluct_where_compile(FluctCompiler *c, JsonbContainer *object,
 									   const char *key);
 
-/* Whether the message that has been scanned fulfils all of it. */
+/*
+ * Whether the message fulfils all of it; if it has not been scanned, what is
+ * asked of Kafka's key, headers and topic.
+ */
 extern bool fluct_where_holds(FluctMapping *mapping, const FluctWhere *where,
-							  const FluctKafka *kafka);
+							  const FluctKafka *kafka, bool scanned);
 
 #endif							/* FLUCT_MAPPING_WHERE_H */

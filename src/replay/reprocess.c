@@ -176,6 +176,7 @@ check_key(const FluctStream *stream)
 	FluctMapping *mapping =
 	fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 						  stream->mapping, stream->on_conflict, stream->framing,
+						  stream->on_tombstone,
 						  CurrentMemoryContext);
 
 	fluct_rights_give_back(before);

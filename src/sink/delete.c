@@ -237,7 +237,11 @@ settle(const FluctTarget *target, const FluctArrays *removed,
 	follow(seen, deleted, stored, effective);
 	for (int d = 0; d < deleted->nrows; d++)
 		if (!effective[d])
-			messages[deleted->message[d]].outcome = FLUCT_DUPLICATE;
+		{
+			FluctMessage *message = &messages[deleted->message[d]];
+
+			message->outcome = message->value ? FLUCT_DUPLICATE : FLUCT_TOMBSTONE;
+		}
 	for (int s = 0; s < stored->nrows; s++)
 	{
 		FluctSeenKey *key = fluct_arrays_find_seen(seen, stored, s, false);

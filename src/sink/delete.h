@@ -25,7 +25,8 @@ extern void fluct_delete_prepare(const FluctMapping *mapping,
 /*
  * Deletes the rows, and those of children, that messages which are
  * FLUCT_STORED delete.  Messages that store a row of which a later one says so
- * become FLUCT_DUPLICATE, and so does what deletes a row that is not there.
+ * become FLUCT_DUPLICATE, and so does what deletes a row that is not there;
+ * without a value it becomes FLUCT_TOMBSTONE.
  */
 extern void fluct_delete_rows(const FluctMapping *mapping,
 							  const FluctStatements *statements,

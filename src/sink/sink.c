@@ -137,6 +137,7 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
 										  stream->mapping,
 										  stream->on_conflict, stream->framing,
+										  stream->on_tombstone,
 										  sink->context);
 	if (stream->keyed || sink->update)
 		fluct_target_check_key(sink->mapping, stream->on_conflict);

@@ -274,7 +274,7 @@ compile_all(ArrayType *targets, ArrayType *mappings, int *n)
 	{
 		result[i] = fluct_mapping_compile(DatumGetObjectId(relids[i]),
 										  DatumGetJsonbP(texts[i]), "nothing",
-										  NULL, CurrentMemoryContext);
+										  NULL, NULL, CurrentMemoryContext);
 		fluct_mapping_ready(result[i]);
 	}
 	return result;
@@ -395,7 +395,7 @@ decode_one(PG_FUNCTION_ARGS)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FluctMapping *mapping = fluct_mapping_compile(PG_GETARG_OID(1), PG_GETARG_JSONB_P(2),
-												  "nothing", NULL, context);
+												  "nothing", NULL, NULL, context);
 	Size		before = MemoryContextMemAllocated(context, true);
 	FluctRefusal refusal;
 	FluctRows  *rows;

@@ -99,6 +99,49 @@ etl("SELECT fluct.pause_stream('bills'); TRUNCATE bills, bill_lines, bill_tags; 
 is(sql("SELECT (SELECT string_agg(id || name, ' ') FROM bills), (SELECT count(*) FROM bill_lines), (SELECT count(*) FROM bill_tags)"), '4e|0|0',
 	'the raw copy gives the same');
 
+# ----- tombstones -----
+
+stream('latest', 'CREATE TABLE latest (id text PRIMARY KEY, v int)', '{"columns": {"id": "kafka.key", "v": "$.v"}}', ", on_tombstone => 'delete'",
+	{ keyed => 1 }, "a\t{\"v\":1}", "a\t{\"v\":3}", "b\t{\"v\":2}", 'b', 'c', "d\t{\"v\":4}", 'd', "d\t{\"v\":5}");
+is(sql("SELECT string_agg(id || v, ' ' ORDER BY id) FROM latest"), 'a3 d5', 'a tombstone deletes');
+is(account('latest'), '8|4|3|0|1|0|0', 'one that finds nothing is a tombstone');
+is(etl("SELECT string_agg(concat_ws(' ', \"offset\", first_row, error), ', ' ORDER BY \"offset\") FROM fluct.preview_stream('latest', 4, 'earliest') WHERE \"offset\" = 3"),
+	'3 {"id": "b"} delete: the row with this key is deleted, and its rows in children', 'preview_stream says so');
+is(sql("SELECT count(*) FROM sales.raw_messages WHERE stream = 'latest' AND value IS NULL"), 3, 'the raw copy has it');
+etl("SELECT fluct.pause_stream('latest'); TRUNCATE latest; CALL fluct.reprocess_stream('latest'); SELECT fluct.start_stream('latest')");
+is(sql("SELECT string_agg(id || v, ' ' ORDER BY id) FROM latest"), 'a3 d5', 'and reprocess_stream the order');
+etl("SELECT fluct.alter_stream('latest', on_tombstone => 'ignore')");
+$kafka->produce('latest', ['a'], keyed => 1);
+ok(caught_up($node, 'latest'), 'ignored again');
+is(sql("SELECT string_agg(id || v, ' ' ORDER BY id) FROM latest"), 'a3 d5', 'by alter_stream');
+
+# keys of JSON, several topics, a condition, children, another path for deletes
+$kafka->create_topic($_) foreach 'eu.carts', 'us.carts';
+$kafka->produce('eu.carts', [ map { qq({"cart": $_}\t{"cart": $_, "items": [{"sku": "e$_"}]}) } 1 .. 3 ], keyed => 1, headers => { kind => 'cart' });
+$kafka->produce('us.carts', [ map { qq({"cart": $_}\t{"cart": $_, "items": [{"sku": "u$_"}]}) } 1 .. 3 ], keyed => 1, headers => { kind => 'cart' });
+etl("CREATE TABLE carts (site text, id int, PRIMARY KEY (site, id)); CREATE TABLE cart_items (site text, id int, sku text, FOREIGN KEY (site, id) REFERENCES carts);
+	SELECT fluct.create_stream('carts', 'shop', 'eu.carts,us.carts', target => 'carts', start => true, on_conflict => 'update', on_tombstone => 'delete', mapping => '{
+		\"where\": {\"kafka.headers.kind\": \"cart\", \"\$.hidden\": [null, false]}, \"columns\": {\"site\": \"kafka.topic\", \"id\": \"\$.cart\"},
+		\"delete\": {\"columns\": {\"id\": \"kafka.key.\$.cart\"}},
+		\"children\": [{\"target\": \"cart_items\", \"rows\": \"\$.items[*]\", \"columns\": {\"site\": \"kafka.topic\", \"id\": \"\$.cart\", \"sku\": \"\@.sku\"}}]}')");
+ok(caught_up($node, 'carts'), 'carts of two topics');
+$kafka->produce('eu.carts', [ '{"cart": 1}', 'x' ], keyed => 1, headers => { kind => 'cart' });
+$kafka->produce('us.carts', [ '{"cart": 2}' ], keyed => 1);
+$kafka->produce('us.carts', [ '{"cart": 3}' ], keyed => 1, headers => { kind => 'cart' });
+ok(caught_up($node, 'carts'), 'and their tombstones');
+is(sql("SELECT string_agg(sku, ' ' ORDER BY sku) FROM carts JOIN cart_items USING (site, id)"), 'e2 e3 u1 u2', 'go by topic and JSON key, where the condition on headers holds');
+is(letters('carts'), '4 invalid_json kafka.key.$.cart', 'a key that is no JSON');
+
+sql('CREATE TABLE kept (id text REFERENCES latest)');
+etl("SELECT fluct.alter_stream('latest', on_tombstone => 'delete')");
+sql("INSERT INTO kept VALUES ('a')");
+$kafka->produce('latest', ['a'], keyed => 1);
+ok(caught_up($node, 'latest'), 'one that cannot go');
+is(letters('latest'), '9 constraint', 'is a dead letter');
+sql('DROP TABLE kept');
+is(etl("SELECT status FROM fluct.retry_dead_letters((SELECT array_agg(id) FROM fluct.dead_letters WHERE stream = 'latest'))"), 'retried', 'and retried');
+is(sql("SELECT string_agg(id || v, ' ' ORDER BY id) FROM latest"), 'd5', 'deletes');
+
 # ----- orders: lines and the rollup -----
 
 etl("INSERT INTO sales.customers (customer_id, company_name) VALUES ('c', 'C'); INSERT INTO sales.industries VALUES ('Steel');
@@ -129,6 +172,11 @@ refused(qq({$simple, "delete": {}}), qr/"delete" has no "where".*\{"\$\.op": "d"
 refused(qq({$simple, "delete": {"where": {"\$.op": "d"}, "columns": {"name": "\$.x"}}}), qr/"name" in "delete" is not part of the key of public\.bills.*by their key: id\./s, 'not a key');
 refused(qq({$simple, "delete": {"when": {"\$.op": "d"}}}), qr/unknown key "when" in "delete".*Did you mean "where"/s, 'misspelt');
 refused(qq({$simple, "delete": {"where": {"\$.op": "d"}, "columns": {"id": "x"}}}), qr/column "id" of public\.bills has the invalid path "x"/, 'no path');
+refused(qq({$simple}), qr/on_tombstone delete needs the key of public\.bills in the key of the messages.*"id" is mapped to \$\.id, which.*kafka\.key\.\$\.id where/s,
+	'tombstones and a key of the value', ", on_conflict => 'update', on_tombstone => 'delete'");
+refused('{"columns": {"id": "kafka.key", "name": "$.name"}}', qr/on_tombstone delete needs on_conflict update/, 'tombstones, and on_conflict nothing', ", on_tombstone => 'delete'");
+refused(qq({$simple, "delete": {"columns": {"id": "kafka.key"}}}), qr/"delete" has no "where"/, 'paths for nothing');
+refused(qq({$simple}), qr/on_tombstone/, 'another word', ", on_tombstone => 'drop'");
 sql("CREATE TABLE weakly (id int PRIMARY KEY); GRANT SELECT, INSERT, UPDATE ON weakly TO etl");
 like(said("SELECT fluct.create_stream('r', 'shop', 'r', target => 'weakly', on_conflict => 'update', mapping => '{\"columns\": {\"id\": \"\$.id\"}, \"delete\": {\"where\": {\"\$.op\": \"d\"}}}')", as => 'etl'),
 	qr/lacks DELETE on public\.weakly.*GRANT INSERT, SELECT, UPDATE, DELETE ON public\.weakly TO etl;/s, 'without the right to delete');
