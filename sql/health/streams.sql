@@ -101,8 +101,8 @@ CREATE OR REPLACE FUNCTION fluct._health_gaps() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT 'warning', format('stream "%s"', g.stream), 'gap', max(g.created_at),
-	   format('Kafka had deleted %s messages before they were read, in %s intervals, the last in partition %s from %s to %s',
-			  sum(g.to_offset - g.from_offset), count(*), (array_agg(g.partition ORDER BY g.id DESC))[1],
+	   format('Kafka had deleted %s messages before they were read, in %s intervals, the last in topic %s, partition %s from %s to %s',
+			  sum(g.to_offset - g.from_offset), count(*), fluct._printable((array_agg(g.topic ORDER BY g.id DESC))[1]), (array_agg(g.partition ORDER BY g.id DESC))[1],
 			  (array_agg(g.from_offset ORDER BY g.id DESC))[1], (array_agg(g.to_offset ORDER BY g.id DESC))[1]),
 	   format('SELECT * FROM fluct.gaps WHERE stream = %L; have the producer send these again. Shown for 7 days.', g.stream)
   FROM fluct.gaps g
@@ -116,8 +116,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE WHEN p.headroom < p.retention / 10 THEN 'critical' ELSE 'warning' END,
 	   format('stream "%s"', p.stream), 'retention', now(),
-	   CASE WHEN p.headroom < '0' THEN format('partition %s: Kafka may have deleted messages that are not read yet; it keeps them for %s', p.partition, p.retention)
-			ELSE format('partition %s: Kafka deletes the first message that is not read yet in %s; it keeps messages for %s', p.partition, p.headroom, p.retention) END,
+	   CASE WHEN p.headroom < '0' THEN format('topic %s, partition %s: Kafka may have deleted messages that are not read yet; it keeps them for %s', p.topic, p.partition, p.retention)
+			ELSE format('topic %s, partition %s: Kafka deletes the first message that is not read yet in %s; it keeps messages for %s', p.topic, p.partition, p.headroom, p.retention) END,
 	   format('Get the stream to run (SELECT * FROM fluct.stat_streams WHERE stream = %L;), or raise retention.ms of the topic until it has caught up.', p.stream)
   FROM (SELECT DISTINCT ON (a.stream) a.* FROM fluct.stat_partitions a
 		 WHERE a.headroom < a.retention / 2 ORDER BY a.stream, a.headroom) p

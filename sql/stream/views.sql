@@ -13,7 +13,8 @@ CREATE OR REPLACE VIEW fluct.stat_partitions AS
 SELECT o.stream, fluct._printable(o.topic) AS topic, o.partition, o.next_offset AS current_offset, o.log_end_offset,
 	greatest(o.log_end_offset - o.next_offset, 0) AS lag,
 	o.log_start_offset, o.last_commit, o.retention,
-	least(o.retention, justify_hours(date_trunc('second', o.retention - (clock_timestamp() - greatest(o.last_message_time, o.held_until))))) AS headroom
+	least(o.retention, justify_hours(date_trunc('second', o.retention - (clock_timestamp() - greatest(o.last_message_time, o.held_until))))) AS headroom,
+	o.filtered
 FROM fluct.stream_offsets o
 JOIN fluct.streams s ON s.name = o.stream AND fluct._consumes(s.topic, o.topic) AND (o.partition = ANY (s.partitions)) IS NOT FALSE
 ORDER BY o.stream, o.topic, o.partition;
@@ -27,6 +28,7 @@ COMMENT ON COLUMN fluct.stat_partitions.log_end_offset IS 'offset that the next 
 COMMENT ON COLUMN fluct.stat_partitions.lag IS 'messages in Kafka that are not committed here, when last seen (transaction markers count)';
 COMMENT ON COLUMN fluct.stat_partitions.log_start_offset IS 'first offset that Kafka still held when last seen';
 COMMENT ON COLUMN fluct.stat_partitions.last_commit IS 'time of the last batch with this partition';
+COMMENT ON COLUMN fluct.stat_partitions.filtered IS 'messages that the mapping''s "where" does not mean';
 COMMENT ON COLUMN fluct.stat_partitions.retention IS 'how long Kafka keeps messages (retention.ms), as the worker was last told; NULL = for ever, or not known';
 COMMENT ON COLUMN fluct.stat_partitions.headroom IS 'how long it takes at least until Kafka deletes a message that is not committed here; below 0, it may have done so. By the time of the last message committed, or the last moment at which all was. A limit by size (retention.bytes) is not counted';
 

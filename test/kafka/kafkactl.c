@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MOST_TOPICS	2000	/* of one create-topic */
 #define TIMEOUT_MS			30000
 #define MAX_HEADERS			512
 #define FETCH				1	/* the protocol's number of that request */
@@ -306,26 +307,33 @@ create_topic(const char *broker, int argc, char **argv)
 	rd_kafka_t *rk = connect_to(broker, NULL);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
 	int			partitions = (int) number(argv[1], "partitions");
-	rd_kafka_NewTopic_t *topic;
+	rd_kafka_NewTopic_t *created[MOST_TOPICS];
 	const rd_kafka_topic_result_t **topics;
+	const char *last = NULL;
 	char		errstr[512];
+	size_t		n = 0;
 	size_t		count;
 
-	topic = rd_kafka_NewTopic_new(argv[0], partitions, 1, errstr,
-								  sizeof(errstr));
-	if (topic == NULL)
-		die("%s", errstr);
+	for (char *name = strtok(argv[0], ","); name && n < MOST_TOPICS; name = strtok(NULL, ","))
+	{
+		last = name;
+		created[n] = rd_kafka_NewTopic_new(name, partitions, 1, errstr,
+										   sizeof(errstr));
+		if (created[n++] == NULL)
+			die("%s", errstr);
+	}
 	for (int i = 2; i < argc; i++)
 	{
 		char	   *value = split_pair(argv[i]);
 
-		rd_kafka_NewTopic_set_config(topic, argv[i], value);
+		for (size_t t = 0; t < n; t++)
+			rd_kafka_NewTopic_set_config(created[t], argv[i], value);
 	}
-	rd_kafka_CreateTopics(rk, &topic, 1, NULL, queue);
+	rd_kafka_CreateTopics(rk, created, n, NULL, queue);
 	topics = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(await_admin(queue)),
 												 &count);
 	check_topics(topics, count);
-	await_partitions(rk, argv[0], partitions);
+	await_partitions(rk, last, partitions);
 }
 
 static void

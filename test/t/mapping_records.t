@@ -35,6 +35,7 @@ stream('events', 'CREATE TABLE events (id text PRIMARY KEY, amount numeric NOT N
 is(sql("SELECT string_agg(id || ' ' || amount, ', ' ORDER BY id) FROM events"), '1 5, 3 1', 'what is meant');
 is(letters('events'), '7 missing_field $.a.b, 8 invalid_json $.type', 'what is meant and wrong, or is no JSON');
 is(sql("SELECT messages, filtered, dead_letters FROM fluct.stat_streams WHERE stream = 'events'"), '11|7|2', 'the others are counted');
+is(sql("SELECT topic, partition, filtered FROM fluct.stat_partitions WHERE stream = 'events'"), 'events|0|7', 'by partition');
 is(etl("SELECT offsets, stored, dead_letters, filtered, unexplained FROM fluct.reconcile_stream('events')"), '11|2|2|7|0', 'and accounted for');
 like(etl("SELECT string_agg(p::text, ' ') FROM fluct.preview_stream('events', 3, 'earliest') p"),
 	qr/filtered: the mapping's ""where"" does not mean it/, 'preview_stream says so');

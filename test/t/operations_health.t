@@ -68,9 +68,9 @@ etl(q{SELECT fluct.pause_stream('orders', 'for a while')});
 is(problems('stream "orders"'), 'notice|paused|for a while', 'a person paused it');
 sql(q{UPDATE fluct.stream_offsets SET last_message_time = now() - $$5 days$$::interval, held_until = NULL WHERE stream = 'orders'});
 like(await_problem('stream "orders"', 'retention'),
-	qr/^warning\|partition 0: Kafka deletes the first message that is not read yet in (2 days|1 day 23:59:\d\d); it keeps messages for 7 days\|/, 'less than half is left');
+	qr/^warning\|topic orders, partition 0: Kafka deletes the first message that is not read yet in (2 days|1 day 23:59:\d\d); it keeps messages for 7 days\|/, 'less than half is left');
 sql(q{UPDATE fluct.stream_offsets SET last_message_time = now() - $$8 days$$::interval WHERE stream = 'orders'});
-like(await_problem('stream "orders"', 'retention'), qr/^critical\|partition 0: Kafka may have deleted messages that are not read yet/, 'nothing is left');
+like(await_problem('stream "orders"', 'retention'), qr/^critical\|topic orders, partition 0: Kafka may have deleted messages that are not read yet/, 'nothing is left');
 is(sql(q{SELECT count(*) FROM fluct.stat_partitions WHERE stream = 'kept' AND (retention, headroom) IS DISTINCT FROM (NULL, NULL)}), '0', 'for ever is no limit');
 
 # ----- behind, and waiting for a lock -----
@@ -122,7 +122,7 @@ etl(q{SELECT fluct.start_stream('kept')});
 like(await_problem('stream "kept"', 'failed'), qr/^critical\|data_loss: .*\|SELECT fluct\.alter_stream\('kept', on_data_loss => 'skip'\); SELECT fluct\.start_stream\('kept'\);$/, 'it failed');
 etl(sql(q{SELECT hint FROM fluct.health WHERE problem = 'failed'}));
 ok(caught_up($node, 'kept'), 'the hint helps');
-like(await_problem('stream "kept"', 'gap'), qr/^warning\|Kafka had deleted 5 messages before they were read, in 1 intervals, the last in partition 0 from 0 to 5\|/, 'and leaves a gap');
+like(await_problem('stream "kept"', 'gap'), qr/^warning\|Kafka had deleted 5 messages before they were read, in 1 intervals, the last in topic kept, partition 0 from 0 to 5\|/, 'and leaves a gap');
 sql(q{UPDATE fluct.gaps SET created_at = now() - $$8 days$$::interval});
 is(sql('SELECT * FROM fluct.health'), '', 'for a week');
 

@@ -165,6 +165,15 @@ ok(caught_up($node, 'shops'), 'is read from its beginning');
 is(heard(), "shop-1|2|2|300\nshop-3|34|30|475", 'and only it');
 is(unexplained('shops'), 0, 'all accounted for');
 
+# ----- too many -----
+
+$kafka->create_topic(join(',', map { "m-$_" } 1 .. 1001));
+stream('many', '^m-');
+ok(await_state($node, 'many', 'failed/too_many_topics'), 'more topics than a stream consumes');
+like(detail('many'), qr/^1001 topics match "\^m-", and a stream consumes at most 1000: use a narrower pattern, or several streams/, 'are an error');
+like(etl("SELECT status, detail FROM fluct.check_stream('many') WHERE item = 'topic'"), qr/fail\|too_many_topics: 1001 match, .*at most 1000/, 'and check_stream says so');
+etl("SELECT fluct.drop_stream('many')");
+
 # ----- by hand -----
 
 etl("SELECT fluct.pause_stream('shops')");
