@@ -25,6 +25,7 @@ OBJS = \
 	src/inquiry/preview.o \
 	src/inquiry/reconcile.o \
 	src/inquiry/run.o \
+	src/inquiry/sample.o \
 	src/inquiry/seek.o \
 	src/inquiry/session.o \
 	src/inquiry/topic.o \
@@ -167,6 +168,9 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	stream/run.sql \
 	stream/views.sql \
 	inquiry/check.sql \
+	mapping/shapes.sql \
+	mapping/suggest.sql \
+	mapping/drift.sql \
 	schedule.sql \
 	members/members.sql \
 	members/adding.sql \

@@ -66,7 +66,7 @@ SELECT l.grantee, l.kind, n.name
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions
 	map_column mark_complete pause_stream preview_stream rebuild_rollup reconcile_stream record_fluctuations reload_file
 	reprocess_stream retry_dead_letters run_stream scan_inbox schedule_fluctuations schedule_inbox seek_stream skip_file
-	start_stream unmap_column unschedule_fluctuations unschedule_inbox wait_for_stream'),
+	start_stream suggest_mapping unmap_column unschedule_fluctuations unschedule_inbox wait_for_stream'),
 -- called by these, with the rights of their caller
 ('operator', 'routine', '
 	_add_links _apply_customers _attach_partition _begin_run _blanks _check_columns _check_customer_options _check_feed_keys
@@ -90,6 +90,10 @@ SELECT l.grantee, l.kind, n.name
 -- the extension's owner alone: grants
 ('nobody', 'routine', '
 	grant_operator grant_reader kafka_options_validator uninstall'),
+-- what the messages of a topic look like
+('nobody', 'routine', '
+	_document _free_table _kind _nodes _path_keys _path_step _sample _shapes _suggest_columns _suggest_key _suggest_mapping
+	_suggest_statements _suggest_targets _type_of'),
 -- of an event trigger
 ('nobody', 'routine', '
 	_keep_servers_of_streams'),

@@ -60,6 +60,6 @@ fluct_answer_throw_trouble(const FluctStream *stream)
 			 errmsg("cannot read topic \"%s\": %s", stream->topic,
 					known ? trouble->reason : "broker_unreachable"),
 			 errdetail("%s", known ? trouble->detail : "No message has arrived."),
-			 errhint("SELECT * FROM fluct.check_stream('%s');",
-					 stream->name)));
+			 stream->name ? errhint("SELECT * FROM fluct.check_stream('%s');",
+									stream->name) : 0));
 }

@@ -23,6 +23,8 @@ typedef enum FluctInquiryKind
 	FLUCT_INQUIRY_SEEK,			/* rows of partition, the log's begin and end,
 								 * and where start_at begins */
 	FLUCT_INQUIRY_RECONCILE,	/* rows of reconcile_stream's columns */
+	FLUCT_INQUIRY_SAMPLE,		/* rows of a topic's newest messages: topic,
+								 * whether framed, the JSON as text */
 	FLUCT_INQUIRY_RUN			/* notices, and a last message (watch.h) */
 } FluctInquiryKind;
 
@@ -35,11 +37,11 @@ typedef struct FluctInquiry
 {
 	Oid			database;
 	Oid			owner;			/* of the stream: the role of the session */
-	char		stream[NAMEDATALEN];
+	char		stream[NAMEDATALEN];	/* or, of FLUCT_INQUIRY_SAMPLE, server */
 	FluctInquiryKind kind;
 	int			count;			/* messages to show */
 	bool		has_start;
-	char		start_at[FLUCT_INQUIRY_START_LEN];
+	char		start_at[FLUCT_INQUIRY_START_LEN];	/* or topic */
 	FluctWatch	watch;			/* of FLUCT_INQUIRY_RUN */
 } FluctInquiry;
 

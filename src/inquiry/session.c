@@ -61,6 +61,7 @@
 #define LONGEST_CHECK	8000	/* the same, where the answer has 10 s in all */
 
 PG_FUNCTION_INFO_V1(fluct_inquire);
+PG_FUNCTION_INFO_V1(fluct_sample);
 
 /* ----- the worker ----- */
 
@@ -335,6 +336,25 @@ receive_answer(FluctSession *session, long longest, ReturnSetInfo *rsinfo)
 	} while (kind != FLUCT_ANSWER_END);
 }
 
+/* Asks, and puts what is answered into the result. */
+static Datum
+ask(const FluctInquiry *inquiry, FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	FluctSession session;
+
+	InitMaterializedSRF(fcinfo, 0);
+	fluct_session_begin(inquiry, "fluct inquiry", &session);
+	PG_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
+	{
+		receive_answer(&session, inquiry->kind == FLUCT_INQUIRY_CHECK ?
+					   LONGEST_CHECK : LONGEST_SILENCE, rsinfo);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
+	fluct_session_end(&session);
+	return (Datum) 0;
+}
+
 /*
  * fluct._ask(stream text, question text, count int, start_at text)
  * RETURNS TABLE (number int, fields text[])
@@ -345,19 +365,34 @@ receive_answer(FluctSession *session, long longest, ReturnSetInfo *rsinfo)
 Datum
 fluct_inquire(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	FluctInquiry inquiry;
-	FluctSession session;
 
-	InitMaterializedSRF(fcinfo, 0);
 	write_inquiry(fcinfo, &inquiry);
-	fluct_session_begin(&inquiry, "fluct inquiry", &session);
-	PG_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
-	{
-		receive_answer(&session, inquiry.kind == FLUCT_INQUIRY_CHECK ?
-					   LONGEST_CHECK : LONGEST_SILENCE, rsinfo);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(fluct_session_stop, PointerGetDatum(&session));
-	fluct_session_end(&session);
-	return (Datum) 0;
+	return ask(&inquiry, fcinfo);
+}
+
+/*
+ * fluct._sample(server text, topic text, count int, owner oid)
+ * RETURNS TABLE (number int, fields text[])
+ *
+ * Errors as _ask().
+ */
+Datum
+fluct_sample(PG_FUNCTION_ARGS)
+{
+	FluctInquiry inquiry = {0};
+
+	inquiry.database = MyDatabaseId;
+	inquiry.owner = PG_GETARG_OID(3);
+	inquiry.kind = FLUCT_INQUIRY_SAMPLE;
+	strlcpy(inquiry.stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+			sizeof(inquiry.stream));
+	if (strlcpy(inquiry.start_at, text_to_cstring(PG_GETARG_TEXT_PP(1)),
+				FLUCT_INQUIRY_START_LEN) >= FLUCT_INQUIRY_START_LEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the list of topics is longer than %d bytes",
+						FLUCT_INQUIRY_START_LEN - 1)));
+	inquiry.count = PG_GETARG_INT32(2);
+	return ask(&inquiry, fcinfo);
 }

@@ -25,6 +25,7 @@
 #include "inquiry/check.h"
 #include "inquiry/preview.h"
 #include "inquiry/reconcile.h"
+#include "inquiry/sample.h"
 #include "inquiry/seek.h"
 #include "inquiry/topic.h"
 #include "inquiry/worker.h"
@@ -88,6 +89,9 @@ answer(FluctTopic *topic)
 		case FLUCT_INQUIRY_RECONCILE:
 			fluct_reconcile_answer(topic);
 			break;
+		case FLUCT_INQUIRY_SAMPLE:
+			fluct_sample_answer(topic);
+			break;
 		case FLUCT_INQUIRY_RUN:
 			break;				/* not here: it reads the stream itself */
 	}
@@ -107,7 +111,8 @@ FluctInquiryMain(Datum arg)
 	if (topic.inquiry->kind == FLUCT_INQUIRY_RUN)
 		fluct_foreground_run(topic.inquiry->stream,
 							 &topic.inquiry->watch);
-	read_stream(&topic);
+	if (topic.inquiry->kind != FLUCT_INQUIRY_SAMPLE)
+		read_stream(&topic);
 	answer(&topic);
 	fluct_answer_put_end();
 	proc_exit(0);

@@ -210,7 +210,7 @@ note_options(const FluctStream *stream, List *options, FluctClient *about)
 		note_option(lfirst_node(DefElem, lc), about);
 	if (about->group == NULL)
 		about->group = psprintf("fluct.%s.%s", get_database_name(MyDatabaseId),
-								stream->name);
+								stream->name ? stream->name : "sample");
 }
 
 void

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MOST_TOPICS	2000	/* of one create-topic */
+#define MOST_TOPICS	2000		/* of one create-topic */
 #define TIMEOUT_MS			30000
 #define MAX_HEADERS			512
 #define FETCH				1	/* the protocol's number of that request */

@@ -1,0 +1,151 @@
+-- shapes.sql: what JSON documents consist of, for suggest_mapping and schema_drift.
+--
+-- A sample of documents is taken apart in one query: all of their paths, written
+-- as a mapping writes them, with [*] for the elements of an array of objects.
+
+CREATE OR REPLACE FUNCTION fluct._document(message bytea, framing text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN convert_from(CASE WHEN framing = 'registry' THEN substr(message, 6) ELSE message END, 'UTF8')::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._document(bytea, text) IS 'the JSON of a message; NULL where it is not JSON';
+
+CREATE OR REPLACE FUNCTION fluct._path_step(key text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	SELECT CASE WHEN key ~ '^[A-Za-z_][A-Za-z0-9_]*$' THEN '.' || key ELSE '[' || to_json(key)::text || ']' END
+$$;
+COMMENT ON FUNCTION fluct._path_step(text) IS 'the step to a member of that name, as .name or ["odd name"]';
+
+-- '$.a["b c"][0]' has the steps a, b c and 0.
+CREATE OR REPLACE FUNCTION fluct._path_keys(path text) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	SELECT coalesce(array_agg(CASE WHEN m[2] IS NOT NULL THEN (m[2]::json #>> '{}') ELSE coalesce(m[1], m[3], m[4]) END ORDER BY n), '{}')
+	FROM regexp_matches(path, '\.([^].\["''* ]+)|\[("(?:[^"\\]|\\.)*")\]|\[''([^'']*)''\]|\[(\d+|\*)\]|(\.\*)', 'g') WITH ORDINALITY r(m, n)
+$$;
+COMMENT ON FUNCTION fluct._path_keys(text) IS 'the steps of a path; [*] is *';
+
+-- An integer that may be a time is told by its number of digits.
+CREATE OR REPLACE FUNCTION fluct._kind(value jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	SELECT CASE jsonb_typeof(value)
+		WHEN 'number' THEN CASE
+			WHEN value::text !~ '^-?\d{1,18}$' THEN CASE WHEN value::text ~ '^1\d{18}$' THEN 'epoch_ns' ELSE 'number' END
+			WHEN value::text ~ '^1\d{9}$' THEN 'epoch_s'
+			WHEN value::text ~ '^1\d{12}$' THEN 'epoch_ms'
+			WHEN value::text ~ '^1\d{15}$' THEN 'epoch_us'
+			ELSE 'integer' END
+		WHEN 'string' THEN CASE
+			WHEN value #>> '{}' ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'uuid'
+			WHEN value #>> '{}' ~ '^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?([Zz]|[+-][01]\d:?[0-5]\d)?$'
+				THEN 'timestamp'
+			WHEN value #>> '{}' ~ '^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$' THEN 'date'
+			WHEN value #>> '{}' ~ '^-?(0|[1-9]\d{0,30})\.\d{1,30}$' THEN 'decimal'
+			ELSE 'string' END
+		WHEN 'array' THEN (
+			SELECT CASE WHEN count(*) = 0 THEN '[]' WHEN min(e.type) = max(e.type) THEN '[' || min(e.type) || ']'
+						WHEN min(e.type) = 'integer' AND max(e.type) = 'number' THEN '[number]' ELSE '[mixed]' END
+			FROM (SELECT CASE WHEN k = 'number' AND a::text ~ '^-?\d{1,18}$' THEN 'integer' ELSE k END COLLATE "C" AS type
+				  FROM jsonb_array_elements(value) a, jsonb_typeof(a) k) e)
+		ELSE jsonb_typeof(value) END
+$$;
+COMMENT ON FUNCTION fluct._kind(jsonb) IS
+'what a value looks like: null, boolean, integer, epoch_s to epoch_ns, number, uuid, timestamp, date, decimal (in a string), string, object, or [type of the elements]';
+
+CREATE OR REPLACE FUNCTION fluct._type_of(kinds text[], path text, OUT type text, OUT format text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	SELECT CASE
+		WHEN k = '{}' THEN 'jsonb'
+		WHEN k = '{boolean}' THEN 'boolean'
+		WHEN k <@ epochs AND cardinality(k) = 1 AND path ~ time_name THEN 'timestamptz'
+		WHEN k <@ (epochs || '{integer}') AND path !~* money THEN 'bigint'
+		WHEN k <@ (epochs || '{integer,number,decimal}') THEN 'numeric'
+		WHEN k = '{uuid}' THEN 'uuid'
+		WHEN k = '{timestamp}' THEN 'timestamptz'
+		WHEN k = '{date}' THEN 'date'
+		WHEN k <@ (epochs || '{boolean,integer,number,decimal,uuid,timestamp,date,string}') THEN 'text'
+		WHEN k <@ '{"[string]","[]"}' AND k <> '{[]}' THEN 'text[]'
+		WHEN k <@ '{"[integer]","[]"}' AND k <> '{[]}' THEN 'bigint[]'
+		WHEN k <@ '{"[integer]","[number]","[]"}' AND k <> '{[]}' THEN 'numeric[]'
+		WHEN k <@ '{"[boolean]","[]"}' AND k <> '{[]}' THEN 'boolean[]'
+		ELSE 'jsonb' END,
+	CASE
+		WHEN k <@ epochs AND cardinality(k) = 1 AND path ~ time_name THEN k[1]
+		WHEN 'decimal' = ANY (k) AND k <@ (epochs || '{integer,number,decimal}') THEN 'number'
+		WHEN k && (epochs || '{boolean,integer,number}') AND k && '{uuid,timestamp,date,string}'
+			AND k <@ (epochs || '{boolean,integer,number,decimal,uuid,timestamp,date,string}') THEN 'text'
+		WHEN 'boolean' = ANY (k) AND k && (epochs || '{integer,number,decimal}')
+			AND k <@ (epochs || '{boolean,integer,number,decimal}') THEN 'text' END
+	FROM (SELECT array_remove(kinds, 'null') AS k, '{epoch_s,epoch_ms,epoch_us,epoch_ns}'::text[] AS epochs,
+				 '([tT]ime|[dD]ate|_at|At|^at|\.at|[tT]s|_ms|Ms|_us|[cC]reated|[uU]pdated|[mM]odified|[eE]xpires)[^.]*$' AS time_name,
+				 '(amount|price|total|cost|tax|fee|rate|balance|discount)[^.]*$' AS money) o
+$$;
+COMMENT ON FUNCTION fluct._type_of(text[], text) IS
+'the type of a column that holds all of these kinds (of _kind), with the format of the mapping; an integer is a time only by its path, an amount is numeric';
+
+-- Of an array at most 20 elements are looked at; arrays in arrays are not taken apart.
+CREATE OR REPLACE FUNCTION fluct._nodes(documents jsonb[])
+RETURNS TABLE (message int, parent text, path text, value jsonb)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE node AS (
+		SELECT d.n::int AS message, NULL::text AS parent, '$'::text AS path, d.document AS value, 0 AS depth
+		FROM unnest(documents) WITH ORDINALITY d(document, n) WHERE d.document IS NOT NULL
+		UNION ALL
+		SELECT n.message, n.path, c.path, c.value, n.depth + 1
+		FROM node n CROSS JOIN LATERAL (
+			SELECT n.path || fluct._path_step(e.key) AS path, e.value
+			FROM jsonb_each(CASE jsonb_typeof(n.value) WHEN 'object' THEN n.value ELSE '{}' END) e
+			UNION ALL
+			SELECT n.path || '[*]', e.value
+			FROM jsonb_array_elements(CASE WHEN jsonb_typeof(n.value) = 'array' AND n.path NOT LIKE '%[*]%' THEN n.value ELSE '[]' END)
+				WITH ORDINALITY e(value, i)
+			WHERE e.i <= 20 AND jsonb_typeof(e.value) = 'object') c
+		WHERE n.depth < 16
+	)
+	SELECT node.message, node.parent, node.path, node.value FROM node
+$$;
+COMMENT ON FUNCTION fluct._nodes(jsonb[]) IS 'each value in the documents with its path, and that of what it is in; message is the number of the document from 1';
+
+-- A path is taken whole where it is not always the same kind of container, or
+-- has more than 60 members: those are names of things, not of fields.
+CREATE OR REPLACE FUNCTION fluct._shapes(documents jsonb[])
+RETURNS TABLE (path text, part text, messages bigint, first_message int, last_message int, kinds text[], is_unique boolean, types jsonb)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH node AS MATERIALIZED (
+		SELECT n.message, n.parent, n.path, n.value, jsonb_typeof(n.value) AS type, fluct._kind(n.value) AS kind FROM fluct._nodes(documents) n
+	), typed AS (
+		SELECT t.path, jsonb_object_agg(t.type, jsonb_build_object('first', t.first, 'messages', t.messages, 'sample', t.sample)) AS types
+		FROM (SELECT n.path, n.type, min(n.message) AS first, count(DISTINCT n.message) AS messages,
+				(array_agg(n.value ORDER BY n.message))[1] AS sample
+			  FROM node n GROUP BY 1, 2) t GROUP BY t.path
+	), children AS (
+		SELECT n.parent AS path, count(DISTINCT n.path) AS members FROM node n GROUP BY 1
+	), seen AS (
+		SELECT n.path, count(DISTINCT n.message) AS messages, min(n.message) AS first, max(n.message) AS last,
+			array_agg(DISTINCT n.kind) AS kinds, array_agg(DISTINCT n.kind) FILTER (WHERE n.kind <> 'null') AS some,
+			count(DISTINCT n.value) = count(*) AND bool_and(n.kind <> 'null') AS is_unique
+		FROM node n GROUP BY n.path
+	), parted AS MATERIALIZED (
+		SELECT s.*, t.types, c.members, CASE
+			WHEN s.path LIKE '%[*]' THEN 'element'
+			WHEN s.some = '{object}' AND c.members <= 60 THEN 'object'
+			WHEN s.some <@ '{"[object]","[]"}' AND '[object]' = ANY (s.some) AND s.path NOT LIKE '%[*]%' THEN 'rows'
+			ELSE 'column' END AS part
+		FROM seen s JOIN typed t USING (path) LEFT JOIN children c USING (path)
+	)
+	SELECT p.path, p.part, p.messages, p.first, p.last, p.kinds, p.is_unique, p.types
+	FROM parted p
+	WHERE NOT EXISTS (SELECT FROM parted w WHERE w.part = 'column' AND w.members > 0
+		AND starts_with(p.path, w.path) AND substr(p.path, length(w.path) + 1, 1) IN ('.', '['))
+$$;
+COMMENT ON FUNCTION fluct._shapes(jsonb[]) IS
+'the paths of documents: part is column, rows (an array of objects), element (of such) or object; in how many documents, the first and the last of them, the kinds of _kind, whether no value repeats, and by JSON type the first document and its value';

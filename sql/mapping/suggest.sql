@@ -1,0 +1,189 @@
+-- suggest.sql: a table and a mapping for a topic, from a sample of its messages.
+--
+-- A producer chooses the names of fields.  Those with characters that are not
+-- printed as they are become no column; extra keeps them.
+
+CREATE OR REPLACE FUNCTION fluct._sample(server text, topic text, count int, owner oid)
+RETURNS TABLE (number int, fields text[])
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_sample';
+COMMENT ON FUNCTION fluct._sample(text, text, int, oid) IS
+'Lets a background worker read the newest messages of a topic: topic, whether a schema registry''s prefix stands before the JSON, the JSON as text; errors as _ask().';
+
+-- Lines of a target, as the rows of a table: rows_path is NULL for the parent.
+CREATE OR REPLACE FUNCTION fluct._suggest_columns(documents jsonb[])
+RETURNS TABLE (rows_path text, path text, name text, type text, format text, is_unique boolean, is_always boolean, first_message int)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	WITH leaf AS (
+		SELECT CASE WHEN strpos(s.path, '[*]') > 0 THEN left(s.path, strpos(s.path, '[*]') + 2) END AS rows_path,
+			CASE WHEN strpos(s.path, '[*]') > 0 THEN '@' || substr(s.path, strpos(s.path, '[*]') + 3) ELSE s.path END AS path,
+			t.type, t.format, s.is_unique, s.messages = cardinality(documents) AS is_always, s.first_message
+		FROM fluct._shapes(documents) s CROSS JOIN LATERAL fluct._type_of(s.kinds, s.path) t
+		WHERE s.part = 'column' AND s.path <> '$' AND s.path = fluct._printable(s.path) AND s.path !~ '\[""\]|\\u00'
+	), named AS (
+		SELECT l.*, coalesce(nullif(left(array_to_string(fluct._path_keys(l.path), '_'), 50), ''), 'value') AS name
+		FROM leaf l
+	), numbered AS (
+		SELECT n.*, row_number() OVER (PARTITION BY n.rows_path, n.name ORDER BY length(n.path), n.path COLLATE "C") AS nth
+		FROM named n
+	)
+	SELECT n.rows_path, n.path,
+		n.name || CASE WHEN n.nth > 1 OR n.name IN ('extra', 'line_number', 'kafka_topic', 'kafka_partition', 'kafka_offset') THEN '_' || n.nth ELSE '' END,
+		n.type, n.format, n.is_unique, n.is_always, n.first_message
+	FROM numbered n
+$$;
+COMMENT ON FUNCTION fluct._suggest_columns(jsonb[]) IS
+'the columns for these documents: of the message (rows_path NULL) and of each array of objects';
+
+CREATE OR REPLACE FUNCTION fluct._suggest_key(columns jsonb, many boolean)
+RETURNS TABLE (path text, name text, type text, format text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	WITH one AS (
+		SELECT c.path, c.name, c.type, c.format
+		FROM jsonb_to_recordset(columns) c(rows_path text, path text, name text, type text, format text, is_unique boolean, is_always boolean)
+		WHERE c.rows_path IS NULL AND c.is_unique AND c.is_always AND c.type IN ('bigint', 'text', 'uuid')
+			AND (c.name ~* '^(id|_id|uuid|guid|key)$' OR c.name ~ '(_id|Id|ID|_uuid|Uuid|_guid|_key|Key|_number|Number|_no|No)$')
+		ORDER BY cardinality(fluct._path_keys(c.path)), c.name ~* '^(id|_id|uuid|guid|key)$' DESC, c.name ~ '(_id|Id|ID)$' DESC, c.path LIMIT 1
+	)
+	SELECT * FROM one
+	UNION ALL
+	SELECT p.path, p.name, p.type, NULL
+	FROM (VALUES (1, 'kafka.topic', 'kafka_topic', 'text'), (2, 'kafka.partition', 'kafka_partition', 'int'), (3, 'kafka.offset', 'kafka_offset', 'bigint')) p(n, path, name, type)
+	WHERE NOT EXISTS (SELECT FROM one) AND (many OR p.n > 1)
+$$;
+COMMENT ON FUNCTION fluct._suggest_key(jsonb, boolean) IS
+'the key of the message among these columns: a field that no two messages share and that is named like an id, or else its place in Kafka';
+
+CREATE OR REPLACE FUNCTION fluct._free_table(wanted text, caller oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('%I.%I', s.schema, t.name)
+	FROM (SELECT CASE WHEN has_schema_privilege(caller, n.oid, 'CREATE') THEN 'sales' ELSE 'public' END AS schema
+		  FROM (VALUES (1)) one LEFT JOIN pg_namespace n ON n.nspname = 'sales') s,
+		(SELECT CASE WHEN i = 1 THEN wanted ELSE wanted || '_' || i END, i FROM generate_series(1, 1000) i) t(name, i)
+	WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = s.schema AND c.relname = t.name)
+	ORDER BY t.i LIMIT 1
+$$;
+COMMENT ON FUNCTION fluct._free_table(text, oid) IS 'a table''s name that is not taken, in sales where the role can create tables there, else in public';
+
+-- The key comes first, in each child too, and then the number of the row.
+CREATE OR REPLACE FUNCTION fluct._suggest_targets(columns jsonb, key jsonb, base text)
+RETURNS TABLE (rows_path text, columns jsonb)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	WITH suggested AS (
+		SELECT * FROM jsonb_to_recordset(columns) c(rows_path text, path text, name text, type text, format text, first_message int)
+	), target AS (
+		SELECT NULL AS rows_path UNION SELECT s.rows_path FROM suggested s
+	), wanted AS (
+		SELECT s.rows_path, s.path, s.name, s.type, s.format, s.first_message AS place FROM suggested s
+		WHERE s.rows_path IS NOT NULL OR NOT EXISTS (SELECT FROM jsonb_array_elements(key) k WHERE k ->> 'path' = s.path)
+		UNION ALL
+		SELECT t.rows_path, '#', 'line_number', 'int', NULL, -1 FROM target t WHERE t.rows_path IS NOT NULL
+		UNION ALL
+		SELECT t.rows_path, k.path, CASE WHEN t.rows_path IS NOT NULL AND length(k.name) <= 4 THEN base || '_' || k.name ELSE k.name END, k.type, k.format, -2
+		FROM target t, jsonb_to_recordset(key) k(path text, name text, type text, format text)
+	), numbered AS (
+		SELECT w.*, row_number() OVER (PARTITION BY w.rows_path, w.name ORDER BY w.place, w.path COLLATE "C") AS nth FROM wanted w
+	)
+	SELECT n.rows_path, jsonb_agg(jsonb_build_object('path', n.path, 'type', n.type, 'format', n.format,
+		'name', n.name || CASE WHEN n.nth > 1 THEN '_' || n.nth ELSE '' END) ORDER BY n.place, n.path COLLATE "C")
+	FROM numbered n GROUP BY n.rows_path ORDER BY n.rows_path COLLATE "C" NULLS FIRST
+$$;
+COMMENT ON FUNCTION fluct._suggest_targets(jsonb, jsonb, text) IS 'the tables for these columns, the message''s own first, with the columns of each';
+
+CREATE OR REPLACE FUNCTION fluct._suggest_statements(columns jsonb, key jsonb, stream text, server text, topic text, framing text, caller oid)
+RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+#variable_conflict use_variable
+DECLARE
+	base text := coalesce(nullif(btrim(left(lower(regexp_replace(split_part(topic, ',', 1), '[^A-Za-z0-9]+', '_', 'g')), 40), '_'), ''), 'messages');
+	parent text := fluct._free_table(base, caller);
+	target text;
+	paths text;
+	mapping text;
+	children text[];
+	t record;
+BEGIN
+	FOR t IN SELECT * FROM fluct._suggest_targets(columns, key, base) LOOP
+		target := CASE WHEN t.rows_path IS NULL THEN parent
+					   ELSE fluct._free_table(left(base || '_' || array_to_string(fluct._path_keys(left(t.rows_path, -3)), '_'), 60), caller) END;
+		RETURN NEXT format(E'CREATE TABLE %s (\n    %s%s);', target,
+			(SELECT string_agg(format('%I %s', c.name, c.type), E',\n    ') FROM jsonb_to_recordset(t.columns) c(name text, type text)),
+			CASE WHEN t.rows_path IS NULL THEN format(E',\n    extra jsonb,\n    PRIMARY KEY (%s)',
+				(SELECT string_agg(quote_ident(k.name), ', ') FROM jsonb_to_recordset(key) k(name text))) END);
+		SELECT string_agg(format('%s: %s', to_json(c.name), CASE WHEN c.format IS NULL THEN to_json(c.path)::text
+				ELSE format('{"path": %s, "format": "%s"}', to_json(c.path), c.format) END), E',\n        ') INTO paths
+		FROM jsonb_to_recordset(t.columns) c(name text, path text, format text);
+		IF t.rows_path IS NULL THEN
+			mapping := format(E'{"columns": {\n        %s},\n    "extra": "extra"', paths);
+		ELSE
+			children := children || format(E'{"target": %s, "rows": %s, "required": false, "columns": {\n        %s}}', to_json(target), to_json(t.rows_path), paths);
+		END IF;
+	END LOOP;
+	RETURN NEXT format('SELECT fluct.create_stream(%L, server => %L, topic => %L, target => %L%s, mapping => %L);', stream, server, topic, parent,
+		CASE framing WHEN 'none' THEN '' ELSE format(', framing => %L', framing) END,
+		concat(mapping, E',\n    "children": [\n    ' || array_to_string(children, E',\n    ') || ']', '}'));
+END
+$$;
+COMMENT ON FUNCTION fluct._suggest_statements(jsonb, jsonb, text, text, text, text, oid) IS 'CREATE TABLE for each target, and the call of create_stream';
+
+CREATE OR REPLACE FUNCTION fluct.suggest_mapping(server text, topic text, n int DEFAULT 1000) RETURNS SETOF text
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
+COMMENT ON FUNCTION fluct.suggest_mapping(text, text, int) IS
+'Reads the newest n messages (1 to 10000) of a topic and returns the statements that store it: CREATE TABLE for the messages and for each array of objects in them, and create_stream with the mapping. A row a statement, after comments on what was seen. Stores nothing and moves nothing. Errors: undefined_object, insufficient_privilege, invalid_parameter_value, no_data_found for a topic without messages that are JSON objects, configuration_limit_exceeded without a free background worker, fdw_unable_to_establish_connection.';
+
+CREATE OR REPLACE FUNCTION fluct._suggest_mapping(server text, topic text, n int) RETURNS SETOF text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+#variable_conflict use_variable
+DECLARE
+	caller oid := fluct._caller();
+	stream text;
+	seen record;
+	remarks text;
+	statement text;
+	columns jsonb;
+	key jsonb;
+BEGIN
+	IF server IS NULL OR topic IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a server and a topic must be given';
+	ELSIF n IS NULL OR n NOT BETWEEN 1 AND 10000 THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'n is from 1 to 10000 messages';
+	END IF;
+	PERFORM fluct._refuse_superuser(caller, 'a stream', 'A stream runs by itself, with the privileges of its owner.');
+	PERFORM fluct._require_owner(pg_get_userbyid(caller), NULL, NULL);
+	topic := fluct._check_topic(topic);
+	PERFORM fluct._check_rights(caller, server, '{}', 'nothing', false, false);
+	SELECT count(*) AS messages, count(s.fields[3]) AS texts, coalesce(bool_and(s.fields[2] = 't'), false) AS framed,
+		array_agg(d.document) FILTER (WHERE jsonb_typeof(d.document) = 'object') AS documents INTO seen
+	FROM fluct._sample(server, topic, n, caller) s CROSS JOIN LATERAL fluct._document(convert_to(s.fields[3], 'UTF8'), 'none') d(document);
+	IF seen.documents IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
+			MESSAGE = CASE seen.messages WHEN 0 THEN format('topic "%s" holds no messages', topic)
+						   ELSE format('of %s messages of topic "%s" none is a JSON object', seen.messages, topic) END;
+	END IF;
+	SELECT left(regexp_replace(topic, '[^A-Za-z0-9_.-]+', '_', 'g'), 60) || CASE WHEN i = 1 THEN '' ELSE '_' || i END INTO stream
+	FROM generate_series(1, 1000) i
+	WHERE NOT EXISTS (SELECT FROM fluct.streams s WHERE s.name = left(regexp_replace(topic, '[^A-Za-z0-9_.-]+', '_', 'g'), 60) || CASE WHEN i = 1 THEN '' ELSE '_' || i END)
+	ORDER BY i LIMIT 1;
+	SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(seen.documents) c;
+	SELECT jsonb_agg(to_jsonb(k)) INTO key FROM fluct._suggest_key(columns, fluct._is_many(topic)) k;
+	remarks := concat_ws(E'\n', format('-- from %s messages of topic %s', cardinality(seen.documents), topic),
+		CASE WHEN seen.messages > cardinality(seen.documents) THEN format('-- %s more are not JSON objects: tombstones, or dead letters to be', seen.messages - cardinality(seen.documents)) END,
+		(SELECT '-- these look like changes of rows, as Debezium writes them' || CASE WHEN bool_and(d ? 'payload') THEN ', in "payload"' ELSE '' END || ': the row is in "after", and "before" of a delete'
+		 FROM unnest(seen.documents) d
+		 HAVING bool_and((CASE WHEN d ? 'payload' THEN d -> 'payload' ELSE d END) ?& '{op,after}')),
+		CASE WHEN key -> 0 ->> 'path' LIKE 'kafka.%'
+			 THEN '-- no field is an id that differs in each message: the key is the message''s place in Kafka' END);
+	FOR statement IN
+		SELECT s FROM fluct._suggest_statements(columns, key, stream, server, topic, CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
+	LOOP
+		RETURN NEXT concat_ws(E'\n', remarks, statement);
+		remarks := NULL;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._suggest_mapping(text, text, int) IS 'suggest_mapping, as the extension''s owner.';

@@ -1,0 +1,99 @@
+/*-------------------------------------------------------------------------
+ *
+ * sample.c
+ *	  suggest_mapping: the newest messages of a topic.
+ *
+ * There is no stream yet.  The topic is read as a stream of the asking role
+ * would read it, and what the messages look like is judged in SQL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#include "inquiry/answer.h"
+#include "inquiry/sample.h"
+#include "kafka/consumer.h"
+#include "mapping/framing.h"
+#include "process/worker.h"
+
+#define READ_TIME		4000	/* ms for messages to arrive */
+
+static FluctStream *
+stream_of(const FluctInquiry *inquiry)
+{
+	MemoryContext context = CurrentMemoryContext;
+	FluctStream *stream = palloc0(sizeof(FluctStream));
+
+	stream->server = pstrdup(inquiry->stream);
+	stream->topic = pstrdup(inquiry->start_at);
+	stream->role = GetSessionUserId();
+	fluct_worker_begin();
+	stream->owner = MemoryContextStrdup(context, GetUserNameFromId(stream->role, false));
+	fluct_worker_commit();
+	return stream;
+}
+
+/* How many messages there are if each partition gives at most so many. */
+static int64
+count_messages(const FluctTopic *topic, int64 most)
+{
+	int64		count = 0;
+
+	for (int i = 0; i < topic->nplaces; i++)
+		count += Min(topic->end[i].offset - topic->begin[i].offset, most);
+	return count;
+}
+
+/* Where to begin in each partition, so that all together are enough. */
+static int64 *
+find_newest(const FluctTopic *topic, int wanted)
+{
+	int64	   *from = palloc(sizeof(int64) * topic->nplaces);
+	int64		most = 1;
+
+	while (most < wanted && count_messages(topic, most) < wanted)
+		most *= 2;
+	for (int i = 0; i < topic->nplaces; i++)
+		from[i] = Max(topic->begin[i].offset, topic->end[i].offset - most);
+	return from;
+}
+
+/* The text is NULL where there is no value, or where it is not UTF-8. */
+static void
+put_message(const FluctMessage *message)
+{
+	const char *value = message->value;
+	size_t		len = message->value_len;
+	bool		framed = len > 0 && value[0] == '\0';
+	const char *fields[3] = {message->topic, framed ? "t" : "f"};
+
+	if (framed)
+		(void) fluct_framing_skip(&value, &len, NULL);
+	if (value && message->full_len <= message->value_len &&
+		pg_verify_mbstr(PG_UTF8, value, len, true))
+		fields[2] = pnstrdup(value, len);
+	fluct_answer_put_row(fields, lengthof(fields));
+}
+
+void
+fluct_sample_answer(FluctTopic *topic)
+{
+	int			wanted = topic->inquiry->count;
+	FluctMessage *messages = palloc(sizeof(FluctMessage) * wanted);
+	int			count;
+
+	topic->stream = stream_of(topic->inquiry);
+	topic->owner = topic->stream->role;
+	fluct_client_open(topic->stream, topic->owner, &topic->client);
+	if (!fluct_topic_places(topic) || !fluct_topic_log(topic))
+		fluct_answer_throw_trouble(topic->stream);
+	count = fluct_topic_read(topic, find_newest(topic, wanted), messages, wanted,
+							 READ_TIME);
+	if (count == 0 && fluct_kafka_trouble()->reason[0] != '\0')
+		fluct_answer_throw_trouble(topic->stream);
+	for (int i = 0; i < count; i++)
+		put_message(&messages[i]);
+}

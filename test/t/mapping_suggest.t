@@ -1,0 +1,83 @@
+# suggest_mapping: the statements that it returns work as they are, for topics as people have them.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use Fluct;
+use Test::More;
+
+my $kafka = fluct_broker();
+my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
+
+# Runs what is suggested for these messages, and waits until the stream has them; returns the statements.
+sub suggested
+{
+	my ($topic, @messages) = @_;
+
+	$kafka->create_topic($topic);
+	$kafka->produce($topic, \@messages);
+
+	my $statements = etl("SELECT fluct.suggest_mapping('shop', '$topic')");
+
+	etl("SET client_min_messages = warning; $statements; SELECT fluct.start_stream('$topic')");
+	ok(caught_up($node, $topic), "$topic: all went through");
+	is(letters($topic), '', "$topic: no dead letters");
+	return $statements;
+}
+
+# The columns of a table and their types.
+sub columns
+{
+	my ($table) = @_;
+
+	return sql("SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+		FROM pg_attribute WHERE attrelid = 'sales.$table'::regclass AND attnum > 0");
+}
+
+suggested('parcels', map {
+	qq({"id": $_, "ref": "00000000-0000-0000-0000-00000000000$_", "sent_at": "2026-11-2${_}T10:00:00Z", "weight": $_.5, "fragile": true,
+		"day": "2026-11-2$_", "price": $_, "tax": "1.$_", "seen": 170000000$_, "updated": 170000000000$_, "note": "n$_", "tags": ["a", "b"], "sizes": [1, 2],
+		"to": {"name": "N$_", "zip code": "0100$_", "geo": {"lat": 5$_.25}}, "odd.key": "o", "mixed": @{[ $_ % 2 ? '"x"' : 7 ]}, "any": @{[ $_ % 2 ? '{"a": 1}' : 'null' ]},
+		"which": @{[ $_ % 2 ? '{"a": 1}' : '"b"' ]}, "empty": [], "extra": 5, "line's": "l",
+		"items": [{"sku": "s$_", "n": 1, "id": 9, "attributes": [{"k": 1}]}, {"sku": "t", "n": 2}]}) =~ s/\n\s*//gr } 1 .. 4);
+is(columns('parcels'), 'id bigint, any_a bigint, day date, empty jsonb, extra_1 bigint, fragile boolean, mixed text, note text, price numeric, ref uuid, seen bigint, '
+	. 'sent_at timestamp with time zone, sizes bigint[], tags text[], tax numeric, to_geo_lat numeric, to_name text, to_zip code text, updated timestamp with time zone, weight numeric, '
+	. "which jsonb, line's text, odd.key text, extra jsonb", 'types');
+is(sql(q{SELECT to_jsonb(p) - 'ref' FROM sales.parcels p WHERE id = 1}), '{"id": 1, "day": "2026-11-21", "tax": 1.1, "note": "n1", "seen": 1700000001, "tags": ["a", "b"], "any_a": 1, '
+	. '"empty": [], "extra": null, "mixed": "x", "price": 1, "sizes": [1, 2], "which": {"a": 1}, "line\'s": "l", "weight": 1.5, "extra_1": 5, "fragile": true, "odd.key": "o", "sent_at": "2026-11-21T10:00:00+00:00", '
+	. '"to_name": "N1", "updated": "2023-11-14T22:13:20.001+00:00", "to_geo_lat": 51.25, "to_zip code": "01001"}', 'a row');
+is(columns('parcels_items'), 'parcels_id bigint, line_number integer, attributes jsonb, id bigint, n bigint, sku text', 'an array of objects is a child');
+is(sql(q{SELECT string_agg(concat_ws(' ', parcels_id, line_number, sku, n, id, attributes), ', ' ORDER BY parcels_id, line_number) FROM sales.parcels_items WHERE parcels_id < 3}),
+	'1 1 s1 1 9 [{"k": 1}], 1 2 t 2, 2 1 s2 1 9 [{"k": 1}], 2 2 t 2', 'and its rows');
+
+# without an id: the place in Kafka; a table and a stream of that name are there
+etl('CREATE TABLE sales.visits (x int)');
+like(suggested('visits', '{"user_id": 1, "page": "a", "order_lines": [{"n": 1}]}', '{"user_id": 1, "page": "b"}'), qr/^-- no field is an id that differs/m, 'no key');
+is(sql(q{SELECT string_agg(concat_ws(' ', kafka_partition, kafka_offset, user_id, page), ', ' ORDER BY kafka_offset) FROM sales.visits_2}), '0 0 1 a, 0 1 1 b', 'the place is the key');
+is(sql('SELECT kafka_partition, kafka_offset, line_number, n FROM sales.visits_order_lines'), '0|0|1|1', 'of the child, too');
+like(etl(q{SELECT fluct.suggest_mapping('shop', 'visits')}), qr/CREATE TABLE sales\.visits_3 .*create_stream\('visits_2'/s, 'again: other names');
+
+# behind a registry's prefix; several topics; what is not JSON
+like(suggested('framed', map { pack('CN', 0, 7) . qq({"order_id": "o$_"}) } 1 .. 3), qr/framing => 'registry'/, 'framing');
+is(sql(q{SELECT string_agg(order_id, ' ' ORDER BY 1) FROM sales.framed}), 'o1 o2 o3', 'is skipped');
+$kafka->create_topic($_) foreach 'm-1', 'm-2', 'empty', 'broken';
+$kafka->produce('m-1', [ '{"a": 1}', 'no json', '[1]' ]);
+$kafka->produce('m-2', [ '{"a": 2}' ]);
+$kafka->produce('broken', [ 'x' ]);
+like(etl(q{SELECT fluct.suggest_mapping('shop', '^m-')}), qr/-- 2 more are not JSON objects.*PRIMARY KEY \(kafka_topic, kafka_partition, kafka_offset\)/s, 'several topics');
+fails_like($node, q{SELECT fluct.suggest_mapping('shop', 'empty')}, qr/P0002: topic "empty" holds no messages/, 'no messages', as => 'etl');
+fails_like($node, q{SELECT fluct.suggest_mapping('shop', 'broken')}, qr/of 1 messages of topic "broken" none is a JSON object/, 'no JSON', as => 'etl');
+fails_like($node, q{SELECT fluct.suggest_mapping('shop', 'nowhere')}, qr/cannot read topic "nowhere": unknown_topic/, 'no topic', as => 'etl');
+fails_like($node, q{SELECT fluct.suggest_mapping('shop', 'visits')}, qr/42501/, 'not for a superuser');
+
+# names that a producer chose: nothing of them is run
+my @evil = ("\\n; DROP TABLE sales.visits; --", "'); DROP TABLE sales.visits; --", 'a\\"b', '$m$', '\\u202e');
+suggested('evil', '{"id": 1, ' . join(', ', map { "\"$_\": 1" } @evil) . ', "": 2}', '{"id": 2}');
+is(sql(q{SELECT count(*) FROM sales.visits}), '0', 'a name is a name');
+is(columns('evil') =~ tr/,//, 5, 'what is not printed as it is becomes no column');
+
+# change events
+$kafka->create_topic('changes');
+$kafka->produce('changes', [ '{"payload": {"op": "c", "before": null, "after": {"id": 1}}}' ]);
+like(etl(q{SELECT fluct.suggest_mapping('shop', 'changes')}), qr/^-- these look like changes of rows.*in "payload"/m, 'change events are noticed');
+
+done_testing();
