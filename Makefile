@@ -199,7 +199,15 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	samples.sql \
 	privileges.sql)
 
-DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+# What was released stays as it was: install scripts, and the update scripts
+# between releases.  An update from the last release is sql/update.sql, and then
+# everything that it can replace, as it is today.
+RELEASED := $(wildcard $(here)/sql/released/*.sql)
+LAST := $(filter-out $(EXTVERSION),$(shell printf '%s\n' $(notdir $(RELEASED)) | \
+	sed -n 's/^$(EXTENSION)--\([0-9.]*\)\.sql$$/\1/p' | sort -V | tail -n 1))
+DATA = $(RELEASED)
+DATA_built = $(filter-out $(notdir $(RELEASED)), $(EXTENSION)--$(EXTVERSION).sql \
+	$(if $(LAST),$(EXTENSION)--$(LAST)--$(EXTVERSION).sql))
 EXTRA_CLEAN = $(EXTENSION)--*.sql $(EXTENSION)-*.zip compile_commands.json test/build
 
 # `make installcheck`, against a running server (test/README.md has the settings
@@ -249,6 +257,12 @@ prepare-check:
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) $(here)/fluct.control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION fluct" to load this file. \quit'; \
 	  cat $(SQL_PARTS); } > $@
+
+UPDATE_PARTS = $(here)/sql/update.sql $(filter-out $(here)/sql/tables/%, $(SQL_PARTS))
+
+$(EXTENSION)--%--$(EXTVERSION).sql: $(UPDATE_PARTS) $(here)/fluct.control
+	{ printf '%s\n' '\echo Use "ALTER EXTENSION fluct UPDATE" to load this file. \quit'; \
+	  cat $(UPDATE_PARTS); } > $@
 
 # unit tests: the pure files, without a server, under the sanitizers
 UNIT_SRCS = $(wildcard src/base/*.c src/json/*.c src/csv/*.c)

@@ -220,8 +220,34 @@ $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
 'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, those of internal functions as their number, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
 
-REVOKE ALL ON ALL ROUTINES IN SCHEMA fluct FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA fluct FROM PUBLIC;
-SELECT FROM fluct._grant_listed(NULL, 'public');
-SELECT FROM fluct._grant('pg_monitor', 'USAGE ON SCHEMA', 'fluct');
-SELECT FROM fluct._grant_listed('pg_monitor', 'pg_monitor');
+-- Of what is not so yet, and nothing else: the privileges of an object on which
+-- an update's script grants or revokes are all taken for initial ones, those
+-- included that grant_reader() gave, and pg_dump would leave these out.
+DO $$
+DECLARE
+	s record;
+BEGIN
+	FOR s IN
+		WITH objects AS (
+			SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS object, p.proname AS name, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+			  FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace
+			 UNION ALL
+			SELECT 'TABLE', c.oid::regclass::text, c.relname, c.relacl
+			  FROM pg_class c WHERE c.relnamespace = 'fluct'::regnamespace AND c.relkind IN ('r', 'v'))
+		SELECT format('REVOKE ALL ON %s %s FROM PUBLIC', o.kind, string_agg(o.object, ', ')) AS statement
+		  FROM objects o
+		 WHERE EXISTS (SELECT FROM aclexplode(o.acl) x WHERE x.grantee = 0)
+		   AND o.name NOT IN (SELECT l.name FROM fluct._listed('public') l)
+		 GROUP BY o.kind
+		 UNION ALL
+		SELECT format('GRANT %s %s TO pg_monitor', l.privilege, string_agg(l.object, ', '))
+		  FROM objects o JOIN fluct._listed('pg_monitor') l USING (object)
+		 WHERE NOT EXISTS (SELECT FROM aclexplode(o.acl) x WHERE x.grantee = 'pg_monitor'::regrole)
+		 GROUP BY l.privilege
+		 UNION ALL
+		SELECT 'GRANT USAGE ON SCHEMA fluct TO pg_monitor' WHERE NOT has_schema_privilege('pg_monitor', 'fluct', 'USAGE')
+	LOOP
+		EXECUTE s.statement;
+	END LOOP;
+END
+$$;

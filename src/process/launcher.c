@@ -34,6 +34,7 @@
 #include "process/launcher.h"
 #include "process/maintenance.h"
 #include "process/shmem.h"
+#include "process/vitals.h"
 #include "process/worker.h"
 
 #define LOOK_INTERVAL		10000	/* ms: an idle launcher looks around */
@@ -335,8 +336,12 @@ read_wanted(void)
 	MemoryContext context = CurrentMemoryContext;
 
 	fluct_worker_begin();
-	if (fluct_enabled && fluct_streams_installed())
-		wanted = fluct_streams_wanted(context);
+	if (fluct_streams_installed())
+	{
+		fluct_vitals_tell_version();
+		if (fluct_enabled)
+			wanted = fluct_streams_wanted(context);
+	}
 	fluct_worker_commit();
 	return wanted;
 }

@@ -11,15 +11,19 @@
 #include <sys/statvfs.h>
 
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 #include "pg/guc.h"
+#include "pg/query.h"
+#include "process/vitals.h"
 
 PG_FUNCTION_INFO_V1(fluct_library_version);
 PG_FUNCTION_INFO_V1(fluct_listed_databases);
@@ -30,6 +34,26 @@ Datum
 fluct_library_version(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(FLUCT_VERSION));
+}
+
+void
+fluct_vitals_tell_version(void)
+{
+	static bool told = false;
+	FluctQuery	query = {0};
+
+	if (told)
+		return;
+	told = true;
+	fluct_query_add_text(&query, FLUCT_VERSION);
+	if (fluct_query_run(&query,
+						"SELECT extversion FROM pg_catalog.pg_extension"
+						" WHERE extname = 'fluct' AND extversion <> $1") > 0)
+		ereport(LOG,
+				(errmsg("fluct's library is version %s, the extension in database \"%s\" is version %s",
+						FLUCT_VERSION, get_database_name(MyDatabaseId),
+						fluct_query_field_text(CurrentMemoryContext, 0, 1)),
+				 errhint("As a superuser in that database: ALTER EXTENSION fluct UPDATE;")));
 }
 
 /* _listed_databases(): the names in fluct.database. */

@@ -33,8 +33,8 @@ command_ok(
 is_deeply([ files_below("$dir/from_outside") ],
 	[ files_below("$dir/from_inside") ], 'the same files');
 is_deeply([ sort map { s{.*/}{}r } files_below("$dir/from_inside") ],
-	[ 'fluct--' . version() . '.sql', 'fluct.control', 'fluct.so' ],
-	'which are the library, the script, and the control file');
+	[ scripts(), 'fluct.control', 'fluct.so' ],
+	'which are the library, the scripts, and the control file');
 foreach my $file (grep { /\.(sql|control)$/ } files_below("$dir/from_inside"))
 {
 	is(slurp_file("$dir/from_outside/$file"),
@@ -54,6 +54,17 @@ like($out, qr/-Werror /, 'unless it is asked to');
 # What was read-only can be removed again.
 system_or_bail('chmod', '-R', 'u+w', "$dir/fluct");
 done_testing();
+
+# Those that were released, that of this version, and the update to it.
+sub scripts
+{
+	my %scripts = map { s{.*/}{}r => 1 } glob('sql/released/*.sql');
+	my ($last) = reverse(sort map { /^fluct--([\d.]+)\.sql$/ } keys %scripts);
+
+	$scripts{ 'fluct--' . version() . '.sql' } = 1;
+	$scripts{ "fluct--$last--" . version() . '.sql' } = 1 if defined($last) && $last ne version();
+	return sort keys %scripts;
+}
 
 sub version
 {

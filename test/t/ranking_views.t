@@ -4,49 +4,14 @@
 use strict;
 use warnings;
 use lib 'test/t/lib';
-use File::Basename qw(basename dirname);
-use File::Path qw(make_path);
-use File::Copy qw(copy);
 use Fluct;
 use Fluct::Page;
+use Fluct::Tree;
+use File::Path qw(make_path);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $dir = PostgreSQL::Test::Utils::tempdir();
-
-# A PostgreSQL of our own, of links but for the programs that look for their
-# files from where they are, so that it can have one more version of fluct.
-sub private_postgres
-{
-	my ($root) = @_;
-	my %of = map { chomp(my $path = `$ENV{PG_CONFIG} --$_`); ($_ => $path) } qw(bindir sharedir pkglibdir);
-	my ($bin, $share, $lib) = @of{qw(bindir sharedir pkglibdir)};
-	my %copied = map { ($_ => 1) } qw(postgres initdb pg_ctl);
-
-	make_path("$root$bin", "$root$share/extension", dirname("$root$lib"));
-	foreach my $file (glob("$bin/*"))
-	{
-		my $new = "$root$bin/" . basename($file);
-
-		if (!$copied{ basename($file) })
-		{
-			symlink($file, $new) or die "$new: $!";
-			next;
-		}
-		copy($file, $new) or die "$new: $!";
-		chmod(0755, $new) or die "$new: $!";
-	}
-	foreach my $file (grep { basename($_) ne 'extension' } glob("$share/*"))
-	{
-		symlink($file, "$root$share/" . basename($file)) or die "$file: $!";
-	}
-	foreach my $file (glob("$share/extension/*"))
-	{
-		symlink($file, "$root$share/extension/" . basename($file)) or die "$file: $!";
-	}
-	-e "$root$lib" or symlink($lib, "$root$lib") or die "$lib: $!";
-	return (dirname("$root$bin"), "$root$share/extension");
-}
 
 my ($path, $extensions) = private_postgres("$dir/root");
 my $node = fluct_node('main', operator => 1, timezone => 'UTC',

@@ -1,0 +1,5 @@
+-- update.sql: from the last release to this version, what CREATE OR REPLACE
+-- cannot do: tables, columns and types that are new; functions and views that
+-- are gone, or whose arguments or rows have changed, to be dropped first.
+--
+-- test/t/operations_update.t compares an updated extension with a new one.
