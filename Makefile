@@ -108,6 +108,7 @@ OBJS = \
 	src/replay/retry.o \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
+	src/rollup/links.o \
 	src/rollup/replica.o \
 	src/rollup/tables.o \
 	src/rollup/triggers.o \

@@ -17,7 +17,7 @@ SELECT l.grantee, l.kind, n.name
   FROM (VALUES
 -- what triggers call for any writer of orders, and what only computes
 ('public', 'routine', '
-	_bucket _consumes _is_customer_feed _printable _time_condition fluctuation sparkline'),
+	_bucket _consumes _is_customer_feed _printable _time_condition _wrap fluctuation sparkline'),
 ('pg_monitor', 'routine', '
 	_arguments _batches _did_you_mean _distance _health _launch_obstacle _library_version _librdkafka_version _live _loads _nearest_word _wrapped help version'),
 ('pg_monitor', 'relation', '
@@ -54,7 +54,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'relation', '
 	_handovers_under_way cluster_streams handovers members'),
 ('reader', 'routine', '
-	_allow_missing _ask_all _ask_members _cluster_streams _customers_digest _gather _has_members _local_shortfall _member_explain_1 _member_spend_1
+	_allow_missing _ask_all _ask_members _cluster_streams _customers_digest _gather _has_members _links _links_computed _local_shortfall _member_explain_1 _member_spend_1
 	_member_state_1 _member_streams_1 _moving_partition _numbered_spend _parts _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members'),
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),

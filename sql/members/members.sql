@@ -88,12 +88,12 @@ COMMENT ON FUNCTION fluct._numbered_spend(fluct._windows, boolean) IS
 '_spend() with numbers in place of the count of windows that have orders, so that those of several servers can be united';
 
 CREATE OR REPLACE FUNCTION fluct._member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
-									  OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[])
+									  OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct._member_spend_1(fluct._windows, boolean, text, text) IS 'what this server, as a member, has for a ranking of these windows; version 1';
 
 CREATE OR REPLACE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
-									   OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[])
+									   OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -103,6 +103,7 @@ BEGIN
 	SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
 	offsets := fluct._source_offsets();
 	spend := ARRAY(SELECT s FROM fluct._numbered_spend(w, per_window) s);
+	links := fluct._links();
 END
 $$;
 COMMENT ON FUNCTION fluct.__member_spend_1(fluct._windows, boolean, text, text) IS '_member_spend_1, with the rights of the tables'' owner where the caller has them';
@@ -124,7 +125,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	SELECT array_agg((a.member, a.missing, a.answer[1]::fluct._shortfall, a.answer[2]::timestamptz, a.answer[3]::timestamptz, a.answer[4]::jsonb,
-					  a.answer[5]::fluct._member_spend[])::fluct._answer),
+					  a.answer[5]::fluct._member_spend[], a.answer[6]::bigint)::fluct._answer),
 		   array_agg(a.member) FILTER (WHERE a.missing IS NOT NULL), array_agg(a.missing) FILTER (WHERE a.missing IS NOT NULL)
 	  INTO answers, missing, reasons
 	  FROM fluct._ask_all('spend', w::text, per_window::text, measure, average) a;
@@ -166,8 +167,8 @@ $$;
 COMMENT ON FUNCTION fluct._spend_of(fluct._answer[], fluct._windows, boolean) IS
 '_spend() of all members together; of this server where answers is NULL';
 
--- Which member's shortfall speaks: a missing one's, else that of the one that is
--- most behind.
+-- Which member's shortfall speaks: a missing one's, else one's that has other
+-- industries of the customers, else that of the one that is most behind.
 CREATE OR REPLACE FUNCTION fluct._shortfall_of(answers fluct._answer[])
 RETURNS fluct._shortfall
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -176,9 +177,18 @@ DECLARE
 	a fluct._answer;
 	s fluct._shortfall;
 	missing CONSTANT text := (SELECT string_agg(format('"%s"', m.member), ', ') FROM unnest(answers) m WHERE m.missing IS NOT NULL);
+	mine CONSTANT bigint := fluct._links();
 BEGIN
 	IF missing IS NOT NULL THEN
 		s.reason := replace('no answer from member ' || missing, '%', '%%');
+		RETURN s;
+	END IF;
+	SELECT u.* INTO a FROM unnest(answers) u WHERE u.links <> mine ORDER BY u.member COLLATE "C" LIMIT 1;
+	IF FOUND THEN
+		s.reason := format('member "%s" has other industries of the customers', replace(a.member, '%', '%%'));
+		s.message := s.reason;
+		s.detail := 'Its sums are not of the same customers as those of this server.';
+		s.hint := 'A moment later it may have caught up. Else SELECT * FROM fluct.check_members()';
 		RETURN s;
 	END IF;
 	SELECT u.* INTO a FROM unnest(answers) u WHERE (u.shortfall).reason IS NOT NULL

@@ -107,7 +107,8 @@ VALUES
 
 ('rollup_state', 'valid', 'boolean NOT NULL', 'false: the ranking reads the orders themselves, until fluct.rebuild_rollup()'),
 ('rollup_state', 'reason', 'text', 'why it is not valid'),
-('rollup_state', 'horizon', 'timestamptz', 'buckets before it are frozen, since their orders are gone; NULL = none are')
+('rollup_state', 'horizon', 'timestamptz', 'buckets before it are frozen, since their orders are gone; NULL = none are'),
+('rollup_state', 'links', 'bigint', 'a digest of customer_industries, by which members are compared; NULL = not known')
 $$;
 COMMENT ON FUNCTION fluct._model_columns() IS 'the columns of the users'' tables, in order';
 

@@ -48,6 +48,37 @@ AS 'MODULE_PATHNAME', 'fluct_rollup_bucket';
 COMMENT ON FUNCTION fluct._bucket(timestamptz, int) IS 'the beginning of the bucket of that many seconds, in UTC, that contains the time';
 
 -- ---------------------------------------------------------------------------
+-- A digest of the customers' industries
+-- ---------------------------------------------------------------------------
+-- Kept by the triggers (src/rollup/links.c), which sum up the same hashes.
+
+CREATE OR REPLACE FUNCTION fluct._wrap(n numeric)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT ((n % 18446744073709551616 + 27670116110564327424) % 18446744073709551616 - 9223372036854775808)::bigint $$;
+COMMENT ON FUNCTION fluct._wrap(numeric) IS 'an integer modulo 2^64, as a signed one';
+
+CREATE OR REPLACE FUNCTION fluct._links_computed()
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT fluct._wrap(coalesce(sum(hashtextextended(c.industry COLLATE "C", hashtextextended(c.customer_id COLLATE "C", 0))), 0)) FROM sales.customer_industries c);
+END
+$$;
+COMMENT ON FUNCTION fluct._links_computed() IS 'the digest of customer_industries, from its rows';
+
+CREATE OR REPLACE FUNCTION fluct._links()
+RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce((SELECT max(s.links) FROM sales.rollup_state s HAVING count(*) = 1 AND bool_and(s.valid)), fluct._links_computed());
+END
+$$;
+COMMENT ON FUNCTION fluct._links() IS 'the digest of customer_industries: as it is kept, where the rollup is valid';
+
+-- ---------------------------------------------------------------------------
 -- Whether it can be read
 -- ---------------------------------------------------------------------------
 
@@ -114,7 +145,7 @@ BEGIN
 			      HINT = 'SELECT fluct.rebuild_rollup()';
 	ELSE
 		DELETE FROM sales.rollup_state;
-		INSERT INTO sales.rollup_state (valid) VALUES (true);
+		INSERT INTO sales.rollup_state (valid, links) VALUES (true, fluct._links_computed());
 	END IF;
 END
 $$;
@@ -225,7 +256,7 @@ BEGIN
 	 ORDER BY 1, 2, 3;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	DELETE FROM sales.rollup_state;
-	INSERT INTO sales.rollup_state (valid, horizon) VALUES (true, since);
+	INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, since, fluct._links_computed());
 	RETURN n;
 END
 $$;

@@ -17,10 +17,11 @@ CREATE TYPE fluct._answer AS (
 	oldest timestamptz,
 	newest timestamptz,
 	offsets jsonb,
-	spend fluct._member_spend[]
+	spend fluct._member_spend[],
+	links bigint
 );
 COMMENT ON TYPE fluct._answer IS
-'what a member has for a ranking: the sums, whether data is missing there, its oldest and newest order, the positions of its streams; missing: why there is no answer, and all else is NULL';
+'what a member has for a ranking: the sums, whether data is missing there, its oldest and newest order, the positions of its streams, the digest of the customers'' industries; missing: why there is no answer, and all else is NULL';
 
 CREATE TABLE fluct.members (
 	name text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 63),

@@ -168,6 +168,16 @@ fluct_delta_run(void **plan, const char *sql)
 	run(*plan, NULL);
 }
 
+void
+fluct_delta_run_with(void **plan, const char *sql, Datum argument)
+{
+	Oid			type = INT8OID;
+
+	if (*plan == NULL)
+		*plan = fluct_query_prepare(sql, 1, &type, 0);
+	run(*plan, &argument);
+}
+
 static TimestampTz
 read_horizon(void)
 {

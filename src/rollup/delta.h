@@ -42,6 +42,9 @@ extern bool fluct_delta_is_writing(void);
 /* A statement without parameters, planned once in the life of the process. */
 extern void fluct_delta_run(void **plan, const char *sql);
 
+/* The same with one parameter, a bigint. */
+extern void fluct_delta_run_with(void **plan, const char *sql, Datum argument);
+
 /* The beginning of the bucket of that many seconds, in UTC. */
 extern int64 fluct_delta_bucket(int64 at, int width);
 

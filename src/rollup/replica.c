@@ -44,6 +44,7 @@
 #include "utils/timestamp.h"
 
 #include "rollup/delta.h"
+#include "rollup/links.h"
 #include "rollup/tables.h"
 #include "rollup/triggers.h"
 #include "rollup/unseen.h"
@@ -135,7 +136,10 @@ book_values(FluctDelta *delta, const Side *side, const Datum *values, int sign)
 	if (side == &orders_side)
 		fluct_delta_order(delta, values[0], values[1], values[2], sign);
 	else
+	{
 		fluct_delta_industry(delta, values[0], values[1], sign);
+		fluct_links_add(values[0], values[1], sign);
+	}
 }
 
 static void

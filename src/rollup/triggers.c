@@ -61,6 +61,7 @@
 #include "utils/tuplestore.h"
 
 #include "rollup/delta.h"
+#include "rollup/links.h"
 #include "rollup/tables.h"
 #include "rollup/triggers.h"
 #include "rollup/unseen.h"
@@ -339,6 +340,7 @@ static void
 book_industry(void *arg, const Rows *rows, int sign)
 {
 	fluct_delta_industry(begun(arg), rows->values[0], rows->values[1], sign);
+	fluct_links_add(rows->values[0], rows->values[1], sign);
 }
 
 static void
@@ -371,7 +373,11 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 	{
 		fluct_unseen_note(data->tg_relation, side == ORDERS);
 		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		{
 			fluct_delta_clear();
+			if (side == INDUSTRIES)
+				fluct_links_clear();
+		}
 		else
 			book_changes(data, &arg, ncolumns, names, types, book);
 	}

@@ -249,6 +249,51 @@ ALTER TABLE sales.orders DETACH PARTITION sales.parts_2026;
 SELECT fluct._rollup_obstacle(), (SELECT count(*) > 0 FROM fluct.verify_rollup()) AS differs;
 ROLLBACK;
 
+-- The digest of customer_industries is that of its rows at each commit: after
+-- savepoints that are kept and rolled back, at several levels, and TRUNCATE.
+CREATE VIEW pg_temp.digest AS SELECT links = fluct._links_computed() AS same, links = 0 AS empty FROM sales.rollup_state;
+TABLE digest;
+INSERT INTO sales.customers VALUES ('d1'), ('d2'), ('d3');
+BEGIN;
+INSERT INTO sales.customer_industries VALUES ('d1', 'Silent');
+SAVEPOINT a;
+INSERT INTO sales.customer_industries VALUES ('d2', 'Silent');
+SAVEPOINT b;
+INSERT INTO sales.customer_industries VALUES ('d3', 'Silent');
+ROLLBACK TO b;
+INSERT INTO sales.customer_industries VALUES ('d3', 'Pharma');
+RELEASE a;
+SAVEPOINT c;
+DELETE FROM sales.customer_industries;
+ROLLBACK TO c;
+COMMIT;
+TABLE digest;
+BEGIN;
+INSERT INTO sales.customer_industries VALUES ('d1', 'Pharma');
+SAVEPOINT a;
+SAVEPOINT b;
+TRUNCATE sales.customer_industries;
+INSERT INTO sales.customer_industries VALUES ('d1', 'Pharma');
+RELEASE b;
+UPDATE sales.customer_industries SET industry = 'Silent';
+COMMIT;
+TABLE digest;
+BEGIN;
+SAVEPOINT a;
+TRUNCATE sales.customer_industries;
+ROLLBACK TO a;
+DELETE FROM sales.customers WHERE customer_id = 'd1';
+COMMIT;
+TABLE digest;
+BEGIN;
+INSERT INTO sales.customer_industries VALUES ('d2', 'Pharma');
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+INSERT INTO sales.customer_industries VALUES ('late', 'Pharma'), ('d3', 'Silent');
+COMMIT;
+TABLE digest;
+SELECT count(*) AS wrong FROM fluct.verify_rollup();
+
 -- What is read does not depend on orders that are gone.
 INSERT INTO sales.orders VALUES ('fine', 'late', 0.000000001, '2026-01-03');
 DELETE FROM sales.orders WHERE order_id = 'fine';

@@ -183,7 +183,11 @@ is(etl(q{SET client_min_messages = error; SELECT count(*) FROM fluct.record_fluc
 is(sql(q{SELECT string_agg(DISTINCT status, ',') FROM fluct.check_members() WHERE item IN ('reachable', 'version', 'customers')}, as => 'analyst'), 'ok', 'check_members() finds nothing wrong');
 etl(q{INSERT INTO sales.customer_industries VALUES ('c30', 'i6')}, db => 'm3');
 is(sql(q{SELECT member, item, status FROM fluct.check_members() WHERE status = 'fail'}, as => 'analyst'), 'm3|customers|fail', 'other customers are found');
+like(said(q{SELECT * FROM fluct.top_fluctuations('2026-02-20Z')}, as => 'analyst'),
+	qr/WARNING:  the ranking may be incomplete: member "m3" has other industries of the customers.*check_members/s, 'by rankings, too');
+is(sql(q{SET client_min_messages = error; SELECT DISTINCT complete FROM fluct.top_fluctuations('2026-02-20Z')}, as => 'analyst'), 'f', 'which are not complete');
 etl(q{DELETE FROM sales.customer_industries WHERE (customer_id, industry) = ('c30', 'i6')}, db => 'm3');
+is(said(q{SELECT * FROM fluct.top_fluctuations('2026-02-20Z')}, as => 'analyst'), '', 'until they are the same');
 
 # behind: the latest one speaks
 etl(q{SELECT fluct.mark_complete('2026-02-10Z')}, db => 'm1');
@@ -196,7 +200,7 @@ etl(q{SELECT fluct.mark_complete('infinity')}, db => $_) foreach 'm1', 'm2';
 # late
 sql('BEGIN; ALTER FUNCTION fluct.__member_spend_1 RENAME TO _member_spend_quick;
 	CREATE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
-		OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[])
+		OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
 	LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); END $$;
 	GRANT EXECUTE ON FUNCTION fluct.__member_spend_1 TO asker; COMMIT', db => 'm2');
 fails_like($node, q{SET fluct.member_timeout = '300ms'; SELECT * FROM fluct.top_fluctuations('2026-02-20Z')},

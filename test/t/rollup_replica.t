@@ -33,6 +33,7 @@ sub verified
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is(sql($subscriber, 'SELECT count(*) FROM fluct.verify_rollup()'), 0, "$name: the rollup equals the orders");
 	is(sql($subscriber, 'SELECT fluct._rollup_obstacle()'), '', "$name: and is read");
+	is(sql($subscriber, 'SELECT links - fluct._links_computed() FROM sales.rollup_state'), 0, "$name: the digest of the industries, too");
 	is(sql($subscriber, 'SELECT count(*), sum(hashtext(o::text)) FROM sales.orders o'),
 		sql($publisher, 'SELECT count(*), sum(hashtext(o::text)) FROM sales.orders o'), "$name: the same orders")
 	  unless $name =~ /own orders/;

@@ -262,10 +262,11 @@ sub crash_worker
 	return $pid;
 }
 
-# kill -9 for the whole server; starts it again when no process of it is left.
+# kill -9 for the whole server; starts it again when no process of it is left,
+# and what is to happen meanwhile is done.
 sub crash_server
 {
-	my ($node) = @_;
+	my ($node, $meanwhile) = @_;
 	my $postmaster = $node->{_pid};
 	my @children = grep { $_ } split(/\s+/, slurp_file(
 		"/proc/$postmaster/task/$postmaster/children"));
@@ -288,6 +289,7 @@ sub crash_server
 		die "nobody reaps process $postmaster" if time() > $end;
 		sleep(0.02);
 	}
+	$meanwhile->() if $meanwhile;
 	$node->start;
 	return;
 }

@@ -1,0 +1,160 @@
+# Three members, each a server of its own with some of a topic's partitions, and
+# a hub that has the whole topic as well: random rankings over the members equal
+# those of the one server, while orders arrive, customers change by logical
+# replication, members are killed, and partitions move.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use Fluct;
+use Fluct::Members;
+use Test::More;
+
+my $seed = $ENV{FLUCT_SEED} || time();
+
+note("FLUCT_SEED=$seed");
+srand($seed);
+
+my $kafka = fluct_broker();
+my %member = map { $_ => fluct_node($_, kafka => $kafka, init => [ allows_streaming => 'logical' ]) } 'm1', 'm2', 'm3';
+my $hub = fluct_node('hub', kafka => $kafka, init => [ allows_streaming => 'logical' ]);
+my $publisher = $hub->connstr('postgres') =~ s/'/''/gr;
+my %partitions = (m1 => '{0,1}', m2 => '{2,3}', m3 => '{4,5}');
+my $n = 0;
+
+sub pick { return $_[ rand(@_) ] }
+
+sub stream
+{
+	my ($node, $more) = @_;
+
+	return etl($node, "SELECT fluct.create_stream('orders', 'shop', 'orders', batch_interval => '20 ms', keep_raw => false, start => true$more)");
+}
+
+sub arrive
+{
+	my @orders = map {
+		my $day = 1 + int(rand(28));
+
+		$n++;
+		an_order("o$n", customer_id => '"c' . (1 + int(rand(32))) . '"', amount => sprintf('%.*f', 1 + int(rand(4)), rand(300) - 40),
+			timestamp => sprintf('"2026-02-%02dT%02d:%02d:%06.3fZ"', $day, rand(24), rand(60), rand(59)))
+	} 1 .. 10 + rand(60);
+
+	return $kafka->produce('orders', \@orders);
+}
+
+sub change_customers
+{
+	my ($c, $i) = (1 + int(rand(30)), 1 + int(rand(5)));
+
+	return etl($hub, pick("DELETE FROM sales.customer_industries WHERE customer_id = 'c$c'",
+			"INSERT INTO sales.customer_industries VALUES ('c$c', 'i$i') ON CONFLICT DO NOTHING",
+			"DELETE FROM sales.customers WHERE customer_id = 'c$c'; INSERT INTO sales.customers VALUES ('c$c'); INSERT INTO sales.customer_industries VALUES ('c$c', 'i$i')"));
+}
+
+# A partition of a random member goes to another.
+sub move
+{
+	my ($from, $to) = sort { rand() <=> 0.5 } keys %member;
+	my ($partition) = split(/\n/, sql($member{$from}, q{SELECT unnest(partitions) FROM fluct.streams ORDER BY random() LIMIT 1}));
+
+	return '' if !defined($partition);
+	note("partition $partition from $from to $to");
+	return said($member{$from}, "CALL fluct.hand_over('orders', $partition, '$to')", as => 'etl');
+}
+
+sub ranking
+{
+	my $recent = pick('24 hours', '7 hours 13 minutes', '3 days');
+	my $as_of = sprintf("'2026-02-%02d %02d:%02d:%06.3fZ'", 8 + rand(20), rand(24), rand(60), rand(59));
+
+	return "SELECT * FROM fluct.top_fluctuations($as_of, '$recent', @{[ pick(4, 9) ]} * interval '$recent', NULL, '"
+	  . pick('absolute', 'relative', 'zscore') . "', average => '" . pick('elapsed', 'active') . "')";
+}
+
+sub settled
+{
+	caught_up($_, 'orders') || return 0 foreach $hub, values %member;
+	$hub->wait_for_catchup("customers_$_") foreach sort keys %member;
+	return 1;
+}
+
+# The hub without its members is the one server.
+sub equal
+{
+	my ($name, $count) = @_;
+	my $same = 0;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok(settled(), "$name: all is stored");
+	foreach (1 .. $count)
+	{
+		my $query = ranking();
+		my $of_members = sql($hub, "SET client_min_messages = error; $query");
+		my $of_one = sql($hub, "SET client_min_messages = error; BEGIN; DELETE FROM fluct.members; $query; ROLLBACK");
+
+		$same++ if $of_members eq $of_one;
+		is($of_members, $of_one, "$name: $query") if $of_members ne $of_one;
+	}
+	is($same, $count, "$name: $count rankings equal those of one server");
+	is(total('SELECT count(*) FROM sales.orders', values %member), $n, "$name: each order is with one member");
+	return;
+}
+
+# ----- they meet -----
+
+$kafka->create_topic('orders', 6);
+etl($hub, q{
+	INSERT INTO sales.industries SELECT 'i' || i FROM generate_series(1, 6) i;
+	INSERT INTO sales.customers SELECT 'c' || c, 'Company ' || c FROM generate_series(1, 30) c;
+	INSERT INTO sales.customer_industries SELECT 'c' || c, 'i' || i FROM generate_series(1, 25) c, generate_series(1, 5) i WHERE (c * 7 + i * 3) % 4 = 0});
+sql($hub, 'CREATE PUBLICATION fluct_customers FOR TABLE sales.industries, sales.products, sales.customers, sales.customer_industries');
+stream($hub, '');
+foreach my $m (sort keys %member)
+{
+	sql($member{$m}, "CREATE SUBSCRIPTION customers_$m CONNECTION '$publisher' PUBLICATION fluct_customers");
+	stream($member{$m}, ", partitions => '$partitions{$m}'");
+}
+meet($_, %member) foreach $hub, values %member;
+$member{$_}->wait_for_subscription_sync($hub, "customers_$_") foreach sort keys %member;
+arrive() foreach 1 .. 10;
+equal('at first', 15);
+is(sql($hub, q{SELECT string_agg(concat_ws(' ', member, item, detail), ', ') FROM fluct.check_members() WHERE item <> 'freshness' AND status <> 'ok'}), '', 'check_members() finds nothing wrong');
+
+# ----- while all of it moves -----
+
+foreach my $round (1 .. $ENV{FLUCT_ROUNDS} || 4)
+{
+	my $victim = pick(sort keys %member);
+
+	foreach (1 .. 6)
+	{
+		arrive();
+		change_customers();
+		sql($hub, 'SET client_min_messages = error; ' . ranking());
+	}
+	unlike(move(), qr/ERROR/, "round $round: a partition moves");
+	arrive();
+	crash_server($member{$victim}, sub {
+			fails_like($hub, ranking(), qr/08006: member "$victim" does not answer/, "$victim is killed: no half answer");
+			change_customers();
+			arrive();
+		});
+	arrive();
+	equal("round $round, $victim killed", 10);
+}
+
+# ----- with other customers, and behind -----
+
+sql($member{m3}, 'ALTER SUBSCRIPTION customers_m3 DISABLE');
+etl($hub, q{INSERT INTO sales.customers VALUES ('new'); INSERT INTO sales.customer_industries VALUES ('new', 'i6')});
+like(said($hub, ranking()), qr/WARNING:  the ranking may be incomplete: member "m3" has other industries of the customers/, 'one whose replication stands still is named');
+sql($member{m3}, 'ALTER SUBSCRIPTION customers_m3 ENABLE');
+equal('and when it has caught up', 5);
+etl($member{m2}, q{SELECT fluct.pause_stream('orders')});
+arrive();
+like(said($hub, 'SELECT FROM fluct.top_fluctuations()'), qr/WARNING:  the ranking may be incomplete: member "m2": orders are stored only up to/, 'one that is behind is named');
+etl($member{m2}, q{SELECT fluct.start_stream('orders')});
+equal('and when it runs again', 5);
+$_->stop foreach values %member, $hub;
+done_testing();
