@@ -74,6 +74,7 @@ OBJS = \
 	src/mapping/framing.o \
 	src/mapping/kafka.o \
 	src/mapping/mapping.o \
+	src/mapping/place.o \
 	src/mapping/relations.o \
 	src/mapping/source.o \
 	src/mapping/target.o \
@@ -129,6 +130,7 @@ OBJS = \
 	src/sink/sink.o \
 	src/sink/stored.o \
 	src/sink/watch.o \
+	src/sink/write.o \
 	src/stream/backoff.o \
 	src/stream/batch.o \
 	src/stream/foreground.o \
@@ -330,7 +332,7 @@ FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
 	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
 	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
 	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o \
-	src/mapping/kafka.o src/mapping/where.o, $(OBJS))
+	src/mapping/kafka.o src/mapping/place.o src/mapping/where.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

@@ -330,12 +330,33 @@ fluct_json_row_above(const FluctJson *json, int rowset, int row)
 int
 fluct_json_row_index(const FluctJson *json, int rowset, int row)
 {
-	const Sheet *sheet = sheet_at(json, rowset + 1);
-	int			first = row;
+	return (int) row_at(sheet_at(json, rowset + 1), row)->index;
+}
 
-	while (first > 0 && row_at(sheet, first - 1)->above == row_at(sheet, row)->above)
-		first--;
-	return row - first;
+int
+fluct_json_row_within(const FluctJson *json, int rowset, int row, int above)
+{
+	for (int s = rowset + 1; s != above + 1; s = sheet_at(json, s)->above)
+		row = (int) row_at(sheet_at(json, s), row)->above;
+	return row;
+}
+
+int
+fluct_json_first_within(const FluctJson *json, int rowset, int above, int row)
+{
+	int			low = 0;
+	int			high = fluct_json_row_count(json, rowset);
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (fluct_json_row_within(json, rowset, middle, above) < row)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 FluctJsonType

@@ -78,6 +78,14 @@ extern bool fluct_json_takes(const FluctJson *json, int rowset,
 extern int	fluct_json_above(const FluctJson *json, int rowset);
 extern int	fluct_json_row_above(const FluctJson *json, int rowset, int row);
 
+/* The same for `above`, the rowset itself or one further up. */
+extern int	fluct_json_row_within(const FluctJson *json, int rowset, int row,
+								  int above);
+
+/* The first row that lies in that row of `above`, or in one after it. */
+extern int	fluct_json_first_within(const FluctJson *json, int rowset,
+									int above, int row);
+
 /* Which one it is, from 0, of those that lie in the same row above. */
 extern int	fluct_json_row_index(const FluctJson *json, int rowset, int row);
 extern int	fluct_json_row_count(const FluctJson *json, int rowset);

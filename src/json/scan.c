@@ -46,6 +46,8 @@ begin_row(FluctJson *json, Sheet *sheet)
 	row->members = 0;
 	row->above = sheet->above < 0 ? 0 :
 		(uint32_t) sheet_at(json, sheet->above)->rows.count - 1;
+	row->index = sheet->rows.count > 0 && row[-1].above == row->above ?
+		row[-1].index + 1 : 0;
 	row->type = FLUCT_JSON_ABSENT;
 	sheet->rows.count++;
 }

@@ -53,6 +53,7 @@ typedef struct Row
 	uint32_t	first_member;
 	uint32_t	members;
 	uint32_t	above;			/* the row of the sheet above that holds it */
+	uint32_t	index;			/* which one of those it is, from 0 */
 	FluctJsonType type;
 } Row;
 

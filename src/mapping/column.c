@@ -76,7 +76,7 @@ add_above(FluctCompiler *c, FluctColumn *column)
 	const char *path = column->path;
 	int			rowset = c->target->rowset;
 
-	for (; *path == '^'; path++, column->up++)
+	for (; *path == '^'; path++)
 	{
 		if (rowset == FLUCT_JSON_ROOT)
 			return -1;
@@ -84,7 +84,8 @@ add_above(FluctCompiler *c, FluctColumn *column)
 	}
 	if (rowset == FLUCT_JSON_ROOT)
 		return -1;
-	column->source = FLUCT_FROM_ABOVE;
+	column->source = FLUCT_FROM_ROW;
+	column->rowset = rowset;
 	return fluct_json_add_field(json, rowset, psprintf("@%s", path));
 }
 
@@ -92,32 +93,39 @@ add_above(FluctCompiler *c, FluctColumn *column)
 static int
 add_field(FluctCompiler *c, FluctColumn *column)
 {
-	bool		child = c->target->rowset != FLUCT_JSON_ROOT;
+	int			rowset = c->target->rowset;
 	FluctJson  *json = c->mapping->json;
 
-	if (child && strcmp(column->path, "#") == 0)
+	if (rowset == FLUCT_JSON_ROOT || column->path[0] == '$')
+	{
+		column->source = FLUCT_FROM_MESSAGE;
+		return fluct_json_add_field(json, FLUCT_JSON_ROOT, column->path);
+	}
+	if (column->path[0] == '^')
+		return add_above(c, column);
+	column->rowset = rowset;
+	if (strcmp(column->path, "#") == 0)
 	{
 		column->source = FLUCT_ROW_NUMBER;
 		return 0;
 	}
-	if (child && strcmp(column->path, "@key") == 0)
+	if (strcmp(column->path, "@key") == 0)
 	{
 		column->source = FLUCT_ROW_KEY;
-		return fluct_json_add_key(json, c->target->rowset);
+		return fluct_json_add_key(json, rowset);
 	}
-	if (child && column->path[0] == '^')
-		return add_above(c, column);
-	column->source = child && column->path[0] == '@' ? FLUCT_FROM_ROW : FLUCT_FROM_MESSAGE;
-	return fluct_json_add_field(json, column->source == FLUCT_FROM_ROW ?
-								c->target->rowset : FLUCT_JSON_ROOT, column->path);
+	column->source = FLUCT_FROM_ROW;
+	return fluct_json_add_field(json, rowset, column->path);
 }
 
 void
 fluct_column_compile_path(FluctCompiler *c, FluctColumn *column)
 {
-	bool		child = c->target->rowset != FLUCT_JSON_ROOT;
-	int			kafka = fluct_kafka_compile(c, column);
+	bool		of_row = c->target->rowset != FLUCT_JSON_ROOT;
+	int			kafka;
 
+	column->rowset = FLUCT_JSON_ROOT;
+	kafka = fluct_kafka_compile(c, column);
 	if (kafka > 0)
 		return;
 	column->field = kafka < 0 ? -1 : add_field(c, column);
@@ -126,9 +134,9 @@ fluct_column_compile_path(FluctCompiler *c, FluctColumn *column)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
 						column->name, c->target->name, column->path),
-				 errhint(child ?
+				 errhint(of_row ?
 						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, ^.field of the row that holds this one, #, @key, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id." :
-						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id; @ and # are for children.")));
+						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id; @ and # are for children, and where the mapping has \"rows\".")));
 }
 
 /* The "default" of a column, as a value that the scanner could have found. */
@@ -324,6 +332,7 @@ fluct_column_compile_extra(FluctCompiler *c, FluctColumn *column, const char *na
 				 errmsg("mapping: extra column \"%s\" of %s is not of type jsonb",
 						name, c->target->name)));
 	column->source = FLUCT_EXTRA;
+	column->rowset = c->target->rowset;
 	column->path = "extra";
 	column->field = -1;
 }

@@ -31,25 +31,30 @@
 #include "mapping/delete.h"
 #include "mapping/encode.h"
 #include "mapping/field.h"
-#include "mapping/format.h"
+#include "mapping/place.h"
 
 static void
-begin_data(FluctRowData *data, int nmessages, int expected)
+begin_data(FluctRowData *data, int room, int expected)
 {
 	initStringInfo(&data->data);
 	enlargeStringInfo(&data->data, expected);
 	data->nrows = 0;
-	data->starts = palloc0(sizeof(int) * (nmessages + 1));
-	data->row_starts = palloc0(sizeof(int) * (nmessages + 1));
+	data->starts = palloc0(sizeof(int) * (room + 1));
+	data->row_starts = palloc0(sizeof(int) * (room + 1));
 }
 
 FluctRows *
 fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 {
 	FluctRows  *rows = palloc0(sizeof(FluctRows) * mapping->ntargets);
+	FluctRecords *records = palloc0(sizeof(FluctRecords));
 
+	records->room = nmessages;
+	records->starts = palloc0(sizeof(int) * (nmessages + 1));
+	records->outcomes = palloc0(sizeof(FluctOutcome) * (nmessages + 1));
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
+		rows[t].records = records;
 		begin_data(&rows[t].stored, nmessages, mapping->targets[t].expected);
 		begin_data(&rows[t].keys, nmessages, 0);
 		begin_data(&rows[t].deleted, nmessages, 0);
@@ -60,151 +65,62 @@ fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 size_t
 fluct_decode_bytes(const FluctMapping *mapping, const FluctRows *rows, int i)
 {
+	int			record = rows->records->starts[i];
 	size_t		bytes = 0;
 
 	for (int t = 0; t < mapping->ntargets; t++)
-		bytes += rows[t].stored.starts[i] + rows[t].keys.starts[i] +
-			rows[t].deleted.starts[i];
+		bytes += rows[t].stored.starts[record] + rows[t].keys.starts[record] +
+			rows[t].deleted.starts[record];
 	return bytes;
 }
 
-/* Takes back what was added since message number i began. */
 static void
-take_back_data(FluctRowData *data, int i)
+grow_data(FluctRowData *data, int room)
 {
-	data->data.len = data->starts[i];
-	data->nrows = data->row_starts[i];
+	data->starts = repalloc(data->starts, sizeof(int) * (room + 1));
+	data->row_starts = repalloc(data->row_starts, sizeof(int) * (room + 1));
 }
 
 static void
-take_back(const FluctMapping *mapping, FluctRows *rows, int i)
+end_data(FluctRowData *data, int record)
 {
-	for (int t = 0; t < mapping->ntargets; t++)
-	{
-		take_back_data(&rows[t].stored, i);
-		take_back_data(&rows[t].keys, i);
-		take_back_data(&rows[t].deleted, i);
-	}
+	data->starts[record + 1] = data->data.len;
+	data->row_starts[record + 1] = data->nrows;
 }
 
+/* What was added since the last one is a record. */
 static void
-end_data(FluctRowData *data, int i)
+end_record(const FluctMapping *mapping, FluctRows *rows)
 {
-	data->starts[i + 1] = data->data.len;
-	data->row_starts[i + 1] = data->nrows;
-}
+	FluctRecords *records = rows->records;
 
-static void
-end_message(const FluctMapping *mapping, FluctRows *rows, int i)
-{
-	for (int t = 0; t < mapping->ntargets; t++)
+	if (records->count == records->room)
 	{
-		end_data(&rows[t].stored, i);
-		end_data(&rows[t].keys, i);
-		end_data(&rows[t].deleted, i);
-	}
-}
-
-/* ----- refusals ----- */
-
-/*
- * The path of a rowset with the numbers of the rows down to that one; it ends
- * where there is none.
- */
-static void
-put_rows_path(const FluctJson *json, const char *rows_path, int rowset, int row,
-			  char *path)
-{
-	int			numbers[FLUCT_JSON_MAX_DEPTH];
-	int			n = 0;
-	int			len = 0;
-
-	while (rowset != FLUCT_JSON_ROOT && n < FLUCT_JSON_MAX_DEPTH)
-	{
-		numbers[n++] = fluct_json_row_index(json, rowset, row);
-		row = fluct_json_row_above(json, rowset, row);
-		rowset = fluct_json_above(json, rowset);
-	}
-	for (const char *p = rows_path; *p != '\0' && len < FLUCT_PATH_LEN - 16;)
-	{
-		bool		elements = strncmp(p, "[*]", 3) == 0;
-
-		if (!elements && strncmp(p, ".*", 2) != 0)
+		records->room = 2 * records->room + 16;
+		records->outcomes = repalloc(records->outcomes,
+									 sizeof(FluctOutcome) * (records->room + 1));
+		for (int t = 0; t < mapping->ntargets; t++)
 		{
-			path[len++] = *p++;
-			continue;
+			grow_data(&rows[t].stored, records->room);
+			grow_data(&rows[t].keys, records->room);
+			grow_data(&rows[t].deleted, records->room);
 		}
-		if (n == 0)
-			break;
-		len += sprintf(path + len, "[%d]", numbers[--n]);
-		p += elements ? 3 : 2;
 	}
-	path[len] = '\0';
-}
-
-void
-fluct_decode_path(const FluctJson *json, const FluctTarget *target,
-				  const FluctColumn *column, int row, char *path)
-{
-	bool		extra = column->source == FLUCT_EXTRA;
-	char		rows[FLUCT_PATH_LEN];
-
-	if (column->source == FLUCT_FROM_ROW || (extra && target->rows_path))
+	for (int t = 0; t < mapping->ntargets; t++)
 	{
-		if (json)
-			put_rows_path(json, target->rows_path, target->rowset, row, rows);
-		else if (target->nested || strcmp(target->rows_path + strlen(target->rows_path) - 3, "[*]") != 0)
-			strlcpy(rows, target->rows_path, sizeof(rows));
-		else
-			snprintf(rows, sizeof(rows), "%.*s[%d]",
-					 (int) strlen(target->rows_path) - 3, target->rows_path, row);
-		snprintf(path, FLUCT_PATH_LEN, "%s%s", rows, extra ? "" : column->path + 1);
+		end_data(&rows[t].stored, records->count);
+		end_data(&rows[t].keys, records->count);
+		end_data(&rows[t].deleted, records->count);
 	}
-	else
-		strlcpy(path, extra ? "$" : column->path, FLUCT_PATH_LEN);
+	records->count++;
 }
 
+/* Takes back what was added since the record began. */
 static void
-refuse_column(const FluctMapping *mapping, const FluctTarget *target, const FluctColumn *column, int row,
-			  FluctReason reason, const FluctJsonValue *value,
-			  FluctRefusal *refusal)
+take_back(FluctRowData *data, int record)
 {
-	char		path[FLUCT_PATH_LEN];
-	const char *expected = fluct_format_expectation(column, reason);
-
-	fluct_decode_path(mapping->json, target, column, row, path);
-	if (reason == FLUCT_TOO_LONG)
-		fluct_refuse(refusal, reason, path,
-					 "more than %d values for column %s of %s",
-					 FLUCT_MAX_JSONB_VALUES, column->name, target->name);
-	else if (value == NULL || value->type == FLUCT_JSON_ABSENT ||
-			 value->type == FLUCT_JSON_NULL)
-		fluct_refuse(refusal, reason, path, "for column %s of %s",
-					 column->name, target->name);
-	else
-		fluct_refuse(refusal, reason, path, "found %s%.*s%s%s%s%s",
-					 value->type == FLUCT_JSON_STRING ? "\"" : "",
-					 (int) Min(value->len, 100), value->text,
-					 value->len > 100 ? "..." : "",
-					 value->type == FLUCT_JSON_STRING ? "\"" : "",
-					 expected[0] ? ", expected " : "", expected);
-}
-
-/* A column that does not come from a row; false with *refusal filled. */
-static bool
-take_message_column(FluctMapping *mapping, const FluctTarget *target,
-					const FluctColumn *column, const FluctKafka *kafka,
-					StringInfo out, FluctRefusal *refusal)
-{
-	FluctReason reason = fluct_field_of_message(mapping, column, kafka, out);
-
-	if (reason == FLUCT_OK)
-		return true;
-	refuse_column(mapping, target, column, 0, reason,
-				  column->source == FLUCT_FROM_MESSAGE ?
-				  fluct_json_field(mapping->json, column->field) : NULL,
-				  refusal);
-	return false;
+	data->data.len = data->starts[record];
+	data->nrows = data->row_starts[record];
 }
 
 /* ----- rows ----- */
@@ -240,56 +156,40 @@ count_made(FluctMapping *mapping, const StringInfoData *out, int start,
 	return has_room(mapping, 0, refusal);
 }
 
+/* Adds the column's value in a row of the rowset, or in one above it. */
 static bool
-decode_parent(FluctMapping *mapping, FluctRowData *rows, const FluctKafka *kafka,
-			  FluctRefusal *refusal)
+take_column(FluctMapping *mapping, const FluctTarget *target,
+			const FluctColumn *column, int rowset, int row,
+			const FluctKafka *kafka, StringInfo out, FluctRefusal *refusal)
 {
-	const FluctTarget *target = &mapping->targets[0];
+	FluctReason reason = fluct_field_is_of_row(column) ?
+	fluct_field_of_row(mapping, column, rowset, row, kafka, out) :
+	fluct_field_of_message(mapping, column, kafka, out);
 
-	begin_row(target->ncolumns, rows);
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		const FluctColumn *column = &target->columns[i];
-		int			start = rows->data.len;
-
-		if (column->source == FLUCT_EXTRA)
-		{
-			FluctReason reason = fluct_field_of_row(mapping, target, column, 0,
-													kafka, &rows->data);
-
-			if (reason != FLUCT_OK)
-			{
-				refuse_column(mapping, target, column, 0, reason, NULL, refusal);
-				return false;
-			}
-		}
-		else if (!take_message_column(mapping, target, column, kafka,
-									  &rows->data, refusal))
-			return false;
-		if (!count_made(mapping, &rows->data, start, refusal))
-			return false;
-	}
-	return true;
+	if (reason == FLUCT_OK)
+		return true;
+	fluct_place_refuse(mapping, target, column, rowset, row, reason, refusal);
+	return false;
 }
 
-/* The key by which the existing rows are found. */
+/* The key by which the existing rows of a record are found. */
 static bool
 decode_parent_key(FluctMapping *mapping, const FluctTarget *target,
-				  FluctRowData *keys, const FluctKafka *kafka,
+				  FluctRowData *keys, int record, const FluctKafka *kafka,
 				  FluctRefusal *refusal)
 {
 	int			start = keys->data.len;
 
 	begin_row(target->nparent_keys, keys);
 	for (int k = 0; k < target->nparent_keys; k++)
-		if (!take_message_column(mapping, target,
-								 &target->columns[target->parent_keys[k]],
-								 kafka, &keys->data, refusal))
+		if (!take_column(mapping, target, &target->columns[target->parent_keys[k]],
+						 mapping->targets[0].rowset, record, kafka, &keys->data,
+						 refusal))
 			return false;
 	return count_made(mapping, &keys->data, start, refusal);
 }
 
-/* The columns of a child that are the same in each of its rows. */
+/* The columns of a child that are the same in each row of a message. */
 static bool
 encode_shared(FluctMapping *mapping, const FluctTarget *target,
 			  const FluctKafka *kafka, StringInfo shared, int *starts,
@@ -302,77 +202,13 @@ encode_shared(FluctMapping *mapping, const FluctTarget *target,
 
 		starts[i] = shared->len;
 		if (!fluct_field_is_of_row(column) &&
-			!take_message_column(mapping, target, column, kafka, shared,
-								 refusal))
+			!take_column(mapping, target, column, FLUCT_JSON_ROOT, 0, kafka,
+						 shared, refusal))
 			return false;
 		if (!has_room(mapping, shared->len, refusal))
 			return false;
 	}
 	starts[target->ncolumns] = shared->len;
-	return true;
-}
-
-static bool
-decode_child_row(FluctMapping *mapping, const FluctTarget *target,
-				 FluctRowData *rows, int row, StringInfo shared,
-				 const int *starts, const FluctKafka *kafka, FluctRefusal *refusal)
-{
-	begin_row(target->ncolumns, rows);
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		const FluctColumn *column = &target->columns[i];
-		int			start = rows->data.len;
-		FluctReason reason;
-
-		if (!fluct_field_is_of_row(column))
-		{
-			/* counted already */
-			appendBinaryStringInfo(&rows->data, shared->data + starts[i],
-								   starts[i + 1] - starts[i]);
-			continue;
-		}
-		reason = fluct_field_of_row(mapping, target, column, row, kafka,
-									&rows->data);
-		if (reason != FLUCT_OK)
-		{
-			refuse_column(mapping, target, column, row, reason,
-						  column->source == FLUCT_FROM_ROW ?
-						  fluct_json_cell(mapping->json, target->rowset, row,
-										  column->field) : NULL, refusal);
-			return false;
-		}
-		if (!count_made(mapping, &rows->data, start, refusal))
-			return false;
-	}
-	return true;
-}
-
-/* Refuses a message whose rows are not an array, or what else they may be. */
-static bool
-check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
-			 FluctRefusal *refusal)
-{
-	const FluctJson *json = mapping->json;
-	int			above = fluct_json_above(json, rowset);
-	int			n = above == FLUCT_JSON_ROOT ? 1 : fluct_json_row_count(json, above);
-	char		path[FLUCT_PATH_LEN];
-
-	if (above != FLUCT_JSON_ROOT && !check_rowset(mapping, target, above, refusal))
-		return false;
-	for (int row = 0; row < n; row++)
-	{
-		FluctJsonType type = fluct_json_rows_type(json, rowset, row);
-		bool		nothing = type == FLUCT_JSON_ABSENT || type == FLUCT_JSON_NULL;
-
-		if (fluct_json_takes(json, rowset, type) || (nothing && target->optional))
-			continue;
-		put_rows_path(json, target->rows_path, above, row, path);
-		fluct_refuse(refusal,
-					 type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD :
-					 type == FLUCT_JSON_NULL ? FLUCT_NULL_FIELD : FLUCT_WRONG_TYPE,
-					 path, "for the rows of %s", target->name);
-		return false;
-	}
 	return true;
 }
 
@@ -391,11 +227,12 @@ check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 	{
 		const FluctColumn *column = &target->columns[i];
 
-		if (column->source != FLUCT_FROM_ROW || column->path[1] == '\0' ||
+		if (column->source != FLUCT_FROM_ROW || column->rowset != target->rowset ||
+			column->path[1] == '\0' ||
 			(type == FLUCT_JSON_ARRAY && column->path[1] == '[' &&
 			 isdigit((unsigned char) column->path[2])))
 			continue;
-		put_rows_path(mapping->json, target->rows_path, target->rowset, row, path);
+		fluct_place_of_row(mapping->json, target, target->rowset, row, path);
 		fluct_refuse(refusal, FLUCT_WRONG_TYPE, path,
 					 "an element is not an object");
 		return false;
@@ -403,64 +240,118 @@ check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 	return true;
 }
 
+/* With what the rows of a child share, unless `shared` is NULL. */
+static bool
+decode_row(FluctMapping *mapping, const FluctTarget *target,
+		   FluctRowData *rows, int row, const StringInfoData *shared,
+		   const int *starts, const FluctKafka *kafka, FluctRefusal *refusal)
+{
+	if (!check_row(mapping, target, row, refusal))
+		return false;
+	begin_row(target->ncolumns, rows);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		const FluctColumn *column = &target->columns[i];
+		int			start = rows->data.len;
+
+		if (shared && !fluct_field_is_of_row(column))
+		{
+			/* counted already */
+			appendBinaryStringInfo(&rows->data, shared->data + starts[i],
+								   starts[i + 1] - starts[i]);
+			continue;
+		}
+		if (!take_column(mapping, target, column, target->rowset, row, kafka,
+						 &rows->data, refusal) ||
+			!count_made(mapping, &rows->data, start, refusal))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Refuses a message in which what holds the target's rows, in a row of `base`,
+ * is not an array, or what else it may be.
+ */
+static bool
+check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
+			 int base, int base_row, FluctRefusal *refusal)
+{
+	const FluctJson *json = mapping->json;
+	int			above = fluct_json_above(json, rowset);
+	int			end;
+	char		path[FLUCT_PATH_LEN];
+
+	if (above != base && !check_rowset(mapping, target, above, base, base_row, refusal))
+		return false;
+	end = fluct_json_first_within(json, above, base, base_row + 1);
+	for (int row = fluct_json_first_within(json, above, base, base_row); row < end; row++)
+	{
+		FluctJsonType type = fluct_json_rows_type(json, rowset, row);
+		bool		nothing = type == FLUCT_JSON_ABSENT || type == FLUCT_JSON_NULL;
+
+		if (fluct_json_takes(json, rowset, type) || (nothing && target->optional))
+			continue;
+		fluct_place_of_rows(json, target, above, row, path);
+		fluct_refuse(refusal,
+					 type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD :
+					 type == FLUCT_JSON_NULL ? FLUCT_NULL_FIELD : FLUCT_WRONG_TYPE,
+					 path, "for the rows of %s", target->name);
+		return false;
+	}
+	return true;
+}
+
+/* The rows of a child that lie in the record. */
 static bool
 decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
-			 const FluctKafka *kafka, FluctRefusal *refusal)
+			 int record, const FluctKafka *kafka, FluctRefusal *refusal)
 {
+	int			base = mapping->targets[0].rowset;
+	int			from = fluct_json_first_within(mapping->json, target->rowset, base, record);
+	int			to = fluct_json_first_within(mapping->json, target->rowset, base, record + 1);
 	StringInfoData shared;
 	int			starts[MaxTupleAttributeNumber + 1];
-	size_t		nrows;
-	int			above = -1;
 	bool		good;
 
-	if (!check_rowset(mapping, target, target->rowset, refusal))
+	if (target->rowset != base &&
+		!check_rowset(mapping, target, target->rowset, base, record, refusal))
 		return false;
 	if (target->parent_keys &&
-		!decode_parent_key(mapping, target, &rows->keys, kafka, refusal))
+		!decode_parent_key(mapping, target, &rows->keys, record, kafka, refusal))
 		return false;
-	nrows = fluct_json_row_count(mapping->json, target->rowset);
-	if (nrows == 0)
+	if (from == to)
 		return true;
 	initStringInfo(&shared);
 	good = encode_shared(mapping, target, kafka, &shared, starts, refusal) &&
-		has_room(mapping, nrows * (2 + shared.len), refusal);
-	mapping->made += nrows * (2 + shared.len);
-	for (int row = 0; good && row < nrows; row++)
-	{
-		int			last = above;
-
-		above = fluct_json_row_above(mapping->json, target->rowset, row);
-		mapping->number = above == last ? mapping->number + 1 : 1;
-		good = check_row(mapping, target, row, refusal) &&
-			decode_child_row(mapping, target, &rows->stored, row, &shared,
-							 starts, kafka, refusal);
-	}
+		has_room(mapping, (size_t) (to - from) * (2 + shared.len), refusal);
+	mapping->made += (size_t) (to - from) * (2 + shared.len);
+	for (int row = from; good && row < to; row++)
+		good = decode_row(mapping, target, &rows->stored, row, &shared, starts,
+						  kafka, refusal);
 	pfree(shared.data);
 	return good;
 }
 
-/* ----- a message ----- */
-
-/* The rows of each target. */
+/* The record's row, and its rows in children. */
 static bool
-decode_rows(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
-			FluctRefusal *refusal)
+decode_rows(FluctMapping *mapping, FluctRows *rows, int record,
+			const FluctKafka *kafka, FluctRefusal *refusal)
 {
-	if (!decode_parent(mapping, &rows[0].stored, kafka, refusal))
+	if (!decode_row(mapping, &mapping->targets[0], &rows[0].stored, record, NULL,
+					NULL, kafka, refusal))
 		return false;
 	for (int t = 1; t < mapping->ntargets; t++)
-		if (!decode_child(mapping, &mapping->targets[t], &rows[t], kafka,
+		if (!decode_child(mapping, &mapping->targets[t], &rows[t], record, kafka,
 						  refusal))
 			return false;
-	for (int t = 0; t < mapping->ntargets; t++)
-		mapping->targets[t].expected = rows[t].stored.data.len;
 	return true;
 }
 
-/* The key of the rows of each target that the message deletes. */
+/* The key of the rows of each target that the record deletes. */
 static bool
-decode_delete(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
-			  FluctRefusal *refusal)
+decode_delete(FluctMapping *mapping, FluctRows *rows, int rowset, int record,
+			  const FluctKafka *kafka, FluctRefusal *refusal)
 {
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
@@ -472,9 +363,9 @@ decode_delete(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
 			continue;
 		begin_row(nkeys, &rows[t].deleted);
 		for (int k = 0; k < nkeys; k++)
-			if (!take_message_column(mapping, &mapping->targets[t],
-									 &mapping->deletes->keys[t][k], kafka, out,
-									 refusal))
+			if (!take_column(mapping, &mapping->targets[t],
+							 &mapping->deletes->keys[t][k], rowset, record,
+							 kafka, out, refusal))
 				return false;
 		if (!count_made(mapping, out, start, refusal))
 			return false;
@@ -482,40 +373,86 @@ decode_delete(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
 	return true;
 }
 
+/* A message without a value is one record. */
+static bool
+decode_tombstone(FluctMapping *mapping, FluctRows *rows, const FluctKafka *kafka,
+				 FluctRefusal *refusal)
+{
+	if (!decode_delete(mapping, rows, FLUCT_JSON_ROOT, 0, kafka, refusal))
+		return false;
+	end_record(mapping, rows);
+	return true;
+}
+
+static bool
+decode_records(FluctMapping *mapping, FluctRows *rows, bool deletes,
+			   const FluctKafka *kafka, FluctRefusal *refusal)
+{
+	const FluctTarget *parent = &mapping->targets[0];
+	int			rowset = parent->rowset;
+
+	if (kafka->message->value == NULL)
+		return decode_tombstone(mapping, rows, kafka, refusal);
+	if (parent->rows_path &&
+		!check_rowset(mapping, parent, rowset, FLUCT_JSON_ROOT, 0, refusal))
+		return false;
+	for (int r = 0; r < fluct_json_row_count(mapping->json, rowset); r++)
+	{
+		if (deletes ? !decode_delete(mapping, rows, rowset, r, kafka, refusal) :
+			!decode_rows(mapping, rows, r, kafka, refusal))
+			return false;
+		end_record(mapping, rows);
+	}
+	return true;
+}
+
+/* ----- a message ----- */
+
 bool
 fluct_decode_message(FluctMapping *mapping, FluctRows *rows, int i,
 					 const FluctMessage *message, FluctRefusal *refusal)
 {
 	FluctKafka	kafka = {message, message->topic};
 	bool		deletes;
-	bool		good = fluct_body_read(mapping, &kafka, &deletes, refusal);
 
 	mapping->made = 0;
-	take_back(mapping, rows, i);
-	if (good)
-		good = deletes ? decode_delete(mapping, rows, &kafka, refusal) :
-			decode_rows(mapping, rows, &kafka, refusal);
-	if (good)
-		mapping->outcome = FLUCT_STORED;
-	else if (refusal->reason != FLUCT_OK)
-		mapping->outcome = FLUCT_DEAD;
-	if (!good)
-		take_back(mapping, rows, i);
-	end_message(mapping, rows, i);
-	return good;
+	fluct_decode_nothing(mapping, rows, i);
+	if (!fluct_body_read(mapping, &kafka, &deletes, refusal) ||
+		!decode_records(mapping, rows, deletes, &kafka, refusal))
+	{
+		if (refusal->reason != FLUCT_OK)
+			mapping->outcome = FLUCT_DEAD;
+		fluct_decode_nothing(mapping, rows, i);
+		return false;
+	}
+	mapping->outcome = FLUCT_STORED;
+	rows->records->starts[i + 1] = rows->records->count;
+	for (int t = 0; t < mapping->ntargets; t++)
+		mapping->targets[t].expected = rows[t].stored.data.len;
+	return true;
 }
 
 bool
 fluct_decode_deletes(const FluctRows *rows, int i)
 {
-	return rows[0].deleted.row_starts[i + 1] > rows[0].deleted.row_starts[i];
+	const FluctRecords *records = rows->records;
+	const int  *starts = rows->deleted.row_starts;
+
+	return starts[records->starts[i + 1]] > starts[records->starts[i]];
 }
 
 void
 fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows, int i)
 {
-	take_back(mapping, rows, i);
-	end_message(mapping, rows, i);
+	FluctRecords *records = rows->records;
+
+	records->count = records->starts[i + 1] = records->starts[i];
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		take_back(&rows[t].stored, records->count);
+		take_back(&rows[t].keys, records->count);
+		take_back(&rows[t].deleted, records->count);
+	}
 }
 
 void

@@ -14,7 +14,20 @@
 
 #include "mapping/mapping.h"
 
-/* Rows in the form of COPY; message i's begin at starts[i], end at the next. */
+/*
+ * The records of a batch: those of message i begin at starts[i], end at the
+ * next.  A message is one, unless the mapping has "rows"; one that is refused
+ * has none.
+ */
+typedef struct FluctRecords
+{
+	int		   *starts;
+	int			count;
+	int			room;
+	FluctOutcome *outcomes;		/* by record; the sink's */
+} FluctRecords;
+
+/* Rows in the form of COPY; record r's begin at starts[r], end at the next. */
 typedef struct FluctRowData
 {
 	StringInfoData data;
@@ -26,6 +39,7 @@ typedef struct FluctRowData
 /* The rows of one target for a batch. */
 typedef struct FluctRows
 {
+	FluctRecords *records;		/* the same for all targets */
 	FluctRowData stored;
 	FluctRowData keys;			/* of a child whose rows are replaced: the
 								 * parent's key, as the child has it */
@@ -56,13 +70,6 @@ extern bool fluct_decode_deletes(const FluctRows *rows, int i);
 /* Says that message number i has no rows. */
 extern void fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows,
 								 int i);
-
-/*
- * Where in a message the column's value is, in FLUCT_PATH_LEN bytes; json has
- * read it, or is NULL.
- */
-extern void fluct_decode_path(const FluctJson *json, const FluctTarget *target,
-							  const FluctColumn *column, int row, char *path);
 
 /* Refuses a mapping whose "default" that its column cannot hold. */
 extern void fluct_decode_check_fallbacks(const FluctMapping *mapping);

@@ -107,6 +107,7 @@ key_of_child(const FluctTarget *child, const FluctColumn *key, int nkeys)
 
 		columns[k] = *own;
 		columns[k].source = key[k].source;
+		columns[k].rowset = key[k].rowset;
 		columns[k].field = key[k].field;
 		columns[k].header = key[k].header;
 		columns[k].path = key[k].path;

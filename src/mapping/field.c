@@ -297,24 +297,6 @@ append_kafka(FluctMapping *mapping, const FluctColumn *column,
 	return FLUCT_OK;
 }
 
-/* From a row above the row. */
-static FluctReason
-append_above(FluctMapping *mapping, const FluctTarget *target,
-			 const FluctColumn *column, int row, const FluctMessage *message,
-			 StringInfo out)
-{
-	int			rowset = target->rowset;
-
-	for (int i = 0; i < column->up; i++)
-	{
-		row = fluct_json_row_above(mapping->json, rowset, row);
-		rowset = fluct_json_above(mapping->json, rowset);
-	}
-	return append_found(mapping, column,
-						fluct_json_cell(mapping->json, rowset, row, column->field),
-						message, out);
-}
-
 FluctReason
 fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 					   const FluctKafka *kafka, StringInfo out)
@@ -363,27 +345,26 @@ fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 }
 
 FluctReason
-fluct_field_of_row(FluctMapping *mapping, const FluctTarget *target,
-				   const FluctColumn *column, int row,
-				   const FluctKafka *kafka, StringInfo out)
+fluct_field_of_row(FluctMapping *mapping, const FluctColumn *column, int rowset,
+				   int row, const FluctKafka *kafka, StringInfo out)
 {
+	const FluctJson *json = mapping->json;
+	int			own = fluct_json_row_within(json, rowset, row, column->rowset);
+
 	switch (column->source)
 	{
 		case FLUCT_FROM_ROW:
 			return append_found(mapping, column,
-								fluct_json_cell(mapping->json, target->rowset,
-												row, column->field),
+								fluct_json_cell(json, column->rowset, own, column->field),
 								kafka->message, out);
 		case FLUCT_ROW_NUMBER:
-			return append_number(mapping, column, mapping->number, out);
-		case FLUCT_FROM_ABOVE:
-			return append_above(mapping, target, column, row, kafka->message, out);
+			return append_number(mapping, column,
+								 fluct_json_row_index(json, column->rowset, own) + 1, out);
 		case FLUCT_ROW_KEY:
 			return append_value(mapping, column,
-								fluct_json_cell(mapping->json, target->rowset,
-												row, column->field), out);
+								fluct_json_cell(json, column->rowset, own, column->field), out);
 		case FLUCT_EXTRA:
-			return append_extra(mapping, column, target->rowset, row, out);
+			return append_extra(mapping, column, column->rowset, own, out);
 		default:
 			elog(ERROR, "column \"%s\" is not of a row", column->name);
 	}

@@ -19,12 +19,11 @@ typedef struct FluctKafka
 	const char *topic;
 } FluctKafka;
 
-/* Whether the column's value is another one in each row of a child. */
+/* Whether the column's value is that of a row, and not of the whole message. */
 static inline bool
 fluct_field_is_of_row(const FluctColumn *column)
 {
-	return column->source == FLUCT_FROM_ROW ||
-		column->source == FLUCT_FROM_ABOVE || column->source == FLUCT_ROW_KEY ||
+	return column->source == FLUCT_FROM_ROW || column->source == FLUCT_ROW_KEY ||
 		column->source == FLUCT_ROW_NUMBER || column->source == FLUCT_EXTRA;
 }
 
@@ -37,10 +36,13 @@ extern FluctReason fluct_field_of_message(FluctMapping *mapping,
 										  const FluctKafka *kafka,
 										  StringInfo out);
 
-/* The same for the columns of which fluct_field_is_of_row is true. */
+/*
+ * The same for the columns of which fluct_field_is_of_row is true; the row of
+ * the rowset is the column's own, or one in it.
+ */
 extern FluctReason fluct_field_of_row(FluctMapping *mapping,
-									  const FluctTarget *target,
-									  const FluctColumn *column, int row,
-									  const FluctKafka *kafka, StringInfo out);
+									  const FluctColumn *column, int rowset,
+									  int row, const FluctKafka *kafka,
+									  StringInfo out);
 
 #endif							/* FLUCT_MAPPING_FIELD_H */

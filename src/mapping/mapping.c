@@ -9,12 +9,17 @@
  *	 "delete": {"where": as above, "columns": {KEY COLUMN: as below}},
  *	 "columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
  *	 "extra": COLUMN,
+ *	 "rows": "$.a[*]", "required": false, "single": true,
  *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": ...,
  *				   "extra": COLUMN, "required": false, "single": true}]}
  *
- * PATH is `$...` (the message), `@...` (the element of the child's array), `#`
- * (its number from 1), `@key` (its name), `^...` (the row that holds it) or `kafka.` offset, partition, timestamp, key, topic,
- * headers, schema_id.  All mistakes are found here, before the first message, with an
+ * A message is one record, a row of the target with its children; with "rows"
+ * at the top, each element of that array is, and the rows of a child lie in it,
+ * as in "@.b[*]".
+ *
+ * PATH is `$...` (the message), `@...` (the element of the rows), `#` (its
+ * number from 1), `@key` (its name), `^...` (the row that holds it) or `kafka.`
+ * offset, partition, timestamp, key, topic, headers, schema_id.  All mistakes are found here, before the first message, with an
  * error that names the table and the column.
  *
  *-------------------------------------------------------------------------
@@ -167,8 +172,8 @@ find_key(FluctCompiler *c)
 }
 
 static void
-compile_target(FluctCompiler *c, FluctTarget *t, Oid relid, int rowset,
-			   char *rows_path, JsonbContainer *object)
+compile_target(FluctCompiler *c, FluctTarget *t, Oid relid,
+			   JsonbContainer *object)
 {
 	char		kind;
 
@@ -176,8 +181,6 @@ compile_target(FluctCompiler *c, FluctTarget *t, Oid relid, int rowset,
 	c->rel = relation_open(relid, AccessShareLock);
 	kind = c->rel->rd_rel->relkind;
 	t->relid = relid;
-	t->rowset = rowset;
-	t->rows_path = rows_path;
 	t->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(c->rel)),
 										 RelationGetRelationName(c->rel));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
@@ -229,8 +232,86 @@ read_flag(JsonbContainer *object, const char *key, bool otherwise)
 	if (value.type != jbvBool)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: \"%s\" of a child must be true or false", key)));
+				 errmsg("mapping: \"%s\" of rows must be true or false", key)));
 	return value.val.boolean;
+}
+
+/* How many rowsets are between the message and the rowset's rows. */
+static int
+depth_of(const FluctJson *json, int rowset)
+{
+	int			depth = 0;
+
+	for (; rowset != FLUCT_JSON_ROOT; rowset = fluct_json_above(json, rowset))
+		depth++;
+	return depth;
+}
+
+/* Whether each of its rows lies in one record. */
+static bool
+is_in_records(const FluctCompiler *c, const FluctTarget *t)
+{
+	int			records = c->mapping->targets[0].rowset;
+	int			rowset = t->rowset;
+
+	while (rowset != records && rowset != FLUCT_JSON_ROOT)
+		rowset = fluct_json_above(c->mapping->json, rowset);
+	return rowset == records;
+}
+
+/* Where the rows of the target lie; `name` is its name. */
+static void
+compile_rows(FluctCompiler *c, FluctTarget *t, char *rows, const char *name,
+			 JsonbContainer *object)
+{
+	const FluctTarget *parent = &c->mapping->targets[0];
+	bool		of_record = rows[0] == '@' && t != parent;
+	FluctJson  *json = c->mapping->json;
+
+	t->rowset = fluct_json_add_rows(json, of_record ? parent->rowset : FLUCT_JSON_ROOT,
+									rows, read_flag(object, "single", false));
+	if (t->rowset < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: invalid path \"%s\" in \"rows\" of %s", rows,
+						name),
+				 errhint("It names an array of the message, as in $.order_lines[*], an object whose members are rows, as in $.lines.*, or arrays in arrays, as in $.orders[*].lines[*]; two targets with the same rows agree on \"single\".")));
+	if (!is_in_records(c, t))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: \"rows\" of %s do not lie in those of %s", name,
+						parent->name),
+				 errhint("With \"rows\" at the top of the mapping, those of a child begin with @, the record, as in @.lines[*].")));
+	t->rows_path = of_record ? psprintf("%s%s", parent->rows_path, rows + 1) : rows;
+	t->depth = depth_of(json, t->rowset);
+	t->optional = !read_flag(object, "required", true);
+}
+
+/* No message needs more rows than its rows may take bytes. */
+static void
+limit_rows(FluctCompiler *c, const FluctTarget *t)
+{
+	fluct_json_limit_rows(c->mapping->json, t->rowset,
+						  FLUCT_MAPPING_ROW_BYTES / (2 + 4 * t->ncolumns));
+}
+
+static void
+compile_parent(FluctCompiler *c, FluctTarget *t, Oid relid,
+			   JsonbContainer *object)
+{
+	char	   *rows = fluct_document_text(object, "rows");
+	JsonbValue	value;
+
+	t->rowset = FLUCT_JSON_ROOT;
+	if (rows)
+		compile_rows(c, t, rows, "the mapping", object);
+	else if (fluct_document_member(object, "required", &value) ||
+			 fluct_document_member(object, "single", &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: \"required\" and \"single\" at the top are about \"rows\", which are missing")));
+	compile_target(c, t, relid, object);
+	limit_rows(c, t);
 }
 
 static void
@@ -240,7 +321,6 @@ compile_child(FluctCompiler *c, FluctTarget *t, JsonbContainer *object)
 	"required", "single"};
 	char	   *name,
 			   *rows;
-	int			rowset;
 
 	fluct_document_check_keys(object, keys, lengthof(keys), "a child");
 	name = fluct_document_text(object, "target");
@@ -249,22 +329,12 @@ compile_child(FluctCompiler *c, FluctTarget *t, JsonbContainer *object)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: a child needs \"target\" and \"rows\"")));
-	rowset = fluct_json_add_rows(c->mapping->json, FLUCT_JSON_ROOT, rows,
-								 read_flag(object, "single", false));
-	if (rowset < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: invalid path \"%s\" in \"rows\" of %s", rows,
-						name),
-				 errhint("It names an array of the message, as in $.order_lines[*], an object whose members are rows, as in $.lines.*, or arrays in arrays, as in $.orders[*].lines[*]; two children with the same rows agree on \"single\".")));
-	t->nested = fluct_json_above(c->mapping->json, rowset) != FLUCT_JSON_ROOT;
-	t->optional = !read_flag(object, "required", true);
-	compile_target(c, t, find_child(c, name), rowset, rows, object);
+	compile_rows(c, t, rows, name, object);
+	compile_target(c, t, find_child(c, name), object);
 	t->nkeys = 0;
 	if (c->update)
 		fluct_source_find_parent_keys(&c->mapping->targets[0], t);
-	fluct_json_limit_rows(c->mapping->json, rowset,
-						  FLUCT_MAPPING_ROW_BYTES / (2 + 4 * t->ncolumns));
+	limit_rows(c, t);
 }
 
 static void
@@ -302,7 +372,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 					  MemoryContext parent)
 {
 	static const char *const keys[] = {"columns", "extra", "children", "where",
-	"delete"};
+	"delete", "rows", "required", "single"};
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -324,8 +394,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 								 (1 + (children ? JsonContainerSize(children) : 0)));
 	c.mapping->econtext = GetPerTupleExprContext(CreateExecutorState());
 	c.mapping->ntargets = 1;
-	compile_target(&c, &c.mapping->targets[0], target, FLUCT_JSON_ROOT, NULL,
-				   &mapping->root);
+	compile_parent(&c, &c.mapping->targets[0], target, &mapping->root);
 	c.target = &c.mapping->targets[0];
 	c.mapping->where = fluct_where_compile(&c, &mapping->root, "where");
 	apply_conflict_rule(&c.mapping->targets[0], on_conflict);
@@ -395,7 +464,7 @@ list_columns(const FluctMapping *mapping,
 			if (!paths)
 				appendStringInfo(&list, "%s.%s", target->name,
 								 quote_identifier(column->name));
-			else if (column->source == FLUCT_FROM_MESSAGE)
+			else if (column->path[0] != '@')
 				appendStringInfoString(&list, column->path);
 			else
 				appendStringInfo(&list, "%s%s", target->rows_path,

@@ -29,8 +29,7 @@
 typedef enum FluctSource
 {
 	FLUCT_FROM_MESSAGE,			/* $.a.b */
-	FLUCT_FROM_ROW,				/* @.a.b */
-	FLUCT_FROM_ABOVE,			/* ^.a.b, of the row that holds this one */
+	FLUCT_FROM_ROW,				/* @.a.b, or ^.a.b of the row that holds it */
 	FLUCT_ROW_KEY,				/* @key */
 	FLUCT_ROW_NUMBER,			/* # */
 	FLUCT_KAFKA_OFFSET,
@@ -121,8 +120,9 @@ typedef struct FluctColumn
 	FluctReading *reading;		/* NULL = values are taken as they are */
 	pg_tz	   *zone;			/* of times without an offset; NULL = UTC */
 	FluctSource source;
+	int			rowset;			/* whose the value is; FLUCT_JSON_ROOT for the
+								 * message and for Kafka's */
 	int			field;			/* of the scanner, for paths */
-	int			up;				/* how many rows above, for ^ */
 	const char *header;			/* its name */
 	char	   *path;
 	bool		required;
@@ -139,9 +139,9 @@ typedef struct FluctTarget
 {
 	Oid			relid;
 	char	   *name;			/* qualified and quoted */
-	int			rowset;			/* FLUCT_JSON_ROOT for the parent */
-	char	   *rows_path;		/* NULL for the parent */
-	bool		nested;			/* its rows lie in other rows */
+	int			rowset;			/* FLUCT_JSON_ROOT: each message is a row */
+	char	   *rows_path;		/* NULL for these */
+	int			depth;			/* rowsets from the message to its rows */
 	bool		optional;		/* nothing there is no rows */
 	int			ncolumns;
 	FluctColumn *columns;
@@ -186,7 +186,6 @@ typedef struct FluctMapping
 	FluctTarget *targets;		/* the parent first */
 	ExprContext *econtext;		/* evaluates column defaults */
 	size_t		made;			/* bytes of rows of the message at hand */
-	int			number;			/* of the row at hand in its array, from 1 */
 	FluctOutcome outcome;		/* of the last message that was decoded */
 	FluctFraming framing;
 	int32		schema_id;		/* of the message at hand, where it is framed */

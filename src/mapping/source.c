@@ -125,7 +125,8 @@ is_same(const FluctColumn *parent, const FluctColumn *child)
 	parent->form <= FLUCT_FORM_INT8 && child->form >= FLUCT_FORM_INT2 &&
 	child->form <= FLUCT_FORM_INT8;
 
-	return parent->source == child->source && parent->field == child->field &&
+	return parent->source == child->source &&
+		parent->rowset == child->rowset && parent->field == child->field &&
 		(parent->header == NULL || strcmp(parent->header, child->header) == 0) &&
 		fluct_format_is_same(parent, child) &&
 		(integers || (parent->base == child->base &&

@@ -71,7 +71,7 @@ fluct_arrays_make(const FluctTarget *target, const int *places, int nplaces,
 	arrays->columns = palloc(sizeof(FluctColumn *) * arrays->ncolumns);
 	arrays->values = palloc(sizeof(Datum *) * arrays->ncolumns);
 	arrays->nulls = palloc(sizeof(bool *) * arrays->ncolumns);
-	arrays->message = palloc(sizeof(int) * (nrows + 1));
+	arrays->record = palloc(sizeof(int) * (nrows + 1));
 	for (int c = 0; c < arrays->ncolumns; c++)
 	{
 		arrays->columns[c] = &target->columns[places ? places[c] : c];
@@ -83,30 +83,30 @@ fluct_arrays_make(const FluctTarget *target, const int *places, int nplaces,
 
 void
 fluct_arrays_read_rows(FluctArrays *arrays, const FluctRowData *rows,
-					   const FluctMessage *messages, int from, int to)
+					   const FluctRecords *records, int from, int to)
 {
-	for (int i = from; i < to; i++)
+	for (int r = from; r < to; r++)
 	{
-		const char *at = rows->data.data + rows->starts[i];
-		const char *end = rows->data.data + rows->starts[i + 1];
+		const char *at = rows->data.data + rows->starts[r];
+		const char *end = rows->data.data + rows->starts[r + 1];
 
-		while (messages[i].outcome == FLUCT_STORED && at < end)
+		while (records->outcomes[r] == FLUCT_STORED && at < end)
 		{
 			at = read_row(arrays, at);
-			arrays->message[arrays->nrows++] = i;
+			arrays->record[arrays->nrows++] = r;
 		}
 	}
 }
 
 FluctArrays *
-fluct_arrays_read(const FluctTarget *target, const FluctRows *rows,
-				  const FluctMessage *messages, int from, int to)
+fluct_arrays_read(const FluctTarget *target, const FluctRows *rows, int from,
+				  int to)
 {
+	const FluctRowData *data = &rows->stored;
 	FluctArrays *arrays = fluct_arrays_make(target, NULL, 0,
-											rows->stored.row_starts[to] -
-											rows->stored.row_starts[from]);
+											data->row_starts[to] - data->row_starts[from]);
 
-	fluct_arrays_read_rows(arrays, &rows->stored, messages, from, to);
+	fluct_arrays_read_rows(arrays, data, rows->records, from, to);
 	return arrays;
 }
 

@@ -23,7 +23,7 @@ typedef struct FluctArrays
 	int			nrows;
 	Datum	  **values;
 	bool	  **nulls;
-	int		   *message;		/* by row: the number of its message */
+	int		   *record;			/* by row: the number of its record */
 } FluctArrays;
 
 /* Keys that were seen, each with the rows that have it. */
@@ -33,7 +33,7 @@ typedef struct FluctSeenKey
 	const FluctArrays *arrays;	/* one of its rows */
 	int			row;
 	int			rows;			/* how many */
-	int			last;			/* the last message that deletes it, or -1 */
+	int			last;			/* the last record that deletes it, or -1 */
 } FluctSeenKey;
 
 typedef struct FluctSeen
@@ -54,15 +54,13 @@ extern FluctArrays *fluct_arrays_make(const FluctTarget *target,
 									  const int *places, int nplaces,
 									  int nrows);
 
-/* The rows of the messages from..to-1 that are FLUCT_STORED. */
+/* The rows of the records from..to-1 that are FLUCT_STORED. */
 extern void fluct_arrays_read_rows(FluctArrays *arrays,
 								   const FluctRowData *rows,
-								   const FluctMessage *messages, int from,
+								   const FluctRecords *records, int from,
 								   int to);
 extern FluctArrays *fluct_arrays_read(const FluctTarget *target,
-									  const FluctRows *rows,
-									  const FluctMessage *messages, int from,
-									  int to);
+									  const FluctRows *rows, int from, int to);
 
 /* One column as PostgreSQL's array. */
 extern Datum fluct_arrays_column(FluctArrays *arrays, int c);

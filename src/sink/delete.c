@@ -4,7 +4,7 @@
  *	  Rows that go: those that messages delete, and those of children that are
  *	  replaced.
  *
- * Order.  A message that deletes counts as if the messages of the batch were
+ * Order.  A record that deletes counts as if the records of the batch were
  * applied one by one, though each key that is deleted is deleted once, before
  * anything is stored: what is stored is only what comes after the last delete
  * of its key.  So a row that is deleted and inserted is a new one, also in the
@@ -139,15 +139,14 @@ fluct_delete_prepare(const FluctMapping *mapping, FluctStatements *statements)
 
 void
 fluct_delete_replaced(const FluctTarget *child, SPIPlanPtr plan,
-					  const FluctRows *rows, const FluctMessage *messages,
-					  int from, int to)
+					  const FluctRows *rows, int from, int to)
 {
 	FluctArrays *arrays = fluct_arrays_make(child, child->parent_keys,
 											child->nparent_keys,
 											rows->keys.row_starts[to] -
 											rows->keys.row_starts[from]);
 
-	fluct_arrays_read_rows(arrays, &rows->keys, messages, from, to);
+	fluct_arrays_read_rows(arrays, &rows->keys, rows->records, from, to);
 	if (arrays->nrows > 0)
 		fluct_store_execute(plan, arrays);
 }
@@ -156,21 +155,19 @@ fluct_delete_replaced(const FluctTarget *child, SPIPlanPtr plan,
 
 static FluctArrays *
 read_deleted(const FluctTarget *target, const int *places, int nplaces,
-			 const FluctRows *rows, const FluctMessage *messages, int from,
-			 int to)
+			 const FluctRows *rows, int from, int to)
 {
 	FluctArrays *arrays = fluct_arrays_make(target, places, nplaces,
 											rows->deleted.row_starts[to] -
 											rows->deleted.row_starts[from]);
 
-	fluct_arrays_read_rows(arrays, &rows->deleted, messages, from, to);
+	fluct_arrays_read_rows(arrays, &rows->deleted, rows->records, from, to);
 	return arrays;
 }
 
 static void
 remove_children(const FluctMapping *mapping, const FluctStatements *statements,
-				const FluctRows *rows, const FluctMessage *messages, int from,
-				int to)
+				const FluctRows *rows, int from, int to)
 {
 	for (int t = 1; t < mapping->ntargets; t++)
 	{
@@ -180,7 +177,7 @@ remove_children(const FluctMapping *mapping, const FluctStatements *statements,
 			fluct_store_execute(statements[t].remove,
 								read_deleted(child, child->parent_keys,
 											 fluct_delete_key(mapping, t),
-											 &rows[t], messages, from, to));
+											 &rows[t], from, to));
 	}
 }
 
@@ -191,7 +188,7 @@ spread(const FluctTarget *target, const FluctArrays *keys)
 	FluctArrays *arrays = fluct_arrays_make(target, NULL, 0, 0);
 
 	arrays->nrows = keys->nrows;
-	arrays->message = keys->message;
+	arrays->record = keys->record;
 	for (int k = 0; k < target->nkeys; k++)
 	{
 		arrays->values[target->keys[k]] = keys->values[k];
@@ -201,9 +198,9 @@ spread(const FluctTarget *target, const FluctArrays *keys)
 }
 
 /*
- * Goes through the messages in their order.  `seen` has the keys of the rows
+ * Goes through the records in their order.  `seen` has the keys of the rows
  * that were there; of each key it says then whether its row is there (rows),
- * and the last message that deletes it (last).
+ * and the last record that deletes it (last).
  */
 static void
 follow(FluctSeen *seen, const FluctArrays *deleted, const FluctArrays *stored,
@@ -215,19 +212,19 @@ follow(FluctSeen *seen, const FluctArrays *deleted, const FluctArrays *stored,
 	{
 		FluctSeenKey *key;
 
-		for (; s < stored->nrows && stored->message[s] < deleted->message[d]; s++)
+		for (; s < stored->nrows && stored->record[s] < deleted->record[d]; s++)
 			fluct_arrays_find_seen(seen, stored, s, true)->rows = 1;
 		key = fluct_arrays_find_seen(seen, deleted, d, true);
 		effective[d] = key->rows > 0;
 		key->rows = 0;
-		key->last = deleted->message[d];
+		key->last = deleted->record[d];
 	}
 }
 
 static void
 settle(const FluctTarget *target, const FluctArrays *removed,
 	   const FluctArrays *deleted, const FluctArrays *stored,
-	   FluctMessage *messages)
+	   FluctRecords *records)
 {
 	FluctSeen  *seen = fluct_arrays_begin_seen(target, deleted->nrows);
 	bool	   *effective = palloc(sizeof(bool) * deleted->nrows);
@@ -237,29 +234,24 @@ settle(const FluctTarget *target, const FluctArrays *removed,
 	follow(seen, deleted, stored, effective);
 	for (int d = 0; d < deleted->nrows; d++)
 		if (!effective[d])
-		{
-			FluctMessage *message = &messages[deleted->message[d]];
-
-			message->outcome = message->value ? FLUCT_DUPLICATE : FLUCT_TOMBSTONE;
-		}
+			records->outcomes[deleted->record[d]] = FLUCT_DUPLICATE;
 	for (int s = 0; s < stored->nrows; s++)
 	{
 		FluctSeenKey *key = fluct_arrays_find_seen(seen, stored, s, false);
 
-		if (key && key->last > stored->message[s])
-			messages[stored->message[s]].outcome = FLUCT_DUPLICATE;
+		if (key && key->last > stored->record[s])
+			records->outcomes[stored->record[s]] = FLUCT_DUPLICATE;
 	}
 	hash_destroy(seen->table);
 }
 
 void
 fluct_delete_rows(const FluctMapping *mapping, const FluctStatements *statements,
-				  const FluctRows *rows, FluctMessage *messages, int from,
-				  int to)
+				  const FluctRows *rows, int from, int to)
 {
 	const FluctTarget *target = &mapping->targets[0];
 	FluctArrays *keys = read_deleted(target, target->keys, target->nkeys, rows,
-									 messages, from, to);
+									 from, to);
 	uint64		processed;
 
 	if (keys->nrows == 0)
@@ -269,10 +261,10 @@ fluct_delete_rows(const FluctMapping *mapping, const FluctStatements *statements
 		fluct_store_execute(statements[0].lock, keys);
 		SPI_freetuptable(SPI_tuptable);
 	}
-	remove_children(mapping, statements, rows, messages, from, to);
+	remove_children(mapping, statements, rows, from, to);
 	processed = fluct_store_execute(statements[0].remove, keys);
 	settle(target, fluct_store_returned(target, SPI_tuptable, processed),
 		   spread(target, keys),
-		   fluct_arrays_read(target, rows, messages, from, to), messages);
+		   fluct_arrays_read(target, rows, from, to), rows->records);
 	SPI_freetuptable(SPI_tuptable);
 }

@@ -23,20 +23,16 @@ extern void fluct_delete_prepare(const FluctMapping *mapping,
 								 FluctStatements *statements);
 
 /*
- * Deletes the rows, and those of children, that messages which are
- * FLUCT_STORED delete.  Messages that store a row of which a later one says so
- * become FLUCT_DUPLICATE, and so does what deletes a row that is not there;
- * without a value it becomes FLUCT_TOMBSTONE.
+ * Deletes the rows, and those of children, that records which are FLUCT_STORED
+ * delete.  Records that store a row of which a later one says so become
+ * FLUCT_DUPLICATE, and so does what deletes a row that is not there.
  */
 extern void fluct_delete_rows(const FluctMapping *mapping,
 							  const FluctStatements *statements,
-							  const FluctRows *rows, FluctMessage *messages,
-							  int from, int to);
+							  const FluctRows *rows, int from, int to);
 
 /* Deletes the child's rows of the parents that have just been updated. */
 extern void fluct_delete_replaced(const FluctTarget *child, SPIPlanPtr plan,
-								  const FluctRows *rows,
-								  const FluctMessage *messages,
-								  int from, int to);
+								  const FluctRows *rows, int from, int to);
 
 #endif							/* FLUCT_SINK_DELETE_H */

@@ -21,6 +21,7 @@
 #include "utils/resowner.h"
 
 #include "mapping/column.h"
+#include "mapping/place.h"
 #include "sink/diagnosis.h"
 
 /* The value at hand. */
@@ -28,7 +29,8 @@ typedef struct Place
 {
 	const FluctTarget *target;
 	const FluctColumn *column;
-	int			row;
+	int			record;			/* of the message */
+	int			row;			/* of the record, or -1 */
 } Place;
 
 /* Reads a field; returns what follows it. */
@@ -48,28 +50,37 @@ read_field(const FluctColumn *column, const char *at)
 	return len < 0 ? at : at + len;
 }
 
+/* The target's rows of a record. */
+static void
+read_rows(const FluctRowData *data, int record, Place *place)
+{
+	const char *at = data->data.data + data->starts[record];
+	int			nrows = data->row_starts[record + 1] - data->row_starts[record];
+
+	for (place->row = 0; place->row < nrows; place->row++)
+	{
+		at += 2;				/* the number of columns */
+		for (int c = 0; c < place->target->ncolumns; c++)
+		{
+			place->column = &place->target->columns[c];
+			at = read_field(place->column, at);
+		}
+	}
+}
+
 static void
 read_all(const FluctMapping *mapping, const FluctRows *rows, int message,
 		 Place *place)
 {
-	for (int t = 0; t < mapping->ntargets; t++)
-	{
-		const FluctRowData *data = &rows[t].stored;
-		const char *at = data->data.data + data->starts[message];
-		int			nrows = data->row_starts[message + 1] -
-		data->row_starts[message];
+	int			first = rows->records->starts[message];
+	int			n = rows->records->starts[message + 1] - first;
 
-		place->target = &mapping->targets[t];
-		for (place->row = 0; place->row < nrows; place->row++)
+	for (place->record = 0; place->record < n; place->record++)
+		for (int t = 0; t < mapping->ntargets; t++)
 		{
-			at += 2;			/* the number of columns */
-			for (int c = 0; c < place->target->ncolumns; c++)
-			{
-				place->column = &place->target->columns[c];
-				at = read_field(place->column, at);
-			}
+			place->target = &mapping->targets[t];
+			read_rows(&rows[t].stored, first + place->record, place);
 		}
-	}
 }
 
 /* The column that the error itself names, as of a NOT NULL. */
@@ -126,7 +137,7 @@ void
 fluct_diagnosis_find(const FluctMapping *mapping, const FluctRows *rows,
 					 int message, const ErrorData *error, char *path)
 {
-	Place		place = {NULL, NULL, 0};
+	Place		place = {NULL, NULL, 0, -1};
 
 	path[0] = '\0';
 	for (int t = 0; t < mapping->ntargets && place.column == NULL; t++)
@@ -137,5 +148,6 @@ fluct_diagnosis_find(const FluctMapping *mapping, const FluctRows *rows,
 	if (place.column == NULL &&
 		!(is_of_value(error) && fails_alone(mapping, rows, message, &place)))
 		return;
-	fluct_decode_path(NULL, place.target, place.column, place.row, path);
+	fluct_place_of_column(mapping, place.target, place.column, place.record,
+						  place.row, path);
 }

@@ -184,10 +184,9 @@ fluct_store_execute(SPIPlanPtr plan, FluctArrays *arrays)
 
 uint64
 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
-				   const FluctRows *rows, const FluctMessage *messages,
-				   int from, int to)
+				   const FluctRows *rows, int from, int to)
 {
-	FluctArrays *arrays = fluct_arrays_read(target, rows, messages, from, to);
+	FluctArrays *arrays = fluct_arrays_read(target, rows, from, to);
 
 	if (arrays->nrows == 0)
 		return 0;
@@ -231,7 +230,7 @@ fluct_store_returned(const FluctTarget *target, SPITupleTable *returned,
  */
 static void
 match_returned(const FluctTarget *target, const FluctArrays *arrays,
-			   const FluctArrays *returned, FluctMessage *messages)
+			   const FluctArrays *returned, FluctRecords *records)
 {
 	FluctSeen  *seen = fluct_arrays_begin_seen(target, returned->nrows);
 	int			matched = 0;
@@ -248,7 +247,7 @@ match_returned(const FluctTarget *target, const FluctArrays *arrays,
 			matched++;
 		}
 		else
-			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;
+			records->outcomes[arrays->record[r]] = FLUCT_DUPLICATE;
 	}
 	hash_destroy(seen->table);
 	if (matched < returned->nrows)
@@ -257,10 +256,10 @@ match_returned(const FluctTarget *target, const FluctArrays *arrays,
 
 uint64
 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
-				  const FluctRows *rows, FluctMessage *messages,
-				  int from, int to)
+				  const FluctRows *rows, int from, int to)
 {
-	FluctArrays *arrays = fluct_arrays_read(target, rows, messages, from, to);
+	FluctArrays *arrays = fluct_arrays_read(target, rows, from, to);
+	FluctRecords *records = rows->records;
 	uint64		processed;
 
 	if (arrays->nrows == 0)
@@ -268,20 +267,20 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 	processed = fluct_store_execute(plan, arrays);
 	if (processed == 0)
 		for (int r = 0; r < arrays->nrows; r++)
-			messages[arrays->message[r]].outcome = FLUCT_DUPLICATE;
+			records->outcomes[arrays->record[r]] = FLUCT_DUPLICATE;
 	else if (processed < arrays->nrows)
 		match_returned(target, arrays,
 					   fluct_store_returned(target, SPI_tuptable, processed),
-					   messages);
+					   records);
 	SPI_freetuptable(SPI_tuptable);
 	return processed;
 }
 
 void
 fluct_store_keep_last(const FluctTarget *target, const FluctRows *rows,
-					  FluctMessage *messages, int from, int to)
+					  int from, int to)
 {
-	FluctArrays *arrays = fluct_arrays_read(target, rows, messages, from, to);
+	FluctArrays *arrays = fluct_arrays_read(target, rows, from, to);
 	FluctSeen  *seen = fluct_arrays_begin_seen(target, arrays->nrows);
 
 	for (int r = 0; r < arrays->nrows; r++)
@@ -289,7 +288,7 @@ fluct_store_keep_last(const FluctTarget *target, const FluctRows *rows,
 		FluctSeenKey *key = fluct_arrays_find_seen(seen, arrays, r, true);
 
 		if (key->rows++ > 0)
-			messages[arrays->message[key->row]].outcome = FLUCT_DUPLICATE;
+			rows->records->outcomes[arrays->record[key->row]] = FLUCT_DUPLICATE;
 		key->row = r;
 	}
 	hash_destroy(seen->table);

@@ -35,29 +35,28 @@ extern void fluct_store_prepare(FluctTarget *target, bool update,
 
 extern void fluct_store_end(FluctStatements *statements);
 
-/* INSERT, for rows without a conflict rule. */
+/*
+ * From here on: rows of the records from..to-1 that are FLUCT_STORED.
+ *
+ * INSERT, for rows without a conflict rule.
+ */
 extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
-								 const FluctRows *rows,
-								 const FluctMessage *messages,
-								 int from, int to);
+								 const FluctRows *rows, int from, int to);
 
 /*
- * INSERT … ON CONFLICT of the parent's rows of the messages that are
- * FLUCT_STORED; those that were there already become FLUCT_DUPLICATE.  An
- * error of class 27 asks to store fewer messages at a time: a trigger changes
- * keys, so that which row went in cannot be told.
+ * INSERT … ON CONFLICT of the parent's rows; those that were there already
+ * become FLUCT_DUPLICATE.  An error of class 27 asks to store fewer messages at
+ * a time: a trigger changes keys, so that which row went in cannot be told.
  */
 extern uint64 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
-								const FluctRows *rows, FluctMessage *messages,
-								int from, int to);
+								const FluctRows *rows, int from, int to);
 
 /*
- * Of several messages with one key, the last stays FLUCT_STORED and the
- * others become FLUCT_DUPLICATE.
+ * Of several records with one key, the last stays FLUCT_STORED and the others
+ * become FLUCT_DUPLICATE.
  */
 extern void fluct_store_keep_last(const FluctTarget *target,
-								  const FluctRows *rows,
-								  FluctMessage *messages, int from, int to);
+								  const FluctRows *rows, int from, int to);
 
 /* Runs a statement that takes these arrays; the rows that it processed. */
 extern uint64 fluct_store_execute(SPIPlanPtr plan, FluctArrays *arrays);

@@ -66,8 +66,8 @@
 #include "sink/insert.h"
 #include "sink/raw.h"
 #include "sink/sink.h"
-#include "sink/stored.h"
 #include "sink/watch.h"
+#include "sink/write.h"
 
 /* With fewer messages than this, a first batch may be refused as a whole. */
 #define ENOUGH_TO_JUDGE		100
@@ -237,12 +237,7 @@ fluct_sink_missing_paths(const FluctSink *sink)
 int64
 fluct_sink_rows(const FluctSink *sink, int message)
 {
-	int64		rows = 0;
-
-	for (int t = 0; t < sink->mapping->ntargets; t++)
-		rows += sink->rows[t].stored.row_starts[message + 1] -
-			sink->rows[t].stored.row_starts[message];
-	return rows;
+	return fluct_write_rows(sink->mapping, sink->rows, message);
 }
 
 /* ----- rows ----- */
@@ -299,39 +294,14 @@ keep_range(void *arg, FluctMessage *messages, int from, int to)
 					to);
 }
 
-/* A step: deletes, then the parents, which are locked then, and their children. */
+/* A step: the rows. */
 static void
 write_range(void *arg, FluctMessage *messages, int from, int to)
 {
 	FluctSink  *sink = arg;
-	const FluctTarget *parent = &sink->mapping->targets[0];
-	SPIPlanPtr	insert = sink->statements[0].insert;
 
-	if (sink->mapping->deletes)
-		fluct_delete_rows(sink->mapping, sink->statements, sink->rows, messages,
-						  from, to);
-	if (sink->update)
-		fluct_store_keep_last(parent, &sink->rows[0], messages, from, to);
-	if (insert == NULL)
-		fluct_stored_write(parent, &sink->rows[0], messages, from, to);
-	else if (parent->nkeys > 0)
-		fluct_store_merge(parent, insert, &sink->rows[0], messages, from, to);
-	else
-		fluct_store_insert(parent, insert, &sink->rows[0], messages, from, to);
-	for (int t = 1; t < sink->mapping->ntargets; t++)
-	{
-		const FluctTarget *child = &sink->mapping->targets[t];
-
-		if (sink->statements[t].clear)
-			fluct_delete_replaced(child, sink->statements[t].clear,
-								  &sink->rows[t], messages, from, to);
-		insert = sink->statements[t].insert;
-		if (insert == NULL)
-			fluct_stored_write(child, &sink->rows[t], messages, from, to);
-		else
-			fluct_store_insert(child, insert, &sink->rows[t], messages, from,
-							   to);
-	}
+	fluct_write_messages(sink->mapping, sink->statements, sink->rows,
+						 sink->update, messages, from, to);
 }
 
 /* ----- the guilty ----- */

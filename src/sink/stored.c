@@ -118,8 +118,8 @@ column_names(const FluctTarget *target)
 }
 
 void
-fluct_stored_write(const FluctTarget *target, const FluctRows *rows,
-				   const FluctMessage *messages, int from, int to)
+fluct_stored_write(const FluctTarget *target, const FluctRows *rows, int from,
+				   int to)
 {
 	Writer		writer = {target};
 	List	   *names = column_names(target);
@@ -128,13 +128,13 @@ fluct_stored_write(const FluctTarget *target, const FluctRows *rows,
 	writer.context = CurrentMemoryContext;
 	fluct_copyrows_check_rights(target->relid, names);
 	writer.direct = begin(&writer);
-	for (int i = from; i < to; i++)
+	for (int r = from; r < to; r++)
 	{
-		const char *at = data->data.data + data->starts[i];
-		const char *end = data->data.data + data->starts[i + 1];
+		const char *at = data->data.data + data->starts[r];
+		const char *end = data->data.data + data->starts[r + 1];
 
 		CHECK_FOR_INTERRUPTS();
-		if (messages[i].outcome != FLUCT_STORED || at == end)
+		if (rows->records->outcomes[r] != FLUCT_STORED || at == end)
 			continue;
 		if (writer.direct)
 			write_directly(&writer, at, end);

@@ -12,9 +12,8 @@
 
 #include "mapping/decode.h"
 
-/* The rows of the messages from..to-1 that are FLUCT_STORED. */
+/* The rows of the records from..to-1 that are FLUCT_STORED. */
 extern void fluct_stored_write(const FluctTarget *target,
-							   const FluctRows *rows,
-							   const FluctMessage *messages, int from, int to);
+							   const FluctRows *rows, int from, int to);
 
 #endif							/* FLUCT_SINK_STORED_H */

@@ -69,6 +69,12 @@ test_nested(void)
 		is_cell(json, orders, fluct_json_row_above(json, lines, 0), id, "a");
 		is_cell(json, orders, fluct_json_row_above(json, lines, 2), id, "c");
 		ok(fluct_json_row_index(json, lines, 1) == 1 && fluct_json_row_index(json, lines, 2) == 0, "their number");
+		ok(fluct_json_first_within(json, lines, orders, 0) == 0 && fluct_json_first_within(json, lines, orders, 1) == 2 &&
+		   fluct_json_first_within(json, lines, orders, 2) == 2 && fluct_json_first_within(json, lines, orders, 3) == 3 &&
+		   fluct_json_first_within(json, lines, FLUCT_JSON_ROOT, 0) == 0 && fluct_json_first_within(json, lines, FLUCT_JSON_ROOT, 1) == 3 &&
+		   fluct_json_first_within(json, lines, lines, 1) == 1, "where those of an order begin");
+		ok(fluct_json_row_within(json, lines, 2, orders) == 2 && fluct_json_row_within(json, lines, 2, lines) == 2 &&
+		   fluct_json_row_within(json, lines, 2, FLUCT_JSON_ROOT) == 0, "the order of a line");
 		ok(fluct_json_rows_type(json, lines, 1) == FLUCT_JSON_ARRAY &&
 		   fluct_json_rows_type(json, lines, 3) == FLUCT_JSON_ABSENT, "each order's array");
 	}
