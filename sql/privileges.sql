@@ -116,7 +116,7 @@ SELECT l.grantee, l.kind, n.name
 	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
 	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
 	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner
-	_require_rest _retry _retry_dead_letters _save_report _schedule_fluctuations _schedule_inbox _seek_stream
+	_require_rest _retry _retry_dead_letters _save_report _say_idle_workers _schedule_fluctuations _schedule_inbox _seek_stream
 	_settle_constraints _skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_owner _sync
 	_sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations _unschedule_inbox _verify_rollup
 	_check_pattern _check_table_loader _given_table _is_keyed _is_wanted _load_table _name_matches _table_conflict _table_options

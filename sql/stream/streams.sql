@@ -366,6 +366,28 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._qualified(regclass) IS 'The name of a relation with its schema, quoted where needed.';
 
+CREATE OR REPLACE FUNCTION fluct._say_idle_workers(name text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wanted int;
+	n int;
+BEGIN
+	SELECT s.workers, count(*) INTO wanted, n
+	  FROM fluct.streams s
+	  JOIN fluct.stream_offsets o ON o.stream = s.name AND (s.partitions IS NULL OR o.partition = ANY (s.partitions))
+	 WHERE s.name = _say_idle_workers.name
+	 GROUP BY s.workers;
+	IF n < wanted THEN
+		RAISE NOTICE 'stream "%" has more workers than partitions', name
+			USING DETAIL = format('A partition is read by one worker, so %s of %s have nothing to do.', wanted - n, wanted),
+			      HINT = format('SELECT fluct.alter_stream(%L, workers => %s);', name, n);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._say_idle_workers(text) IS 'a NOTICE where the stream has more workers than partitions, as far as it has positions in them';
+
 CREATE OR REPLACE FUNCTION fluct._check_stream_options(
 	on_conflict text, on_bad_message text, on_data_loss text, max_dead_letters int,
 	error_window interval, batch_size int, batch_bytes bigint, batch_interval interval,
@@ -535,6 +557,7 @@ BEGIN
 			CASE WHEN framing <> s.framing THEN 'framing' END,
 			CASE WHEN on_tombstone <> s.on_tombstone THEN 'on_tombstone' END,
 			CASE WHEN partitions IS NOT NULL AND partitions IS DISTINCT FROM s.partitions THEN 'partitions' END), '') || '.');
+	PERFORM fluct._say_idle_workers(s.name) WHERE workers > s.workers OR partitions IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text, text) IS

@@ -73,6 +73,7 @@ typedef struct Client
 	FluctPlace *assigned;
 	int64	   *ends;			/* by place in it: end reached, or -1 */
 	int			nassigned;
+	size_t		size;			/* of a message, as of the last that came */
 	bool		group_refusal_said;
 	bool		heard;			/* of the partitions, since the assignment */
 } Client;
@@ -507,6 +508,7 @@ take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 		if (at >= 0 && to)
 		{
 			to = fluct_message_copy(arrived[i], &messages[count], to);
+			kafka.size = fluct_message_bytes(&messages[count]);
 			messages[count++].topic = kafka.assigned[at].topic;
 		}
 		kafka.heard = kafka.heard || count > 0;
@@ -525,7 +527,7 @@ fluct_kafka_poll(FluctMessage *messages, int max)
 	/* events alone are no reason to stop: only an empty queue is */
 	while (count == 0)
 	{
-		fluct_refill_look(kafka.client, kafka.queue);
+		fluct_refill_look(kafka.client, kafka.queue, kafka.size);
 		n = rd_kafka_consume_batch_queue(kafka.queue, 0, arrived,
 										 Min(max, POLL_AT_ONCE));
 		if (n <= 0)

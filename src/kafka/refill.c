@@ -22,8 +22,10 @@
 #include "kafka/refill.h"
 
 #define WAIT_FOR_ANSWER		1	/* ms: it must be sent, not answered */
-#define WORTH_A_QUESTION	512 /* messages: a queue that was never longer is
-								 * not full */
+
+/* A queue that never held so much is not full: messages, or bytes of them. */
+#define WORTH_A_QUESTION	512
+#define WORTH_BYTES			((size_t) 8 * 1024 * 1024)
 
 static struct
 {
@@ -58,14 +60,15 @@ ask_leaders(rd_kafka_t *client)
 }
 
 void
-fluct_refill_look(rd_kafka_t *client, rd_kafka_queue_t *queue)
+fluct_refill_look(rd_kafka_t *client, rd_kafka_queue_t *queue, size_t size)
 {
 	size_t		length = rd_kafka_queue_length(queue);
 
 	if (length >= refill.most)
 		refill.most = length;
-	else if (refill.partitions && refill.most >= WORTH_A_QUESTION &&
-			 length <= refill.most / 2)
+	else if (refill.partitions && length <= refill.most / 2 &&
+			 (refill.most >= WORTH_A_QUESTION ||
+			  refill.most * size >= WORTH_BYTES))
 	{
 		refill.most = length;
 		ask_leaders(client);

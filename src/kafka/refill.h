@@ -16,7 +16,11 @@
 extern void fluct_refill_begin(const rd_kafka_topic_partition_list_t *list);
 extern void fluct_refill_end(void);
 
-/* Looks at the queue after messages were taken; takes at most about 1 ms. */
-extern void fluct_refill_look(rd_kafka_t *client, rd_kafka_queue_t *queue);
+/*
+ * Looks at the queue after messages were taken, of about `size` bytes each;
+ * takes at most about 1 ms.
+ */
+extern void fluct_refill_look(rd_kafka_t *client, rd_kafka_queue_t *queue,
+							  size_t size);
 
 #endif							/* FLUCT_KAFKA_REFILL_H */

@@ -55,4 +55,10 @@ ok(caught_up($node, 'many'), 'small messages');
 is(sql("SELECT ended, messages FROM fluct.batches WHERE stream = 'many'"),
 	'batch_size|10000', 'are one batch by default');
 
+# ----- workers -----
+
+like(said("SELECT fluct.alter_stream('many', workers => 3)", as => 'etl'),
+	qr/NOTICE.*more workers than partitions.*2 of 3 have nothing to do.*workers => 1/s, 'more workers than partitions are idle');
+is(said("SELECT fluct.alter_stream('many', workers => 1)", as => 'etl'), '', 'as many are not');
+
 done_testing();
