@@ -32,11 +32,11 @@ SELECT l.grantee, l.kind, n.name
 -- called by these, and by the views
 ('reader', 'routine', '
 	_active_windows _ranked_sums _baseline_windows _batches _calendar_windows _caller _check_industry _check_ranking_options _check_sample
-	_check_tables _check_top_n _check_word _check_zone _data_until _distance _expected_spend _fed_until _find_shortfall
+	_check_tables _check_top_n _check_word _check_zone _data_until _distance _fed_until _find_shortfall
 	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _library_version _librdkafka_version _live _loads _microseconds _model_tables _model_triggers _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _source_offsets _spend _tell _tell_incomplete _tell_zone _too_young _warn
-	_whole_days _windows_of _is_same_weekday _weekday_edges _weekday_windows'),
+	_whole_days _windows_of _wrong_spend _is_same_weekday _weekday_edges _weekday_windows'),
 -- pictures, drivers, days, and what these and the views call
 ('reader', 'routine', '
 	compare drivers help report_html trend version'),

@@ -156,25 +156,54 @@ COMMENT ON FUNCTION fluct._judge_rollup(text[]) IS
 -- Compared and mended
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._expected_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text, OUT orders bigint, OUT amount numeric)
+-- One aggregate reads all orders, by minute; hours and days are made of the
+-- minutes.  What is stored is mostly in slot 0, and is not aggregated again.
+CREATE OR REPLACE FUNCTION fluct._wrong_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text,
+									OUT stored_orders bigint, OUT expected_orders bigint,
+									OUT stored_amount numeric, OUT expected_amount numeric, OUT is_stored boolean)
 RETURNS SETOF record
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_mergejoin = off
 AS $$
 BEGIN
 	RETURN QUERY
-		WITH minutes AS (
-			SELECT ci.industry, fluct._bucket(o.ordered_at, 60) AS minute, count(*) AS orders, sum(o.amount) AS amount
+		WITH minutes AS MATERIALIZED (
+			SELECT fluct._bucket(o.ordered_at, 60) AS bucket, ci.industry COLLATE "C" AS industry, count(*) AS orders, sum(o.amount) AS amount
 			  FROM sales.orders o
 			  JOIN sales.customer_industries ci ON ci.customer_id = o.customer_id
 			 WHERE isfinite(o.ordered_at) AND o.ordered_at >= coalesce(since, '-infinity')
-			 GROUP BY 1, 2)
-		SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, sum(m.orders)::bigint, sum(m.amount)
-		  FROM minutes m, (VALUES (60), (3600), (86400)) w(width)
-		 GROUP BY 1, 2, 3;
+			 GROUP BY 1, 2),
+		hours AS (
+			SELECT fluct._bucket(m.bucket, 3600) AS bucket, m.industry, sum(m.orders)::bigint AS orders, sum(m.amount) AS amount
+			  FROM minutes m
+			 GROUP BY 1, 2),
+		expected AS (
+			SELECT 60 AS width, m.* FROM minutes m
+			 UNION ALL
+			SELECT 3600, h.* FROM hours h
+			 UNION ALL
+			SELECT 86400, fluct._bucket(h.bucket, 86400), h.industry, sum(h.orders)::bigint, sum(h.amount) FROM hours h GROUP BY 2, 3),
+		others AS (
+			SELECT s.width, s.bucket, s.industry, sum(s.orders)::bigint AS orders, sum(s.amount) AS amount
+			  FROM sales.industry_spend s
+			 WHERE s.slot <> 0 AND s.bucket >= coalesce(since, '-infinity')
+			 GROUP BY 1, 2, 3),
+		stored AS (
+			SELECT coalesce(s.width, t.width) AS width, coalesce(s.bucket, t.bucket) AS bucket, coalesce(s.industry, t.industry) AS industry,
+				   coalesce(s.orders, 0) + coalesce(t.orders, 0) AS orders, coalesce(s.amount, 0) + coalesce(t.amount, 0) AS amount,
+				   t.width IS NOT NULL AS divided
+			  FROM (SELECT x.width, x.bucket, x.industry, x.orders, x.amount
+					  FROM sales.industry_spend x
+					 WHERE x.slot = 0 AND x.bucket >= coalesce(since, '-infinity')) s
+			  FULL JOIN others t ON t.width = s.width AND t.bucket = s.bucket AND t.industry = s.industry)
+		SELECT coalesce(e.width, s.width), coalesce(e.bucket, s.bucket), coalesce(e.industry, s.industry),
+			   coalesce(s.orders, 0), coalesce(e.orders, 0), coalesce(s.amount, 0), coalesce(e.amount, 0), s.width IS NOT NULL
+		  FROM expected e
+		  FULL JOIN stored s ON s.width = e.width AND s.bucket = e.bucket AND s.industry = e.industry
+		 WHERE s.orders <> e.orders OR s.amount <> e.amount OR s.divided OR s.width IS NULL OR e.width IS NULL;
 END
 $$;
-COMMENT ON FUNCTION fluct._expected_spend(timestamptz) IS
-'the rows of industry_spend since that time (NULL = all), without slots, computed from the orders';
+COMMENT ON FUNCTION fluct._wrong_spend(timestamptz) IS
+'the buckets of industry_spend since that time (NULL = all) that are not as rebuild_rollup() leaves them, in one slot, beside what is computed from the orders';
 
 CREATE OR REPLACE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
 									OUT stored_amount numeric, OUT expected_amount numeric)
@@ -203,15 +232,9 @@ BEGIN
 	END IF;
 	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
 	RETURN QUERY
-		SELECT coalesce(e.industry, s.industry), coalesce(e.width, s.width), coalesce(e.bucket, s.bucket),
-			   coalesce(s.orders, 0), coalesce(e.orders, 0), coalesce(s.amount, 0), coalesce(e.amount, 0)
-		  FROM fluct._expected_spend(since) e
-		  FULL JOIN (SELECT x.width, x.bucket, x.industry, sum(x.orders)::bigint AS orders, sum(x.amount) AS amount
-					   FROM sales.industry_spend x
-					  WHERE x.bucket >= coalesce(since, '-infinity')
-					  GROUP BY 1, 2, 3) s
-			ON s.width = e.width AND s.bucket = e.bucket AND s.industry = e.industry
-		 WHERE coalesce(s.orders, 0) <> coalesce(e.orders, 0) OR coalesce(s.amount, 0) <> coalesce(e.amount, 0)
+		SELECT w.industry, w.width, w.bucket, w.stored_orders, w.expected_orders, w.stored_amount, w.expected_amount
+		  FROM fluct._wrong_spend(since) w
+		 WHERE w.stored_orders <> w.expected_orders OR w.stored_amount <> w.expected_amount
 		 ORDER BY 2, 3, 1;
 END
 $$;
@@ -222,7 +245,7 @@ CREATE OR REPLACE FUNCTION fluct.rebuild_rollup()
 RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.rebuild_rollup() IS
-'Rebuilds the rollup from the orders, in one slot, and returns its rows; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
+'Rebuilds the rollup from the orders, in one slot, and returns its rows; those that are right stay; after it the ranking reads it again. Waits for the transactions that write orders, and they wait for it; readers do not. To be called by the tables'' owner. Errors: invalid_transaction_state above READ COMMITTED, undefined_table before create_tables().';
 
 CREATE OR REPLACE FUNCTION fluct._rebuild_rollup()
 RETURNS bigint
@@ -249,12 +272,19 @@ BEGIN
 	LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
 	LOCK TABLE ONLY sales.rollup_state IN SHARE ROW EXCLUSIVE MODE;
 	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
-	DELETE FROM sales.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
+	-- what is right stays; of the rest, a bucket goes before it comes again
+	WITH wrong AS MATERIALIZED (
+		SELECT * FROM fluct._wrong_spend(since)),
+	gone AS (
+		DELETE FROM sales.industry_spend s USING wrong w
+		 WHERE w.is_stored AND s.width = w.width AND s.bucket = w.bucket AND s.industry = w.industry
+		RETURNING 1)
 	INSERT INTO sales.industry_spend (width, bucket, industry, slot, orders, amount)
-	SELECT e.width, e.bucket, e.industry, 0, e.orders, e.amount
-	  FROM fluct._expected_spend(since) e
+	SELECT w.width, w.bucket, w.industry, 0, w.expected_orders, w.expected_amount
+	  FROM wrong w, (SELECT count(*) FROM gone) g
+	 WHERE w.expected_orders > 0
 	 ORDER BY 1, 2, 3;
-	GET DIAGNOSTICS n = ROW_COUNT;
+	SELECT count(*) INTO n FROM sales.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
 	DELETE FROM sales.rollup_state;
 	INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, since, fluct._links_computed());
 	RETURN n;
