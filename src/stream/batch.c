@@ -226,6 +226,9 @@ commit_some(FluctPosition *touched)
 
 	for (int attempt = 0;; attempt++)
 	{
+		/* what changed a table may have changed the mapping with it */
+		if (attempt > 0)
+			fluct_state_check();
 		since = GetCurrentTimestamp();
 		n = fluct_position_plan(touched);
 		if (n == 0)

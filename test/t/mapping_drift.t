@@ -1,0 +1,104 @@
+# schema_drift: what messages have and nothing maps, what they have no more; apply_schema_drift.
+use strict;
+use warnings;
+use lib 'test/t/lib';
+use Fluct;
+use Test::More;
+
+my $kafka = fluct_broker();
+my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
+
+sub produce
+{
+	my ($topic, @messages) = @_;
+
+	$kafka->produce($topic, \@messages);
+	return caught_up($node, $topic);
+}
+
+sub drift
+{
+	my ($stream, $columns) = @_;
+
+	return sql("SELECT $columns FROM fluct.schema_drift WHERE stream = '$stream'", as => 'etl');
+}
+
+sub apply
+{
+	my ($arguments) = @_;
+
+	return etl("SET client_min_messages = warning; SELECT fluct.apply_schema_drift($arguments)");
+}
+
+sub stream
+{
+	my ($name, $tables, $mapping, $options) = @_;
+
+	$kafka->create_topic($name);
+	etl("SET client_min_messages = warning; $tables; SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true $options, mapping => \$m\$$mapping\$m\$)");
+	return;
+}
+
+# ----- new fields, with "extra" and a child -----
+
+stream('visits', 'CREATE TABLE visits (id int PRIMARY KEY, page text, extra jsonb); CREATE TABLE hits (id int, n int, x int)',
+	'{"where": {"$.kind": "visit"}, "columns": {"id": "$.id", "page": "$.page.name"}, "extra": "extra",
+		"children": [{"target": "public.hits", "rows": "$.hits[*]", "required": false, "columns": {"id": "$.id", "n": "#", "x": "@.x"}}]}', '');
+ok(produce('visits', map { qq({"kind": "visit", "id": $_, "page": {"name": "p", "size": 2.5}, "hits": [{"x": 1, "y": 2}]) .
+		($_ > 3 ? qq(, "seen_at": "2026-11-2${_}T10:00:00Z", "odd key": {"a": [$_]}, "lines": [{"sku": 1}]) : '') . '}' } 1 .. 5), 'messages');
+is(drift('visits', 'target, path, drift, topic, partition, "offset", messages, type, sample'), join("\n",
+	'public.visits|$.lines|new|visits|0|3|2|jsonb|[{"sku": 1}]',
+	'public.visits|$.page.size|new|visits|0|0|5|numeric|2.5',
+	'public.visits|$.seen_at|new|visits|0|3|2|timestamp with time zone|"2026-11-24T10:00:00Z"',
+	'public.visits|$["odd key"].a|new|visits|0|3|2|bigint[]|[4]',
+	'public.hits|$.hits[*].y|new|visits|0|0|5|bigint|2') =~ s/timestamp with time zone/timestamptz/r, 'each path that nothing maps');
+is(drift('visits', "statements") =~ /hits/ ? (split(/\n/, drift('visits', 'statements')))[4] : '',
+	q{ALTER TABLE public.hits ADD COLUMN y bigint; SELECT fluct.map_column('visits', 'y', '@.y', target => 'public.hits');}, 'the statements');
+is(apply(q{'visits', '$.seen_at'}), 2, 'a field of extra');
+is(apply(q{'visits', '$.page.size', 'size', 'numeric(6,1)'}), 5, 'a field beside one that is mapped, from the raw copy');
+is(apply(q{'visits', '$["odd key"].a'}), 2, 'a field deeper in extra');
+is(apply(q{'visits', '$.hits[*].y'}), 0, 'of a child: rows that are there stay');
+is(sql(q{SELECT id, to_char(seen_at AT TIME ZONE 'UTC', 'DD'), size, "odd key_a", extra FROM visits WHERE id > 2 ORDER BY 1}),
+	qq(3||2.5||\n4|24|2.5|{4}|{"lines": [{"sku": 1}], "odd key": {"a": [4]}}\n5|25|2.5|{5}|{"lines": [{"sku": 1}], "odd key": {"a": [5]}}), 'rows that were there');
+is(drift('visits', 'path'), '$.lines', 'are no drift any more');
+ok(produce('visits', '{"kind": "visit", "id": 6, "page": {"size": 1}, "seen_at": "2026-11-26T10:00:00Z", "hits": [{"y": 3}]}'), 'the next message');
+is(sql(q{SELECT id, size, seen_at IS NOT NULL, (SELECT y FROM hits h WHERE h.id = v.id) FROM visits v WHERE id = 6}), '6|1.0|t|3', 'has them');
+is(apply(q{'visits', '$.seen_at'}), 0, 'again: nothing to do');
+sql('UPDATE visits SET size = NULL WHERE id = 2');
+is(apply(q{'visits', '$.page.size'}), 1, 'again: what is NULL still');
+
+# ----- beside a worker that is in the middle of a batch -----
+
+ok(produce('visits', '{"kind": "visit", "id": 7, "tag": "a"}'), 'another field');
+
+my $holder = $node->background_psql('postgres', on_error_die => 1, extra_params => [ '-U', 'etl' ]);
+
+$holder->query_safe('BEGIN; LOCK TABLE visits IN ACCESS EXCLUSIVE MODE');
+$kafka->produce('visits', [ '{"kind": "visit", "id": 8, "tag": "b"}' ]);
+ok(poll($node, "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'visits'::regclass AND NOT granted"), 'the worker waits');
+is($holder->query_safe(q{SET client_min_messages = warning; SELECT fluct.apply_schema_drift('visits', '$.tag'); COMMIT}), 1, 'applied in front of it');
+$holder->quit;
+ok(caught_up($node, 'visits'), 'the worker goes on');
+is(sql('SELECT id, tag, extra FROM visits WHERE id > 6 ORDER BY 1'), "7|a|\n8|b|", 'with the new mapping');
+
+# ----- without extra or a key; what is missing; what changed -----
+
+stream('events', 'CREATE TABLE events (id int, a text, b jsonb, c int)', '{"columns": {"id": "$.id", "a": "$.a", "b": "$.b", "c": "$.never"}}', '');
+ok(produce('events', (map { qq({"id": $_, "a": "x", "b": 1}) } 1 .. 20), (map { qq({"id": $_, "b": "two"}) } 21 .. 30)), 'messages');
+is(drift('events', 'path, drift, "offset", messages, type, sample, statements'), join("\n",
+	q{$.a|missing|20|10|||SELECT fluct.unmap_column('events', 'a');}, q{$.never|missing|0|30|||SELECT fluct.unmap_column('events', 'c');},
+	q{$.b|changed|20|10|string|"two"|SELECT fluct.map_column('events', 'b', '$.b', format => 'text');}), 'missing and changed');
+ok(produce('events', '{"id": 31, "d": "12"}'), 'a new field');
+is(etl(q{SELECT fluct.apply_schema_drift('events', '$.d')}), 0, 'where no key finds the rows');
+like(said(q{SELECT fluct.apply_schema_drift('events', '$.d')}, as => 'etl'), qr/NOTICE: +the rows that are in public\.events keep NULL in column "d".*reprocess_stream/s, 'says so');
+
+# ----- who may -----
+
+sql("CREATE ROLE analyst LOGIN; SELECT fluct.grant_reader('analyst'); CREATE ROLE stranger LOGIN");
+is(sql(q{SELECT count(*) FROM fluct.schema_drift WHERE stream = 'events'}, as => 'analyst'), 3, 'a reader sees it');
+fails_like($node, 'SELECT * FROM fluct.schema_drift', qr/42501/, 'a stranger does not', as => 'stranger');
+fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.lines')}, qr/42501/, 'a reader does not apply it', as => 'analyst');
+fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.lines')}, qr/42501: .*superuser/, 'nor does a superuser');
+fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.nothing')}, qr/42704: stream "visits" has no new field \$\.nothing/, 'no such field', as => 'etl');
+
+done_testing();
