@@ -101,8 +101,8 @@ CREATE OR REPLACE FUNCTION fluct._health_gaps() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT 'warning', format('stream "%s"', g.stream), 'gap', max(g.created_at),
-	   format('Kafka had deleted %s messages before they were read, in %s intervals, the last in topic %s, partition %s from %s to %s',
-			  sum(g.to_offset - g.from_offset), count(*), fluct._printable((array_agg(g.topic ORDER BY g.id DESC))[1]), (array_agg(g.partition ORDER BY g.id DESC))[1],
+	   format('Kafka had deleted %s messages before they were read%s in topic %s, partition %s from %s to %s',
+			  sum(g.to_offset - g.from_offset), CASE WHEN count(*) > 1 THEN format(', in %s intervals, the last', count(*)) ELSE ',' END, fluct._printable((array_agg(g.topic ORDER BY g.id DESC))[1]), (array_agg(g.partition ORDER BY g.id DESC))[1],
 			  (array_agg(g.from_offset ORDER BY g.id DESC))[1], (array_agg(g.to_offset ORDER BY g.id DESC))[1]),
 	   format('SELECT * FROM fluct.gaps WHERE stream = %L; have the producer send these again. Shown for 7 days.', g.stream)
   FROM fluct.gaps g

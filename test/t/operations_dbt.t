@@ -76,18 +76,13 @@ like($said, qr/FAIL 1 fluct_is_well/, 'fails the build');
 
 done_testing();
 
-# dbt's path; without PyPI the whole test is skipped.
+# dbt's path; without it the whole test is skipped.
 sub install_dbt
 {
-	my $venv = PostgreSQL::Test::Utils::tempdir();
-	my $python = python('venv', 'ensurepip')
-	  or plan(skip_all => 'no python3 with venv');
+	my ($bin, $why_not) = from_pypi('dbt-core~=1.9.0', 'dbt-postgres~=1.9.0');
 
-	run_program([ $python, '-m', 'venv', $venv ]);
-	my ($rc, $out, $err) = run_program([ "$venv/bin/pip", 'install', '--quiet', '--retries', '1',
-			'--disable-pip-version-check', 'dbt-core~=1.9.0', 'dbt-postgres~=1.9.0' ]);
-	plan(skip_all => "dbt 1.9 could not be installed from PyPI: $err") if $rc != 0;
-	($rc, $out, $err) = run_program([ "$venv/bin/dbt", '--version' ]);
+	plan(skip_all => $why_not) if !defined($bin);
+	my ($rc, $out, $err) = run_program([ "$bin/dbt", '--version' ]);
 	plan(skip_all => "dbt 1.9 does not run with this Python: $err") if $rc != 0;
-	return "$venv/bin/dbt";
+	return "$bin/dbt";
 }

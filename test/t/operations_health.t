@@ -122,7 +122,7 @@ etl(q{SELECT fluct.start_stream('kept')});
 like(await_problem('stream "kept"', 'failed'), qr/^critical\|data_loss: .*\|SELECT fluct\.alter_stream\('kept', on_data_loss => 'skip'\); SELECT fluct\.start_stream\('kept'\);$/, 'it failed');
 etl(sql(q{SELECT hint FROM fluct.health WHERE problem = 'failed'}));
 ok(caught_up($node, 'kept'), 'the hint helps');
-like(await_problem('stream "kept"', 'gap'), qr/^warning\|Kafka had deleted 5 messages before they were read, in 1 intervals, the last in topic kept, partition 0 from 0 to 5\|/, 'and leaves a gap');
+like(await_problem('stream "kept"', 'gap'), qr/^warning\|Kafka had deleted 5 messages before they were read, in topic kept, partition 0 from 0 to 5\|/, 'and leaves a gap');
 sql(q{UPDATE fluct.gaps SET created_at = now() - $$8 days$$::interval});
 is(sql('SELECT * FROM fluct.health'), '', 'for a week');
 

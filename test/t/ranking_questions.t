@@ -72,8 +72,10 @@ like($out, qr/Beverages/, 'and answers');
 
 SKIP:
 {
-	my $python = python('nbclient', 'ipykernel')
-	  or skip('no Python with nbclient and ipykernel', 3);
+	my $python = python('nbclient', 'ipykernel');
+	my ($bin, $why_not) = defined($python) ? () : from_pypi('nbclient', 'ipykernel');
+	$python //= "$bin/python" if defined($bin);
+	skip($why_not, 3) if !defined($python);
 	my $run = q{
 import sys, nbformat, nbclient
 notebook = nbformat.read(sys.argv[1], as_version=4)

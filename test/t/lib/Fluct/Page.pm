@@ -3,7 +3,8 @@
 #   load_sample($node, $dir);            # the data of the page, as it loads it
 #   my @blocks = blocks('doc/ranking.md');   # [ section, sql, its output ], ...
 #   my $soffice = program('soffice');    # or undef
-#   my ($python) = python('nbclient', 'ipykernel');
+#   my $python = python('nbclient', 'ipykernel');       # or undef
+#   my ($bin, $why_not) = from_pypi('nbclient', 'ipykernel');
 #
 # $PYTHON is the Python that has the modules (default: python3).
 package Fluct::Page;
@@ -15,7 +16,7 @@ use Fluct;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(load_sample blocks program python run_program);
+our @EXPORT = qw(load_sample blocks program python from_pypi run_program);
 
 # The blocks of SQL of a page, each with the text block that follows it.
 sub blocks
@@ -76,6 +77,22 @@ sub python
 		[ $python, '-c', join('; ', map { "import $_" } 'sys', @modules) ]);
 
 	return $rc == 0 ? $python : undef;
+}
+
+# The bin of a new virtual environment with these packages, or undef and why
+# there is none.
+sub from_pypi
+{
+	my @packages = @_;
+	my $python = python('venv', 'ensurepip')
+	  or return (undef, 'no python3 with venv');
+	my $venv = PostgreSQL::Test::Utils::tempdir();
+
+	run_program([ $python, '-m', 'venv', $venv ]);
+	my ($rc, $out, $err) = run_program([ "$venv/bin/pip", 'install', '--quiet',
+			'--retries', '1', '--disable-pip-version-check', @packages ]);
+
+	return $rc == 0 ? "$venv/bin" : (undef, "not to be had from PyPI: @packages: $err");
 }
 
 # Exit code, output and errors of a program, which gets $in to read.
