@@ -178,6 +178,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	members/members.sql \
 	members/adding.sql \
 	members/hand_over.sql \
+	members/views.sql \
 	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \

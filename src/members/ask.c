@@ -60,6 +60,8 @@ static const Known questions[] = {
 	{"explain", "SELECT * FROM fluct._member_explain_1($1, $2, $3)"},
 	{"streams", "SELECT * FROM fluct._member_streams_1()"},
 	{"state", "SELECT * FROM fluct._member_state_1($1)"},
+	{"health", "SELECT * FROM fluct._member_health_1()"},
+	{"unattributed", "SELECT * FROM fluct._member_unattributed_1()"},
 	{"take_over", "SELECT * FROM fluct._take_over_1($1, $2, $3, $4, $5)", true},
 };
 

@@ -162,6 +162,8 @@ for my $round (1 .. $rounds)
 	$equal += same('SELECT * FROM fluct.top_fluctuations(' . ranking() . ')', 'ranking');
 }
 is($equal, $rounds, "$rounds random rankings over members equal those of one server");
+sql('UPDATE sales.rollup_state SET valid = false', db => 'm2');
+is(sql(q{SELECT member, problem FROM fluct.cluster_health WHERE what = 'rollup'}, as => 'analyst'), 'm2|rollup_invalid', 'cluster_health says at which member');
 sql('UPDATE sales.rollup_state SET valid = true', db => 'm2');
 sql('DELETE FROM sales.order_lines', db => $_) foreach 'one', @members;
 $equal = 0;
@@ -173,6 +175,10 @@ $equal += same($_, 'others') foreach
   q{SELECT replace(fluct.report_html('2026-02-20'), fluct._page_streams('Europe/Berlin'), '') ~ 'podium'},
   map({ "SELECT * FROM fluct.explain_fluctuation('i$_', '2026-02-20Z', '3 days', '12 days', '" . pick('elapsed', 'active') . "', top_n => 4)" } 1 .. 5);
 is($equal, 10, 'and so do podium, trend, compare and explain_fluctuation');
+my $unattributed = 'SELECT reason, customer_id, company_name, orders, amount, first_order, last_order FROM';
+
+is(sql("$unattributed fluct.cluster_unattributed_spend ORDER BY 2", as => 'analyst'), sql("$unattributed sales.unattributed_spend ORDER BY 2", db => 'one'), 'orders without an industry');
+isnt(sql('SELECT sum(orders) FROM fluct.cluster_unattributed_spend', as => 'analyst'), '', 'of which there are some');
 is(etl(q{SET client_min_messages = error; SELECT count(*) FROM fluct.record_fluctuations('r', '2026-02-20Z', top_n => NULL);
 		SELECT string_agg(industry || recent_value, ',' ORDER BY industry), bool_and(complete) FROM sales.fluctuations WHERE report = 'r'}) =~ s/^\d+\n//r,
 	sql(q{SET client_min_messages = error; SELECT string_agg(industry || recent_value, ',' ORDER BY industry), bool_and(complete) FROM fluct.top_fluctuations('2026-02-20Z', top_n => NULL)}, db => 'one'),
@@ -233,6 +239,8 @@ sql(q{SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usenam
 fails_like($node, q{SELECT * FROM fluct.podium()}, qr/08006: member "m3" does not answer.*m3: .*not currently accepting connections/s, 'one that is down', as => 'analyst');
 is(sql(q{SELECT member, state FROM fluct.cluster_streams}, as => 'analyst'), 'm3|unreachable', 'cluster_streams has it');
 is(sql(q{SELECT member, item, status FROM fluct.check_members() WHERE status = 'fail'}, as => 'analyst'), 'm3|reachable|fail', 'check_members() too');
+is(sql(q{SELECT member, severity, what, problem FROM fluct.cluster_health WHERE member = 'm3'}, as => 'analyst'), 'm3|critical|member "m3"|unreachable', 'and cluster_health');
+fails_like($node, 'SELECT * FROM fluct.cluster_unattributed_spend', qr/08006: member "m3" does not answer/, 'orders without an industry: an error', as => 'analyst');
 etl(q{SELECT fluct.remove_member('m3')});
 is(sql(q{SELECT count(*) FROM fluct.members}), 2, 'it can be removed');
 $session->quit;
