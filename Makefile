@@ -179,6 +179,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	members/adding.sql \
 	members/hand_over.sql \
 	members/views.sql \
+	members/orders.sql \
 	ranking/complete.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
@@ -433,7 +434,7 @@ help:
 #: make sanitize    the server's own tests with the extension under ASan and UBSan (test/README.md)
 #: make matrix      bare Debians with PostgreSQL 15, 17 and 18; 16 and 19; the Debian package; 15
 #:                  with assertions; as root, an hour and more (test/README.md)
-#: make bench       measures streams, files, replay, rollup and ranking beside COPY, plain SQL and
+#: make bench       measures streams, files, replay, rollup, ranking, members beside COPY, plain SQL and
 #:                  what a user would write; BENCH=--quick is shorter, and does not count
 #:
 #: make, make install    for the PostgreSQL of PG_CONFIG (default: pg_config)

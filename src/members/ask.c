@@ -62,6 +62,7 @@ static const Known questions[] = {
 	{"state", "SELECT * FROM fluct._member_state_1($1)"},
 	{"health", "SELECT * FROM fluct._member_health_1()"},
 	{"unattributed", "SELECT * FROM fluct._member_unattributed_1()"},
+	{"orders", "SELECT * FROM fluct._member_orders_1($1, $2, $3)"},
 	{"take_over", "SELECT * FROM fluct._take_over_1($1, $2, $3, $4, $5)", true},
 };
 

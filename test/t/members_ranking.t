@@ -195,6 +195,14 @@ is(sql(q{SET client_min_messages = error; SELECT DISTINCT complete FROM fluct.to
 etl(q{DELETE FROM sales.customer_industries WHERE (customer_id, industry) = ('c30', 'i6')}, db => 'm3');
 is(said(q{SELECT * FROM fluct.top_fluctuations('2026-02-20Z')}, as => 'analyst'), '', 'until they are the same');
 
+# an order with two of them
+is(sql(q{SELECT count(*) FROM fluct.shared_orders('-infinity', 'infinity')}, as => 'analyst'), 0, 'no order is with two members');
+etl(q{INSERT INTO sales.orders VALUES ('twice', 'c1', 1, '2026-02-20 10:00Z'), ('elsewhere', 'c1', 1, '2026-02-20 10:00Z')}, db => $_) foreach 'm1', 'm3';
+etl(q{DELETE FROM sales.orders WHERE order_id = 'elsewhere'}, db => 'm3');
+is(sql(q{SELECT * FROM fluct.shared_orders('2026-02-20Z', '2026-02-21Z')}, as => 'analyst'), 'twice|{m1,m3}', 'one that is, is found');
+is(sql(q{SELECT count(*) FROM fluct.shared_orders('2026-02-21Z', '2026-02-22Z')}, as => 'analyst'), 0, 'in its time');
+etl(q{DELETE FROM sales.orders WHERE order_id IN ('twice', 'elsewhere')}, db => $_) foreach 'm1', 'm3';
+
 # behind: the latest one speaks
 etl(q{SELECT fluct.mark_complete('2026-02-10Z')}, db => 'm1');
 etl(q{SELECT fluct.mark_complete('2026-02-12Z')}, db => 'm2');
