@@ -68,12 +68,23 @@ END
 $$;
 COMMENT ON FUNCTION fluct._links_computed() IS 'the digest of customer_industries, from its rows';
 
+CREATE OR REPLACE FUNCTION fluct._links_pending()
+RETURNS bigint
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_links_pending';
+COMMENT ON FUNCTION fluct._links_pending() IS 'what this transaction adds to the digest when it commits; NULL where it truncated customer_industries';
+
+CREATE OR REPLACE FUNCTION fluct._links_to_keep()
+RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT fluct._wrap(fluct._links_computed()::numeric - coalesce(fluct._links_pending(), 0)) $$;
+COMMENT ON FUNCTION fluct._links_to_keep() IS 'the digest to be put in rollup_state now, so that it is right when this transaction has committed';
+
 CREATE OR REPLACE FUNCTION fluct._links()
 RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN coalesce((SELECT max(s.links) FROM sales.rollup_state s HAVING count(*) = 1 AND bool_and(s.valid)), fluct._links_computed());
+	RETURN coalesce((SELECT fluct._wrap(max(s.links)::numeric + fluct._links_pending()) FROM sales.rollup_state s HAVING count(*) = 1 AND bool_and(s.valid)), fluct._links_computed());
 END
 $$;
 COMMENT ON FUNCTION fluct._links() IS 'the digest of customer_industries: as it is kept, where the rollup is valid';
@@ -145,7 +156,7 @@ BEGIN
 			      HINT = 'SELECT fluct.rebuild_rollup()';
 	ELSE
 		DELETE FROM sales.rollup_state;
-		INSERT INTO sales.rollup_state (valid, links) VALUES (true, fluct._links_computed());
+		INSERT INTO sales.rollup_state (valid, links) VALUES (true, fluct._links_to_keep());
 	END IF;
 END
 $$;
@@ -286,7 +297,7 @@ BEGIN
 	 ORDER BY 1, 2, 3;
 	SELECT count(*) INTO n FROM sales.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
 	DELETE FROM sales.rollup_state;
-	INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, since, fluct._links_computed());
+	INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, since, fluct._links_to_keep());
 	RETURN n;
 END
 $$;

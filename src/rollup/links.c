@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -29,6 +30,8 @@
 #include "rollup/delta.h"
 #include "rollup/links.h"
 #include "rollup/tables.h"
+
+PG_FUNCTION_INFO_V1(fluct_links_pending);
 
 typedef struct Change
 {
@@ -169,4 +172,19 @@ fluct_links_clear(void)
 
 	change->cleared = true;
 	change->sum = 0;
+}
+
+/* What this transaction adds when it commits; NULL where all rows went. */
+Datum
+fluct_links_pending(PG_FUNCTION_ARGS)
+{
+	uint64		sum = 0;
+
+	for (int i = 0; i < nchanges; i++)
+	{
+		if (changes[i].cleared)
+			PG_RETURN_NULL();
+		sum += changes[i].sum;
+	}
+	PG_RETURN_INT64((int64) sum);
 }
