@@ -412,9 +412,9 @@ DECLARE
 BEGIN
 	FOR t IN
 		SELECT m.* FROM fluct._model_triggers() m
-		 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g
-							WHERE g.tgrelid = to_regclass('sales.' || m.table_name)
-							  AND g.tgname = m.trigger_name)
+		  JOIN pg_class c ON c.oid = to_regclass('sales.' || m.table_name)
+		 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = m.trigger_name)
+		   AND (m.fires <> 'NEVER' OR c.relkind = 'r' AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid))
 		 ORDER BY m.table_name, m.trigger_name
 	LOOP
 		EXECUTE format('CREATE TRIGGER %I %s', t.trigger_name, t.definition);
@@ -441,7 +441,8 @@ BEGIN
 		  JOIN pg_trigger g ON g.tgrelid = to_regclass('sales.' || m.table_name) AND g.tgname = m.trigger_name
 		 WHERE m.fires <> 'ORIGIN' AND g.tgenabled = 'O'
 	LOOP
-		EXECUTE format('ALTER TABLE sales.%I ENABLE %s TRIGGER %I', t.table_name, t.fires, t.trigger_name);
+		EXECUTE format('ALTER TABLE sales.%I %s TRIGGER %I', t.table_name,
+					   CASE t.fires WHEN 'NEVER' THEN 'DISABLE' ELSE 'ENABLE ' || t.fires END, t.trigger_name);
 		IF t.is_subscribed THEN
 			made := made || ('trigger ' || t.trigger_name);
 		END IF;

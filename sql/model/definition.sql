@@ -256,6 +256,8 @@ VALUES
 $$;
 COMMENT ON FUNCTION fluct._model_view_columns() IS 'the comments of the columns of the views over the users'' tables';
 
+-- NEVER: PostgreSQL lets no table become a partition or an inheritor that has a
+-- row trigger with a transition table, a disabled one included.
 CREATE OR REPLACE FUNCTION fluct._model_triggers(OUT table_name text, OUT trigger_name text, OUT definition text, OUT fires text, OUT comment text)
 RETURNS SETOF record
 LANGUAGE sql IMMUTABLE ROWS 20 SET search_path = pg_catalog, pg_temp
@@ -294,6 +296,9 @@ VALUES
 ('orders', 'orders_rollup_row',
  'AFTER INSERT OR UPDATE OR DELETE ON sales.orders FOR EACH ROW EXECUTE FUNCTION fluct._rollup_order_row()', 'REPLICA',
  'books in industry_spend what logical replication applies'),
+('orders', 'orders_stands_alone',
+ 'AFTER DELETE ON sales.orders REFERENCING OLD TABLE AS old_orders FOR EACH ROW EXECUTE FUNCTION fluct._rollup_order_row()', 'NEVER',
+ 'keeps the table from becoming a partition or an inheritor, whose rows can change without its triggers'),
 ('customer_industries', 'customer_industries_rollup_exclude',
  'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON sales.customer_industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()', 'ALWAYS',
  'keeps changes of orders out until the transaction ends'),
@@ -312,6 +317,9 @@ VALUES
 ('customer_industries', 'customer_industries_rollup_row',
  'AFTER INSERT OR UPDATE OR DELETE ON sales.customer_industries FOR EACH ROW EXECUTE FUNCTION fluct._rollup_industry_row()', 'REPLICA',
  'books in industry_spend what logical replication applies'),
+('customer_industries', 'customer_industries_stands_alone',
+ 'AFTER DELETE ON sales.customer_industries REFERENCING OLD TABLE AS old_industries FOR EACH ROW EXECUTE FUNCTION fluct._rollup_industry_row()', 'NEVER',
+ 'keeps the table from becoming a partition or an inheritor, whose rows can change without its triggers'),
 ('industries', 'industries_rollup_exclude',
  'BEFORE UPDATE OR DELETE ON sales.industries FOR EACH STATEMENT EXECUTE FUNCTION fluct._rollup_exclude()', 'ORIGIN',
  'what goes on to customer_industries takes its locks first'),
@@ -325,4 +333,4 @@ VALUES
  'BEFORE INSERT OR UPDATE OR DELETE ON sales.industry_spend FOR EACH ROW EXECUTE FUNCTION fluct._rollup_skip_row()', 'REPLICA',
  'skips the rows of another server''s rollup that logical replication applies')
 $$;
-COMMENT ON FUNCTION fluct._model_triggers() IS 'the triggers on the users'' tables; fires: by session_replication_role, ORIGIN, REPLICA or ALWAYS';
+COMMENT ON FUNCTION fluct._model_triggers() IS 'the triggers on the users'' tables; fires: by session_replication_role, ORIGIN, REPLICA or ALWAYS; or NEVER';
