@@ -334,7 +334,7 @@ FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
 	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
 	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
 	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o \
-	src/mapping/kafka.o src/mapping/place.o src/mapping/where.o, $(OBJS))
+	src/mapping/kafka.o src/mapping/place.o src/mapping/where.o src/pg/sqlstate.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

@@ -26,6 +26,7 @@
 #include "mapping/format.h"
 #include "mapping/kafka.h"
 #include "mapping/source.h"
+#include "pg/sqlstate.h"
 
 static FluctForm
 form_of(Oid type)
@@ -189,6 +190,25 @@ fluct_column_refuses_null(Oid type)
 	return false;
 }
 
+/* Of the base type; of an array's elements; of a range's bounds if these are times. */
+static char
+category_of(const FluctColumn *column)
+{
+	Oid			type = column->is_array ? get_element_type(column->base) : column->base;
+	Oid			range = type_is_multirange(type) ? get_multirange_range(type) : type;
+	char		category;
+	bool		preferred;
+
+	if (type_is_range(range))
+	{
+		get_type_category_preferred(get_range_subtype(range), &category, &preferred);
+		if (category == TYPCATEGORY_DATETIME)
+			return category;
+	}
+	get_type_category_preferred(type, &category, &preferred);
+	return category;
+}
+
 /* Finds the attribute and what its type asks for. */
 static void
 compile_attribute(FluctCompiler *c, FluctColumn *column)
@@ -196,7 +216,6 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 	Form_pg_attribute att;
 	AttrNumber	attnum = get_attnum(c->target->relid, column->name);
 	Oid			input;
-	bool		preferred;
 
 	if (attnum == InvalidAttrNumber || attnum < 0)
 		ereport(ERROR,
@@ -218,11 +237,10 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 	column->form = form_of(column->base);
 	column->nullable = !att->attnotnull && !fluct_column_refuses_null(att->atttypid);
 	column->findings = palloc0(sizeof(FluctFindings));
-	get_type_category_preferred(column->base, &column->category, &preferred);
 	column->is_array = OidIsValid(get_element_type(column->base));
-	if (column->is_array)
-		get_type_category_preferred(get_element_type(column->base),
-									&column->category, &preferred);
+	column->category = category_of(column);
+	column->as_text = column->is_array || type_is_rowtype(column->base) ||
+		!OidIsValid(get_array_type(column->base));
 	if (column->form == FLUCT_FORM_OTHER)
 		getTypeInputInfo(column->base, &input, &column->ioparam);
 	else
@@ -230,26 +248,54 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 	fmgr_info_cxt(input, &column->input, c->mapping->context);
 }
 
+/*
+ * An input function sees nothing but the value.  So what it raises is about the
+ * value, be it a syntax error in a tsvector (42601) or the name of a table that
+ * does not exist (42P01), unless it may pass.
+ */
+static Datum
+read_text(const FluctColumn *column, const char *data, int len)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *text = pnstrdup(data, len);
+	ErrorData  *error;
+	Datum		value = (Datum) 0;
+
+	PG_TRY();
+	{
+		value = InputFunctionCall((FmgrInfo *) &column->input, text,
+								  column->ioparam, column->typmod);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (fluct_sqlstate_is_of_data(error->sqlerrcode) ||
+			fluct_sqlstate_may_pass(error->sqlerrcode) ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTERNAL_ERROR)
+			PG_RE_THROW();
+		FlushErrorState();
+		error->sqlerrcode = ERRCODE_INVALID_TEXT_REPRESENTATION;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	pfree(text);
+	return value;
+}
+
 Datum
 fluct_column_receive(const FluctColumn *column, const char *data, int len)
 {
-	FmgrInfo   *input = (FmgrInfo *) &column->input;
 	StringInfoData buf;
-	char	   *text;
-	Datum		value;
 
 	if (column->form == FLUCT_FORM_OTHER)
-	{
-		text = pnstrdup(data, len);
-		value = InputFunctionCall(input, text, column->ioparam, column->typmod);
-		pfree(text);
-		return value;
-	}
+		return read_text(column, data, len);
 	buf.data = (char *) data;
 	buf.len = len;
 	buf.maxlen = len;
 	buf.cursor = 0;
-	return ReceiveFunctionCall(input, &buf, column->ioparam, column->typmod);
+	return ReceiveFunctionCall((FmgrInfo *) &column->input, &buf,
+							   column->ioparam, column->typmod);
 }
 
 /* The table's own default, which may be an identity's or a domain's. */

@@ -325,12 +325,32 @@ is_taken_as_text(const FluctColumn *column, const FluctJsonValue *value)
 		value->type == FLUCT_JSON_NUMBER;
 }
 
-/* A time of day is never `now`, or another word. */
+/*
+ * A time is never `now`, or another word, nor is one in an array or a range:
+ * there it begins behind a bracket or a comma.
+ */
 static bool
 is_word(const FluctColumn *column, const char *text, size_t len)
 {
-	return column->category == TYPCATEGORY_DATETIME && len > 0 &&
-		text[0] != '{' && !isdigit((unsigned char) text[0]);
+	bool		at_start = true;
+
+	if (column->category != TYPCATEGORY_DATETIME || len == 0)
+		return false;
+	if (strchr("{[(", text[0]) == NULL)
+		return !isdigit((unsigned char) text[0]) && strncmp(text, "empty", len) != 0;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (strchr("{[(,", text[i]))
+			at_start = true;
+		else if (at_start && strchr(" \"", text[i]) == NULL)
+		{
+			if (isalpha((unsigned char) text[i]) &&
+				(len - i < 4 || pg_strncasecmp(text + i, "null", 4) != 0))
+				return true;
+			at_start = false;
+		}
+	}
+	return false;
 }
 
 /* An element's text between quotes, as array_in reads it; returns its end. */

@@ -109,8 +109,9 @@ typedef struct FluctColumn
 	Oid			base;			/* below its domains */
 	int32		typmod;			/* of the base type */
 	bool		is_array;
-	char		category;		/* of the base type, or an array's elements,
-								 * as in pg_type */
+	bool		as_text;		/* in the array of a statement's parameter */
+	char		category;		/* as in pg_type: of the base type, of an
+								 * array's elements, of a range's times */
 	FmgrInfo	input;			/* its receive function, or for
 								 * FLUCT_FORM_OTHER its input function */
 	Oid			ioparam;

@@ -22,16 +22,10 @@
 #include "pg/query.h"
 #include "sink/arrays.h"
 
-bool
-fluct_arrays_as_text(const FluctColumn *column)
-{
-	return column->is_array || !OidIsValid(get_array_type(column->base));
-}
-
 Oid
 fluct_arrays_type(const FluctColumn *column)
 {
-	return fluct_arrays_as_text(column) ? TEXTARRAYOID : get_array_type(column->base);
+	return column->as_text ? TEXTARRAYOID : get_array_type(column->base);
 }
 
 static const char *
@@ -51,11 +45,10 @@ read_row(FluctArrays *arrays, const char *at)
 		arrays->values[c][row] = (Datum) 0;
 		if (len < 0)
 			continue;
-		if (fluct_arrays_as_text(arrays->columns[c]))
+		arrays->values[c][row] = fluct_column_receive(arrays->columns[c], at, len);
+		if (arrays->columns[c]->as_text)
 			arrays->values[c][row] =
 				PointerGetDatum(cstring_to_text_with_len(at, len));
-		else
-			arrays->values[c][row] = fluct_column_receive(arrays->columns[c], at, len);
 		at += len;
 	}
 	return at;
@@ -113,7 +106,7 @@ fluct_arrays_read(const FluctTarget *target, const FluctRows *rows, int from,
 Datum
 fluct_arrays_column(FluctArrays *arrays, int c)
 {
-	Oid			type = fluct_arrays_as_text(arrays->columns[c]) ? TEXTOID :
+	Oid			type = arrays->columns[c]->as_text ? TEXTOID :
 	arrays->columns[c]->base;
 
 	return fluct_query_array(type, arrays->values[c], arrays->nulls[c],

@@ -44,9 +44,9 @@ typedef struct FluctSeen
 
 /*
  * Values travel as arrays of the base type, which the INSERT makes a domain's.
- * There are no arrays of arrays: these travel as text.
+ * There are no arrays of arrays, and an unnested array of a composite type is
+ * several columns: these travel as text.
  */
-extern bool fluct_arrays_as_text(const FluctColumn *column);
 extern Oid	fluct_arrays_type(const FluctColumn *column);
 
 /* Room for rows of all columns of the target, or of those at these places. */

@@ -84,7 +84,7 @@ insert_sql(const FluctTarget *target, bool update, bool routed)
 		const FluctColumn *column = &target->columns[i];
 
 		appendStringInfoString(&sql, i == 0 ? "" : ", ");
-		if (fluct_arrays_as_text(column))
+		if (column->as_text)
 			appendStringInfo(&sql, "CAST(u.c%d AS %s)", i,
 							 format_type_extended(column->base, -1,
 												  FORMAT_TYPE_TYPEMOD_GIVEN |

@@ -1,16 +1,18 @@
 # What a stream stores of a JSON value is what INSERT ... VALUES of the same text
 # stores, or the message is a dead letter: every type beside every value, by
-# COPY's machinery and by INSERT, and again by retry_dead_letters and by
-# reprocess_stream.  How many values each type takes is compared with a list, so
+# COPY's machinery and by INSERT, and again by retry_dead_letters, by
+# reprocess_stream and by load_table.  How many values each type takes is compared with a list, so
 # that refusing everything is no way to pass.
 use strict;
 use warnings;
 use lib 'test/t/lib';
 use Fluct;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
+my $root = PostgreSQL::Test::Utils::tempdir();
 my $kafka = fluct_broker();
-my $node = fluct_node('main', kafka => $kafka);
+my $node = fluct_node('main', kafka => $kafka, 'fluct.inbox_root' => $root);
 
 # name, type, and how many of the values are stored
 my @copied = (
@@ -29,6 +31,17 @@ my @others = (
 	[ ta => 'text[]', 3 ], [ ia => 'int[]', 4 ], [ rg => 'int4range', 1 ],
 	[ dm => 'mood_domain', 1 ], [ nm => 'name', 39 ]);
 
+my @rare = (
+	[ tags => 'tags', 18 ], [ money_domain => 'price', 15 ], [ pair => 'pair', 4 ], [ odd => 'odd', 3 ], [ letter => '"char"', 56 ],
+	[ bp => 'bpchar', 56 ], [ va => 'varchar(3)[]', 13 ], [ na => 'numeric(4,1)[]', 8 ], [ tza => 'timestamptz[]', 5 ],
+	[ da => 'date[]', 5 ], [ ba => 'bool[]', 6 ], [ ja => 'jsonb[]', 10 ], [ ua => 'uuid[]', 4 ], [ ma => 'odd[]', 4 ], [ bya => 'bytea[]', 27 ],
+	[ fa => 'float8[]', 9 ], [ ivd => 'interval day to second(0)', 8 ], [ cidr => 'cidr', 5 ], [ mac => 'macaddr', 2 ], [ xml => 'xml', 53 ],
+	[ tsv => 'tsvector', 47 ], [ tsq => 'tsquery', 36 ], [ point => 'point', 2 ], [ lsn => 'pg_lsn', 1 ], [ class => 'regclass', 7 ],
+	[ regtype => 'regtype', 8 ], [ timetz => 'timetz', 3 ], [ time0 => 'time(0)', 3 ], [ ts3 => 'timestamp(3)', 2 ],
+	[ n3m2 => 'numeric(3,-2)', 10 ], [ bits => 'bit varying', 1 ], [ path => 'jsonpath', 7 ], [ xid8 => 'xid8', 56 ], [ tid => 'tid', 2 ],
+	[ tzr => 'tstzrange', 2 ], [ mr => 'int4multirange', 1 ], [ nr => 'numrange', 4 ], [ dj => 'json_object', 3 ], [ dd => 'twice', 10 ],
+	[ dt => 'day', 1 ], [ coll => 'text COLLATE "C"', 56 ], [ f8 => 'float8', 12 ], [ f4 => 'real', 10 ], [ n => 'numeric', 14 ], [ t => 'text', 56 ], [ jb => 'jsonb', 96 ], [ js => 'json', 96 ] );
+
 # JSON, which is also what is compared with; strings first
 my @strings = (
 	'', 'a', 'abc', 'abc ', 'abcd', ' ', 'ok', 'angry', 'true', 'now', '0', '1',
@@ -44,11 +57,27 @@ my @plain = (
 	'true', 'false', '{"a": 1, "b": [1.10, null]}', '{"a": 1e1000}', '[]', '[1, 2]',
 	'["a", "b\"c\\\\d", null]', '[1.5]', '[[1, 2], [3, 4]]', '[true]', '[{"a": 1}]');
 
+my @rare_strings = (
+	'a', 'abc', 'x  ', '(1,x)', '(1,"a b")', '(,)', q(It's "odd", {x}), '{"a b",c}', '{a,b,c}', '[0:1]={1,2}', '{NULL}', '{"NULL"}', '1.96', '99.96',
+	'0044-03-15 BC', '10000-01-01', '-infinity', 'epoch', 'today', '2024-02-29', '2024-02-29 01:02:03.9876', '2024-02-29T01:02:03+14:00',
+	'01:02:03+02', '01:02:03.987', '{2024-02-29}', '{now}', '1 day 01:02:03.7', '1 year 2 mons', '10.0.0.0/8', '10.0.0.1/8', '08:00:2b:01:02:03',
+	'<a>b</a>', '<a', 'a & b', 'a &', '(1.5,2)', '16/B374D848', 'pg_class', 'int4', '12345', '101', '$.a[*]', '(0,1)',
+	'[2024-01-01 00:00Z,2024-02-01 00:00Z)', '[now,infinity)', '{[1,3),[5,7)}', '[1.5,2.5]', "e\xcc\x81", "\xc3\xa9", "tab\tnew\nline",
+	'{"a":1}', '-5', '1e400', '0x1F', '1_000', '٣');
+my @rare_plain = (
+	'0', '-0', '1.0e2', '1E+2', '0.1', '16777217', '1.7976931348623157e308', '4.9e-324', '1e-400', '0.1e-400', '123456789012345678901234567890',
+	'1.96', '99999', '149', '[]', '[null]', '["a", "abc "]', '["abcd"]', '[1.96, 2]', '[99999]', '["2024-02-29T01:02:03Z"]', '["now"]',
+	'[true, null]', '["t"]', '[{"a": 1}]', '[[1], [2, 3]]', '[[1, 2], [3, 4]]', q(["It's \"odd\", {x}"]), '["\\\\x41"]', '["x", 1]', '[0.1, 1e400]',
+	'{"a": {"b": null}}', '{"A": 1, "a": 2}', '{"": 1}', '["a,b", "{}", "", "NULL", " "]', '["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]', '[[]]', '[[], []]',
+	'["NaN"]', '["1"]' );
+
 sub json_string
 {
 	my ($text) = @_;
 
 	$text =~ s/([\\"])/\\$1/g;
+	$text =~ s/\t/\\t/g;
+	$text =~ s/\n/\\n/g;
 	return "\"$text\"";
 }
 
@@ -60,8 +89,14 @@ sub quoted
 	return "'$text'";
 }
 
-my @values = ((map { [ json_string($_), quoted($_) ] } @strings),
-	map { [ $_, /^[\[{]/ ? quoted($_) : $_ ] } @plain);
+# in JSON, and in SQL
+sub values_of
+{
+	my ($strings, $plain) = @_;
+
+	return [ (map { [ json_string($_), quoted($_) ] } @$strings),
+		map { [ $_, /^[\[{]/ ? quoted($_) : $_ ] } @$plain ];
+}
 
 sub array_literal
 {
@@ -80,14 +115,22 @@ sql('CREATE EXTENSION citext');
 etl(q{CREATE TYPE mood AS ENUM ('ok', 'angry');
 	CREATE DOMAIN mood_domain AS mood CHECK (VALUE <> 'angry');
 	CREATE DOMAIN mood_default AS mood DEFAULT 'angry';
-	CREATE DOMAIN small AS numeric(4,1) CHECK (VALUE < 100)});
+	CREATE DOMAIN small AS numeric(4,1) CHECK (VALUE < 100);
+	CREATE DOMAIN tags AS text[] CHECK (cardinality(VALUE) < 3);
+	CREATE DOMAIN price AS money;
+	CREATE TYPE pair AS (a int, b text);
+	CREATE TYPE odd AS ENUM ('a', 'It''s "odd", {x}', 'x  ', '');
+	CREATE DOMAIN json_object AS jsonb CHECK (jsonb_typeof(VALUE) = 'object');
+	CREATE DOMAIN three AS varchar(3);
+	CREATE DOMAIN twice AS three CHECK (VALUE <> 'abc');
+	CREATE DOMAIN day AS date CHECK (VALUE < '2025-01-01')});
 
 # ----- every type beside every value -----
 
 # Columns and messages of a table; message number n sets one column.
 sub tables
 {
-	my ($name, @types) = @_;
+	my ($name, $values, @types) = @_;
 	my $columns = join(', ', map { "$_->[0] $_->[1]" } @types);
 	my (@messages, @inserts);
 
@@ -95,14 +138,16 @@ sub tables
 		CREATE TABLE expected_$name (LIKE $name INCLUDING ALL)");
 	foreach my $type (@types)
 	{
-		foreach my $value (@values)
+		foreach my $value (@$values)
 		{
 			my $id = @messages;
-			my $sql = $type->[1] =~ /\[\]$/ && $value->[0] =~ /^\[/
+			my $sql = $type->[1] =~ /\[\]$|^tags$/ && $value->[0] =~ /^\[/
 			  ? quoted(array_literal($value->[0])) : $value->[1];
 
 			# JSON in json: with its quotes, and whatever it is
-			$sql = quoted($value->[0]) if $type->[1] =~ /^json/;
+			$sql = quoted($value->[0]) if $type->[1] =~ /^jsonb?$/;
+			# a timestamp without time zone is the time in UTC
+			$sql = "$sql\::timestamptz AT TIME ZONE 'UTC'" if $type->[1] =~ /^timestamp\(/ && $value->[0] =~ /^"\d.*T/;
 			push(@messages, "{\"id\": $id, \"$type->[0]\": $value->[0]}");
 			push(@inserts, "BEGIN INSERT INTO expected_$name (id, $type->[0])
 				VALUES ($id, $sql); EXCEPTION WHEN OTHERS THEN NULL; END;");
@@ -130,8 +175,7 @@ sub differences
 # type=count of the values that are stored
 sub shares
 {
-	my ($name, @types) = @_;
-	my $n = @values;
+	my ($name, $n, @types) = @_;
 
 	return join(' ', map {
 		my ($first, $last) = ($_ * $n, ($_ + 1) * $n - 1);
@@ -139,12 +183,14 @@ sub shares
 	} 0 .. $#types);
 }
 
+my $usual = values_of(\@strings, \@plain);
+my $rare = values_of(\@rare_strings, \@rare_plain);
 my $values = 0;
-foreach ([ 'copied', 'error', @copied ], [ 'inserted', 'nothing', @copied ],
-	[ 'others', 'update', @others ])
+foreach ([ 'copied', 'error', $usual, @copied ], [ 'inserted', 'nothing', $usual, @copied ],
+	[ 'others', 'update', $usual, @others ], [ 'rare', 'nothing', $rare, @rare ])
 {
-	my ($name, $conflict, @types) = @$_;
-	my @messages = tables($name, @types);
+	my ($name, $conflict, $given, @types) = @$_;
+	my @messages = tables($name, $given, @types);
 	my $expected = join(' ', map { "$_->[0]=$_->[2]" } @types);
 	my $letters = sub {
 		return sql("SELECT count(*) FROM fluct.dead_letters WHERE stream = '$name' AND status = 'open'");
@@ -157,7 +203,7 @@ foreach ([ 'copied', 'error', @copied ], [ 'inserted', 'nothing', @copied ],
 			max_dead_letters => 100000, start => true)");
 	ok(caught_up($node, $name), "$name: all went through");
 	is(differences($name, @types), '', "$name: as INSERT stores it");
-	is(shares($name, @types), $expected, "$name: values that are stored");
+	is(shares($name, scalar(@$given), @types), $expected, "$name: values that are stored");
 	is(sql("SELECT count(*) FROM $name") + $letters->(), scalar(@messages),
 		"$name: stored, or a dead letter");
 	is(sql("SELECT string_agg(DISTINCT reason, ' ' ORDER BY reason) FROM fluct.dead_letters
@@ -170,7 +216,7 @@ foreach ([ 'copied', 'error', @copied ], [ 'inserted', 'nothing', @copied ],
 	my $was = $letters->();
 	etl("CALL fluct.reprocess_stream('$name', force => true)");
 	is(differences($name, @types), '', "$name: reprocessed as INSERT stores it");
-	is(shares($name, @types), $expected, "$name: as many as before");
+	is(shares($name, scalar(@$given), @types), $expected, "$name: as many as before");
 	is($letters->(), $was, "$name: dead letters as before");
 
 	# and as dead letters that are retried
@@ -184,9 +230,17 @@ foreach ([ 'copied', 'error', @copied ], [ 'inserted', 'nothing', @copied ],
 	etl("ALTER TABLE $name DROP CONSTRAINT shut;
 		SELECT count(*) FROM fluct.retry_dead_letters(stream => '$name')");
 	is(differences($name, @types), '', "$name: retried as INSERT stores it");
-	is(shares($name, @types), $expected, "$name: as many as before");
+	is(shares($name, scalar(@$given), @types), $expected, "$name: as many as before");
+
+	# and as lines of a file
+	write_lines("$root/$name.jsonl", @messages);
+	etl("SELECT fluct.pause_stream('$name'); TRUNCATE $name");
+	is(etl("SELECT rejected FROM fluct.load_table('$name.jsonl', '$name',
+			on_bad_row => 'reject_row', max_rejects => 100000)"), $was, "$name: loaded, as many refused");
+	is(differences($name, @types), '', "$name: loaded as INSERT stores it");
+	is(shares($name, scalar(@$given), @types), $expected, "$name: as many as before");
 }
-note("$values values of " . (@copied + @others) . ' types');
+note("$values values of " . (@copied + @others + @rare) . ' types');
 
 # ----- what is not in the message -----
 
