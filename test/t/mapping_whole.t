@@ -302,7 +302,7 @@ sub begin_round
 	etl($round->{tables});
 	my ($rc, $out, $err) = outcome("SET client_min_messages = warning;
 		SELECT fluct.create_stream('$name', 'shop', '$name', '$name', \$m\$$round->{mapping}\$m\$, on_conflict => '$round->{conflict}',
-			max_dead_letters => 1000000, batch_size => " . one_of(7, 100, 1000) . ')', as => 'etl');
+			max_dead_letters => 1000000, batch_size => " . one_of(7, 50, 99) . ')', as => 'etl');
 	is($err, '', "$name: a stream") or diag("$round->{tables}\n$round->{mapping}");
 	sql("SELECT model.prepare('$name', '$name', \$m\$$round->{mapping}\$m\$)");
 	etl("SELECT fluct.start_stream('$name')");
