@@ -63,10 +63,11 @@ try_step(const Search *search, int from, int to, FluctReason *reason)
 	{
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!fluct_blame_data(error, reason))
-			PG_RE_THROW();
 		FlushErrorState();
+		/* before all else: a session's transaction would stay in it */
 		RollbackAndReleaseCurrentSubTransaction();
+		if (!fluct_blame_data(error, reason))
+			ReThrowError(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);

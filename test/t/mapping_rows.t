@@ -8,7 +8,7 @@ use IPC::Run;
 use Test::More;
 
 my $kafka = fluct_broker();
-my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
+my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 20);
 
 # A stream of that name, topic and target, until all went through.
 sub stream
@@ -45,6 +45,24 @@ stream('heads', [ ('{}') x 60 ], q(target => 'heads', mapping => '{"columns": {"
 	headers => { map { ("h$_" => 'x' x 90_000) } 1 .. 10 });
 is(sql('SELECT count(*), min(length(h::text)) > 900000 FROM heads'), '60|t', 'headers of 900 KB');
 cmp_ok(sql('SELECT count(DISTINCT xmin::text) FROM heads'), '>', 3, 'they are counted');
+
+# more cells than any message needs: 2 million rows of 50 columns
+etl('CREATE TABLE cells (id text); CREATE TABLE cell_lines (' . join(', ', map { "a$_ int" } 0 .. 49) . ')');
+stream('cells', [ '{"id": "a", "lines": [' . join(',', ('{"a0":1}') x 1_800_000) . ']}', '{"id": "b", "lines": [{"a0": 1}]}' ],
+	q(target => 'cells', keep_raw => false, mapping => '{"columns": {"id": "$.id"}, "children": [{"target": "cell_lines",
+		"rows": "$.lines[*]", "columns": {) . join(', ', map { qq("a$_": "\@.a$_") } 0 .. 49) . q(}}]}'));
+like(letters('cells'), qr/^0 too_large \$\.lines\[\d+\]$/, 'rows of more cells than fit');
+is(sql('SELECT count(*) FROM cell_lines'), 1, 'the next one is stored');
+
+# a compressed record that unpacks to more than a response may be
+$kafka->create_topic('zstd');
+$kafka->produce('zstd', ['{"n": 1}']);
+IPC::Run::run([ 'kcat', '-P', '-b', $kafka->bootstrap, '-t', 'zstd', '-z', 'zstd', '-X', 'message.max.bytes=1000000000' ],
+	'<', \('{"n": 2, "x": "' . ('x' x 45_000_000) . '"}'));
+number_stream('zstd');
+ok(await_state($node, 'zstd', 'failed/message_too_large'), '45 MB of zstd');
+like(detail('zstd'), qr/^partition 0, offset 1: /, 'and where they are');
+is(sql('SELECT n FROM zstd'), 1, 'what came before is stored');
 
 # ----- Kafka's time -----
 
@@ -93,6 +111,20 @@ is(letters('spend'), '', 'no dead letter');
 etl("ALTER TABLE sales.industry_spend DROP CONSTRAINT mine; SELECT fluct.start_stream('spend')");
 ok(caught_up($node, 'spend'), 'all goes in without it');
 is(sql('SELECT count(*) FROM sales.orders'), 5, 'all of them');
+
+# a partition that is not there is the table's fault, in a session's transaction, too
+etl('CREATE TABLE parts (n int PRIMARY KEY) PARTITION BY RANGE (n); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10)');
+stream('parts', [ '{"n": 1}', '{"n": "x"}' ], q(target => 'parts'));
+$kafka->produce('parts', [ '{"n": 10}', '{"n": 2}' ]);
+ok(await_state($node, 'parts', 'failed/error'), 'no partition for a row');
+is(letters('parts'), '1 wrong_type $.n', "is no message's fault");
+my $retry = q(SELECT status FROM fluct.retry_dead_letters(ARRAY(SELECT id FROM fluct.open_dead_letters WHERE at LIKE 'parts%'), value => '{"n": 11}'));
+(undef, my $rows, my $said) = outcome("$retry;\nSELECT 'as before'", as => 'etl', on_error_stop => 0);
+like($said, qr/no partition of relation "parts"/, 'a dead letter is refused for the same reason');
+is($rows, 'as before', 'and its transaction is over');
+etl("CREATE TABLE parts_2 PARTITION OF parts DEFAULT; $retry; SELECT fluct.start_stream('parts')");
+ok(caught_up($node, 'parts'), 'with a default partition it goes on');
+is(sql(q(SELECT string_agg(n::text, ' ' ORDER BY n) FROM parts)), '1 2 10 11', 'and nothing is lost');
 
 etl('CREATE TABLE narrow (n numeric(5,2))');
 stream('narrow', [ '{"n": 123456789.1}', '{"n": 1}' ], q(target => 'narrow'));
