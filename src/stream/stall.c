@@ -175,6 +175,26 @@ describe(const FluctPosition *position)
 								 position->partition);
 }
 
+char *
+fluct_stall_locate(const char *detail)
+{
+	const FluctPosition *behind = NULL;
+
+	for (int i = 0; i < fluct_position_count(); i++)
+	{
+		const FluctPosition *p = &fluct_position_all()[i];
+
+		if (p->log_end <= stands_at(p))
+			continue;
+		if (behind)
+			return pstrdup(detail);
+		behind = p;
+	}
+	return behind == NULL ? pstrdup(detail) :
+		psprintf("%s, offset " INT64_FORMAT ": %s", describe(behind),
+				 stands_at(behind), detail);
+}
+
 static void
 find_reason(void)
 {

@@ -20,6 +20,12 @@ extern void fluct_stall_note_received(size_t bytes);
  */
 extern bool fluct_stall_look(void);
 
+/*
+ * A fault of Kafka's log, with where it is: known if the log goes on in one
+ * partition only.
+ */
+extern char *fluct_stall_locate(const char *detail);
+
 /* Sets the state `running`, with the reason that was found, if any. */
 extern void fluct_stall_say(void);
 

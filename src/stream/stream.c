@@ -160,7 +160,7 @@ probe(void)
 	{
 		if (gathered() > 0)
 			return;				/* what came before it is stored first */
-		fluct_state_fail(trouble->reason, trouble->detail);
+		fluct_state_fail(trouble->reason, fluct_stall_locate(trouble->detail));
 	}
 	if (trouble->reason[0] != '\0')
 	{
