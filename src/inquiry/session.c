@@ -40,7 +40,6 @@
 #include "replication/walsender.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -51,11 +50,11 @@
 #include "bookkeeping/streams.h"
 #include "inquiry/session.h"
 #include "pg/compat.h"
+#include "pg/lock.h"
 #include "process/shmem.h"
 
 #define QUEUE_SIZE		65536
 #define PLACES_OF_ROLE	2
-#define LOCK_CLASS		40		/* of advisory locks; SQL has 1 and 2 */
 #define LOOK_INTERVAL	1000	/* ms; the latch is set when there is news */
 #define LONGEST_SILENCE	20000	/* ms without a message of the worker's */
 #define LONGEST_CHECK	8000	/* the same, where the answer has 10 s in all */
@@ -68,15 +67,12 @@ PG_FUNCTION_INFO_V1(fluct_sample);
 /* ----- places ----- */
 
 static void
-take_place(LOCKTAG *place)
+take_place(FluctSession *session)
 {
-	for (uint32 i = 0; i < PLACES_OF_ROLE; i++)
-	{
-		SET_LOCKTAG_ADVISORY(*place, InvalidOid, GetSessionUserId(), i,
-							 LOCK_CLASS);
-		if (LockAcquire(place, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+	session->role = GetSessionUserId();
+	for (session->place = 0; session->place < PLACES_OF_ROLE; session->place++)
+		if (fluct_lock_try_place(session->role, session->place))
 			return;
-	}
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("role \"%s\" is already querying Kafka in %d sessions",
@@ -149,7 +145,7 @@ fluct_session_begin(const FluctInquiry *inquiry, const char *type,
 	char	   *place;
 	shm_mq	   *queue;
 
-	take_place(&session->place);
+	take_place(session);
 	check_free();
 	session->segment = dsm_create(FLUCT_INQUIRY_QUEUE + QUEUE_SIZE, 0);
 	place = dsm_segment_address(session->segment);
@@ -172,7 +168,7 @@ void
 fluct_session_end(FluctSession *session)
 {
 	dsm_detach(session->segment);
-	LockRelease(&session->place, ExclusiveLock, false);
+	fluct_lock_leave_place(session->role, session->place);
 }
 
 /* The kind of a message for the caller, or 0 when it was an error or notice. */

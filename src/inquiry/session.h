@@ -13,7 +13,6 @@
 #include "lib/stringinfo.h"
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
-#include "storage/lock.h"
 #include "storage/shm_mq.h"
 
 #include "inquiry/inquiry.h"
@@ -21,7 +20,8 @@
 /* The session's end of it. */
 typedef struct FluctSession
 {
-	LOCKTAG		place;			/* of the role, among its sessions that ask */
+	Oid			role;			/* as it logged in */
+	int			place;			/* of its, among the sessions that ask */
 	dsm_segment *segment;
 	shm_mq_handle *queue;
 	BackgroundWorkerHandle *worker;

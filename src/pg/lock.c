@@ -63,6 +63,31 @@ fluct_lock_try_pair(FluctLockClass class, uint32 high, uint32 low)
 	return acquire(class, high, low, ExclusiveLock, false);
 }
 
+static LOCKTAG
+place_tag(Oid role, int place)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, role, place, FLUCT_LOCK_PLACE);
+	return tag;
+}
+
+bool
+fluct_lock_try_place(Oid role, int place)
+{
+	LOCKTAG		tag = place_tag(role, place);
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+fluct_lock_leave_place(Oid role, int place)
+{
+	LOCKTAG		tag = place_tag(role, place);
+
+	LockRelease(&tag, ExclusiveLock, false);
+}
+
 /* ----- for SQL ----- */
 
 static FluctLockClass

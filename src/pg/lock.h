@@ -3,7 +3,8 @@
  * lock.h
  *	  fluct's own locks, which nobody else can take.
  *
- * All are held until the end of the transaction.
+ * All are held until the end of the transaction; a place may be given back
+ * before it.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +24,8 @@ typedef enum FluctLockClass
 	FLUCT_LOCK_REPORT,			/* name of a report: its rows */
 	FLUCT_LOCK_RUN,				/* name of a stream: run_stream */
 	FLUCT_LOCK_STREAM,			/* name of a stream: to be created */
-	FLUCT_LOCK_TABLES			/* create_tables() */
+	FLUCT_LOCK_TABLES,			/* create_tables() */
+	FLUCT_LOCK_PLACE = 40		/* role and number: see inquiry/session.c */
 } FluctLockClass;
 
 extern void fluct_lock(FluctLockClass class, const char *key);
@@ -31,5 +33,9 @@ extern void fluct_lock(FluctLockClass class, const char *key);
 /* False when somebody else has it. */
 extern bool fluct_lock_try(FluctLockClass class, const char *key);
 extern bool fluct_lock_try_pair(FluctLockClass class, uint32 high, uint32 low);
+
+/* One of a role's places, which are those of all databases. */
+extern bool fluct_lock_try_place(Oid role, int place);
+extern void fluct_lock_leave_place(Oid role, int place);
 
 #endif							/* FLUCT_PG_LOCK_H */
