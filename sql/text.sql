@@ -31,7 +31,7 @@ COMMENT ON FUNCTION fluct._nearest_word(text, text[]) IS
 
 CREATE OR REPLACE FUNCTION fluct._did_you_mean(word text, words text[], otherwise text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT coalesce('Did you mean "' || fluct._nearest_word(word, words) || '"? ', '') || otherwise $$;
+AS $$ SELECT coalesce('Did you mean "' || fluct._printable(fluct._nearest_word(word, words)) || '"? ', '') || otherwise $$;
 COMMENT ON FUNCTION fluct._did_you_mean(text, text[], text) IS 'the hint for a name that does not exist: the nearest of those that do, and what shows them all';
 
 CREATE OR REPLACE FUNCTION fluct._wrapped(value text, width int) RETURNS text
