@@ -69,6 +69,7 @@ OBJS = \
 	src/mapping/delete.o \
 	src/mapping/document.o \
 	src/mapping/encode.o \
+	src/mapping/envelope.o \
 	src/mapping/field.o \
 	src/mapping/format.o \
 	src/mapping/framing.o \
@@ -334,7 +335,9 @@ FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
 	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
 	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
 	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o \
-	src/mapping/kafka.o src/mapping/place.o src/mapping/where.o src/pg/sqlstate.o, $(OBJS))
+	src/mapping/kafka.o src/mapping/place.o src/mapping/where.o \
+	src/mapping/body.o src/mapping/delete.o src/mapping/envelope.o \
+	src/mapping/framing.o src/pg/sqlstate.o, $(OBJS))
 
 fuzz-module: $(FUZZ_MODULE)
 

@@ -36,10 +36,10 @@ $$;
 COMMENT ON FUNCTION fluct._stream_owner(fluct.streams) IS
 'The role that owns the stream; NULL when it is gone.';
 
-CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass, owner oid) RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass, owner oid, envelope boolean DEFAULT false) RETURNS jsonb
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_derive_mapping';
-COMMENT ON FUNCTION fluct._derive_mapping(regclass, oid) IS
-'The mapping that takes each column of a table from the top-level field of the same name; a jsonb column "extra" takes the rest.';
+COMMENT ON FUNCTION fluct._derive_mapping(regclass, oid, boolean) IS
+'The mapping that takes each column of a table from the top-level field of the same name; a jsonb column "extra" takes the rest. envelope: in the formats that Debezium has by default.';
 
 CREATE OR REPLACE FUNCTION fluct._orders_mapping() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -55,6 +55,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into sales.orders has by default.';
+
+CREATE OR REPLACE FUNCTION fluct._whole_mapping(target regclass, mapping jsonb, owner oid) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN mapping IS NULL AND target = to_regclass('sales.orders') THEN fluct._orders_mapping()
+				WHEN mapping IS NULL THEN fluct._derive_mapping(target, owner)
+				WHEN mapping ? 'envelope' AND NOT mapping ? 'columns' THEN fluct._derive_mapping(target, owner, true) || mapping
+				ELSE mapping END
+$$;
+COMMENT ON FUNCTION fluct._whole_mapping(regclass, jsonb, oid) IS
+'A mapping with the columns that it has by default: those of orders, or each from the field of its name.';
 
 CREATE OR REPLACE FUNCTION fluct._start_of(start_at text, topic text, partition int, OUT at bigint, OUT exact boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
@@ -157,7 +168,7 @@ COMMENT ON FUNCTION fluct._check_rights(oid, text, text[], text, boolean, boolea
 CREATE OR REPLACE FUNCTION fluct._deletes(mapping jsonb, on_tombstone text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT mapping ? 'delete' OR on_tombstone = 'delete'
+	SELECT mapping ?| '{delete,envelope}' OR on_tombstone = 'delete'
 $$;
 COMMENT ON FUNCTION fluct._deletes(jsonb, text) IS 'Whether messages of a stream may delete rows of its target.';
 
@@ -286,7 +297,7 @@ AS $$
 DECLARE
 	caller oid := fluct._caller();
 	owner name := pg_get_userbyid(caller);
-	whole jsonb := mapping;
+	whole jsonb;
 	kept record;
 BEGIN
 	IF name IS NULL OR server IS NULL OR topic IS NULL THEN
@@ -319,10 +330,8 @@ BEGIN
 		PERFORM fluct._require_tables();
 	END IF;
 	target := coalesce(target, to_regclass('sales.orders'));
-	IF whole IS NULL AND target = to_regclass('sales.orders') THEN
-		whole := fluct._orders_mapping();
-	ELSIF whole IS NULL THEN
-		whole := fluct._derive_mapping(target, caller);
+	whole := fluct._whole_mapping(target, mapping, caller);
+	IF whole IS DISTINCT FROM mapping AND whole <> fluct._orders_mapping() THEN
 		RAISE NOTICE 'mapping of stream "%": %', name, whole;
 	END IF;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
@@ -504,6 +513,7 @@ BEGIN
 			MESSAGE = format('stream "%s" has a position already', name),
 			HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
 	END IF;
+	mapping := CASE WHEN mapping IS NOT NULL THEN fluct._whole_mapping(s.target::regclass, mapping, owner) END;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions, framing, on_tombstone);
 	topic := fluct._check_topic(topic);

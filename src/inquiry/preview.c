@@ -135,7 +135,8 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 	if (!fluct_decode_message(mapping, rows, 0, message, &refusal))
 	{
 		fields[5] = mapping->outcome == FLUCT_FILTERED ?
-			"filtered: the mapping's \"where\" does not mean it" :
+			mapping->where ? "filtered: the mapping's \"where\" does not mean it" :
+			"filtered: it is about no row" :
 			mapping->outcome == FLUCT_TOMBSTONE ?
 			"tombstone: it has no value and is only counted" :
 			psprintf("%s: %s", fluct_reason_name(refusal.reason),

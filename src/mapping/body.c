@@ -13,6 +13,7 @@
 
 #include "base/refusal.h"
 #include "mapping/body.h"
+#include "mapping/envelope.h"
 #include "mapping/framing.h"
 #include "mapping/kafka.h"
 #include "mapping/where.h"
@@ -33,7 +34,8 @@ check_size(const FluctMessage *message, FluctRefusal *refusal)
 }
 
 static bool
-scan(FluctMapping *mapping, const FluctMessage *message, FluctRefusal *refusal)
+scan(FluctMapping *mapping, const FluctMessage *message, bool *deletes,
+	 FluctRefusal *refusal)
 {
 	const char *value = message->value;
 	size_t		len = message->value_len;
@@ -44,7 +46,10 @@ scan(FluctMapping *mapping, const FluctMessage *message, FluctRefusal *refusal)
 		if (refusal->reason != FLUCT_OK)
 			return false;
 	}
-	if (fluct_json_scan(mapping->json, value, len, refusal))
+	if (mapping->envelope ?
+		fluct_envelope_open(mapping, &value, &len, deletes, refusal) &&
+		fluct_json_scan(mapping->json, value, len, refusal) :
+		fluct_json_scan(mapping->json, value, len, refusal))
 		return true;
 	if (value[0] == '\0')
 		fluct_refuse(refusal, FLUCT_NUL, "$", mapping->framing == FLUCT_FRAMING_NONE ?
@@ -61,14 +66,16 @@ fluct_body_read(FluctMapping *mapping, const FluctKafka *kafka, bool *deletes,
 	bool		tombstone = kafka->message->value == NULL;
 
 	*deletes = tombstone && means && means->tombstones;
-	mapping->outcome = FLUCT_TOMBSTONE;
+	mapping->outcome = tombstone && !*deletes ? FLUCT_TOMBSTONE : FLUCT_FILTERED;
 	fluct_kafka_begin(mapping);
 	if (!check_size(kafka->message, refusal) || (tombstone && !*deletes) ||
-		(!tombstone && !scan(mapping, kafka->message, refusal)))
+		(!tombstone && !scan(mapping, kafka->message, deletes, refusal)))
 		return false;
-	mapping->outcome = FLUCT_FILTERED;
+	if (!tombstone && mapping->envelope && fluct_envelope_is_marked(mapping))
+		*deletes = true;
+	/* a row that is gone may not have more than its key */
 	if (mapping->where &&
-		!fluct_where_holds(mapping, mapping->where, kafka, !tombstone))
+		!fluct_where_holds(mapping, mapping->where, kafka, !*deletes))
 		return false;
 	if (!tombstone && means && means->where)
 		*deletes = fluct_where_holds(mapping, means->where, kafka, true);

@@ -188,11 +188,14 @@ fluct_delete_compile(FluctCompiler *c, JsonbContainer *document,
 	JsonbContainer *object = fluct_document_container(document, "delete", false);
 	FluctDeletes *deletes;
 
-	if (object == NULL && !tombstones)
+	bool		envelope = c->mapping->envelope != NULL;
+
+	if (object == NULL && !tombstones && !envelope)
 		return;
 	if (object)
 		fluct_document_check_keys(object, keys, lengthof(keys), "\"delete\"");
-	check_rule(c, object ? "mapping: \"delete\"" : "on_tombstone delete");
+	check_rule(c, object ? "mapping: \"delete\"" : envelope ?
+			   "mapping: \"envelope\"" : "on_tombstone delete");
 	if (c->mapping->targets[0].nkeys == 0)
 		return;					/* refused for that */
 	deletes = c->mapping->deletes = palloc0(sizeof(FluctDeletes));
@@ -201,7 +204,11 @@ fluct_delete_compile(FluctCompiler *c, JsonbContainer *document,
 	deletes->tombstones = tombstones;
 	if (tombstones)
 		check_tombstones(c->target, deletes->keys[0]);
-	else if (deletes->where == NULL)
+	if (envelope && deletes->where)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: \"delete\" has a \"where\", and the envelope says what deletes")));
+	if (!tombstones && !envelope && deletes->where == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: \"delete\" has no \"where\""),

@@ -399,6 +399,8 @@ read_decimal(const FluctColumn *column, FluctJsonValue *plain)
 		if (reason != FLUCT_OK)
 			return reason;
 	}
+	if (plain->type == FLUCT_JSON_NUMBER)
+		return FLUCT_OK;
 	if (plain->type != FLUCT_JSON_STRING || scale < 0)
 		return FLUCT_WRONG_TYPE;
 	if (plain->len > FLUCT_DECIMAL_BYTES / 3 * 4)

@@ -6,6 +6,7 @@
  * A mapping is a JSON document:
  *
  *	{"where": {PATH: VALUE or [VALUE, ...]},
+ *	 "envelope": "debezium",
  *	 "delete": {"where": as above, "columns": {KEY COLUMN: as below}},
  *	 "columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
  *	 "extra": COLUMN,
@@ -43,6 +44,7 @@
 #include "mapping/column.h"
 #include "mapping/delete.h"
 #include "mapping/document.h"
+#include "mapping/envelope.h"
 #include "mapping/framing.h"
 #include "mapping/mapping.h"
 #include "mapping/source.h"
@@ -372,7 +374,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 					  MemoryContext parent)
 {
 	static const char *const keys[] = {"columns", "extra", "children", "where",
-	"delete", "rows", "required", "single"};
+	"delete", "rows", "required", "single", "envelope"};
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -394,6 +396,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 								 (1 + (children ? JsonContainerSize(children) : 0)));
 	c.mapping->econtext = GetPerTupleExprContext(CreateExecutorState());
 	c.mapping->ntargets = 1;
+	fluct_envelope_compile(&c, &mapping->root);
 	compile_parent(&c, &c.mapping->targets[0], target, &mapping->root);
 	c.target = &c.mapping->targets[0];
 	c.mapping->where = fluct_where_compile(&c, &mapping->root, "where");

@@ -156,8 +156,9 @@ typedef struct FluctTarget
 	int			expected;		/* bytes of a batch's rows, from the last one */
 } FluctTarget;
 
-/* See kafka.c and where.c. */
+/* See kafka.c, envelope.c and where.c. */
 typedef struct FluctKafkaJson FluctKafkaJson;
+typedef struct FluctEnvelope FluctEnvelope;
 typedef struct FluctWhere FluctWhere;
 
 /* What stands before the JSON of a message; see framing.c. */
@@ -181,6 +182,7 @@ typedef struct FluctMapping
 	MemoryContext context;		/* holds all of this */
 	FluctJson  *json;
 	FluctKafkaJson *kafka;		/* NULL = no path into key or headers */
+	FluctEnvelope *envelope;	/* in which the rows are; NULL = none */
 	FluctWhere *where;			/* which messages are wanted; NULL = all */
 	FluctDeletes *deletes;		/* NULL = nothing deletes */
 	int			ntargets;

@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "json/binary.h"
 #include "mapping/decode.h"
 #include "mapping/relations.h"
 #include "mapping/target.h"
@@ -83,8 +84,36 @@ fluct_target_check_key(const FluctMapping *mapping, const char *on_conflict)
 
 /* ----- the mapping of a table without one ----- */
 
+/*
+ * How Debezium writes a column's values by default where that is not plain
+ * JSON, as members of the column's object; or NULL.
+ */
+static const char *
+format_in_envelope(Form_pg_attribute att)
+{
+	int			precision = att->atttypmod;
+	int			scale = att->atttypmod >= 0 ? (att->atttypmod - (int) VARHDRSZ) & 0x7ff : -1;
+
+	switch (att->atttypid)
+	{
+		case DATEOID:
+			return "\"format\": \"epoch_days\"";
+		case TIMESTAMPOID:
+			return precision >= 0 && precision <= 3 ?
+				"\"format\": \"epoch_ms\"" : "\"format\": \"epoch_us\"";
+		case BYTEAOID:
+			return "\"format\": \"base64\"";
+		case NUMERICOID:
+			if (scale > 0 && scale <= FLUCT_DECIMAL_SCALE)
+				return psprintf("\"format\": \"decimal\", \"scale\": %d", scale);
+			return scale < 0 ? "\"format\": \"decimal\"" : NULL;
+		default:
+			return NULL;
+	}
+}
+
 Jsonb *
-fluct_target_derive(Oid target)
+fluct_target_derive(Oid target, bool envelope)
 {
 	Relation	rel = relation_open(target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -98,6 +127,7 @@ fluct_target_derive(Oid target)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		StringInfoData path;
+		const char *format;
 
 		if (att->attisdropped || att->attgenerated ||
 			att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
@@ -121,7 +151,11 @@ fluct_target_derive(Oid target)
 		appendStringInfoString(&text, separator);
 		escape_json(&text, NameStr(att->attname));
 		appendStringInfoString(&text, ": ");
+		format = envelope ? format_in_envelope(att) : NULL;
+		appendStringInfoString(&text, format ? "{\"path\": " : "");
 		escape_json(&text, path.data);
+		if (format)
+			appendStringInfo(&text, ", %s}", format);
 		separator = ", ";
 	}
 	appendStringInfoString(&text, extra ? "}, \"extra\": \"extra\"}" : "}}");
@@ -193,12 +227,12 @@ fluct_is_keyed(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(mapping->targets[0].nkeys > 0);
 }
 
-/* _derive_mapping(target regclass, owner oid) */
+/* _derive_mapping(target regclass, owner oid, envelope boolean) */
 Datum
 fluct_derive_mapping(PG_FUNCTION_ARGS)
 {
 	FluctRights before = fluct_rights_take(PG_GETARG_OID(1));
-	Jsonb	   *mapping = fluct_target_derive(PG_GETARG_OID(0));
+	Jsonb	   *mapping = fluct_target_derive(PG_GETARG_OID(0), PG_GETARG_BOOL(2));
 
 	fluct_rights_give_back(before);
 	PG_RETURN_JSONB_P(mapping);
