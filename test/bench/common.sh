@@ -163,7 +163,8 @@ watch_memory()
 	page=$(getconf PAGESIZE)
 	postmaster=$(server_pid)
 	exec {nothing}<> <(:)
-	while [ -e "$1" ]; do
+	# a failure leaves the file, but ends the script
+	while [ -e "$1" ] && [ -e "/proc/$$" ]; do
 		children=$(<"/proc/$postmaster/task/$postmaster/children")
 		for child in $children; do
 			read -r size resident shared _ <"/proc/$child/statm" || continue
