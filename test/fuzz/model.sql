@@ -555,8 +555,9 @@ DECLARE
 	result	text;
 BEGIN
 	FOR x IN SELECT * FROM model.targets WHERE stream = name ORDER BY n LOOP
-		-- what nothing maps keeps the escapes of the message in json
-		cols := (SELECT string_agg(quote_ident(c.name) || CASE WHEN c.extra THEN '::jsonb' ELSE '' END, ', ') FROM unnest(x.columns) c);
+		-- what nothing maps keeps the escapes of the message in json; of equal keys, 0 and 0.0, an update may keep any
+		cols := (SELECT string_agg(format(CASE WHEN c.extra THEN '%I::jsonb' WHEN c.key AND c.base = 'numeric' THEN 'trim_scale(%I)' ELSE '%I' END,
+					c.name), ', ') FROM unnest(x.columns) c);
 		EXECUTE format('SELECT string_agg(w || '' '' || r, E''\n'') FROM (
 			(SELECT ''not expected:'' AS w, ROW(%3$s)::text AS r FROM %1$s EXCEPT ALL SELECT ''not expected:'', ROW(%3$s)::text FROM %2$s) UNION ALL
 			(SELECT ''not stored:'', ROW(%3$s)::text FROM %2$s EXCEPT ALL SELECT ''not stored:'', ROW(%3$s)::text FROM %1$s) LIMIT 6) d', x.rel, x.expected, cols) INTO found;

@@ -267,9 +267,16 @@ ok(poll($node, 'SHOW fluct.inbox_root', $root), 'and back');
 
 SKIP:
 {
-	skip('pg_cron is not installed', 6) unless sql("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'");
+	skip('pg_cron is not installed', 7) unless sql("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'");
 	fails_like($node, "SELECT fluct.schedule_inbox('c', '* * * * *')", qr/pg_cron is not created.*CREATE EXTENSION pg_cron/s, 'without pg_cron: says so', @clerk);
 	sql('CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO clerk');
+	my ($major, $minor) = split(/\./, sql("SELECT extversion FROM pg_extension WHERE extname = 'pg_cron'"));
+	if ($major == 1 && $minor < 5)
+	{
+		fails_like($node, "SELECT fluct.schedule_inbox('c', '30 seconds')",
+			qr/22023: unknown schedule "30 seconds".*Seconds need pg_cron 1\.5 or later.*Five fields: minute/s, 'seconds: says what a schedule is', @clerk);
+	}
+	else { like(sql("SELECT fluct.schedule_inbox('c', '30 seconds')", @clerk), qr/is scanned at "30 seconds"/, 'seconds') }
 	is(sql("SELECT fluct.schedule_inbox('c', '* * * * *')", @clerk), 'inbox "c" is scanned at "* * * * *" (GMT)', 'scheduled');
 	ok(poll($node, "SELECT count(*) FROM sales.customers WHERE customer_id = 'by clerk too'", '1'), 'a job loads what lies there');
 	fails_like($node, "SELECT fluct.drop_inbox('c')", qr/55006: inbox "c" is scheduled/, 'drop_inbox: ends the schedule first', @clerk);

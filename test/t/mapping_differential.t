@@ -240,6 +240,8 @@ foreach ([ 'copied', 'error', $usual, @copied ], [ 'inserted', 'nothing', $usual
 	is(differences($name, @types), '', "$name: loaded as INSERT stores it");
 	is(shares($name, scalar(@$given), @types), $expected, "$name: as many as before");
 }
+is(sql(q[SELECT count(*) > 0 FROM fluct.dead_letters WHERE stream = 'copied' AND path = '$.t' AND detail LIKE '%found {%a column of type jsonb any value']),
+	't', 'an object for a text column: the detail names jsonb');
 note("$values values of " . (@copied + @others + @rare) . ' types');
 
 # ----- what is not in the message -----
