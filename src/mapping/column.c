@@ -26,6 +26,7 @@
 #include "mapping/format.h"
 #include "mapping/kafka.h"
 #include "mapping/source.h"
+#include "mapping/words.h"
 #include "pg/sqlstate.h"
 
 static FluctForm
@@ -209,6 +210,28 @@ category_of(const FluctColumn *column)
 	return category;
 }
 
+static void
+refuse_unknown_column(const FluctCompiler *c, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(c->rel);
+	const char **names = palloc(sizeof(char *) * (desc->natts + 1));
+	const char *near;
+	int			n = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			names[n++] = NameStr(TupleDescAttr(desc, i)->attname);
+	near = fluct_words_near(name, names, n);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("mapping: table %s has no column \"%s\"",
+					c->target->name, name),
+			 near ?
+			 errhint("Did you mean \"%s\"? Otherwise add the column, or take it out of the mapping with fluct.unmap_column().",
+					 near) :
+			 errhint("Add the column, or take it out of the mapping with fluct.unmap_column().")));
+}
+
 /* Finds the attribute and what its type asks for. */
 static void
 compile_attribute(FluctCompiler *c, FluctColumn *column)
@@ -218,11 +241,7 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 	Oid			input;
 
 	if (attnum == InvalidAttrNumber || attnum < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("mapping: table %s has no column \"%s\"",
-						c->target->name, column->name),
-				 errhint("Add the column, or take it out of the mapping with fluct.unmap_column().")));
+		refuse_unknown_column(c, column->name);
 	att = TupleDescAttr(RelationGetDescr(c->rel), attnum - 1);
 	if (att->attgenerated || att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
 		ereport(ERROR,

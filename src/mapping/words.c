@@ -16,7 +16,7 @@ fluct_words_near(const char *word, const char *const *words, int nwords)
 {
 	const char *near = NULL;
 	int			len = strlen(word);
-	int			least = Min(3, len);	/* more changes are another word */
+	int			least = Min(3, len - 1);	/* more changes are another word */
 
 	for (int i = 0; i < nwords && len <= 64; i++)
 	{
