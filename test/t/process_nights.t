@@ -119,12 +119,33 @@ ok(poll($node, "SELECT state, reason, detail FROM fluct.stat_streams
 		WHERE stream = 'free'", "running|waiting_for_lock|blocked by pid $blocker"),
 	'and so does the state');
 $session->query_safe('ROLLBACK');
-$session->quit;
 ok($node->wait_for_log(qr/stream "free" has recovered from waiting_for_lock/,
 		$from), 'and the log tells of the end');
 ok(caught_up($node, 'free'), 'the stream goes on');
 is(lines_like(qr/canceling statement/, $from), 0, 'without an error');
 is(lines_like(qr/waiting_for_lock/, $from), 2, 'in two lines');
+
+# whatever is asked of it meanwhile
+my $waits = q(SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE backend_type = 'fluct stream worker' AND wait_event_type = 'Lock');
+$session->query_safe('BEGIN; LOCK TABLE free');
+$kafka->produce('free', [ numbers(2) ]);
+ok(poll($node, $waits), 'a worker waits for a lock again');
+sql('ALTER SYSTEM SET fluct.enabled = off');
+sql('SELECT pg_reload_conf()');
+ok(poll($node, $no_worker, 0, 10), 'switched off, it leaves');
+sql('ALTER SYSTEM RESET fluct.enabled');
+sql('SELECT pg_reload_conf()');
+ok(poll($node, $waits), 'on again, another one waits');
+etl("SELECT fluct.pause_stream('free')");
+ok(poll($node, $no_worker, 2, 10), 'paused, it leaves');
+etl("SELECT fluct.start_stream('free')");
+ok(poll($node, $waits), 'started, another one waits');
+crash_server($node);
+pass('without a postmaster, it leaves');
+eval { $session->quit };
+ok(caught_up($node, 'free'), 'the stream goes on');
+is(sql('SELECT sum(n) FROM free'), 3, 'with nothing lost or doubled');
 
 # ----- who did what -----
 
@@ -161,7 +182,7 @@ $kafka->produce('free', [ numbers(2) ]);
 ok(caught_up($node, 'free'), 'the stream runs on');
 is(sql("SELECT state FROM fluct.stat_streams WHERE stream = 'free'"),
 	'running', 'as its state says');
-is(sql('SELECT sum(n) FROM free'), 3, 'with nothing lost');
+is(sql('SELECT sum(n) FROM free'), 5, 'with nothing lost');
 
 # ----- an outage -----
 
