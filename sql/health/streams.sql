@@ -25,6 +25,8 @@ SELECT format(CASE reason
 	WHEN 'authentication_failed' THEN 'As the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
 	WHEN 'authorization_failed' THEN 'Allow READ on the topic in Kafka''s ACLs.'
 	WHEN 'unknown_topic' THEN 'Create the topic in Kafka, or: SELECT fluct.drop_stream(%1$L);'
+	WHEN 'unknown_partition' THEN 'Add the partition in Kafka, or correct the number: SELECT fluct.alter_stream(%1$L, partitions => ..., start_at => ...);'
+	WHEN 'unknown_offset' THEN 'SELECT fluct.alter_stream(%1$L, start_at => ...); SELECT fluct.start_stream(%1$L);'
 	WHEN 'no_worker_slot' THEN 'Raise the setting, and restart the server if it is max_worker_processes.'
 	WHEN 'owner_cannot_connect' THEN 'ALTER ROLE or GRANT as the detail says; the stream goes on by itself.'
 	WHEN 'disk_full' THEN 'Make space; the stream goes on by itself.'

@@ -38,7 +38,7 @@ DECLARE
 BEGIN
 	RETURN QUERY SELECT a.number, a.fields[1], a.fields[2], a.fields[3], a.fields[4]
 				 FROM fluct._ask(stream, 'check', 0, NULL) a;
-EXCEPTION WHEN configuration_limit_exceeded OR connection_failure THEN
+EXCEPTION WHEN configuration_limit_exceeded OR connection_failure OR lock_not_available THEN
 	GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, fact = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 	detail := concat_ws(': ', detail, nullif(fact, ''));
 	FOR number, item IN
@@ -65,8 +65,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-	routed regclass[] := fluct._routed_among(targets::regclass[]
-		|| CASE WHEN s.keep_raw THEN to_regclass('sales.raw_messages') END, owner);
+	routed regclass[] := fluct._routed_among(array_remove(targets::regclass[]
+		|| CASE WHEN s.keep_raw THEN to_regclass('sales.raw_messages') END, NULL), owner);
 BEGIN
 	item := 'distribution'; status := 'ok';
 	detail := 'stored by another extension: ' || array_to_string(routed, ', ');
@@ -85,6 +85,22 @@ $$;
 COMMENT ON FUNCTION fluct._check_distribution(fluct.streams, text[], oid) IS
 'the item of check_stream about targets that another extension stores elsewhere; none if there are no such targets';
 
+-- Read without opening a table, which would wait for the lock, too.
+CREATE OR REPLACE FUNCTION fluct._lock_hint(s fluct.streams) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('%s holds a lock on %s%s', CASE WHEN l.pid IS NULL THEN 'A prepared transaction' ELSE format('Process %s', l.pid) END,
+				  l.relation::regclass, CASE WHEN l.pid IS NULL THEN '.' ELSE format(': SELECT pg_terminate_backend(%s); ends it.', l.pid) END)
+	FROM pg_locks l
+	WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'AccessExclusiveLock' AND l.relation IN (
+		SELECT to_regclass(t) FROM unnest(ARRAY[s.target, CASE WHEN s.keep_raw THEN 'sales.raw_messages' END]) t
+		UNION SELECT to_regclass(c ->> 'target') FROM jsonb_path_query(s.mapping, 'lax $.**.children[*]') c)
+		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+	LIMIT 1
+$$;
+COMMENT ON FUNCTION fluct._lock_hint(fluct.streams) IS
+'which session keeps others from a stream''s tables; NULL if there is none any more';
+
 CREATE OR REPLACE FUNCTION fluct._check_here(s fluct.streams)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -101,7 +117,7 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';
 		GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-		hint := nullif(hint, '');
+		hint := CASE WHEN SQLSTATE = '55P03' THEN fluct._lock_hint(s) ELSE nullif(hint, '') END;
 	END;
 	RETURN NEXT;
 	BEGIN
@@ -114,13 +130,16 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';
 		GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-		hint := nullif(hint, '');
+		hint := CASE WHEN SQLSTATE = '55P03' THEN fluct._lock_hint(s) ELSE nullif(hint, '') END;
 	END;
 	RETURN NEXT;
 	-- planning executes what is planted on the tables: in a session of their writer only
 	IF status = 'ok' AND owner = (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user) THEN
 		RETURN QUERY SELECT * FROM fluct._check_distribution(s, targets, owner);
 	END IF;
+EXCEPTION WHEN lock_not_available THEN
+	item := 'distribution'; status := 'skipped'; detail := SQLERRM; hint := fluct._lock_hint(s);
+	RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_here(fluct.streams) IS 'the items of check_stream that this database answers: columns and privileges';

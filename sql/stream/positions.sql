@@ -113,6 +113,32 @@ $$;
 COMMENT ON FUNCTION fluct._named_in(text) IS
 'The partitions whose offsets a start_at names, each with its topic where that is named.';
 
+CREATE OR REPLACE FUNCTION fluct._unknown_partition(stream text, start_at text, topics text[], partitions int[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	WITH place AS (SELECT * FROM unnest(topics, partitions) AS t(topic, partition)),
+	named AS (
+		SELECT 'the stream consumes' AS who, NULL AS topic, p::text AS partition, s.topic AS consumed
+		FROM fluct.streams s CROSS JOIN unnest(s.partitions) p WHERE s.name = stream
+		UNION ALL
+		SELECT 'start_at names', n.topic, n.partition, s.topic
+		FROM fluct.streams s
+		CROSS JOIN LATERAL (SELECT coalesce(_unknown_partition.start_at, CASE WHEN NOT EXISTS (
+			SELECT FROM fluct.stream_offsets o WHERE o.stream = s.name) THEN s.start_at END) AS at) w
+		CROSS JOIN LATERAL fluct._named_in(CASE WHEN w.at ~ '^\s*\{' THEN w.at ELSE '{}' END) n
+		WHERE s.name = stream)
+	SELECT format('%s partition %s', n.who, fluct._printable(n.partition))
+		|| CASE WHEN n.topic IS NOT NULL THEN format(' of topic "%s", which has %s', fluct._printable(n.topic), h.count)
+				WHEN fluct._is_many(n.consumed) THEN ', which none of its topics has'
+				ELSE format(', but the topic has %s', h.count) END
+	FROM named n
+	CROSS JOIN LATERAL (SELECT count(*) FROM place p WHERE p.topic = coalesce(n.topic, p.topic)) h
+	WHERE NOT EXISTS (SELECT FROM place p WHERE p.topic = coalesce(n.topic, p.topic) AND p.partition::text = n.partition)
+	LIMIT 1
+$$;
+COMMENT ON FUNCTION fluct._unknown_partition(text, text, text[], int[]) IS
+'What names a partition that none of the places is: the stream''s partitions, or where it begins, by start_at or, before its first start, its own. NULL if nothing does.';
+
 -- Which places start_at, topic and partition mean, as indexes of the arrays.
 CREATE OR REPLACE FUNCTION fluct._chosen_places(s fluct.streams, start_at text, only_topic text, only_partition int,
 	topics text[], partitions int[])

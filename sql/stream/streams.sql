@@ -82,7 +82,7 @@ BEGIN
 				   THEN (start_at::jsonb ->> partition::text)::bigint END;
 		exact := at IS NOT NULL;
 		at := coalesce(at, -2);
-		IF exact AND at < 0 THEN
+		IF exact AND at < 0 OR start_at::jsonb = '{}' OR jsonb_path_exists(start_at::jsonb, '$.** ? (@ == null)') THEN
 			RAISE invalid_parameter_value;
 		END IF;
 	ELSIF start_at ~ '^\s*-' THEN
@@ -106,6 +106,10 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_confo
 AS $$
 BEGIN
 	PERFORM fluct._start_of(start_at, '', 0);
+	IF start_at ~ '^\s*\{' THEN
+		PERFORM fluct._start_of(start_at, coalesce(n.topic, ''), n.partition::int)
+		FROM fluct._named_in(start_at) n WHERE n.partition ~ '^(0|[1-9]\d{0,8})$';
+	END IF;
 	IF start_at IS NULL OR start_at IN ('earliest', 'latest') OR start_at ~ '^\s*[-{]' THEN
 		RETURN start_at;
 	END IF;
@@ -245,19 +249,20 @@ BEGIN
 	IF start_at !~ '^\s*\{' THEN
 		RETURN;
 	END IF;
-	SELECT CASE WHEN n.topic IS NULL THEN 'start_at names partitions, but no topic'
+	SELECT CASE WHEN n.partition !~ '^(0|[1-9]\d{0,8})$' THEN format('start_at names partition "%s"', fluct._printable(n.partition))
+				WHEN n.topic IS NULL THEN 'start_at names partitions, but no topic'
 				ELSE format('start_at names topic "%s", which the stream does not consume', fluct._printable(n.topic)) END INTO wrong
 	FROM fluct._named_in(start_at) n
-	WHERE CASE WHEN n.topic IS NULL THEN fluct._is_many(_check_start_topics.topic)
+	WHERE n.partition !~ '^(0|[1-9]\d{0,8})$' OR CASE WHEN n.topic IS NULL THEN fluct._is_many(_check_start_topics.topic)
 			   ELSE NOT fluct._consumes(_check_start_topics.topic, n.topic) END LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = wrong,
-			HINT = 'Offsets of several topics are written such as ''{"TOPIC": {"0": 42}}''.';
+			HINT = 'Offsets by partition are written such as ''{"0": 42, "1": 7}'', of several topics as ''{"TOPIC": {"0": 42}}''.';
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct._check_start_topics(text, text) IS
-'Raises invalid_parameter_value where start_at names offsets of a topic that the stream does not consume, or of none though it has several.';
+'Raises invalid_parameter_value where start_at names offsets of a topic that the stream does not consume, or of none though it has several, or a partition that is not a number.';
 
 -- ----- create -----
 

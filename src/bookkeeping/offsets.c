@@ -139,6 +139,28 @@ add_partitions(FluctQuery *query, const FluctPosition *positions, int count)
 	fluct_query_add_array(query, INT4OID, values, count);
 }
 
+char *
+fluct_offsets_unknown_partition(const char *stream, const char *start_at,
+								const FluctPlace *places, int count,
+								MemoryContext context)
+{
+	FluctPosition *positions = palloc0(sizeof(FluctPosition) * (count + 1));
+	FluctQuery	query = {0};
+
+	for (int i = 0; i < count; i++)
+	{
+		positions[i].topic = places[i].topic;
+		positions[i].partition = places[i].partition;
+	}
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_text(&query, start_at);
+	add_topics(&query, positions, count);
+	add_partitions(&query, positions, count);
+	fluct_query_run(&query,
+					"SELECT fluct._unknown_partition($1, $2, $3, $4)");
+	return fluct_query_field_text(context, 0, 1);
+}
+
 void
 fluct_offsets_lock_bookkeeping(void)
 {

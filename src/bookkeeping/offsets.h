@@ -62,6 +62,16 @@ extern int64 fluct_offsets_start_of(const char *start_at, const char *topic,
 									int partition, bool *exact);
 
 /*
+ * A partition that the stream's partitions or start_at name and that is none
+ * of these places, in words; NULL = all are there.  With NULL, start_at is the
+ * stream's own, until its first start.
+ */
+extern char *fluct_offsets_unknown_partition(const char *stream,
+											 const char *start_at,
+											 const FluctPlace *places,
+											 int count, MemoryContext context);
+
+/*
  * Keeps others from initializing the stream until the end of the transaction.
  */
 extern void fluct_offsets_lock(const char *stream);

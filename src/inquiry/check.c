@@ -262,15 +262,6 @@ open_client(FluctTopic *topic)
 }
 
 static bool
-has_partition(const FluctTopic *topic, int partition)
-{
-	for (int i = 0; i < topic->nplaces; i++)
-		if (topic->places[i].partition == partition)
-			return true;
-	return false;
-}
-
-static bool
 check_partitions(const FluctTopic *topic, const FluctPlace *gone)
 {
 	const FluctStream *stream = topic->stream;
@@ -279,21 +270,15 @@ check_partitions(const FluctTopic *topic, const FluctPlace *gone)
 
 	for (int i = 0; i < topic->nplaces; i++)
 		share += topic->next[i] >= 0;
-	for (int i = 0; i < stream->npartitions; i++)
-		if (!has_partition(topic, stream->partitions[i]))
-		{
-			put_item(PARTITIONS, "fail",
-					 psprintf(topics > 1 ?
-							  "the stream consumes partition %d, which none of its topics has" :
-							  "the stream consumes partition %d, but the topic has %d",
-							  stream->partitions[i], topic->nplaces), NULL);
-			return false;
-		}
 	if (gone->topic)
 		put_item(PARTITIONS, "fail",
 				 psprintf("topic_changed: the stream has a position in partition %d of topic \"%s\", which does not exist",
 						  gone->partition, gone->topic),
 				 hint_to_seek(topic, gone->topic));
+	else if (topic->unknown)
+		put_item(PARTITIONS, "fail", topic->unknown,
+				 psprintf("Add the partition in Kafka, or correct it: SELECT fluct.alter_stream('%s', partitions => ..., start_at => ...);",
+						  stream->name));
 	else if (stream->workers > Max(share, 1))
 		put_item(PARTITIONS, "warn",
 				 psprintf("%d, fewer than the %d workers", share, stream->workers),
@@ -305,7 +290,7 @@ check_partitions(const FluctTopic *topic, const FluctPlace *gone)
 						  psprintf(" of %d", topic->nplaces) : "",
 						  topics > 1 ? psprintf(" in %d topics", topics) : ""),
 				 NULL);
-	return gone->topic == NULL;
+	return gone->topic == NULL && topic->unknown == NULL;
 }
 
 /* How old Kafka's oldest message is, in words. */
@@ -336,7 +321,18 @@ check_retention(const FluctTopic *topic)
 	{
 		const FluctPlace *place = &topic->places[i];
 
-		if (topic->next[i] > topic->end[i].offset && !topic->is_new)
+		if (topic->next[i] > topic->end[i].offset && topic->is_new)
+		{
+			put_item(RETENTION, "fail",
+					 psprintf("unknown_offset: %s: start_at names offset " INT64_FORMAT ", but Kafka's log ends at " INT64_FORMAT,
+							  fluct_topics_describe(topic->stream->topic, place->topic,
+													place->partition),
+							  topic->next[i], topic->end[i].offset),
+					 psprintf("SELECT fluct.alter_stream('%s', start_at => ...);",
+							  topic->stream->name));
+			return;
+		}
+		if (topic->next[i] > topic->end[i].offset)
 		{
 			put_item(RETENTION, "fail",
 					 psprintf("topic_changed: %s: offset " INT64_FORMAT " is next, but Kafka's log ends at " INT64_FORMAT,

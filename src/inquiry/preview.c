@@ -291,6 +291,11 @@ fluct_preview_answer(FluctTopic *topic)
 	if (!fluct_topic_places(topic) || !fluct_topic_log(topic) ||
 		!fluct_topic_positions(topic, inquiry->has_start ? inquiry->start_at : NULL, &gone))
 		fluct_answer_throw_trouble(topic->stream);
+	if (topic->unknown)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot read topic \"%s\": unknown_partition", topic->stream->topic),
+				 errdetail_internal("%s", topic->unknown)));
 	count = fluct_topic_read(topic, topic->next, messages, inquiry->count, READ_TIME);
 	if (count == 0 && fluct_kafka_trouble()->reason[0] != '\0')
 		fluct_answer_throw_trouble(topic->stream);

@@ -119,6 +119,9 @@ fluct_topic_positions(FluctTopic *topic, const char *start_at,
 	gone->topic = NULL;
 	fluct_worker_begin();
 	positions = fluct_offsets_read(topic->stream->name, &count, context);
+	topic->unknown = fluct_offsets_unknown_partition(topic->stream->name, start_at,
+													 topic->places, topic->nplaces,
+													 context);
 	fluct_worker_commit();
 	topic->is_new = count == 0;
 	topic->next = palloc(sizeof(int64) * topic->nplaces);

@@ -32,6 +32,7 @@ typedef struct FluctTopic
 	FluctOffset *end;
 	int64	   *next;			/* where the stream stands; -1 = not its own */
 	bool		is_new;			/* it has no position yet */
+	char	   *unknown;		/* a partition that is named and not there */
 } FluctTopic;
 
 /*

@@ -111,6 +111,7 @@ FluctInquiryMain(Datum arg)
 	if (topic.inquiry->kind == FLUCT_INQUIRY_RUN)
 		fluct_foreground_run(topic.inquiry->stream,
 							 &topic.inquiry->watch);
+	fluct_worker_limit_locks();
 	if (topic.inquiry->kind != FLUCT_INQUIRY_SAMPLE)
 		read_stream(&topic);
 	answer(&topic);

@@ -38,6 +38,7 @@
 #include "stream/position.h"
 #include "stream/stand.h"
 #include "stream/state.h"
+#include "stream/watch.h"
 
 #define RETRY_INTERVAL		1000	/* ms between questions to silent brokers */
 
@@ -123,6 +124,39 @@ read_places(void)
 	pfree(places);
 }
 
+static char *
+unknown_partition(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *unknown;
+
+	fluct_worker_begin();
+	unknown = fluct_offsets_unknown_partition(fluct_stream->name, NULL,
+											  fluct_stand.places,
+											  fluct_stand.nplaces, context);
+	fluct_worker_commit();
+	return unknown;
+}
+
+/*
+ * Waits, as for a topic, for a partition that the stream names; a session is
+ * not to wait for what may never be there.
+ */
+static void
+await_partitions(void)
+{
+	char	   *unknown;
+
+	while ((unknown = unknown_partition()) != NULL)
+	{
+		if (fluct_watch)
+			fluct_state_fail("unknown_partition", unknown);
+		fluct_state_set("backing_off", "unknown_partition", unknown);
+		fluct_state_nap(RETRY_INTERVAL);
+		read_places();
+	}
+}
+
 bool
 fluct_position_fits(const FluctPlace *places, int count)
 {
@@ -141,7 +175,7 @@ fluct_position_fits(const FluctPlace *places, int count)
 
 /* Where start_at begins, as numbers. */
 static int64 *
-resolve_start(const FluctOffset *beginnings, const FluctOffset *ends)
+resolve_start(const FluctOffset *beginnings, FluctOffset *ends)
 {
 	int64	   *start = palloc(sizeof(int64) * fluct_stand.nplaces);
 
@@ -150,7 +184,29 @@ resolve_start(const FluctOffset *beginnings, const FluctOffset *ends)
 	if (fluct_stream->start_at)
 		fluct_kafkalog_resolve(fluct_stream->start_at, ends, start,
 							   fluct_stand.nplaces, wait_out_trouble);
+	fluct_kafkalog_confirm(start, ends, fluct_stand.nplaces, wait_out_trouble);
 	return start;
+}
+
+/* The first place where start_at is beyond the end of Kafka's log, or -1. */
+static int
+find_beyond(const int64 *starts, const FluctOffset *ends)
+{
+	for (int i = 0; i < fluct_stand.nplaces; i++)
+		if (starts[i] > ends[i].offset)
+			return i;
+	return -1;
+}
+
+static void
+fail_beyond(int64 start, const FluctOffset *end)
+{
+	fluct_state_fail("unknown_offset",
+					 psprintf("%s: start_at names offset " INT64_FORMAT ", but Kafka's log ends at " INT64_FORMAT ". SELECT fluct.alter_stream('%s', start_at => ...); corrects it",
+							  fluct_topics_describe(fluct_stream->topic,
+													end->topic,
+													end->partition),
+							  start, end->offset, fluct_stream->name));
 }
 
 /*
@@ -159,17 +215,20 @@ resolve_start(const FluctOffset *beginnings, const FluctOffset *ends)
  * beginning.  They are committed before the first message is read.
  */
 static void
-make_positions(const int64 *starts, const FluctOffset *beginnings)
+make_positions(const int64 *starts, const FluctOffset *beginnings,
+			   const FluctOffset *ends)
 {
 	char	   *cluster = fluct_kafka_cluster();
 	bool	   *has_one = palloc0(sizeof(bool) * fluct_stand.nplaces);
 	FluctPosition *positions;
-	int			known;
+	int			known,
+				beyond;
 
 	fluct_worker_begin();
 	fluct_offsets_lock(fluct_stream->name);
 	positions = fluct_offsets_read(fluct_stream->name, &known,
 								   CurrentMemoryContext);
+	beyond = known == 0 ? find_beyond(starts, ends) : -1;
 	for (int i = 0; i < known; i++)
 	{
 		int			at = find_place(positions[i].topic, positions[i].partition);
@@ -183,11 +242,13 @@ make_positions(const int64 *starts, const FluctOffset *beginnings)
 		.partition = fluct_stand.places[i].partition};
 
 		position.next_offset = known == 0 ? starts[i] : beginnings[i].offset;
-		if (!has_one[i])
+		if (!has_one[i] && beyond < 0)
 			fluct_offsets_add(fluct_stream->name, &position);
 	}
 	fluct_offsets_note_cluster(fluct_stream->name, cluster);
 	fluct_worker_commit();
+	if (beyond >= 0)
+		fail_beyond(starts[beyond], &ends[beyond]);
 }
 
 static void
@@ -376,11 +437,12 @@ fluct_position_take(void)
 	read_positions();
 	check_cluster();
 	check_partitions();
+	await_partitions();
 	beginnings = fluct_kafkalog_ends(fluct_stand.places, fluct_stand.nplaces,
 									 FLUCT_OFFSET_BEGINNING, wait_out_trouble);
 	ends = fluct_kafkalog_ends(fluct_stand.places, fluct_stand.nplaces,
 							   FLUCT_OFFSET_END, wait_out_trouble);
-	make_positions(resolve_start(beginnings, ends), beginnings);
+	make_positions(resolve_start(beginnings, ends), beginnings, ends);
 	read_positions();
 	if (gone_position())
 		fluct_state_make_way(); /* another worker has seen a topic more */

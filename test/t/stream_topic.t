@@ -80,4 +80,42 @@ is( sql("SELECT partition, from_offset, to_offset, reason FROM fluct.gaps
 		 WHERE stream = 'cut' ORDER BY 1"),
 	"0|75|100|data_loss\n1|75|100|data_loss", 'and the gaps are kept');
 
+# ----- partitions and offsets that are not there -----
+
+$kafka->create_topic('one', 1);
+$kafka->produce('one', [ numbers(1 .. 3) ]);
+number_stream('one', more => q(, start_at => '{"0": 1, "1": 0}'));
+ok(await_state($node, 'one', 'backing_off/unknown_partition'),
+	'start_at names a partition that the topic has not');
+is(detail('one'), 'start_at names partition 1, but the topic has 1', 'which one');
+like(etl("SELECT detail || '|' || hint FROM fluct.check_stream('one') WHERE status = 'fail'"),
+	qr/^start_at names partition 1, .*\|.*alter_stream\('one', partitions/, 'and so says check_stream');
+fails_like($node, "SELECT fluct.preview_stream('one')",
+	qr/unknown_partition.*start_at names partition 1/s, 'and preview_stream', as => 'etl');
+$kafka->add_partitions('one', 2);
+$kafka->produce('one', [ numbers(11 .. 14) ], partition => 1);
+ok(await_state($node, 'one', 'running'), 'once it is there, the stream runs');
+ok(caught_up($node, 'one'), 'to the end');
+is(sql('SELECT sum(n) FROM one'), 2 + 3 + 11 + 12 + 13 + 14, 'from these offsets on');
+
+number_stream('beyond', topic => 'one', more => q(, start_at => '{"0": 4}'));
+ok(await_state($node, 'beyond', 'failed/unknown_offset'), 'an offset beyond the end');
+like(detail('beyond'), qr/^partition 0: start_at names offset 4, but Kafka's log ends at 3\. SELECT fluct\.alter_stream/,
+	'which one, and where the log ends');
+like(etl("SELECT detail FROM fluct.check_stream('beyond') WHERE status = 'fail'"),
+	qr/offset 4, but Kafka's log ends at 3$/, 'and so says check_stream');
+etl(q(SELECT fluct.alter_stream('beyond', start_at => '{"0": 3}'); SELECT fluct.start_stream('beyond')));
+ok(caught_up($node, 'beyond'), 'the end itself is none');
+
+number_stream('share', topic => 'one', start => 0, more => q(, partitions => '{0,5}'));
+fails_like($node, "CALL fluct.run_stream('share')",
+	qr/stream "share" has failed: unknown_partition.*consumes partition 5, but the topic has 2/s,
+	'run_stream does not wait for it', as => 'etl');
+etl("SELECT fluct.alter_stream('share', partitions => '{0}'); CALL fluct.run_stream('share')");
+is(sql('SELECT sum(n) FROM share'), 6, 'corrected, it runs');
+
+fails_like($node, qq(SELECT fluct.create_stream('x', 'shop', 'one', 'one', start_at => '$_')),
+	qr/ERROR:  22023: (invalid start_at|start_at names partition "x")/, "refused: $_", as => 'etl')
+  foreach '{}', '{"x": 1}', '{"1": -1}', '{"1": null}', '{"1": 1.5}';
+
 done_testing();
