@@ -53,7 +53,7 @@ AS $$
 	WITH part AS (
 		SELECT stream.target, stream.mapping AS spec, stream.mapping ->> 'rows' AS rows_path
 		UNION ALL
-		SELECT c ->> 'target', c, c ->> 'rows' FROM jsonb_array_elements(CASE jsonb_typeof(stream.mapping -> 'children') WHEN 'array' THEN stream.mapping -> 'children' ELSE '[]' END) c
+		SELECT c ->> 'target', c, CASE WHEN c ->> 'rows' LIKE '@%' THEN stream.mapping ->> 'rows' || substr(c ->> 'rows', 2) ELSE c ->> 'rows' END FROM jsonb_array_elements(CASE jsonb_typeof(stream.mapping -> 'children') WHEN 'array' THEN stream.mapping -> 'children' ELSE '[]' END) c
 	), mapped AS (
 		SELECT p.target, p.rows_path, c.key AS "column", CASE jsonb_typeof(c.value) WHEN 'string' THEN c.value #>> '{}' ELSE c.value ->> 'path' END AS written
 		FROM part p CROSS JOIN LATERAL jsonb_each(p.spec -> 'columns') c
@@ -180,7 +180,7 @@ BEGIN
 		RETURN result;
 	ELSIF starts_with(format, 'epoch_') THEN
 		result := timestamptz 'epoch' + pg_catalog.format('%s s', result::numeric / CASE format WHEN 'epoch_s' THEN 1 WHEN 'epoch_ms' THEN 1e3 WHEN 'epoch_us' THEN 1e6 ELSE 1e9 END)::interval;
-	ELSIF type LIKE 'timestamp%' AND fluct._kind(value) <> 'timestamp' OR type = 'date' AND fluct._kind(value) <> 'date' THEN
+	ELSIF (type LIKE 'timestamp%' OR type = 'date') AND result !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
 		RETURN NULL;
 	ELSIF jsonb_typeof(value) = 'array' THEN
 		result := ARRAY(SELECT jsonb_array_elements_text(value));

@@ -30,34 +30,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._path_keys(text) IS 'the steps of a path; [*] is *';
 
--- An integer that may be a time is told by its number of digits.
-CREATE OR REPLACE FUNCTION fluct._kind(value jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
-AS $$
-	SELECT CASE jsonb_typeof(value)
-		WHEN 'number' THEN CASE
-			WHEN value::text !~ '^-?\d{1,18}$' THEN CASE WHEN value::text ~ '^1\d{18}$' THEN 'epoch_ns' ELSE 'number' END
-			WHEN value::text ~ '^1\d{9}$' THEN 'epoch_s'
-			WHEN value::text ~ '^1\d{12}$' THEN 'epoch_ms'
-			WHEN value::text ~ '^1\d{15}$' THEN 'epoch_us'
-			ELSE 'integer' END
-		WHEN 'string' THEN CASE
-			WHEN value #>> '{}' ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'uuid'
-			WHEN value #>> '{}' ~ '^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?([Zz]|[+-][01]\d:?[0-5]\d)?$'
-				THEN 'timestamp'
-			WHEN value #>> '{}' ~ '^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$' THEN 'date'
-			WHEN value #>> '{}' ~ '^-?(0|[1-9]\d{0,30})\.\d{1,30}$' THEN 'decimal'
-			ELSE 'string' END
-		WHEN 'array' THEN (
-			SELECT CASE WHEN count(*) = 0 THEN '[]' WHEN min(e.type) = max(e.type) THEN '[' || min(e.type) || ']'
-						WHEN min(e.type) = 'integer' AND max(e.type) = 'number' THEN '[number]' ELSE '[mixed]' END
-			FROM (SELECT CASE WHEN k = 'number' AND a::text ~ '^-?\d{1,18}$' THEN 'integer' ELSE k END COLLATE "C" AS type
-				  FROM jsonb_array_elements(value) a, jsonb_typeof(a) k) e)
-		ELSE jsonb_typeof(value) END
-$$;
-COMMENT ON FUNCTION fluct._kind(jsonb) IS
-'what a value looks like: null, boolean, integer, epoch_s to epoch_ns, number, uuid, timestamp, date, decimal (in a string), string, object, or [type of the elements]';
-
 CREATE OR REPLACE FUNCTION fluct._type_of(kinds text[], path text, OUT type text, OUT format text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -88,31 +60,61 @@ AS $$
 				 '(amount|price|total|cost|tax|fee|rate|balance|discount)[^.]*$' AS money) o
 $$;
 COMMENT ON FUNCTION fluct._type_of(text[], text) IS
-'the type of a column that holds all of these kinds (of _kind), with the format of the mapping; an integer is a time only by its path, an amount is numeric';
+'the type of a column that holds all of these kinds (of _nodes), with the format of the mapping; an integer is a time only by its path, an amount is numeric';
 
--- Of an array at most 20 elements are looked at; arrays in arrays are not taken apart.
+CREATE OR REPLACE FUNCTION fluct._path_text(keys text[]) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '$' || coalesce(string_agg(coalesce(fluct._path_step(k.key), '[*]'), '' ORDER BY k.n), '') FROM unnest(keys) WITH ORDINALITY k(key, n)
+$$;
+COMMENT ON FUNCTION fluct._path_text(text[]) IS 'a path of these steps; NULL is [*]';
+
+-- Of an array at most 10 elements are looked at; arrays in arrays are not taken
+-- apart.  All is in one query, since a function for each value would cost more
+-- than all the rest.  An integer that may be a time is told by its digits.
 CREATE OR REPLACE FUNCTION fluct._nodes(documents jsonb[])
-RETURNS TABLE (message int, parent text, path text, value jsonb)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURNS TABLE (message int, keys text[], value jsonb, type text, kind text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 	WITH RECURSIVE node AS (
-		SELECT d.n::int AS message, NULL::text AS parent, '$'::text AS path, d.document AS value, 0 AS depth
+		SELECT d.n::int AS message, '{}'::text[] AS keys, d.document AS value, jsonb_typeof(d.document) AS type
 		FROM unnest(documents) WITH ORDINALITY d(document, n) WHERE d.document IS NOT NULL
 		UNION ALL
-		SELECT n.message, n.path, c.path, c.value, n.depth + 1
+		SELECT n.message, n.keys || c.key, c.value, jsonb_typeof(c.value)
 		FROM node n CROSS JOIN LATERAL (
-			SELECT n.path || fluct._path_step(e.key) AS path, e.value
-			FROM jsonb_each(CASE jsonb_typeof(n.value) WHEN 'object' THEN n.value ELSE '{}' END) e
+			SELECT e.key, e.value
+			FROM jsonb_each(CASE n.type WHEN 'object' THEN n.value ELSE '{}' END) e
 			UNION ALL
-			SELECT n.path || '[*]', e.value
-			FROM jsonb_array_elements(CASE WHEN jsonb_typeof(n.value) = 'array' AND n.path NOT LIKE '%[*]%' THEN n.value ELSE '[]' END)
+			SELECT NULL, e.value
+			FROM jsonb_array_elements(CASE WHEN n.type = 'array' AND array_position(n.keys, NULL) IS NULL THEN n.value ELSE '[]' END)
 				WITH ORDINALITY e(value, i)
-			WHERE e.i <= 20 AND jsonb_typeof(e.value) = 'object') c
-		WHERE n.depth < 16
+			WHERE e.i <= 10 AND jsonb_typeof(e.value) = 'object') c
+		WHERE n.type IN ('object', 'array') AND cardinality(n.keys) < 16
 	)
-	SELECT node.message, node.parent, node.path, node.value FROM node
+	SELECT n.message, n.keys, n.value, n.type, CASE n.type
+		WHEN 'number' THEN CASE
+			WHEN t.text !~ '^-?\d{1,18}$' THEN CASE WHEN t.text ~ '^1\d{18}$' THEN 'epoch_ns' ELSE 'number' END
+			WHEN t.text ~ '^1\d{9}$' THEN 'epoch_s'
+			WHEN t.text ~ '^1\d{12}$' THEN 'epoch_ms'
+			WHEN t.text ~ '^1\d{15}$' THEN 'epoch_us'
+			ELSE 'integer' END
+		WHEN 'string' THEN CASE
+			WHEN t.text ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' THEN 'uuid'
+			WHEN t.text ~ '^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?([Zz]|[+-][01]\d:?[0-5]\d)?$'
+				THEN 'timestamp'
+			WHEN t.text ~ '^(19|20)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$' THEN 'date'
+			WHEN t.text ~ '^-?(0|[1-9]\d{0,30})\.\d{1,30}$' THEN 'decimal'
+			ELSE 'string' END
+		WHEN 'array' THEN (
+			SELECT CASE WHEN count(*) = 0 THEN '[]' WHEN min(e.type) = max(e.type) THEN '[' || min(e.type) || ']'
+						WHEN min(e.type) = 'integer' AND max(e.type) = 'number' THEN '[number]' ELSE '[mixed]' END
+			FROM (SELECT CASE WHEN k = 'number' AND a::text ~ '^-?\d{1,18}$' THEN 'integer' ELSE k END COLLATE "C" AS type
+				  FROM jsonb_array_elements(CASE n.type WHEN 'array' THEN n.value ELSE '[]' END) a, jsonb_typeof(a) k) e)
+		ELSE n.type END
+	FROM node n CROSS JOIN LATERAL (SELECT CASE WHEN n.type IN ('number', 'string') THEN n.value #>> '{}' END) t(text)
 $$;
-COMMENT ON FUNCTION fluct._nodes(jsonb[]) IS 'each value in the documents with its path, and that of what it is in; message is the number of the document from 1';
+COMMENT ON FUNCTION fluct._nodes(jsonb[]) IS
+'each value in the documents with the steps of its path (NULL: an element), its JSON type, and what it looks like: null, boolean, integer, epoch_s to epoch_ns, number, uuid, timestamp, date, decimal (in a string), string, object, or [type of the elements]; message is the number of the document from 1';
 
 -- A path is taken whole where it is not always the same kind of container, or
 -- has more than 60 members: those are names of things, not of fields.
@@ -121,26 +123,26 @@ RETURNS TABLE (path text, part text, messages bigint, first_message int, last_me
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH node AS MATERIALIZED (
-		SELECT n.message, n.parent, n.path, n.value, jsonb_typeof(n.value) AS type, fluct._kind(n.value) AS kind FROM fluct._nodes(documents) n
+		SELECT * FROM fluct._nodes(documents)
 	), typed AS (
-		SELECT t.path, jsonb_object_agg(t.type, jsonb_build_object('first', t.first, 'messages', t.messages, 'sample', t.sample)) AS types
-		FROM (SELECT n.path, n.type, min(n.message) AS first, count(DISTINCT n.message) AS messages,
+		SELECT t.keys, jsonb_object_agg(t.type, jsonb_build_object('first', t.first, 'messages', t.messages, 'sample', t.sample)) AS types
+		FROM (SELECT n.keys, n.type, min(n.message) AS first, count(DISTINCT n.message) AS messages,
 				(array_agg(n.value ORDER BY n.message))[1] AS sample
-			  FROM node n GROUP BY 1, 2) t GROUP BY t.path
-	), children AS (
-		SELECT n.parent AS path, count(DISTINCT n.path) AS members FROM node n GROUP BY 1
+			  FROM node n GROUP BY 1, 2) t GROUP BY t.keys
 	), seen AS (
-		SELECT n.path, count(DISTINCT n.message) AS messages, min(n.message) AS first, max(n.message) AS last,
+		SELECT n.keys, count(DISTINCT n.message) AS messages, min(n.message) AS first, max(n.message) AS last,
 			array_agg(DISTINCT n.kind) AS kinds, array_agg(DISTINCT n.kind) FILTER (WHERE n.kind <> 'null') AS some,
 			count(DISTINCT n.value) = count(*) AND bool_and(n.kind <> 'null') AS is_unique
-		FROM node n GROUP BY n.path
+		FROM node n GROUP BY n.keys
+	), children AS (
+		SELECT s.keys[:cardinality(s.keys) - 1] AS keys, count(*) AS members FROM seen s WHERE s.keys <> '{}' GROUP BY 1
 	), parted AS MATERIALIZED (
-		SELECT s.*, t.types, c.members, CASE
-			WHEN s.path LIKE '%[*]' THEN 'element'
+		SELECT s.*, fluct._path_text(s.keys) AS path, t.types, c.members, CASE
+			WHEN s.keys <> '{}' AND s.keys[cardinality(s.keys)] IS NULL THEN 'element'
 			WHEN s.some = '{object}' AND c.members <= 60 THEN 'object'
-			WHEN s.some <@ '{"[object]","[]"}' AND '[object]' = ANY (s.some) AND s.path NOT LIKE '%[*]%' THEN 'rows'
+			WHEN s.some <@ '{"[object]","[]"}' AND '[object]' = ANY (s.some) AND array_position(s.keys, NULL) IS NULL THEN 'rows'
 			ELSE 'column' END AS part
-		FROM seen s JOIN typed t USING (path) LEFT JOIN children c USING (path)
+		FROM seen s JOIN typed t USING (keys) LEFT JOIN children c USING (keys)
 	)
 	SELECT p.path, p.part, p.messages, p.first, p.last, p.kinds, p.is_unique, p.types
 	FROM parted p
@@ -148,4 +150,4 @@ AS $$
 		AND starts_with(p.path, w.path) AND substr(p.path, length(w.path) + 1, 1) IN ('.', '['))
 $$;
 COMMENT ON FUNCTION fluct._shapes(jsonb[]) IS
-'the paths of documents: part is column, rows (an array of objects), element (of such) or object; in how many documents, the first and the last of them, the kinds of _kind, whether no value repeats, and by JSON type the first document and its value';
+'the paths of documents: part is column, rows (an array of objects), element (of such) or object; in how many documents, the first and the last of them, the kinds of _nodes, whether no value repeats, and by JSON type the first document and its value';

@@ -92,6 +92,15 @@ ok(produce('events', '{"id": 31, "d": "12"}'), 'a new field');
 is(etl(q{SELECT fluct.apply_schema_drift('events', '$.d')}), 0, 'where no key finds the rows');
 like(said(q{SELECT fluct.apply_schema_drift('events', '$.d')}, as => 'etl'), qr/NOTICE: +the rows that are in public\.events keep NULL in column "d".*reprocess_stream/s, 'says so');
 
+# ----- several records a message -----
+
+stream('packs', 'CREATE TABLE packs (id int PRIMARY KEY, shop text); CREATE TABLE pieces (id int, sku text)',
+	'{"rows": "$.orders[*]", "columns": {"id": "@.id", "shop": "$.shop"}, "children": [{"target": "public.pieces", "rows": "@.lines[*]", "columns": {"id": "^.id", "sku": "@.sku"}}]}', '');
+ok(produce('packs', '{"shop": "a", "sent": 1, "orders": [{"id": 1, "note": "x", "lines": [{"sku": "s", "n": 2}]}]}'), 'messages');
+is(drift('packs', 'target, path, type, statements'), join("\n",
+	q{public.packs|$.orders[*].note|text|ALTER TABLE public.packs ADD COLUMN note text; SELECT fluct.map_column('packs', 'note', '@.note');},
+	q{public.packs|$.sent|bigint|ALTER TABLE public.packs ADD COLUMN sent bigint; SELECT fluct.map_column('packs', 'sent', '$.sent');}), 'of a record, and of the message');
+
 # ----- who may -----
 
 sql("CREATE ROLE analyst LOGIN; SELECT fluct.grant_reader('analyst'); CREATE ROLE stranger LOGIN");
