@@ -142,42 +142,23 @@ compile_keys(FluctCompiler *c, JsonbContainer *columns)
 static void
 check_tombstones(const FluctTarget *t, const FluctColumn *key)
 {
-	const FluctColumn *missing = &key[0];
+	const FluctColumn *missing = NULL;
 	bool		keyed = false;
 
 	for (int k = 0; k < t->nkeys; k++)
-	{
-		bool		of_key = key[k].source == FLUCT_KAFKA_KEY ||
-		key[k].source == FLUCT_KAFKA_KEY_PATH;
-
-		keyed |= of_key;
-		if (!of_key && key[k].source != FLUCT_KAFKA_TOPIC &&
-			key[k].source != FLUCT_KAFKA_PARTITION)
-		{
+		if (key[k].source == FLUCT_KAFKA_KEY || key[k].source == FLUCT_KAFKA_KEY_PATH)
+			keyed = true;
+		else if (key[k].source != FLUCT_KAFKA_TOPIC && key[k].source != FLUCT_KAFKA_PARTITION)
 			missing = &key[k];
-			keyed = false;
-			break;
-		}
-	}
-	if (!keyed)
+	if (missing || !keyed)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("on_tombstone delete needs the key of %s in the key of the messages",
 						t->name),
-				 errdetail("Column \"%s\" is mapped to %s, which a message without a value does not have.",
-						   missing->name, missing->path),
+				 missing ? errdetail("Column \"%s\" is mapped to %s, which a message without a value does not have.",
+									 missing->name, missing->path) : 0,
 				 errhint("Map it to kafka.key, or to kafka.key.$.%s where the key is JSON; or keep its path for rows, and add \"delete\": {\"columns\": {\"%s\": \"kafka.key\"}} to the mapping.",
-						 missing->name, missing->name)));
-}
-
-static void
-check_rule(const FluctCompiler *c, const char *what)
-{
-	if (!c->update)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s needs on_conflict update", what),
-				 errhint("Pass on_conflict => 'update'; for a file, mode => 'upsert'.")));
+						 (missing ? missing : key)->name, (missing ? missing : key)->name)));
 }
 
 void
@@ -186,16 +167,19 @@ fluct_delete_compile(FluctCompiler *c, JsonbContainer *document,
 {
 	static const char *const keys[] = {"where", "columns"};
 	JsonbContainer *object = fluct_document_container(document, "delete", false);
-	FluctDeletes *deletes;
-
 	bool		envelope = c->mapping->envelope != NULL;
+	FluctDeletes *deletes;
 
 	if (object == NULL && !tombstones && !envelope)
 		return;
 	if (object)
 		fluct_document_check_keys(object, keys, lengthof(keys), "\"delete\"");
-	check_rule(c, object ? "mapping: \"delete\"" : envelope ?
-			   "mapping: \"envelope\"" : "on_tombstone delete");
+	if (!c->update)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s needs on_conflict update", object ? "mapping: \"delete\"" :
+						envelope ? "mapping: \"envelope\"" : "on_tombstone delete"),
+				 errhint("Pass on_conflict => 'update'; for a file, mode => 'upsert'.")));
 	if (c->mapping->targets[0].nkeys == 0)
 		return;					/* refused for that */
 	deletes = c->mapping->deletes = palloc0(sizeof(FluctDeletes));

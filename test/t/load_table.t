@@ -77,6 +77,11 @@ is(sql('SELECT string_agg(sku, $$ $$) FROM shop.items'), 'z', 'an upsert replace
 # ----- without a key -----
 
 etl('CREATE TABLE shop.log (at timestamptz DEFAULT now(), line bigint, what text)');
+my $deletes = q{'{"columns": {"sku": "$.sku", "price": "$.price"}, "delete": {"where": {"$.gone": true}}}'};
+is(load_file('gone.jsonl', qq({"sku": "g1", "price": 1}\n{"sku": "g2", "price": 2}\n{"sku": "g1", "gone": true}\n{"sku": "g9", "gone": true}\n), "'shop.articles', $deletes"),
+	'loaded|4|2|0|2|0', 'lines that delete');
+is(sql(q{SELECT string_agg(sku, ' ') FROM shop.articles WHERE sku LIKE 'g%'}), 'g2', 'do so in their order');
+refused('gone2.jsonl', "{}\n", "'shop.articles', $deletes, mode => 'append'", qr/"delete" needs on_conflict update.*mode => 'upsert'/s, 'which append cannot');
 refused('l.csv', "what\na\n", q{'shop.log', '{"columns": {"what": "$.what", "line": "kafka.offset"}}'}, qr/22023: mode upsert needs a unique key, and shop\.log has none.*\n.*HINT:.*append/s, 'no key to go by');
 is(load_file('l.csv', "what\na\nb\na\n", q{'shop.log', '{"columns": {"what": "$.what", "line": "kafka.offset"}}', mode => 'append'}), 'loaded|3|3|0|0|0', 'append');
 is(etl(q{SELECT status FROM fluct.load_table('l.csv', 'shop.log', '{"columns": {"what": "$.what", "line": "kafka.offset"}}', mode => 'append')}), 'duplicate', 'once');
