@@ -106,7 +106,7 @@ sql('DROP EXTENSION fluct CASCADE', db => 'shop');
 is(sql('SELECT count(*) FROM sales.orders', db => 'shop'), '100', 'the orders outlive the extension');
 is(sql('SELECT count(*) FROM sales.fluctuations', db => 'shop'), '1', 'and so do the fluctuations');
 sql("CREATE EXTENSION fluct; SELECT fluct.grant_operator('etl')", db => 'shop');
-like(etl('SELECT fluct.create_tables()', db => 'shop'), qr/^created view podium_today, view fluctuation_history, trigger orders_delete_lines/, 'create_tables() heals');
+like(etl('SELECT fluct.create_tables()', db => 'shop'), qr/^created view podium_today, view fluctuation_history, .*trigger orders_delete_lines/, 'create_tables() heals');
 is(sql('SELECT valid FROM sales.rollup_state', db => 'shop'), 'f', 'the rollup is not in use');
 is(sql('SELECT fluct.rebuild_rollup() > 0; SELECT count(*) FROM fluct.verify_rollup()', db => 'shop'),
 	"t\n0", 'until it is made anew');
