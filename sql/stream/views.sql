@@ -98,9 +98,10 @@ LEFT JOIN LATERAL (
 	SELECT 'blocked by ' || string_agg(DISTINCT CASE b.pid WHEN 0 THEN 'a prepared transaction' ELSE 'pid ' || b.pid END, ', ') AS by
 	FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true
 LEFT JOIN LATERAL (
-	SELECT st.state, st.reason, st.detail, st.since
+	-- a start that met a lock has said what a batch would say
+	SELECT CASE st.state WHEN 'running' THEN 'starting' ELSE st.state END AS state, st.reason, st.detail, st.since
 	FROM fluct.stream_states st
-	WHERE st.stream = s.name AND st.starts = s.starts AND st.state <> 'running'
+	WHERE st.stream = s.name AND st.starts = s.starts AND (st.state <> 'running' OR st.reason = 'waiting_for_lock')
 	ORDER BY st.since DESC LIMIT 1) said ON true;
 COMMENT ON VIEW fluct._stream_state IS 'State of each stream, from what was asked for, what its workers say and what they last said.';
 

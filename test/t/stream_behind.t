@@ -61,6 +61,18 @@ $session->quit;
 ok(poll($node, 'SELECT behind FROM fluct.freshness', '00:00:00'),
 	'until the lock is gone');
 
+# ----- a start that meets a lock -----
+
+etl("SELECT fluct.pause_stream('n')");
+$session = $node->background_psql('postgres');
+$session->query_safe('BEGIN; LOCK TABLE n');
+etl("SELECT fluct.start_stream('n')");
+ok(poll($node, "SELECT concat_ws('|', state, reason, detail LIKE 'no lock within%') FROM fluct.stat_streams", 'starting|waiting_for_lock|t'),
+	'a start that meets a lock says so, between its attempts too');
+$session->query_safe('ROLLBACK');
+$session->quit;
+ok(await_state($node, 'n', 'running'), 'and runs when it is gone');
+
 # ----- an outage, and a restart in it -----
 
 $begin = time();
