@@ -79,6 +79,7 @@ OBJS = \
 	src/mapping/relations.o \
 	src/mapping/source.o \
 	src/mapping/target.o \
+	src/mapping/update.o \
 	src/mapping/where.o \
 	src/mapping/words.o \
 	src/members/ask.o \

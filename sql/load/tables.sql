@@ -55,7 +55,7 @@ RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF mode = 'upsert' AND NOT fluct._is_keyed(target, mapping - '{delete,envelope}'::text[], 'nothing', role) THEN
+	IF mode = 'upsert' AND NOT fluct._is_keyed(target, mapping - '{delete,envelope,version,absent}'::text[], 'nothing', role) THEN
 		RAISE EXCEPTION 'mode upsert needs a unique key, and % has none whose columns are all mapped', fluct._qualified(target)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Add a primary key, map its columns, or use mode => ''append''.';
 	END IF;

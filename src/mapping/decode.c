@@ -52,6 +52,7 @@ fluct_decode_begin(const FluctMapping *mapping, int nmessages)
 	records->room = nmessages;
 	records->starts = palloc0(sizeof(int) * (nmessages + 1));
 	records->outcomes = palloc0(sizeof(FluctOutcome) * (nmessages + 1));
+	initStringInfo(&records->present);
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
 		rows[t].records = records;
@@ -88,6 +89,16 @@ end_data(FluctRowData *data, int record)
 	data->row_starts[record + 1] = data->nrows;
 }
 
+/* One that deletes has no columns. */
+static void
+end_present(const FluctTarget *parent, FluctRecords *records)
+{
+	size_t		bytes = (size_t) parent->ncolumns * (records->count + 1);
+
+	while (parent->keep && records->present.len < bytes)
+		appendStringInfoChar(&records->present, 0);
+}
+
 /* What was added since the last one is a record. */
 static void
 end_record(const FluctMapping *mapping, FluctRows *rows)
@@ -112,6 +123,7 @@ end_record(const FluctMapping *mapping, FluctRows *rows)
 		end_data(&rows[t].keys, records->count);
 		end_data(&rows[t].deleted, records->count);
 	}
+	end_present(&mapping->targets[0], records);
 	records->count++;
 }
 
@@ -162,10 +174,12 @@ take_column(FluctMapping *mapping, const FluctTarget *target,
 			const FluctColumn *column, int rowset, int row,
 			const FluctKafka *kafka, StringInfo out, FluctRefusal *refusal)
 {
-	FluctReason reason = fluct_field_is_of_row(column) ?
-	fluct_field_of_row(mapping, column, rowset, row, kafka, out) :
-	fluct_field_of_message(mapping, column, kafka, out);
+	FluctReason reason;
 
+	mapping->absent = false;
+	reason = fluct_field_is_of_row(column) ?
+		fluct_field_of_row(mapping, column, rowset, row, kafka, out) :
+		fluct_field_of_message(mapping, column, kafka, out);
 	if (reason == FLUCT_OK)
 		return true;
 	fluct_place_refuse(mapping, target, column, rowset, row, reason, refusal);
@@ -243,28 +257,32 @@ check_row(const FluctMapping *mapping, const FluctTarget *target, int row,
 /* With what the rows of a child share, unless `shared` is NULL. */
 static bool
 decode_row(FluctMapping *mapping, const FluctTarget *target,
-		   FluctRowData *rows, int row, const StringInfoData *shared,
+		   FluctRows *rows, int row, const StringInfoData *shared,
 		   const int *starts, const FluctKafka *kafka, FluctRefusal *refusal)
 {
+	StringInfo	out = &rows->stored.data;
+
 	if (!check_row(mapping, target, row, refusal))
 		return false;
-	begin_row(target->ncolumns, rows);
+	begin_row(target->ncolumns, &rows->stored);
 	for (int i = 0; i < target->ncolumns; i++)
 	{
 		const FluctColumn *column = &target->columns[i];
-		int			start = rows->data.len;
+		int			start = out->len;
 
 		if (shared && !fluct_field_is_of_row(column))
 		{
 			/* counted already */
-			appendBinaryStringInfo(&rows->data, shared->data + starts[i],
+			appendBinaryStringInfo(out, shared->data + starts[i],
 								   starts[i + 1] - starts[i]);
 			continue;
 		}
 		if (!take_column(mapping, target, column, target->rowset, row, kafka,
-						 &rows->data, refusal) ||
-			!count_made(mapping, &rows->data, start, refusal))
+						 out, refusal) ||
+			!count_made(mapping, out, start, refusal))
 			return false;
+		if (target->keep)
+			appendStringInfoCharMacro(&rows->records->present, !mapping->absent);
 	}
 	return true;
 }
@@ -302,6 +320,20 @@ check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 	return true;
 }
 
+/* Whether the child's rows stay, because the record has no word of them. */
+static bool
+is_kept(const FluctMapping *mapping, const FluctTarget *target, int record)
+{
+	int			base = mapping->targets[0].rowset;
+	int			rowset = target->rowset;
+
+	if (!mapping->targets[0].keep || rowset == base)
+		return false;
+	while (fluct_json_above(mapping->json, rowset) != base)
+		rowset = fluct_json_above(mapping->json, rowset);
+	return fluct_json_rows_type(mapping->json, rowset, record) == FLUCT_JSON_ABSENT;
+}
+
 /* The rows of a child that lie in the record. */
 static bool
 decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
@@ -317,7 +349,7 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 	if (target->rowset != base &&
 		!check_rowset(mapping, target, target->rowset, base, record, refusal))
 		return false;
-	if (target->parent_keys &&
+	if (target->parent_keys && !is_kept(mapping, target, record) &&
 		!decode_parent_key(mapping, target, &rows->keys, record, kafka, refusal))
 		return false;
 	if (from == to)
@@ -327,7 +359,7 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 		has_room(mapping, (size_t) (to - from) * (2 + shared.len), refusal);
 	mapping->made += (size_t) (to - from) * (2 + shared.len);
 	for (int row = from; good && row < to; row++)
-		good = decode_row(mapping, target, &rows->stored, row, &shared, starts,
+		good = decode_row(mapping, target, rows, row, &shared, starts,
 						  kafka, refusal);
 	pfree(shared.data);
 	return good;
@@ -338,8 +370,8 @@ static bool
 decode_rows(FluctMapping *mapping, FluctRows *rows, int record,
 			const FluctKafka *kafka, FluctRefusal *refusal)
 {
-	if (!decode_row(mapping, &mapping->targets[0], &rows[0].stored, record, NULL,
-					NULL, kafka, refusal))
+	if (!decode_row(mapping, &mapping->targets[0], rows, record, NULL, NULL, kafka,
+					refusal))
 		return false;
 	for (int t = 1; t < mapping->ntargets; t++)
 		if (!decode_child(mapping, &mapping->targets[t], &rows[t], record, kafka,
@@ -447,6 +479,8 @@ fluct_decode_nothing(const FluctMapping *mapping, FluctRows *rows, int i)
 	FluctRecords *records = rows->records;
 
 	records->count = records->starts[i + 1] = records->starts[i];
+	if (mapping->targets[0].keep)
+		records->present.len = records->count * mapping->targets[0].ncolumns;
 	for (int t = 0; t < mapping->ntargets; t++)
 	{
 		take_back(&rows[t].stored, records->count);

@@ -25,6 +25,8 @@ typedef struct FluctRecords
 	int			count;
 	int			room;
 	FluctOutcome *outcomes;		/* by record; the sink's */
+	StringInfoData present;		/* where what is absent is kept: by record and
+								 * column of the parent, 1 if it has a value */
 } FluctRecords;
 
 /* Rows in the form of COPY; record r's begin at starts[r], end at the next. */

@@ -23,6 +23,7 @@
 #include "mapping/column.h"
 #include "mapping/delete.h"
 #include "mapping/document.h"
+#include "mapping/update.h"
 #include "mapping/where.h"
 
 /* ----- the key ----- */
@@ -174,12 +175,8 @@ fluct_delete_compile(FluctCompiler *c, JsonbContainer *document,
 		return;
 	if (object)
 		fluct_document_check_keys(object, keys, lengthof(keys), "\"delete\"");
-	if (!c->update)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s needs on_conflict update", object ? "mapping: \"delete\"" :
-						envelope ? "mapping: \"envelope\"" : "on_tombstone delete"),
-				 errhint("Pass on_conflict => 'update'; for a file, mode => 'upsert'.")));
+	fluct_update_require(c, object ? "mapping: \"delete\"" : envelope ?
+						 "mapping: \"envelope\"" : "on_tombstone delete");
 	if (c->mapping->targets[0].nkeys == 0)
 		return;					/* refused for that */
 	deletes = c->mapping->deletes = palloc0(sizeof(FluctDeletes));

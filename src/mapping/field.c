@@ -73,6 +73,7 @@ append_absent(FluctMapping *mapping, const FluctColumn *column, bool null,
 {
 	FluctReason reason = FLUCT_OK;
 
+	mapping->absent = !null;
 	if (column->required)
 		return null ? FLUCT_NULL_FIELD : FLUCT_MISSING_FIELD;
 	if (!null && column->fallback && column->fallback->type != FLUCT_JSON_NULL)
@@ -167,6 +168,7 @@ static void
 append_no_extra(FluctMapping *mapping, const FluctColumn *column,
 				StringInfo out)
 {
+	mapping->absent = true;
 	if (column->column_default)
 		append_default(mapping, column, out);
 	else if (column->nullable)

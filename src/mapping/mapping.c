@@ -9,7 +9,7 @@
  *	 "envelope": "debezium",
  *	 "delete": {"where": as above, "columns": {KEY COLUMN: as below}},
  *	 "columns": {COLUMN: PATH or {"path", "format", "required", "default"}},
- *	 "extra": COLUMN,
+ *	 "extra": COLUMN, "version": COLUMN, "absent": "keep",
  *	 "rows": "$.a[*]", "required": false, "single": true,
  *	 "children": [{"target": TABLE, "rows": "$.a[*]", "columns": ...,
  *				   "extra": COLUMN, "required": false, "single": true}]}
@@ -48,6 +48,7 @@
 #include "mapping/framing.h"
 #include "mapping/mapping.h"
 #include "mapping/source.h"
+#include "mapping/update.h"
 #include "mapping/where.h"
 #include "pg/alloc.h"
 #include "pg/compat.h"
@@ -183,6 +184,7 @@ compile_target(FluctCompiler *c, FluctTarget *t, Oid relid,
 	c->rel = relation_open(relid, AccessShareLock);
 	kind = c->rel->rd_rel->relkind;
 	t->relid = relid;
+	t->version = -1;
 	t->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(c->rel)),
 										 RelationGetRelationName(c->rel));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
@@ -374,7 +376,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 					  MemoryContext parent)
 {
 	static const char *const keys[] = {"columns", "extra", "children", "where",
-	"delete", "rows", "required", "single", "envelope"};
+	"delete", "version", "absent", "rows", "required", "single", "envelope"};
 	MemoryContext context = AllocSetContextCreate(parent, "fluct mapping",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -402,6 +404,7 @@ fluct_mapping_compile(Oid target, Jsonb *mapping, const char *on_conflict,
 	c.mapping->where = fluct_where_compile(&c, &mapping->root, "where");
 	apply_conflict_rule(&c.mapping->targets[0], on_conflict);
 	c.update = strcmp(on_conflict, "update") == 0;
+	fluct_update_compile(&c, &mapping->root);
 	compile_children(&c, children);
 	fluct_delete_compile(&c, &mapping->root,
 						 on_tombstone && strcmp(on_tombstone, "delete") == 0);

@@ -147,6 +147,9 @@ typedef struct FluctTarget
 	int			ncolumns;
 	FluctColumn *columns;
 	bool		by_copy;		/* COPY's machinery stores the rows */
+	int			version;		/* place of the column by which a row is older
+								 * than another; -1 = none */
+	bool		keep;			/* what a message does not have stays as it is */
 	int			nkeys;			/* columns of the arbiter's unique key */
 	int		   *keys;			/* their places in columns */
 	int			nparent_keys;	/* of a child whose rows are replaced: the */
@@ -189,6 +192,7 @@ typedef struct FluctMapping
 	FluctTarget *targets;		/* the parent first */
 	ExprContext *econtext;		/* evaluates column defaults */
 	size_t		made;			/* bytes of rows of the message at hand */
+	bool		absent;			/* the field at hand is not in the message */
 	FluctOutcome outcome;		/* of the last message that was decoded */
 	FluctFraming framing;
 	int32		schema_id;		/* of the message at hand, where it is framed */

@@ -49,6 +49,9 @@ typedef struct FluctSeen
  */
 extern Oid	fluct_arrays_type(const FluctColumn *column);
 
+/* `OPERATOR(schema.name)`, wherever it is. */
+extern const char *fluct_arrays_operator(Oid operator);
+
 /* Room for rows of all columns of the target, or of those at these places. */
 extern FluctArrays *fluct_arrays_make(const FluctTarget *target,
 									  const int *places, int nplaces,

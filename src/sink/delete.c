@@ -18,11 +18,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_operator.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "mapping/delete.h"
@@ -36,19 +32,10 @@
 static void
 append_equality(StringInfo sql, const FluctColumn *column, int k)
 {
-	Oid			operator = lookup_type_cache(column->base,
-											 TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	appendStringInfo(sql, " AND c.%s OPERATOR(%s.%s) u.k%d",
-					 quote_identifier(column->name),
-					 quote_identifier(get_namespace_name(form->oprnamespace)),
-					 NameStr(form->oprname), k);
-	ReleaseSysCache(tuple);
+	appendStringInfo(sql, " AND c.%s %s u.k%d", quote_identifier(column->name),
+					 fluct_arrays_operator(lookup_type_cache(column->base,
+															 TYPECACHE_EQ_OPR)->eq_opr),
+					 k);
 }
 
 /* So that only those partitions and pages are read in which a row may be. */

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
+#include "utils/typcache.h"
 
 #include "pg/query.h"
 #include "pg/routed.h"
@@ -62,9 +63,26 @@ append_update(StringInfo sql, const FluctTarget *target)
 
 		if (target->columns[i].key && target->nkeys < target->ncolumns)
 			continue;
-		appendStringInfo(sql, "%s%s = excluded.%s", separator, name, name);
+		if (target->keep && !target->columns[i].key)
+			appendStringInfo(sql, "%s%s = CASE WHEN $%d THEN excluded.%s ELSE c.%s END",
+							 separator, name, target->ncolumns + i + 1, name, name);
+		else
+			appendStringInfo(sql, "%s%s = excluded.%s", separator, name, name);
 		separator = ", ";
 	}
+}
+
+/* A row that is older than the existing one changes nothing. */
+static void
+append_version(StringInfo sql, const FluctTarget *target)
+{
+	const FluctColumn *column = &target->columns[target->version];
+	const char *name = quote_identifier(column->name);
+
+	appendStringInfo(sql, " WHERE c.%s IS NULL OR NOT excluded.%s %s c.%s", name, name,
+					 fluct_arrays_operator(lookup_type_cache(column->base,
+															 TYPECACHE_LT_OPR)->lt_opr),
+					 name);
 }
 
 /* With a key: RETURNING it, of the rows that went in or were updated. */
@@ -76,7 +94,7 @@ insert_sql(const FluctTarget *target, bool update, bool routed)
 	initStringInfo(&sql);
 	if (target->nkeys > 0 || routed)
 		appendStringInfoString(&sql, "WITH i AS (");
-	appendStringInfo(&sql, "INSERT INTO %s (", target->name);
+	appendStringInfo(&sql, "INSERT INTO %s AS c (", target->name);
 	append_columns(&sql, target, "");
 	appendStringInfoString(&sql, ") SELECT ");
 	for (int i = 0; i < target->ncolumns; i++)
@@ -108,6 +126,8 @@ insert_sql(const FluctTarget *target, bool update, bool routed)
 		{
 			appendStringInfoString(&sql, ") DO UPDATE SET ");
 			append_update(&sql, target);
+			if (target->version >= 0)
+				append_version(&sql, target);
 		}
 		else
 			appendStringInfoString(&sql, ") DO NOTHING");
@@ -123,12 +143,16 @@ insert_sql(const FluctTarget *target, bool update, bool routed)
 static SPIPlanPtr
 prepare_insert(const FluctTarget *target, bool update, bool routed)
 {
-	Oid		   *types = palloc(sizeof(Oid) * target->ncolumns);
+	int			n = target->ncolumns;
+	Oid		   *types = palloc(sizeof(Oid) * 2 * n);
 
-	for (int i = 0; i < target->ncolumns; i++)
+	for (int i = 0; i < n; i++)
+	{
 		types[i] = fluct_arrays_type(&target->columns[i]);
+		types[n + i] = BOOLOID; /* whether it has a value */
+	}
 	return fluct_query_prepare(insert_sql(target, update, routed),
-							   target->ncolumns, types, 0);
+							   target->keep ? 2 * n : n, types, 0);
 }
 
 /* Whether nothing but the table itself decides where a row goes. */
@@ -254,6 +278,22 @@ match_returned(const FluctTarget *target, const FluctArrays *arrays,
 		throw_changed_key(target);
 }
 
+/* All rows have values in the same columns. */
+static uint64
+merge_present(SPIPlanPtr plan, FluctArrays *arrays, const StringInfoData *present)
+{
+	int			n = arrays->ncolumns;
+	const char *flags = present->data + arrays->record[0] * n;
+	Datum	   *args = palloc(sizeof(Datum) * 2 * n);
+
+	for (int c = 0; c < n; c++)
+	{
+		args[c] = fluct_arrays_column(arrays, c);
+		args[n + c] = BoolGetDatum(flags[c] != 0);
+	}
+	return fluct_query_execute(plan, args);
+}
+
 uint64
 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 				  const FluctRows *rows, int from, int to)
@@ -264,7 +304,8 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 
 	if (arrays->nrows == 0)
 		return 0;
-	processed = fluct_store_execute(plan, arrays);
+	processed = target->keep ? merge_present(plan, arrays, &records->present) :
+		fluct_store_execute(plan, arrays);
 	if (processed == 0)
 		for (int r = 0; r < arrays->nrows; r++)
 			records->outcomes[arrays->record[r]] = FLUCT_DUPLICATE;
@@ -274,6 +315,24 @@ fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 					   records);
 	SPI_freetuptable(SPI_tuptable);
 	return processed;
+}
+
+/* Whether the row of the arrays is older than that other one. */
+static bool
+is_older(const FluctTarget *target, const FluctArrays *arrays, int row, int than)
+{
+	int			v = target->version;
+	FmgrInfo   *compare;
+
+	if (v < 0 || arrays->nulls[v][than])
+		return false;
+	if (arrays->nulls[v][row])
+		return true;
+	compare = &lookup_type_cache(target->columns[v].base,
+								 TYPECACHE_CMP_PROC_FINFO)->cmp_proc_finfo;
+	return DatumGetInt32(FunctionCall2Coll(compare, target->columns[v].collation,
+										   arrays->values[v][row],
+										   arrays->values[v][than])) < 0;
 }
 
 void
@@ -286,10 +345,15 @@ fluct_store_keep_last(const FluctTarget *target, const FluctRows *rows,
 	for (int r = 0; r < arrays->nrows; r++)
 	{
 		FluctSeenKey *key = fluct_arrays_find_seen(seen, arrays, r, true);
+		int			loser = r;
 
+		if (key->rows == 0 || !is_older(target, arrays, r, key->row))
+		{
+			loser = key->row;
+			key->row = r;
+		}
 		if (key->rows++ > 0)
-			rows->records->outcomes[arrays->record[key->row]] = FLUCT_DUPLICATE;
-		key->row = r;
+			rows->records->outcomes[arrays->record[loser]] = FLUCT_DUPLICATE;
 	}
 	hash_destroy(seen->table);
 }

@@ -44,16 +44,17 @@ extern uint64 fluct_store_insert(const FluctTarget *target, SPIPlanPtr plan,
 								 const FluctRows *rows, int from, int to);
 
 /*
- * INSERT … ON CONFLICT of the parent's rows; those that were there already
- * become FLUCT_DUPLICATE.  An error of class 27 asks to store fewer messages at
+ * INSERT … ON CONFLICT of the parent's rows; those that were there already, or
+ * newer, become FLUCT_DUPLICATE.  Where what is absent is kept, all of them have
+ * values in the same columns.  An error of class 27 asks to store fewer messages at
  * a time: a trigger changes keys, so that which row went in cannot be told.
  */
 extern uint64 fluct_store_merge(const FluctTarget *target, SPIPlanPtr plan,
 								const FluctRows *rows, int from, int to);
 
 /*
- * Of several records with one key, the last stays FLUCT_STORED and the others
- * become FLUCT_DUPLICATE.
+ * Of several records with one key, the last of the newest stays FLUCT_STORED and
+ * the others become FLUCT_DUPLICATE.
  */
 extern void fluct_store_keep_last(const FluctTarget *target,
 								  const FluctRows *rows, int from, int to);
