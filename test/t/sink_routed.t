@@ -150,6 +150,7 @@ is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.news"),
 
 # ----- what is said before -----
 
+etl("SELECT fluct.alter_stream('news', batch_size => 1000)");
 like(etl("SELECT status || ' ' || detail FROM fluct.check_stream('news') WHERE item = 'distribution'"),
 	qr/^warn stored by another extension: sales\.news, sales\.raw_messages$/,
 	'check_stream names what is routed');
