@@ -81,7 +81,7 @@ SELECT l.grantee, l.kind, n.name
 	_read_csv _read_feed _refuse_file _refuse_header _refuse_lost_links _refuse_strangers _refuse_superuser
 	_refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire _retire_rows
 	_run_report _scan_file _show_path _split_industries _store_customer_feed _store_customers
-	_store_industries _store_orders _store_products _tell_load _tell_made _tell_separator _told_name _trim_bookkeeping
+	_store_industries _store_orders _store_products _tell_load _tell_made _tell_not_open _tell_separator _told_name _trim_bookkeeping
 	_waiting_steps'),
 -- for triggers on the tables, which is all that they do anything for
 ('operator', 'routine', '

@@ -74,8 +74,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE WHEN f.behind > interval '1 hour' THEN 'critical' ELSE 'warning' END, format('stream "%s"', f.stream), 'behind',
 	   f.data_until, format('behind by %s, lag %s messages, %s a second', f.behind, v.lag, coalesce(v.rate, 0)),
-	   format('SELECT * FROM fluct.stat_partitions WHERE stream = %L; if it stores all the time, and Kafka holds more each time: SELECT fluct.alter_stream(%L, workers => %s);',
-			  f.stream, f.stream, v.workers + 1)
+	   format('SELECT * FROM fluct.stat_partitions WHERE stream = %L;', f.stream)
+	   || CASE WHEN v.partitions > v.workers THEN
+			  format(' if it stores all the time, and Kafka holds more each time: SELECT fluct.alter_stream(%L, workers => %s);', f.stream, v.workers + 1)
+			  ELSE '' END
   FROM fluct.freshness f JOIN fluct.stat_streams v ON v.stream = f.stream
  WHERE f.state IN ('starting', 'running', 'backing_off') AND f.behind > interval '5 minutes'
 $$;

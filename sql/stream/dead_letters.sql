@@ -1,11 +1,28 @@
 -- dead_letters.sql: what to do with messages that could not be stored.
 
+CREATE OR REPLACE FUNCTION fluct._tell_not_open(ids bigint[])
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	closed text := (SELECT string_agg(format(CASE WHEN d.id IS NULL THEN '%s does not exist' ELSE '%s is %s' END, i.id, d.status), ', ' ORDER BY i.id)
+					  FROM (SELECT DISTINCT u.id FROM unnest(ids) u(id) WHERE u.id IS NOT NULL) i
+					  LEFT JOIN fluct.dead_letters d ON d.id = i.id
+					 WHERE d.status IS DISTINCT FROM 'open');
+BEGIN
+	IF closed IS NOT NULL THEN
+		RAISE NOTICE 'dead letters that are not open: %', closed;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._tell_not_open(bigint[]) IS 'a NOTICE that names those of the dead letters that are not open';
+
 CREATE OR REPLACE FUNCTION fluct.discard_dead_letters(ids bigint[],
 	OUT id bigint, OUT status text, INOUT reason text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.discard_dead_letters(bigint[], text) IS
-'Closes dead letters without storing them; NULL ids = all open ones of the caller''s streams. They stay in fluct.dead_letters with the reason and who gave it. detail is why they could not be stored.';
+'Closes dead letters without storing them; NULL ids = all open ones of the caller''s streams. They stay in fluct.dead_letters with the reason and who gave it. Ids that are not open get a NOTICE. detail is why they could not be stored.';
 
 CREATE OR REPLACE FUNCTION fluct._discard_dead_letters(ids bigint[],
 	OUT id bigint, OUT status text, INOUT reason text, OUT detail text)
@@ -21,6 +38,7 @@ BEGIN
 			MESSAGE = 'a dead letter is discarded for a reason',
 			HINT = 'SELECT * FROM fluct.discard_dead_letters(ids, ''why'');';
 	END IF;
+	PERFORM fluct._tell_not_open(_discard_dead_letters.ids);
 	-- in the order in which retry_dead_letters locks them
 	PERFORM fluct._own_stream(mine.stream)
 	FROM (SELECT DISTINCT d.stream FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream
@@ -49,7 +67,7 @@ CREATE OR REPLACE FUNCTION fluct.retry_dead_letters(ids bigint[] DEFAULT NULL, s
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.retry_dead_letters(bigint[], text, text) IS
-'Stores dead letters again, as the stream would now: NULL ids = all open ones (of the stream, if it is given). value is corrected text in place of the message, for exactly one id; the original is kept. Each is stored once: status retried, or open with the reason of today. Errors: insufficient_privilege, undefined_object.';
+'Stores dead letters again, as the stream would now: NULL ids = all open ones (of the stream, if it is given). value is corrected text in place of the message, for exactly one id; the original is kept. Each is stored once: status retried, or open with the reason of today. Ids that are not open get a NOTICE. Errors: insufficient_privilege, undefined_object.';
 
 CREATE OR REPLACE FUNCTION fluct._retry_dead_letters(ids bigint[], stream text, value text,
 	OUT id bigint, OUT status text, OUT reason text, OUT detail text)
@@ -70,6 +88,7 @@ BEGIN
 	IF _retry_dead_letters.stream IS NOT NULL THEN
 		PERFORM fluct._own_stream(_retry_dead_letters.stream);
 	END IF;
+	PERFORM fluct._tell_not_open(_retry_dead_letters.ids);
 	FOR mine IN
 		SELECT d.stream AS name, array_agg(d.id) AS ids
 		FROM fluct.dead_letters d JOIN fluct.streams s ON s.name = d.stream

@@ -393,6 +393,13 @@ sql("UPDATE fluct.dead_letters SET status = 'open', retried_value = NULL;
 sql("SELECT * FROM fluct.discard_dead_letters((SELECT array_agg(id) FROM fluct.dead_letters), 'no use')");
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
 like($said, qr/, 0 refused, 1 skipped/, 'a discarded message is skipped');
+my $ids = "array_agg(id) || '{999999,NULL}' FROM fluct.dead_letters";
+foreach my $call ('retry_dead_letters(ids)', "discard_dead_letters(ids, 'again')")
+{
+	like(said("SELECT fluct.$call FROM (SELECT $ids) d(ids)", as => 'etl'),
+		qr/NOTICE:  dead letters that are not open: \d+ is discarded, 999999 does not exist$/m,
+		"$call names what is not open");
+}
 
 # without a key
 etl(qq{CREATE TABLE loose (amount numeric CHECK (amount > 1000));
