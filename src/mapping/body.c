@@ -46,12 +46,11 @@ scan(FluctMapping *mapping, const FluctMessage *message, bool *deletes,
 		if (refusal->reason != FLUCT_OK)
 			return false;
 	}
-	if (mapping->envelope ?
-		fluct_envelope_open(mapping, &value, &len, deletes, refusal) &&
-		fluct_json_scan(mapping->json, value, len, refusal) :
+	if ((mapping->envelope == NULL ||
+		 fluct_envelope_open(mapping, &value, &len, deletes, refusal)) &&
 		fluct_json_scan(mapping->json, value, len, refusal))
 		return true;
-	if (value[0] == '\0')
+	if (len > 0 && value[0] == '\0')
 		fluct_refuse(refusal, FLUCT_NUL, "$", mapping->framing == FLUCT_FRAMING_NONE ?
 					 "a NUL byte at the beginning, as in schema-registry framing: framing => 'registry' skips it" :
 					 "a NUL byte after the schema registry's prefix, as in Protobuf or Avro, which cannot be read");

@@ -48,10 +48,10 @@ write_stored(const FluctMapping *mapping, const FluctStatements *statements,
 
 /* ----- turns ----- */
 
-/* When a record is written: in the how-manieth turn of its key. */
+/* When a record is written. */
 typedef struct Turn
 {
-	int			number;
+	int			number;			/* of the records of its key before it */
 	const char *present;		/* its columns that have values */
 	int			ncolumns;
 	int			record;
