@@ -368,8 +368,7 @@ my %start = (
 			gmtime($now - 5.5 * 3600)), 5 ],
 	future => [ '2100-01-01', 10 ],
 	interval => [ '-150 minutes', 8 ],
-	offsets => [ '{"0": 7}', 7 ],
-	other_partition => [ '{"1": 7}', 0 ]);
+	offsets => [ '{"0": 7}', 7 ]);
 foreach my $name (sort keys %start)
 {
 	etl("SET client_min_messages = warning;
