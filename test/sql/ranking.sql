@@ -139,7 +139,7 @@ SELECT z, fluct._is_zone(z) FROM unnest('{Europe/Berlin,europe/BERLIN,UTC,utc,Et
 SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'UTC+2');
 SELECT count(*) FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => '+02');
 SELECT count(*) FROM fluct.record_fluctuations('z', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'posix/Europe/Berlin');
-SELECT count(*) FROM fluct.explain_fluctuation('Alpha', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'CEST');
+SELECT count(*) FROM fluct.explain_fluctuation('Alpha', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'Europe/Rom');
 SELECT count(*) FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => 'etc/gmt+2');
 SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'Etc/GMT-11', top_n => 1);
 SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'europe/berlin', top_n => 1);
