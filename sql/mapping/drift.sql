@@ -38,11 +38,10 @@ $$;
 COMMENT ON FUNCTION fluct.__recent_messages(text, int, timestamptz) IS '_recent_messages, with rights to read the raw copy';
 
 CREATE OR REPLACE FUNCTION fluct._canonical_path(path text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '$' || coalesce(string_agg(CASE WHEN m[1] IS NOT NULL THEN fluct._path_step(m[1]) WHEN m[2] IS NOT NULL THEN fluct._path_step(m[2]::json #>> '{}')
-		WHEN m[3] IS NOT NULL THEN fluct._path_step(m[3]) ELSE '[*]' END, '' ORDER BY n), '')
-	FROM regexp_matches(path, '\.([^].\["''* ]+)|\[("(?:[^"\\]|\\.)*")\]|\[''([^'']*)''\]|\[(\d+|\*)\]', 'g') WITH ORDINALITY r(m, n)
+	SELECT '$' || coalesce(string_agg(CASE WHEN s.member IS NOT NULL THEN fluct._path_step(s.member) WHEN s.element IS NOT NULL THEN '[*]' END, '' ORDER BY s.n), '')
+	FROM fluct._path_steps(path) s
 $$;
 COMMENT ON FUNCTION fluct._canonical_path(text) IS 'a path as _shapes writes it: each element of an array is [*], and .* at the end is left out';
 
@@ -148,12 +147,13 @@ SELECT s.name AS stream, d.target, d.path, d.drift, fluct._printable(d.topic) AS
 	left(fluct._printable(d.sample::text), 80) AS sample,
 	CASE d.drift
 		WHEN 'new' THEN format('ALTER TABLE %s ADD COLUMN %I %s; SELECT fluct.map_column(%L, %L, %L%s%s);', d.target, d."column", d.type, s.name, d."column", d.written,
-			', format => ' || quote_literal(d.format), CASE WHEN d.target <> s.target THEN format(', target => %L', d.target) END)
-		WHEN 'missing' THEN format('SELECT fluct.unmap_column(%L, %L%s);', s.name, d."column", CASE WHEN d.target <> s.target THEN format(', target => %L', d.target) END)
+			', format => ' || quote_literal(d.format), o.of_child)
+		WHEN 'missing' THEN format('SELECT fluct.unmap_column(%L, %L%s);', s.name, d."column", o.of_child)
 		ELSE format('SELECT fluct.map_column(%L, %L, %L, format => %L%s);', s.name, d."column", d.written,
-			CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'number' THEN 'number' ELSE 'text' END, CASE WHEN d.target <> s.target THEN format(', target => %L', d.target) END)
+			CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'number' THEN 'number' ELSE 'text' END, o.of_child)
 	END AS statements
-FROM fluct.streams s CROSS JOIN LATERAL fluct._drift(s.name) d;
+FROM fluct.streams s CROSS JOIN LATERAL fluct._drift(s.name) d
+CROSS JOIN LATERAL (SELECT CASE WHEN d.target <> s.target THEN format(', target => %L', d.target) END) o(of_child);
 COMMENT ON VIEW fluct.schema_drift IS
 'Where the last 1000 messages of each stream, as sales.raw_messages has them, differ from its mapping. For those who may read that table. Costs up to some seconds a stream: give the stream in WHERE.';
 COMMENT ON COLUMN fluct.schema_drift.stream IS 'name of the stream';

@@ -21,12 +21,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._path_step(text) IS 'the step to a member of that name, as .name or ["odd name"]';
 
--- '$.a["b c"][0]' has the steps a, b c and 0.
-CREATE OR REPLACE FUNCTION fluct._path_keys(path text) RETURNS text[]
+-- '$.a["b c"][0]' has the members a and b c, and the element 0.
+CREATE OR REPLACE FUNCTION fluct._path_steps(path text)
+RETURNS TABLE (n bigint, member text, element text)
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-	SELECT coalesce(array_agg(CASE WHEN m[2] IS NOT NULL THEN (m[2]::json #>> '{}') ELSE coalesce(m[1], m[3], m[4]) END ORDER BY n), '{}')
+	SELECT r.n, coalesce(r.m[1], r.m[2]::json #>> '{}', r.m[3]), r.m[4]
 	FROM regexp_matches(path, '\.([^].\["''* ]+)|\[("(?:[^"\\]|\\.)*")\]|\[''([^'']*)''\]|\[(\d+|\*)\]|(\.\*)', 'g') WITH ORDINALITY r(m, n)
+$$;
+COMMENT ON FUNCTION fluct._path_steps(text) IS 'the steps of a path in their order: to a member, or to an element, * for each; .* is neither';
+
+CREATE OR REPLACE FUNCTION fluct._path_keys(path text) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(coalesce(s.member, s.element) ORDER BY s.n), '{}') FROM fluct._path_steps(path) s
 $$;
 COMMENT ON FUNCTION fluct._path_keys(text) IS 'the steps of a path; [*] is *';
 
