@@ -33,7 +33,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	_active_windows _ranked_sums _baseline_windows _batches _calendar_windows _caller _check_industry _check_ranking_options _check_sample
 	_check_tables _check_top_n _check_word _check_zone _data_until _distance _fed_until _find_shortfall
-	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _library_version _librdkafka_version _live _loads _microseconds _model_tables _model_triggers _nearest_industry
+	_hash _health _horizon _incomplete_reason _is_zone _launch_obstacle _library_version _librdkafka_version _live _loads _microseconds _model_tables _model_triggers _model_views _nearest_industry
 	_not_fed _orders_spend _pieces _podium _rank _require_tables _rolling_windows _rollup_active _rollup_obstacle
 	_rollup_spend _sample_id _sample_movers _silent_stream _source_offsets _spend _tell _tell_incomplete _tell_zone _too_young _warn
 	_whole_days _windows_of _wrong_spend _is_same_weekday _weekday_edges _weekday_windows'),
@@ -54,7 +54,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'relation', '
 	_handovers_under_way cluster_health cluster_streams cluster_unattributed_spend handovers members'),
 ('reader', 'routine', '
-	_allow_missing _ask_all _ask_members _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
+	_allow_missing _answers _ask_all _ask_members _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
 	_member_state_1 _member_streams_1 _moving_partition _numbered_spend _parts _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members shared_orders'),
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),
@@ -77,7 +77,7 @@ SELECT l.grantee, l.kind, n.name
 	_has_model_columns _inbox_work _is_routed _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables
 	_maintain _make_columns _make_default_partitions _make_indexes _make_keys _make_partition _make_tables _make_triggers
 	_make_views _model_columns _model_indexes _model_keys _model_partitions _model_relations _model_view_columns
-	_model_views _move_from_default _new_load _operator_statements _orders_mapping _partition_obstacle _partitions _progress
+	_move_from_default _new_load _operator_statements _orders_mapping _partition_obstacle _partitions _progress
 	_read_csv _read_feed _refuse_file _refuse_header _refuse_lost_links _refuse_strangers _refuse_superuser
 	_refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire _retire_rows
 	_run_report _scan_file _show_path _split_industries _store_customer_feed _store_customers

@@ -37,14 +37,12 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	m fluct.members;
-	near text;
 BEGIN
 	SELECT x.* INTO m FROM fluct.members x WHERE x.name = _known_member.name;
 	IF NOT FOUND THEN
-		SELECT x.name INTO near FROM fluct.members x ORDER BY fluct._distance(left(x.name, 200), left(_known_member.name, 200)), 1 LIMIT 1;
 		RAISE EXCEPTION 'member % does not exist', coalesce('"' || name || '"', 'NULL')
 			USING ERRCODE = 'undefined_object',
-			      HINT = coalesce(format('Did you mean "%s"? ', near), '') || 'SELECT * FROM fluct.members';
+			      HINT = fluct._did_you_mean(name, ARRAY(SELECT x.name FROM fluct.members x), 'SELECT * FROM fluct.members');
 	END IF;
 	RETURN m;
 END

@@ -49,6 +49,32 @@ END
 $$;
 COMMENT ON FUNCTION fluct._ask_all(text, text[]) IS 'the question to all members of fluct.members';
 
+CREATE OR REPLACE FUNCTION fluct._answers(question text, VARIADIC args text[] DEFAULT '{}', OUT member text, OUT answer text[])
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	a record;
+	missing text[] := '{}';
+	reasons text[] := '{}';
+BEGIN
+	FOR a IN SELECT x.* FROM fluct._ask_all(question, VARIADIC args) x LOOP
+		IF a.missing IS NULL THEN
+			member := a.member;
+			answer := a.answer;
+			RETURN NEXT;
+		ELSE
+			missing := missing || a.member;
+			reasons := reasons || a.missing;
+		END IF;
+	END LOOP;
+	IF missing <> '{}' THEN
+		PERFORM fluct._tell_missing(missing, reasons);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._answers(text, text[]) IS 'what those members answer that do; of the others _tell_missing';
+
 CREATE OR REPLACE FUNCTION fluct._has_members()
 RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

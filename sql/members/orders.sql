@@ -29,19 +29,9 @@ RETURNS TABLE (order_id text, members text[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
 AS $$
 DECLARE
-	names text[];
-	reasons text[];
-	shared bigint[];
+	shared CONSTANT bigint[] := ARRAY(SELECT a.answer[2]::bigint FROM fluct._answers('orders', since::text, until::text, NULL) a
+									   GROUP BY 1 HAVING count(DISTINCT a.member) > 1);
 BEGIN
-	WITH a AS MATERIALIZED (
-		SELECT x.member, x.missing, x.answer[2]::bigint AS hash FROM fluct._ask_all('orders', since::text, until::text, NULL) x
-	)
-	SELECT (SELECT array_agg(m.member) FROM a m WHERE m.missing IS NOT NULL), (SELECT array_agg(m.missing) FROM a m WHERE m.missing IS NOT NULL),
-		   ARRAY(SELECT s.hash FROM a s WHERE s.missing IS NULL GROUP BY 1 HAVING count(DISTINCT s.member) > 1)
-	  INTO names, reasons, shared;
-	IF names IS NOT NULL THEN
-		PERFORM fluct._tell_missing(names, reasons);
-	END IF;
 	RETURN QUERY
 		SELECT x.answer[1], array_agg(x.member ORDER BY x.member COLLATE "C")
 		  FROM fluct._ask_all('orders', since::text, until::text, shared::text) x

@@ -52,12 +52,8 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM fluct._require_tables();
-	RETURN QUERY
-		SELECT CASE WHEN c.customer_id IS NULL THEN 'unknown customer' ELSE 'no industry' END, o.customer_id, c.company_name,
-			   count(*), sum(o.amount), min(o.ordered_at), max(o.ordered_at)
-		  FROM sales.orders o LEFT JOIN sales.customers c ON c.customer_id = o.customer_id
-		 WHERE NOT EXISTS (SELECT FROM sales.customer_industries ci WHERE ci.customer_id = o.customer_id)
-		 GROUP BY o.customer_id, c.customer_id;
+	-- not by the view itself, which may have been replaced
+	RETURN QUERY EXECUTE (SELECT m.definition FROM fluct._model_views() m WHERE m.view_name = 'unattributed_spend');
 END
 $$;
 COMMENT ON FUNCTION fluct.__member_unattributed_1() IS '_member_unattributed_1, with the rights of the tables'' owner where the caller has them';
@@ -66,26 +62,15 @@ CREATE OR REPLACE FUNCTION fluct._cluster_unattributed_spend()
 RETURNS TABLE (reason text, customer_id text, company_name text, orders bigint, amount numeric, first_order timestamptz, last_order timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
-DECLARE
-	names text[];
-	reasons text[];
-	answers text[];
 BEGIN
 	IF NOT fluct._has_members() THEN
 		RETURN QUERY SELECT * FROM fluct._member_unattributed_1();
 		RETURN;
 	END IF;
-	SELECT array_agg(a.member) FILTER (WHERE a.missing IS NOT NULL), array_agg(a.missing) FILTER (WHERE a.missing IS NOT NULL),
-		   array_agg(a.answer) FILTER (WHERE a.missing IS NULL)
-	  INTO names, reasons, answers
-	  FROM fluct._ask_all('unattributed') a;
-	IF names IS NOT NULL THEN
-		PERFORM fluct._tell_missing(names, reasons);
-	END IF;
 	RETURN QUERY
-		SELECT min(answers[n][1]), answers[n][2], min(answers[n][3]), sum(answers[n][4]::bigint)::bigint, sum(answers[n][5]::numeric),
-			   min(answers[n][6]::timestamptz), max(answers[n][7]::timestamptz)
-		  FROM generate_subscripts(answers, 1) n
+		SELECT min(a.answer[1]), a.answer[2], min(a.answer[3]), sum(a.answer[4]::bigint)::bigint, sum(a.answer[5]::numeric),
+			   min(a.answer[6]::timestamptz), max(a.answer[7]::timestamptz)
+		  FROM fluct._answers('unattributed') a
 		 GROUP BY 2 ORDER BY 5 DESC, 2;
 END
 $$;

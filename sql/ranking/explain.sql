@@ -126,14 +126,8 @@ BEGIN
 		RETURN;
 	END IF;
 	RETURN QUERY
-		WITH a AS MATERIALIZED (
-			SELECT x.* FROM fluct._ask_all('explain', w::text, industry, edges::text) x
-		), refused AS (
-			SELECT fluct._tell_missing(array_agg(a.member), array_agg(a.missing)) FROM a WHERE a.missing IS NOT NULL HAVING count(*) > 0
-		)
 		SELECT a.answer[1], a.answer[2], sum(a.answer[3]::numeric), sum(a.answer[4]::numeric)
-		  FROM a
-		 WHERE a.missing IS NULL AND (SELECT count(*) FROM refused) >= 0
+		  FROM fluct._answers('explain', w::text, industry, edges::text) a
 		 GROUP BY 1, 2;
 END
 $$;
