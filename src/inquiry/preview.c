@@ -221,11 +221,13 @@ by_place(const void *a, const void *b)
 }
 
 /*
- * Column defaults are code of the table's owner: it runs with the rights of
- * the stream's owner.
+ * What the messages say against the mapping, or NULL; `accepts` says of each
+ * whether it would give rows.  Column defaults are code of the table's owner: it
+ * runs with the rights of the stream's owner.
  */
-static void
-decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
+static char *
+judge_as_owner(const FluctTopic *topic, const FluctMessage *messages, int count,
+			   bool (*accepts) (FluctMapping *, const FluctMessage *))
 {
 	MemoryContext context = CurrentMemoryContext;
 	FluctMapping *mapping;
@@ -237,39 +239,7 @@ decode_as_owner(const FluctTopic *topic, FluctMessage *messages, int count)
 	before = fluct_rights_take(topic->owner);
 	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
-		accepted |= preview_message(mapping, &messages[i]);
-	fluct_rights_give_back(before);
-	doubts = describe_doubts(mapping, accepted);
-	if (doubts)
-		doubts = MemoryContextStrdup(context, doubts);
-	AbortOutOfAnyTransaction();
-	MemoryContextSwitchTo(context);
-	if (doubts)
-		put_doubts(doubts);
-}
-
-/* What a look at these messages says against the mapping; NULL for nothing. */
-char *
-fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
-					 int count)
-{
-	MemoryContext context = CurrentMemoryContext;
-	FluctMapping *mapping;
-	FluctRights before;
-	char	   *doubts;
-	bool		accepted = false;
-
-	fluct_worker_begin();
-	before = fluct_rights_take(topic->owner);
-	mapping = compile_mapping(topic);
-	for (int i = 0; i < count; i++)
-	{
-		FluctRows  *rows = fluct_decode_begin(mapping, 1);
-		FluctRefusal refusal = {0};
-
-		accepted |= fluct_decode_message(mapping, rows, 0, &messages[i], &refusal) &&
-			!fluct_decode_deletes(rows, 0);
-	}
+		accepted |= accepts(mapping, &messages[i]);
 	fluct_rights_give_back(before);
 	doubts = describe_doubts(mapping, accepted);
 	if (doubts)
@@ -279,12 +249,31 @@ fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
 	return doubts;
 }
 
+static bool
+gives_rows(FluctMapping *mapping, const FluctMessage *message)
+{
+	FluctRows  *rows = fluct_decode_begin(mapping, 1);
+	FluctRefusal refusal = {0};
+
+	return fluct_decode_message(mapping, rows, 0, message, &refusal) &&
+		!fluct_decode_deletes(rows, 0);
+}
+
+/* What a look at these messages says against the mapping; NULL for nothing. */
+char *
+fluct_preview_doubts(const FluctTopic *topic, const FluctMessage *messages,
+					 int count)
+{
+	return judge_as_owner(topic, messages, count, gives_rows);
+}
+
 void
 fluct_preview_answer(FluctTopic *topic)
 {
 	const FluctInquiry *inquiry = topic->inquiry;
 	FluctMessage *messages = palloc(sizeof(FluctMessage) * inquiry->count);
 	FluctPlace	gone;
+	char	   *doubts;
 	int			count;
 
 	fluct_client_open(topic->stream, topic->owner, &topic->client);
@@ -300,5 +289,7 @@ fluct_preview_answer(FluctTopic *topic)
 	if (count == 0 && fluct_kafka_trouble()->reason[0] != '\0')
 		fluct_answer_throw_trouble(topic->stream);
 	qsort(messages, count, sizeof(FluctMessage), by_place);
-	decode_as_owner(topic, messages, count);
+	doubts = judge_as_owner(topic, messages, count, preview_message);
+	if (doubts)
+		put_doubts(doubts);
 }
