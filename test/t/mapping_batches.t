@@ -10,29 +10,6 @@ my $root = PostgreSQL::Test::Utils::tempdir();
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16, 'fluct.inbox_root' => $root);
 
-sub declare
-{
-	my ($name, $tables, $mapping, $options, @messages) = @_;
-	my %produce = ref($messages[0]) eq 'HASH' ? %{ shift(@messages) } : ();
-
-	$kafka->create_topic($name);
-	$kafka->produce($name, \@messages, %produce);
-	etl("SET client_min_messages = warning; $tables;
-		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true $options,
-			mapping => \$m\$$mapping\$m\$)");
-	ok(caught_up($node, $name), "$name: all went through");
-	return;
-}
-
-sub more
-{
-	my ($name, @messages) = @_;
-
-	$kafka->produce($name, \@messages);
-	ok(caught_up($node, $name), "$name: more went through");
-	return;
-}
-
 # ----- orders with lines, as a shop's bulk export has them -----
 
 my $bulk = '{"rows": "$.orders[*]", "columns": {"id": "@.id", "shop": "$.shop.name", "email": "@.customer.email", "total": {"path": "@.total_price", "format": "number"},
@@ -73,7 +50,7 @@ my $letters = '3 wrong_type $.orders[1].total_price, 4 wrong_type $.orders[2].li
   . '9 missing_field $.orders, 10 null_field $.orders, 11 wrong_type $.orders';
 
 # What a program would do that takes one record after the other.
-declare('bulk', $tables, $bulk, ", on_conflict => 'update'", @bulk);
+mapped_stream('bulk', $tables, $bulk, ", on_conflict => 'update'", @bulk);
 is(letters('bulk'), $letters, 'a wrong record is the dead letter of its message, with its place');
 
 sub as_a_program
@@ -121,7 +98,7 @@ is(etl("SELECT detail FROM fluct.retry_dead_letters((SELECT array_agg(id) FROM f
 
 # ----- a message that is an array, or one object -----
 
-declare('list', 'CREATE TABLE list (id int, n int, k text, part int, region text, v jsonb)',
+mapped_stream('list', 'CREATE TABLE list (id int, n int, k text, part int, region text, v jsonb)',
 	'{"rows": "$[*]", "single": true, "where": {"kafka.headers.region": "eu"}, "columns": {"id": "@.id", "n": "#", "k": "kafka.key", "part": "kafka.partition", "region": "kafka.headers.region", "v": "@.v"}}', '',
 	{ keyed => 1, headers => { region => 'eu' } }, "a\t[{\"id\": 1, \"v\": [1]}, {\"id\": 2}]", "b\t{\"id\": 3}", "c\t[]", "d\t[{\"id\": 4}, 5]", "e\t5", "f\tnull", "g\t[{\"id\": 5}, null]");
 is(sql("SELECT string_agg(concat_ws(' ', id, n, k, part, region, v), ', ' ORDER BY id) FROM list"), '1 1 a 0 eu [1], 2 2 a 0 eu, 3 1 b 0 eu', 'elements of the message, one object, none');
@@ -132,7 +109,7 @@ is(sql("SELECT messages, filtered, dead_letters, rows FROM fluct.stat_streams WH
 
 # ----- changes of a table, some rows each (Canal) -----
 
-declare('canal', 'CREATE TABLE canal (id int PRIMARY KEY, v text); CREATE TABLE canal_tags (id int, tag text)',
+mapped_stream('canal', 'CREATE TABLE canal (id int PRIMARY KEY, v text); CREATE TABLE canal_tags (id int, tag text)',
 	'{"rows": "$.data[*]", "where": {"$.table": "t"}, "delete": {"where": {"$.type": "DELETE"}}, "columns": {"id": {"path": "@.id", "format": "number"}, "v": "@.v"},
 		"children": [{"target": "canal_tags", "rows": "@.tags[*]", "required": false, "columns": {"id": {"path": "^.id", "format": "number"}, "tag": "@"}}]}',
 	", on_conflict => 'update'",
@@ -148,7 +125,7 @@ is(etl("SELECT stored + duplicates, dead_letters, filtered, unexplained FROM flu
 
 # ----- readings: arrays in arrays, without a key, some without any -----
 
-declare('readings', 'CREATE TABLE readings (device text, sensor text, at timestamptz, value float8)',
+mapped_stream('readings', 'CREATE TABLE readings (device text, sensor text, at timestamptz, value float8)',
 	'{"rows": "$.sensors[*].samples[*]", "required": false, "columns": {"device": "$.device", "sensor": "^.name", "at": {"path": "@[0]", "format": "epoch_s"}, "value": "@[1]"}}', '',
 	'{"device": "d1", "sensors": [{"name": "t", "samples": [[1700000000, 20.5], [1700000060, 20.75]]}, {"name": "h", "samples": [[1700000000, 40]]}, {"name": "p"}]}',
 	'{"device": "d2"}', '{"device": "d3", "sensors": null}', '{"device": "d4", "sensors": [{"name": "t", "samples": [[1700000000, 1], [1700000060, "x"]]}]}');
@@ -157,12 +134,12 @@ is(sql("SELECT string_agg(concat_ws(' ', device, sensor, extract(epoch FROM at):
 is(letters('readings'), '3 wrong_type $.sensors[0].samples[1][1]', 'a wrong one');
 is(etl("SELECT stored, dead_letters FROM fluct.reconcile_stream('readings')"), '3|1', 'messages without readings are stored');
 my $many = join(', ', map { '[' . (1700000000 + $_) . ", $_]" } 1 .. 30_000);
-more('readings', "{\"device\": \"big\", \"sensors\": [{\"name\": \"t\", \"samples\": [$many]}]}");
+more_messages('readings', "{\"device\": \"big\", \"sensors\": [{\"name\": \"t\", \"samples\": [$many]}]}");
 is(sql("SELECT count(*), sum(value) FROM readings WHERE device = 'big'"), '30000|450015000', 'many in one message');
 
 # ----- an error of the table, with one key twice -----
 
-declare('strict', 'CREATE TABLE strict (id int PRIMARY KEY)', '{"rows": "$[*]", "columns": {"id": "@"}}', ", on_conflict => 'error'", '[1, 2]', '[3, 4, 3]', '[5]', '[6, 1]');
+mapped_stream('strict', 'CREATE TABLE strict (id int PRIMARY KEY)', '{"rows": "$[*]", "columns": {"id": "@"}}', ", on_conflict => 'error'", '[1, 2]', '[3, 4, 3]', '[5]', '[6, 1]');
 is(sql("SELECT string_agg(id::text, ' ' ORDER BY id) FROM strict"), '1 2 5', 'on_conflict error: a key that exists refuses its message');
 is(letters('strict'), '1 constraint, 3 constraint', '... also if it is twice in it');
 

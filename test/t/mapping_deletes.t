@@ -9,19 +9,12 @@ use Test::More;
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 20);
 
-# A stream of that name, topic and table, until all went through.
+# A stream of that name that updates, and whatever else $options say.
 sub stream
 {
 	my ($name, $tables, $mapping, $options, @messages) = @_;
-	my %produce = ref($messages[0]) eq 'HASH' ? %{ shift(@messages) } : ();
 
-	$kafka->create_topic($name);
-	$kafka->produce($name, \@messages, %produce);
-	etl("SET client_min_messages = warning; $tables;
-		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true, on_conflict => 'update' $options,
-			mapping => \$m\$$mapping\$m\$)");
-	ok(caught_up($node, $name), "$name: all went through");
-	return;
+	return mapped_stream($name, $tables, $mapping, ", on_conflict => 'update' $options", @messages);
 }
 
 # How many became what.

@@ -15,13 +15,8 @@ sub stream
 {
 	my ($name, $tables, $mapping, @messages) = @_;
 
-	$kafka->create_topic($name);
-	$kafka->produce($name, [ map { s/\n\s*/ /gr } @messages ]);
-	etl("SET client_min_messages = warning; $tables;
-		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true, on_conflict => 'update', mapping => \$m\$$mapping\$m\$)");
-	ok(caught_up($node, $name), "$name: all went through");
-	is(letters($name), '', "$name: no dead letters");
-	return;
+	mapped_stream($name, $tables, $mapping, ", on_conflict => 'update'", map { s/\n\s*/ /gr } @messages);
+	return is(letters($name), '', "$name: no dead letters");
 }
 
 # ----- an order of a shop: amounts in quotes, ids as numbers, null customers, discounts per line -----

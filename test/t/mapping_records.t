@@ -9,24 +9,9 @@ use Test::More;
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
 
-# A stream of that name, topic and table, until all went through.
-sub stream
-{
-	my ($name, $tables, $mapping, $options, @messages) = @_;
-	my %produce = ref($messages[0]) eq 'HASH' ? %{ shift(@messages) } : ();
-
-	$kafka->create_topic($name);
-	$kafka->produce($name, \@messages, %produce);
-	etl("SET client_min_messages = warning; $tables;
-		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true $options,
-			mapping => \$m\$$mapping\$m\$)");
-	ok(caught_up($node, $name), "$name: all went through");
-	return;
-}
-
 # ----- where -----
 
-stream('events', 'CREATE TABLE events (id text PRIMARY KEY, amount numeric NOT NULL)',
+mapped_stream('events', 'CREATE TABLE events (id text PRIMARY KEY, amount numeric NOT NULL)',
 	'{"where": {"$.type": ["Placed", "Returned"], "$.v": [1, null], "$.test": [null, false]}, "columns": {"id": "$.id", "amount": "$.a.b"}}', '',
 	'{"type": "Placed", "id": "1", "a": {"b": 5}}', '{"type": "Viewed", "id": "2"}', '{"type": "Heartbeat", "a": 3}', '{"a": []}',
 	'{"type": "Pl\u0061ced", "id": "3", "a": {"b": 1}, "v": 1.0, "test": false}', '{"type": "Placed", "id": "4", "v": 2}',
@@ -42,7 +27,7 @@ like(etl("SELECT string_agg(p::text, ' ') FROM fluct.preview_stream('events', 3,
 
 # ----- headers and keys -----
 
-stream('keys', 'CREATE TABLE keys (off bigint, trace text, n int, raw bytea, id bigint, what text)',
+mapped_stream('keys', 'CREATE TABLE keys (off bigint, trace text, n int, raw bytea, id bigint, what text)',
 	'{"where": {"kafka.headers.region": "eu"}, "columns": {"off": "kafka.offset", "trace": "kafka.headers.trace", "n": "kafka.headers.n", "raw": "kafka.headers.bin",
 		"id": "kafka.key.$.id", "what": "$.what"}}', '',
 	{ keyed => 1, headers => { trace => "a\"\xc3\xa9", n => 7, bin => "\xff\\", region => 'eu' } },
@@ -58,7 +43,7 @@ my $children = '{"columns": {"id": "$.id"}, "children": [
 	{"target": "public.kids_d", "rows": "$.ships[*].items[*]", "required": false,
 		"columns": {"id": "$.id", "n": "#", "ship": "^.no", "sku": "@.sku"}}]}';
 
-stream('kids', 'CREATE TABLE kids (id text PRIMARY KEY); CREATE TABLE kids_l (id text, n int, sku text);
+mapped_stream('kids', 'CREATE TABLE kids (id text PRIMARY KEY); CREATE TABLE kids_l (id text, n int, sku text);
 		CREATE TABLE kids_m (id text, n int, name text, sku text); CREATE TABLE kids_d (id text, n int, ship int NOT NULL, sku text)',
 	$children, ", on_conflict => 'update'",
 	'{"id": "a", "line": {"sku": "1"}, "by_name": {"x": {"sku": "2"}, "\"y": {"sku": "3"}}, "ships": [{"no": 1, "items": [{"sku": "4"}, {"sku": "5"}]}, {"items": [{"sku": "6"}], "no": 2}]}',

@@ -10,40 +10,20 @@ use Test::More;
 my $root = PostgreSQL::Test::Utils::tempdir();
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 20, 'fluct.inbox_root' => $root);
-my $state = 20261126;
+my $random = generator(20261126);
 
-sub chance
-{
-	$state = ($state * 1664525 + 1013904223) & 0xffffffff;
-	return int(($state >> 8) / 16777216 * $_[0]);
-}
-
-sub one_of { return $_[ chance(scalar @_) ] }
+sub one_of { return $_[ $random->(scalar @_) ] }
 
 # ----- what a shop's webhooks send, out of order -----
 
-sub declare
+sub stream
 {
 	my ($name, $tables, $mapping, @messages) = @_;
 
-	$kafka->create_topic($name);
-	$kafka->produce($name, \@messages) if @messages;
-	etl("SET client_min_messages = warning; $tables;
-		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', on_conflict => 'update', start => true, mapping => \$m\$$mapping\$m\$)");
-	ok(caught_up($node, $name), "$name: all went through");
-	return;
+	return mapped_stream($name, $tables, $mapping, ", on_conflict => 'update'", @messages);
 }
 
-sub more
-{
-	my ($name, @messages) = @_;
-
-	$kafka->produce($name, \@messages);
-	ok(caught_up($node, $name), "$name: more went through");
-	return;
-}
-
-declare('webhooks', 'CREATE TABLE webhooks (id bigint PRIMARY KEY, status text, updated_at timestamptz(0)); CREATE TABLE webhook_lines (id bigint, sku text)',
+stream('webhooks', 'CREATE TABLE webhooks (id bigint PRIMARY KEY, status text, updated_at timestamptz(0)); CREATE TABLE webhook_lines (id bigint, sku text)',
 	'{"columns": {"id": "$.id", "status": "$.financial_status", "updated_at": "$.updated_at"}, "version": "updated_at",
 		"children": [{"target": "webhook_lines", "rows": "$.line_items[*]", "columns": {"id": "$.id", "sku": "@.sku"}}]}',
 	'{"id": 1, "financial_status": "paid", "updated_at": "2026-11-26T12:00:02Z", "line_items": [{"sku": "b"}]}',
@@ -51,14 +31,14 @@ declare('webhooks', 'CREATE TABLE webhooks (id bigint PRIMARY KEY, status text, 
 	'{"id": 2, "financial_status": "pending", "updated_at": null, "line_items": [{"sku": "c"}]}');
 is(sql("SELECT string_agg(concat_ws(' ', id, status), ', ' ORDER BY id) FROM webhooks"), '1 paid, 2 pending', 'the newer one of a batch');
 is(sql("SELECT string_agg(sku, '' ORDER BY sku) FROM webhook_lines"), 'bc', '... with its lines');
-more('webhooks', '{"id": 1, "financial_status": "voided", "updated_at": "2026-11-26T12:00:01.4Z", "line_items": []}');
-more('webhooks', '{"id": 1, "financial_status": "voided", "line_items": []}');
+more_messages('webhooks', '{"id": 1, "financial_status": "voided", "updated_at": "2026-11-26T12:00:01.4Z", "line_items": []}');
+more_messages('webhooks', '{"id": 1, "financial_status": "voided", "line_items": []}');
 is(sql('SELECT status FROM webhooks WHERE id = 1'), 'paid', 'an older one, or one without a time, changes nothing');
 is(sql("SELECT duplicates FROM fluct.stat_streams WHERE stream = 'webhooks'"), '3', '... and is a duplicate');
-more('webhooks', '{"id": 1, "financial_status": "refunded", "updated_at": "2026-11-26T12:00:01.6Z", "line_items": [{"sku": "d"}]}');
+more_messages('webhooks', '{"id": 1, "financial_status": "refunded", "updated_at": "2026-11-26T12:00:01.6Z", "line_items": [{"sku": "d"}]}');
 is(sql('SELECT status FROM webhooks WHERE id = 1'), 'refunded', 'one of the same time, as the column has it, replaces it');
-more('webhooks', '{"id": 2, "financial_status": "open", "line_items": []}');
-more('webhooks', '{"id": 2, "financial_status": "paid", "updated_at": "2020-01-01T00:00:00Z", "line_items": [{"sku": "e"}]}');
+more_messages('webhooks', '{"id": 2, "financial_status": "open", "line_items": []}');
+more_messages('webhooks', '{"id": 2, "financial_status": "paid", "updated_at": "2020-01-01T00:00:00Z", "line_items": [{"sku": "e"}]}');
 is(sql("SELECT string_agg(concat_ws(' ', w.id, status, sku), ', ' ORDER BY w.id) FROM webhooks w LEFT JOIN webhook_lines USING (id)"), '1 refunded d, 2 paid e', 'a stored NULL is older than anything');
 my $now = sql('TABLE webhooks; TABLE webhook_lines');
 etl("SELECT fluct.pause_stream('webhooks'); CALL fluct.reprocess_stream('webhooks')");
@@ -66,14 +46,14 @@ is(sql('TABLE webhooks; TABLE webhook_lines'), $now, 'reprocess_stream changes n
 
 # ----- some columns at a time -----
 
-declare('state', q(CREATE TABLE state (id int PRIMARY KEY, flavor text, item text DEFAULT 'none', n int, tags text[], extra jsonb); CREATE TABLE state_kids (id int, k text)),
+stream('state', q(CREATE TABLE state (id int PRIMARY KEY, flavor text, item text DEFAULT 'none', n int, tags text[], extra jsonb); CREATE TABLE state_kids (id int, k text)),
 	'{"columns": {"id": "$.id", "flavor": "$.flavor", "item": "$.item", "n": {"path": "$.n", "default": 5}, "tags": "$.tags"}, "extra": "extra", "absent": "keep",
 		"children": [{"target": "state_kids", "rows": "$.kids[*]", "required": false, "columns": {"id": "$.id", "k": "@"}}]}',
 	'{"id": 1, "flavor": "chocolate", "kids": ["a", "b"]}', '{"id": 1, "item": "cookie", "tags": ["t"]}', '{"id": 2, "more": true}', '{"id": 1, "flavor": null}', '{"id": 2, "n": 1, "kids": ["c"]}');
 is(sql("SELECT concat_ws(' ', id, flavor, item, n, tags, extra) FROM state ORDER BY id"), qq(1 cookie 5 {t}\n2 none 1 {"more": true}), 'what is absent stays; null does not; a new row has defaults');
-more('state', '{"id": 1, "kids": []}', '{"id": 2}');
+more_messages('state', '{"id": 1, "kids": []}', '{"id": 2}');
 is(sql("SELECT string_agg(id || k, ' ' ORDER BY k) FROM state_kids"), '2c', 'so do children whose array is absent');
-more('state', '{"id": 1, "n": "x"}', '{"id": 1, "n": 9}', '{"n": 9}');
+more_messages('state', '{"id": 1, "n": "x"}', '{"id": 1, "n": 9}', '{"n": 9}');
 is(letters('state'), '7 wrong_type $.n, 9 missing_field $.id', 'what is wrong is no less wrong');
 is(sql('SELECT n FROM state WHERE id = 1'), '9', '... and the others are stored');
 
@@ -82,13 +62,13 @@ is(sql('SELECT n FROM state WHERE id = 1'), '9', '... and the others are stored'
 sub event
 {
 	my ($ids) = @_;
-	my @fields = ('"id": ' . chance($ids));
+	my @fields = ('"id": ' . $random->($ids));
 
-	push(@fields, '"v": ' . one_of('null', map { chance(30) } 1 .. 6)) if chance(6);
-	push(@fields, '"a": ' . one_of('null', '"x"', '"y"', '"z"')) if chance(2);
-	push(@fields, '"b": ' . one_of('null', 1, 2, 3)) if chance(2);
-	push(@fields, '"kids": ' . one_of('null', '[]', '["k"]', '["l", "m"]')) if chance(2);
-	push(@fields, '"op": "d"') if chance(12) == 0;
+	push(@fields, '"v": ' . one_of('null', map { $random->(30) } 1 .. 6)) if $random->(6);
+	push(@fields, '"a": ' . one_of('null', '"x"', '"y"', '"z"')) if $random->(2);
+	push(@fields, '"b": ' . one_of('null', 1, 2, 3)) if $random->(2);
+	push(@fields, '"kids": ' . one_of('null', '[]', '["k"]', '["l", "m"]')) if $random->(2);
+	push(@fields, '"op": "d"') if $random->(12) == 0;
 	return '{' . join(', ', @fields) . '}';
 }
 
@@ -144,7 +124,7 @@ foreach my $round ([ 'v1', 'version', 1 ], [ 'v7', 'version', 7 ], [ 'vall', 've
 
 	$kafka->create_topic($name);
 	my $events = sub { my $e = event(6); $e =~ s/, "op": "d"// unless $deletes; return $e };
-	$kafka->produce($name, [ map { $list ? '[' . join(', ', map { $events->() } 1 .. chance(5)) . ']' : $events->() } 1 .. 600 ]);
+	$kafka->produce($name, [ map { $list ? '[' . join(', ', map { $events->() } 1 .. $random->(5)) . ']' : $events->() } 1 .. 600 ]);
 	etl("SET client_min_messages = warning; CREATE TABLE $name (id int PRIMARY KEY, v bigint, a text DEFAULT 'd', b int); CREATE TABLE ${name}_kids (id int, n int, k text);
 		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', on_conflict => 'update', batch_size => $batch, start => true, mapping => '{$top$delete"
 		. ($version eq 'true' ? '"version": "v", ' : '') . ($keep eq 'true' ? '"absent": "keep", ' : '')
@@ -162,9 +142,9 @@ is_as_a_program('ball', 'true', 'true', 'false', 'the same by reprocess_stream')
 {
 	my @versions = map { [ $_ % 9, $_ ] } 1 .. 4000;
 	my (%last, @messages);
-	foreach my $n (0 .. $#versions) { my $other = chance(scalar @versions); @versions[ $n, $other ] = @versions[ $other, $n ]; }
+	foreach my $n (0 .. $#versions) { my $other = $random->(scalar @versions); @versions[ $n, $other ] = @versions[ $other, $n ]; }
 	foreach (@versions) { $last{ $_->[0] } = $_->[1] if ($last{ $_->[0] } // 0) < $_->[1] }
-	while (my @some = splice(@versions, 0, 1 + chance(3)))
+	while (my @some = splice(@versions, 0, 1 + $random->(3)))
 	{
 		push(@messages, '{"list": [' . join(', ', map { "{\"id\": $_->[0], \"v\": $_->[1], \"kids\": [$_->[1], -$_->[1]]}" } @some) . ']}');
 	}

@@ -9,19 +9,13 @@ use Test::More;
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
 
-# A stream of that name, topic and table, until all went through.
+# A stream of that name, topic and table, whose columns are these and the offset.
 sub stream
 {
 	my ($name, $columns, $mapping, @messages) = @_;
 
-	$kafka->create_topic($name);
-	$kafka->produce($name, \@messages);
-	etl("SET client_min_messages = warning;
-		CREATE TABLE $name (off bigint, $columns);
-		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true,
-			mapping => '{\"columns\": {\"off\": \"kafka.offset\", $mapping}}')");
-	ok(caught_up($node, $name), "$name: all went through");
-	return;
+	return mapped_stream($name, "CREATE TABLE $name (off bigint, $columns)",
+		qq({"columns": {"off": "kafka.offset", $mapping}}), '', @messages);
 }
 
 # ----- numbers, text, booleans -----

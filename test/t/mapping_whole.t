@@ -23,13 +23,9 @@ etl(q{CREATE TYPE mood AS ENUM ('ok', 'angry'); CREATE DOMAIN small AS numeric(4
 
 # ----- choices -----
 
-my $state = $seed & 0xffffffff;
+my $random = generator($seed);
 
-sub chance
-{
-	$state = ($state * 1664525 + 1013904223) & 0xffffffff;
-	return int(($state >> 8) / 16777216 * $_[0]);
-}
+sub chance { return $random->($_[0]) }
 
 sub one_of { return $_[ chance(scalar @_) ] }
 

@@ -25,10 +25,12 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(fluct_broker fluct_node make_operator sql etl outcome said fails_like poll poll_until
   await_state detail letters caught_up worker_pid worker_pids crash_worker crash_server
-  log_position orders an_order numbers number_stream write_lines write_file);
+  log_position orders an_order numbers number_stream mapped_stream more_messages generator
+  write_lines write_file);
 
 my $settings = dirname(__FILE__) . '/../../lib/server.conf';
 my $node_of_sql;			# the latest of fluct_node()
+my $broker_of_streams;		# the latest of fluct_broker()
 
 # SIGINT would leave servers and brokers behind.
 $SIG{INT} = $SIG{TERM} = sub { exit(130) };
@@ -40,7 +42,8 @@ sub fluct_broker
 	my $missing = Fluct::Broker::missing();
 
 	plan(skip_all => $missing) if $missing;
-	return Fluct::Broker->start($name // 'main', @settings);
+	$broker_of_streams = Fluct::Broker->start($name // 'main', @settings);
+	return $broker_of_streams;
 }
 
 # A running server with the extension, in the database postgres; sql() asks it
@@ -424,6 +427,42 @@ sub number_stream
 	return etl(qq(SELECT fluct.create_stream('$name', '$server', '$topic',
 		'$name', '{"columns": {"n": "\$.n"}}', keep_raw => false,
 		start => $start $more)));
+}
+
+# The first may be a hash of what the broker's produce() takes besides.
+sub produce_messages
+{
+	my ($topic, @messages) = @_;
+	my %option = ref($messages[0]) eq 'HASH' ? %{ shift(@messages) } : ();
+
+	$broker_of_streams->produce($topic, \@messages, %option) if @messages;
+	return;
+}
+
+# A test: messages for a topic, until the stream of its name has them.
+sub more_messages
+{
+	my ($name, @messages) = @_;
+
+	produce_messages($name, @messages);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok(caught_up($node_of_sql, $name), "$name: all went through");
+}
+
+# A test: a topic with these messages, and a stream of that name into the table
+# of that name, which $tables makes, until all went through.  $options: further
+# ones of create_stream, as SQL.
+sub mapped_stream
+{
+	my ($name, $tables, $mapping, $options, @messages) = @_;
+
+	$broker_of_streams->create_topic($name);
+	produce_messages($name, @messages);
+	etl("SET client_min_messages = warning; $tables;
+		SELECT fluct.create_stream('$name', 'shop', '$name', target => '$name', start => true $options,
+			mapping => \$m\$$mapping\$m\$)");
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return more_messages($name);
 }
 
 
