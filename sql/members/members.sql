@@ -221,8 +221,9 @@ BEGIN
 	 ORDER BY (u.shortfall).at NULLS FIRST, u.member COLLATE "C" LIMIT 1;
 	IF FOUND THEN
 		s := a.shortfall;
-		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), s.reason);
-		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), s.message);
+		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._printable(s.reason));
+		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._printable(s.message));
+		s.detail := fluct._printable(s.detail);
 		s.hint := 'SELECT * FROM fluct.cluster_streams';
 	END IF;
 	RETURN s;

@@ -42,6 +42,7 @@
 #include "members/login.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
+#include "pg/printable.h"
 
 PG_FUNCTION_INFO_V1(fluct_ask_members);
 PG_FUNCTION_INFO_V1(fluct_let_be_missing);
@@ -457,7 +458,8 @@ put_answer(ReturnSetInfo *rsinfo, const Member *member)
 
 	if (member->missing)
 	{
-		values[1] = CStringGetTextDatum(member->missing);
+		values[1] = CStringGetTextDatum(fluct_printable(member->missing,
+														strlen(member->missing)));
 		nulls[1] = false;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 		return;
