@@ -59,7 +59,7 @@ SELECT l.grantee, l.kind, n.name
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),
 ('nobody', 'routine', '
-	__end_hand_over __give_away __member_explain_1 __member_orders_1 __member_spend_1 __member_unattributed_1 __take_over_1 __try_member _add_member _begin_hand_over _known_member
+	__end_hand_over __give_away __member_explain_1 __member_orders_1 __member_spend_1 __member_state_1 __member_unattributed_1 __take_over_1 __try_member _add_member _begin_hand_over _known_member
 	_remove_member _set_partitions _try_member'),
 ('operator', 'routine', '
 	alter_inbox alter_stream apply_retention check_stream create_inbox create_or_alter_stream create_stream create_tables discard_dead_letters
@@ -120,7 +120,7 @@ SELECT l.grantee, l.kind, n.name
 	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
 	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
 	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
-	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner
+	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner _require_orders_owner
 	_require_rest _retry _retry_dead_letters _save_report _say_idle_workers _schedule_fluctuations _schedule_inbox _seek_stream
 	_settle_constraints _skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_owner _sync
 	_sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations _unschedule_inbox _verify_rollup

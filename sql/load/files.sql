@@ -428,10 +428,8 @@ CREATE OR REPLACE FUNCTION fluct._check_loader(kind text)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('sales.' || kind));
 BEGIN
-	PERFORM fluct._refuse_superuser_writer(fluct._caller(), owner);
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), to_regclass('sales.' || kind));
 	IF NOT has_any_column_privilege(fluct._caller(), 'sales.' || kind, 'INSERT') THEN
 		RAISE EXCEPTION 'permission denied for table %', kind
 			USING ERRCODE = 'insufficient_privilege',

@@ -80,7 +80,8 @@ BEGIN
 		RAISE EXCEPTION 'files for any table need a database with the encoding UTF8, and this one has %', getdatabaseencoding()
 			USING ERRCODE = 'feature_not_supported';
 	END IF;
-	PERFORM fluct._refuse_superuser_writer(fluct._caller(), (SELECT c.relowner FROM pg_class c WHERE c.oid = target));
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), t.relation)
+	   FROM (SELECT target UNION ALL SELECT to_regclass(c #>> '{}') FROM jsonb_path_query(mapping, '$.children[*].target') c) t(relation);
 	mapping := coalesce(mapping, fluct._derive_mapping(target, fluct._caller()));
 	conflict := fluct._table_conflict(target, mapping, options->>'mode', fluct._caller());
 	PERFORM fluct._check_mapping(target, mapping, conflict, fluct._caller());
@@ -111,7 +112,7 @@ BEGIN
 		RAISE EXCEPTION 'relation % does not exist', target
 			USING ERRCODE = 'undefined_table', HINT = 'fluct.alter_inbox() gives an inbox another target.';
 	END IF;
-	PERFORM fluct._refuse_superuser_writer(fluct._caller(), (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass(target)));
+	PERFORM fluct._refuse_superuser_writer(fluct._caller(), to_regclass(target));
 END
 $$;
 COMMENT ON FUNCTION fluct._check_table_loader(text) IS 'raises undefined_table, or insufficient_privilege for a superuser who does not own the target';

@@ -26,6 +26,7 @@ BEGIN
 	IF to_regclass('sales.raw_messages') IS NULL THEN
 		RETURN;
 	END IF;
+	PERFORM fluct._check_tables();
 	FOREACH since IN ARRAY ARRAY[newest - interval '1 minute', newest - interval '1 hour', newest - interval '1 day', '-infinity'] LOOP
 		EXIT WHEN n = (SELECT count(*) FROM (SELECT FROM sales.raw_messages r
 			WHERE r.stream = __recent_messages.stream AND r.ingested_at >= since AND r.value IS NOT NULL LIMIT n) AS enough);
@@ -237,6 +238,7 @@ BEGIN
 	IF named IS NULL OR lacking OR NOT s.keep_raw OR s.mapping ? 'rows' OR s.mapping ? 'envelope' THEN
 		RETURN NULL;
 	END IF;
+	PERFORM fluct._check_tables();
 	EXECUTE pg_catalog.format('UPDATE %1$s t SET %2$I = CAST(r.value AS %3$s)'
 		' FROM (SELECT DISTINCT ON (%4$s) *, fluct._as_value(document #> $1, $2, $3) AS value'
 		'  FROM (SELECT %5$s, document, ingested_at, "offset" FROM sales.raw_messages m CROSS JOIN LATERAL fluct._document(m.value, $4) d(document)'
@@ -280,7 +282,7 @@ BEGIN
 	IF type IS DISTINCT FROM d.type AND type IS NOT NULL THEN
 		d.format := CASE type WHEN 'text' THEN 'text' END;
 	END IF;
-	PERFORM fluct._refuse_superuser_writer(r.oid, c.relowner) FROM pg_roles r, pg_class c WHERE r.rolname = current_user AND c.oid = d.target::regclass;
+	PERFORM fluct._refuse_superuser_writer(r.oid, d.target::regclass) FROM pg_roles r WHERE r.rolname = current_user;
 	-- locks the table: the worker's next batch waits, and then has the new mapping
 	EXECUTE pg_catalog.format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS %I %s', d.target, "column", coalesce(type, d.type, 'text'));
 	type := (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a WHERE a.attrelid = d.target::regclass AND a.attname = "column");

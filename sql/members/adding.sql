@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION fluct.add_member(name text, server text)
 RETURNS SETOF text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.add_member(text, text) IS
-'From now on the rankings ask this server, too: another PostgreSQL with fluct and other partitions of the topic, or this one. server: a foreign server of postgres_fdw, of the caller, or of a role that the caller is a member of. It is asked with the user mapping of whoever asks, or the one for PUBLIC. Asks it once, and returns the statements that are left to do: publication and subscription of the customers and their industries. Errors: undefined_object, wrong_object_type, duplicate_object, insufficient_privilege, connection_failure.';
+'From now on the rankings ask this server, too: another PostgreSQL with fluct and other partitions of the topic, or this one. server: a foreign server of postgres_fdw, of the caller, or of a role that the caller is a member of. To be called by the owner of sales.orders, whose rankings they are. It is asked with the user mapping of whoever asks, or the one for PUBLIC. Asks it once, and returns the statements that are left to do: publication and subscription of the customers and their industries. Errors: undefined_object, wrong_object_type, duplicate_object, insufficient_privilege, connection_failure.';
 
 CREATE OR REPLACE FUNCTION fluct._add_member(name text, server text)
 RETURNS SETOF text
@@ -32,6 +32,7 @@ BEGIN
 		RAISE EXCEPTION 'permission denied for server "%"', server
 			USING ERRCODE = 'insufficient_privilege', DETAIL = format('It belongs to role "%s".', pg_get_userbyid(s.srvowner));
 	END IF;
+	PERFORM fluct._require_orders_owner('add a member');
 	SELECT m.name INTO other FROM fluct.members m WHERE m.name = _add_member.name OR m.server = _add_member.server;
 	IF FOUND THEN
 		RAISE EXCEPTION 'member "%" already exists', other
@@ -71,7 +72,7 @@ CREATE OR REPLACE FUNCTION fluct.remove_member(name text)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.remove_member(text) IS
-'The rankings no longer ask this member; what it holds stays there. To be called by who added it, or the owner of its server. Errors: undefined_object, insufficient_privilege.';
+'The rankings no longer ask this member; what it holds stays there. To be called by the owner of sales.orders. Errors: undefined_object, insufficient_privilege.';
 
 CREATE OR REPLACE FUNCTION fluct._remove_member(name text)
 RETURNS void
@@ -79,14 +80,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	m fluct.members := fluct._known_member(name);
-	server_owner oid;
 BEGIN
-	SELECT f.srvowner INTO server_owner FROM pg_foreign_server f WHERE f.srvname = m.server;
-	IF server_owner IS NOT NULL AND NOT pg_has_role(fluct._caller(), server_owner, 'MEMBER') THEN
-		RAISE EXCEPTION 'permission denied for member "%"', name
-			USING ERRCODE = 'insufficient_privilege', DETAIL = format('Its server belongs to role "%s".', pg_get_userbyid(server_owner));
-	END IF;
-	DELETE FROM fluct.members x WHERE x.name = _remove_member.name;
+	PERFORM fluct._require_orders_owner('remove a member');
+	DELETE FROM fluct.members x WHERE x.name = m.name;
 END
 $$;
 COMMENT ON FUNCTION fluct._remove_member(text) IS 'remove_member, as the extension''s owner';
@@ -159,6 +155,10 @@ $$;
 COMMENT ON FUNCTION fluct._customers_digest() IS 'a digest of industries, customers and their industries';
 
 CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
+COMMENT ON FUNCTION fluct._member_state_1(timestamptz) IS 'how this server is as a member, for check_members(); version 1';
+
+CREATE OR REPLACE FUNCTION fluct.__member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -166,11 +166,12 @@ BEGIN
 	skew := clock_timestamp() - asked;
 	has_tables := to_regclass('sales.customer_industries') IS NOT NULL;
 	IF has_tables THEN
+		PERFORM fluct._require_tables();
 		digest := fluct._customers_digest();
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._member_state_1(timestamptz) IS 'how this server is as a member, for check_members(); version 1';
+COMMENT ON FUNCTION fluct.__member_state_1(timestamptz) IS '_member_state_1, with the rights of the tables'' owner where the caller has them';
 
 CREATE OR REPLACE FUNCTION fluct.check_members()
 RETURNS TABLE (member text, item text, status text, detail text, hint text)

@@ -142,8 +142,8 @@ CREATE OR REPLACE FUNCTION fluct.__end_hand_over(id uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM fluct._own_stream(h.stream, false) FROM fluct.handovers h WHERE h.id = __end_hand_over.id;
-	UPDATE fluct.handovers h SET taken_at = clock_timestamp() WHERE h.id = __end_hand_over.id;
+	PERFORM fluct._own_stream(h.stream, false) FROM fluct.handovers h WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
+	UPDATE fluct.handovers h SET taken_at = clock_timestamp() WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION fluct.__end_hand_over(uuid) IS '_end_hand_over, as the extension''s owner';
@@ -210,7 +210,7 @@ DECLARE
 	s fluct.streams := fluct._own_stream(stream);
 	o fluct.stream_offsets;
 BEGIN
-	IF NOT EXISTS (SELECT FROM fluct.handovers h WHERE h.id = __take_over_1.id) THEN
+	IF NOT EXISTS (SELECT FROM fluct.handovers h WHERE h.id = __take_over_1.id AND h.stream = s.name) THEN
 		IF s.topic <> topic THEN
 			RAISE EXCEPTION 'its stream "%" consumes topic "%"', stream, s.topic USING ERRCODE = 'object_not_in_prerequisite_state';
 		ELSIF s.partitions IS NULL OR partition = ANY (s.partitions) THEN

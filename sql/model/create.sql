@@ -95,11 +95,26 @@ COMMENT ON FUNCTION fluct._refuse_superuser(oid, text, text) IS
 
 -- Not by SET ROLE, either: what is deferred to the commit could become the
 -- session's user again.
-CREATE OR REPLACE FUNCTION fluct._refuse_superuser_writer(role oid, owner oid)
+-- Rows for one relation may end in others: partitions, inheritors, what a view
+-- or a rule leads to.
+CREATE OR REPLACE FUNCTION fluct._refuse_superuser_writer(role oid, target regclass)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	owner oid;
 BEGIN
+	WITH RECURSIVE reached AS (
+		SELECT target::oid AS relation
+		UNION
+		SELECT n.relation FROM reached r CROSS JOIN LATERAL (
+			SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = r.relation
+			UNION ALL
+			SELECT d.refobjid FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+			 WHERE w.ev_class = r.relation AND d.refclassid = 'pg_class'::regclass) n(relation)
+	)
+	SELECT c.relowner INTO owner FROM reached r JOIN pg_class c ON c.oid = r.relation
+	 ORDER BY c.relowner = role, c.oid = target DESC LIMIT 1;
 	IF role <> owner AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = role AND r.rolsuper)
 	   OR role <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user AND r.rolsuper) THEN
 		RAISE EXCEPTION 'a superuser cannot load into the tables of role "%"', pg_get_userbyid(owner)
@@ -109,8 +124,27 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._refuse_superuser_writer(oid, oid) IS
-'raises insufficient_privilege, with the statements that make an operator, where the role, or the session of a role that is set, is a superuser and does not own the tables';
+COMMENT ON FUNCTION fluct._refuse_superuser_writer(oid, regclass) IS
+'raises insufficient_privilege, with the statements that make an operator, where the role, or the session of a role that is set, is a superuser and does not own each relation that the rows may end in';
+
+-- What changes the answers that everybody gets is for whoever owns the orders.
+CREATE OR REPLACE FUNCTION fluct._require_orders_owner(permission text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('sales.orders'));
+BEGIN
+	IF owner IS NULL THEN
+		PERFORM fluct._require_tables();
+	ELSIF NOT pg_has_role(fluct._caller(), owner, 'MEMBER') THEN
+		RAISE EXCEPTION 'permission denied to %', permission
+			USING ERRCODE = 'insufficient_privilege', DETAIL = format('sales.orders belongs to role "%s".', pg_get_userbyid(owner));
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._require_orders_owner(text) IS
+'raises insufficient_privilege where the caller is neither the owner of sales.orders nor a member of that role; undefined_table without the tables';
 
 -- ---------------------------------------------------------------------------
 -- Whose relations they are

@@ -27,19 +27,12 @@ CREATE OR REPLACE FUNCTION fluct._mark_complete(until timestamptz)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	owner oid;
 BEGIN
 	PERFORM fluct._require_tables();
 	IF until IS NULL THEN
 		RAISE EXCEPTION 'until must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	SELECT c.relowner INTO owner FROM pg_class c WHERE c.oid = to_regclass('sales.orders');
-	IF NOT pg_has_role(fluct._caller(), owner, 'MEMBER') THEN
-		RAISE EXCEPTION 'permission denied to mark sales.orders as complete'
-			USING ERRCODE = 'insufficient_privilege',
-			      DETAIL = format('It belongs to role "%s".', pg_get_userbyid(owner));
-	END IF;
+	PERFORM fluct._require_orders_owner('mark sales.orders as complete');
 	INSERT INTO fluct.complete_marks (relation, until, marked_by)
 	VALUES ('sales.orders', _mark_complete.until, pg_get_userbyid(fluct._caller()))
 	ON CONFLICT (relation) DO UPDATE

@@ -38,14 +38,15 @@ COMMENT ON COLUMN fluct.members.added_by IS 'the role that added it';
 COMMENT ON COLUMN fluct.members.added IS 'when';
 
 CREATE TABLE fluct.handovers (
-	id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-	stream text NOT NULL,
+	id uuid DEFAULT gen_random_uuid(),
+	stream text,
 	partition int NOT NULL,
 	to_member text,
 	positions jsonb NOT NULL,
 	begun_by text NOT NULL,
 	begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	taken_at timestamptz
+	taken_at timestamptz,
+	PRIMARY KEY (id, stream)
 );
 CREATE INDEX handovers_partition_idx ON fluct.handovers (stream, partition, begun_at);
 SELECT pg_catalog.pg_extension_config_dump('fluct.handovers', '');

@@ -119,6 +119,16 @@ foreach my $wrong (
 fails_like($node, "SELECT fluct.create_inbox('x', 'table', 'in')", qr/target must be given/, 'an inbox needs a target', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('x', 'products', 'in', target => 'shop.log')", qr/a file of products has no option target/, 'of kind table alone', as => 'etl');
 fails_like($node, "SELECT fluct.load_table('a.csv', 'shop.articles')", qr/42501: a superuser cannot load into the tables of role "etl"/, 'not a superuser');
+etl('CREATE TABLE shop.part (id int, what text)');
+sql(q{CREATE VIEW public.of_articles AS SELECT * FROM shop.articles;
+	CREATE TABLE public.parts (id int, what text) PARTITION BY LIST (id); ALTER TABLE shop.part OWNER TO postgres;
+	ALTER TABLE public.parts ATTACH PARTITION shop.part DEFAULT; ALTER TABLE shop.part OWNER TO etl});
+fails_like($node, "SELECT fluct.load_table('a.csv', '$_', mode => 'append')", qr/42501: a superuser cannot load into the tables of role "etl"/, "... nor by way of $_")
+  foreach 'public.of_articles', 'public.parts';
+sql('CREATE TABLE public.own (sku text)');
+fails_like($node, q{SELECT fluct.load_table('c.jsonl', 'public.own', '{"columns": {"sku": "$.id"}, "children": [{"target": "shop.log", "rows": "$.items[*]", "columns": {"what": "@.sku"}}]}')},
+	qr/42501: a superuser cannot load into the tables of role "etl"/, '... nor into a child');
+like(sql(q{SELECT status FROM fluct.load_table('a.csv', 'public.own', mode => 'append')}), qr/^loaded$/, 'into a table of its own');
 sql('CREATE ROLE clerk LOGIN; SELECT fluct.grant_operator($$clerk$$); GRANT USAGE ON SCHEMA shop TO clerk');
 fails_like($node, "SELECT fluct.load_table('a.csv', 'shop.articles', force => true)", qr/42501: permission denied for table articles/, 'nobody without rights on the table', as => 'clerk');
 is(sql('SELECT count(*) FROM fluct.stat_files'), 0, 'no load is left in stat_files');

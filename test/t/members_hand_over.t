@@ -162,6 +162,14 @@ foreach my $step ('asked', 'given away', 'taken')
 				qr/WARNING:  the ranking may be incomplete: member "a": partition 1 of stream "orders" is on its way to member "b"/, 'and rankings');
 			fails_like($a, q{CALL fluct.hand_over('orders', 1, 'a')}, qr/55000: partition 1 of stream "orders" is being handed over to member "b".*completes that/s,
 				'nor can it go elsewhere', as => 'etl');
+			my $id = sql($a, 'SELECT id FROM fluct.handovers WHERE taken_at IS NULL');
+			sql($b, 'CREATE SCHEMA AUTHORIZATION other');
+			is(sql($b, "CREATE TABLE other.t (order_id text);
+					CREATE SERVER theirs FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');
+					SELECT FROM fluct.create_stream('theirs', 'theirs', 'orders', target => 'other.t', partitions => '{}', keep_raw => false);
+					SELECT fluct._take_over_1('$id', 'theirs', 'orders', 1, '[]');
+					SELECT FROM fluct.drop_stream('theirs')", as => 'other'),
+				'paused', 'another role there takes it for a stream of its own, under the same id');
 		}
 		eval { $holder->quit };
 		eval { $call->finish };

@@ -73,6 +73,9 @@ sql(q{DROP USER MAPPING FOR analyst SERVER at_m1});
 fails_like($node, q{SELECT fluct.add_member('m1', 'at_m2')}, qr/42710: member "m1" already exists/, 'once', as => 'etl');
 fails_like($node, q{SELECT fluct.add_member('x', 'nowhere')}, qr/42704: server "nowhere" does not exist/, 'a server that is there', as => 'etl');
 etl("SELECT fluct.add_member('$_', 'at_$_')") foreach 'm2', 'm3';
+sql(q{CREATE ROLE other LOGIN; SELECT fluct.grant_operator('other'); CREATE SERVER at_x FOREIGN DATA WRAPPER postgres_fdw; ALTER SERVER at_x OWNER TO other});
+fails_like($node, $_, qr/42501: permission denied to (add|remove) a member\nDETAIL:  sales\.orders belongs to role "etl"/, "not by another operator: $_", as => 'other')
+  foreach q{SELECT fluct.add_member('x', 'at_x')}, q{SELECT fluct.remove_member('m1')};
 fails_like($node, q{SELECT fluct.remove_member('m4')}, qr/42704: member "m4" does not exist.*Did you mean "m[123]"/s, 'nor can what is not there be removed', as => 'etl');
 
 # ----- random rankings -----

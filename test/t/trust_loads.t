@@ -46,6 +46,8 @@ etl(q{
 	INSERT INTO sales.products VALUES ('p1', 'One', 1);
 	INSERT INTO sales.orders SELECT 'o' || i, 'c1', i, now() - i * interval '8 days' FROM generate_series(1, 12) i;
 	INSERT INTO sales.order_lines SELECT order_id, 1, 'p1', 1, 1, ordered_at FROM sales.orders;
+	CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');
+	SELECT fluct.create_stream('s', 'shop', 't');
 	INSERT INTO sales.raw_messages (stream, topic, partition, "offset", ingested_at) SELECT 's', 't', 0, i, now() - i * interval '4 days' FROM generate_series(1, 6) i;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sales TO clerk}, %base);
 
@@ -53,7 +55,8 @@ my @reads = (
 	q{SELECT * FROM fluct.podium()}, q{SELECT * FROM fluct.top_fluctuations(average => 'active')},
 	q{SELECT * FROM fluct.explain_fluctuation('Food')}, q{SELECT * FROM fluct.verify_rollup()}, q{SELECT * FROM fluct.lines_of('o1')},
 	q{SELECT * FROM fluct.drivers('Food')}, q{SELECT * FROM fluct.trend()}, q{SELECT * FROM fluct.compare(current_date)},
-	q{SELECT length(fluct.report_html())}, q{TABLE sales.podium_today}, q{TABLE sales.fluctuation_history});
+	q{SELECT length(fluct.report_html())}, q{TABLE sales.podium_today}, q{TABLE sales.fluctuation_history},
+	q{SELECT * FROM fluct.check_members()}, q{TABLE fluct.cluster_unattributed_spend}, q{TABLE fluct.schema_drift});
 my @maintenance = (
 	q{SELECT * FROM fluct.record_fluctuations('of_' || current_user)}, q{SELECT fluct.rebuild_rollup()},
 	q{SELECT * FROM fluct.maintain_partitions()}, q{SELECT * FROM fluct.ensure_partitions('2019-01-01', '2019-01-01')},

@@ -163,11 +163,13 @@ sql(q{CREATE FUNCTION sales.name(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
 	GRANT SELECT ON sales.customers TO reader}, as => 'honest', %alike);
 sql("SELECT fluct.grant_reader('reader')", %alike);
 $from = log_position($node);
-foreach my $call (@maintenance, @calls[ 0 .. 4 ])
+sql(q{CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1'); SELECT fluct.create_stream('s', 'shop', 's')}, as => 'honest', %alike);
+foreach my $call (@maintenance, @calls[ 0 .. 4 ], 'SELECT * FROM fluct.check_members()', 'TABLE fluct.schema_drift')
 {
 	fails_like($node, $call, qr/42809: relation "sales\.customers" is not a table of role "honest", the owner of sales\.orders/, "a view in the place of a table: $call", %alike);
 }
-fails_like($node, $calls[0], qr/42809: relation "sales\.customers" is not a table/, 'a reader', as => 'reader', %alike);
+fails_like($node, $_, qr/42809: relation "sales\.customers" is not a table/, "a reader: $_", as => 'reader', %alike)
+  foreach $calls[0], 'SELECT * FROM fluct.check_members()', 'TABLE fluct.schema_drift';
 is(canaries($from), '', 'the view was not read');
 
 # A table of the model that is another role's.
