@@ -143,20 +143,22 @@ AS $$
 DECLARE
 	new_parts text[] := ARRAY(SELECT m FROM unnest(made) m
 							   WHERE m LIKE 'trigger %\_rollup\_%' OR m IN ('table industry_spend', 'table rollup_state'));
+	-- below it only the rollup has what the orders were
+	kept CONSTANT timestamptz := (SELECT max(s.horizon) FROM sales.rollup_state s);
 BEGIN
 	IF new_parts = '{}' AND EXISTS (SELECT 1 FROM sales.rollup_state) THEN
 		RETURN;
 	ELSIF EXISTS (SELECT 1 FROM sales.orders) OR EXISTS (SELECT 1 FROM sales.industry_spend) THEN
 		DELETE FROM sales.rollup_state;
-		INSERT INTO sales.rollup_state (valid, reason)
-		VALUES (false, 'orders were there before ' || coalesce(new_parts[1], 'its state'));
+		INSERT INTO sales.rollup_state (valid, reason, horizon)
+		VALUES (false, 'orders were there before ' || coalesce(new_parts[1], 'its state'), kept);
 		RAISE WARNING 'the rollup is not valid'
 			USING ERRCODE = '01000',
 			      DETAIL = 'Orders were there before what keeps it. The ranking reads them one by one.',
 			      HINT = 'SELECT fluct.rebuild_rollup()';
 	ELSE
 		DELETE FROM sales.rollup_state;
-		INSERT INTO sales.rollup_state (valid, links) VALUES (true, fluct._links_to_keep());
+		INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, kept, fluct._links_to_keep());
 	END IF;
 END
 $$;

@@ -65,6 +65,11 @@ DELETE FROM sales.customer_industries WHERE customer_id = 'b' AND industry = 'Fo
 UPDATE sales.orders SET amount = amount + 1 WHERE order_id = 'late';
 SELECT sum(orders) = :sum AS unchanged FROM sales.industry_spend WHERE bucket < (SELECT horizon FROM sales.rollup_state);
 SELECT * FROM fluct.verify_rollup();
+-- nor does a trigger that was gone
+DROP TRIGGER orders_rollup_insert ON sales.orders;
+SET client_min_messages = error;
+SELECT fluct.create_tables();
+SET client_min_messages = notice;
 SELECT fluct.rebuild_rollup() > 0 AS rebuilt;
 SELECT sum(orders) = :sum AS unchanged FROM sales.industry_spend WHERE bucket < (SELECT horizon FROM sales.rollup_state);
 SELECT * FROM fluct.verify_rollup();
