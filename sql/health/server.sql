@@ -82,6 +82,21 @@ SELECT 'warning', format('database "%s"', d.name), 'unknown_database', pg_conf_l
 $$;
 COMMENT ON FUNCTION fluct._health_slots() IS 'more workers wanted than fluct.max_workers allows; a database of fluct.database that does not exist';
 
+-- What is within max_wal_size is there without any slot.
+CREATE OR REPLACE FUNCTION fluct._health_replication() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN h.bytes > d.free THEN 'critical' ELSE 'warning' END, format('replication slot "%s"', s.slot_name), 'replication_slot', NULL::timestamptz,
+	   format('nobody reads it, and it keeps %s of WAL; %s are free', pg_size_pretty(h.bytes), pg_size_pretty(d.free)),
+	   format('Start what reads it, or SELECT pg_drop_replication_slot(%L); max_slot_wal_keep_size bounds what slots keep.', s.slot_name)
+  FROM pg_replication_slots s
+ CROSS JOIN LATERAL (SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+											s.restart_lsn) AS bytes) h
+ CROSS JOIN (SELECT free FROM fluct._disks() ORDER BY folder = 'data directory' LIMIT 1) d
+ WHERE NOT s.active AND h.bytes > pg_size_bytes(current_setting('max_wal_size'))
+$$;
+COMMENT ON FUNCTION fluct._health_replication() IS 'replication slots that nobody reads and that keep more WAL than max_wal_size; critical where it is more than is free';
+
 CREATE OR REPLACE FUNCTION fluct._health_version() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -10,7 +10,7 @@ use Test::More;
 
 my $kafka = fluct_broker();
 my $root = PostgreSQL::Test::Utils::tempdir();
-my $node = fluct_node('main', kafka => $kafka, 'fluct.inbox_root' => $root);
+my $node = fluct_node('main', kafka => $kafka, 'fluct.inbox_root' => $root, wal_level => 'replica');
 my $has_cron = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'}) eq '1';
 
 sql('CREATE ROLE watcher LOGIN IN ROLE pg_monitor; CREATE ROLE reader LOGIN; SELECT fluct.grant_reader($$reader$$)');
@@ -196,6 +196,16 @@ sql(q{ALTER SYSTEM RESET fluct.max_workers});
 sql(q{ALTER SYSTEM SET fluct.database = 'postgres, "No Such"'}); sql('SELECT pg_reload_conf()');
 like(await_problem('database "No Such"', 'unknown_database'), qr/^warning\|fluct\.database names it, and it does not exist\|/, 'a database that does not exist');
 sql(q{ALTER SYSTEM RESET fluct.database}); sql('SELECT pg_reload_conf()');
+
+sql(q{ALTER SYSTEM SET max_wal_size = '32MB'}); sql('SELECT pg_reload_conf()');
+sql(q{SELECT pg_create_physical_replication_slot('forgotten', true)});
+is(sql('SELECT count(*) FROM fluct._health_replication()'), '0', 'a slot that keeps little');
+foreach (1 .. 3)
+{
+	sql(q{SELECT pg_logical_emit_message(false, 'test', ''); SELECT pg_switch_wal()});
+}
+like(await_problem('replication slot "forgotten"', 'replication_slot'), qr/^warning\|nobody reads it, and it keeps \d+ MB of WAL; \d+ \w+ are free\|Start what reads it, or SELECT pg_drop_replication_slot\('forgotten'\);/, 'a slot that nobody reads');
+sql(q{SELECT pg_drop_replication_slot('forgotten'); ALTER SYSTEM RESET max_wal_size});
 
 sql(q{BEGIN; UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'fluct'; COMMIT});
 like(await_problem('extension', 'version'), qr/^warning\|the library is ([\d.]+), the extension 0\.0\.9\|ALTER EXTENSION fluct UPDATE;$/, 'an extension that was not updated');
