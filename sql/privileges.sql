@@ -44,7 +44,7 @@ SELECT l.grantee, l.kind, n.name
 	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _length _moment _nearest_word _page_drivers _page_part _page_podium
 	_page_series _page_streams _page_style _podium_1 _series _signed _span _way _wrapped'),
 ('nobody', 'routine', '
-	__fluctuation_history_1 _report_html _trend'),
+	__check_retention __check_sample __fluctuation_history_1 __require_tables _apply_schema_drift _report_html _trend'),
 -- health, and what it looks at
 ('nobody', 'routine', '
 	__rollup_problem _batches_kept _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness

@@ -10,6 +10,11 @@
 -- are not complete.  The lines of an order go with it.
 
 CREATE OR REPLACE FUNCTION fluct._check_retention(name text, age interval) RETURNS void
+LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct._check_retention(text, interval) IS
+'raises invalid_parameter_value, naming the argument, for an age below a day';
+
+CREATE OR REPLACE FUNCTION fluct.__check_retention(name text, age interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
@@ -21,8 +26,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_retention(text, interval) IS
-'raises invalid_parameter_value, naming the argument, for an age below a day';
+COMMENT ON FUNCTION fluct.__check_retention(text, interval) IS '_check_retention, without a context';
 
 CREATE OR REPLACE FUNCTION fluct._drop_old_partition(parent regclass, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'

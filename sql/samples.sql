@@ -39,8 +39,11 @@ END
 $$;
 COMMENT ON FUNCTION fluct._sample_id(bigint, bigint) IS 'an id that looks like a version 4 UUID';
 
-CREATE OR REPLACE FUNCTION fluct._check_sample(name text, value bigint, low bigint)
-RETURNS void
+CREATE OR REPLACE FUNCTION fluct._check_sample(name text, value bigint, low bigint) RETURNS void
+LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct._check_sample(text, bigint, bigint) IS 'raises invalid_parameter_value, naming the argument, where it is NULL or too small';
+
+CREATE OR REPLACE FUNCTION fluct.__check_sample(name text, value bigint, low bigint) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -52,7 +55,25 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._check_sample(text, bigint, bigint) IS 'raises invalid_parameter_value, naming the argument, where it is NULL or too small';
+COMMENT ON FUNCTION fluct.__check_sample(text, bigint, bigint) IS '_check_sample, without a context';
+
+CREATE OR REPLACE FUNCTION fluct._check_sample(first timestamptz, last timestamptz) RETURNS void
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct._check_sample(timestamptz, timestamptz) IS 'raises invalid_parameter_value where these do not bound a time';
+
+CREATE OR REPLACE FUNCTION fluct.__check_sample(first timestamptz, last timestamptz) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF first IS NULL OR last IS NULL OR NOT isfinite(first) OR NOT isfinite(last) OR first >= last THEN
+		RAISE EXCEPTION 'first must be a time before last'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = format('first is %s, last is %s.', coalesce(first::text, 'NULL'), coalesce(last::text, 'NULL')),
+			      HINT = 'Omit both for the last 32 days.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct.__check_sample(timestamptz, timestamptz) IS '_check_sample, without a context';
 
 CREATE OR REPLACE FUNCTION fluct.sample_industries()
 RETURNS TABLE (industry text)
@@ -150,13 +171,8 @@ DECLARE
 	tails text[];
 	prices float8[];
 BEGIN
-	PERFORM fluct._check_sample('n', n, 0), fluct._check_sample('customers', customers, 1), fluct._check_sample('products', products, 1);
-	IF first IS NULL OR last IS NULL OR NOT isfinite(first) OR NOT isfinite(last) OR first >= last THEN
-		RAISE EXCEPTION 'first must be a time before last'
-			USING ERRCODE = 'invalid_parameter_value',
-			      DETAIL = format('first is %s, last is %s.', coalesce(first::text, 'NULL'), coalesce(last::text, 'NULL')),
-			      HINT = 'Omit both for the last 32 days.';
-	END IF;
+	PERFORM fluct._check_sample('n', n, 0), fluct._check_sample('customers', customers, 1), fluct._check_sample('products', products, 1),
+		fluct._check_sample(first, last);
 	step := greatest((extract(epoch FROM last - first) * 1000000)::bigint / greatest(n, 1), 1);
 	customer_ids := ARRAY(SELECT c.customer_id FROM fluct.sample_customers(customers, seed) c);
 	SELECT * INTO movers FROM fluct._sample_movers(customers, seed);

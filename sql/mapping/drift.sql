@@ -254,6 +254,11 @@ COMMENT ON FUNCTION fluct._fill_from_raw(fluct.streams, text, text, text, text[]
 'fills a column of the target from the raw copy, in the rows where it is NULL; returns how many, or NULL where rows cannot be found by a primary key that is mapped';
 
 CREATE OR REPLACE FUNCTION fluct.apply_schema_drift(stream text, path text, "column" text DEFAULT NULL, type text DEFAULT NULL) RETURNS bigint
+LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct.apply_schema_drift(text, text, text, text) IS
+'Adds a column for a new field of schema_drift, maps it from the next batch on, and fills the rows that are there: from extra, or else from the raw copy by the primary key. path as schema_drift shows it; column and type NULL: as there. In one transaction, which holds the table: the stream waits for it. Called again it fills what is NULL still. With the rights of the caller, on a table of its own. Returns how many rows it filled; values that the type does not take are left where they are. Errors: undefined_object, insufficient_privilege.';
+
+CREATE OR REPLACE FUNCTION fluct._apply_schema_drift(stream text, path text, "column" text, type text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 #variable_conflict use_variable
@@ -273,7 +278,7 @@ BEGIN
 		FROM fluct._mapped_paths(s) m WHERE m.path = fluct._canonical_path(path) AND m."column" IS NOT NULL;
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-				MESSAGE = pg_catalog.format('stream "%s" has no new field %s', stream, path),
+				MESSAGE = pg_catalog.format('stream "%s" has no new field "%s"', stream, path),
 				HINT = pg_catalog.format('SELECT path, type, sample FROM fluct.schema_drift WHERE stream = %L; lists them.', stream);
 		END IF;
 		"column" := d."column";
@@ -304,5 +309,4 @@ BEGIN
 	RETURN coalesce(filled, 0);
 END
 $$;
-COMMENT ON FUNCTION fluct.apply_schema_drift(text, text, text, text) IS
-'Adds a column for a new field of schema_drift, maps it from the next batch on, and fills the rows that are there: from extra, or else from the raw copy by the primary key. path as schema_drift shows it; column and type NULL: as there. In one transaction, which holds the table: the stream waits for it. Called again it fills what is NULL still. With the rights of the caller, on a table of its own. Returns how many rows it filled; values that the type does not take are left where they are. Errors: undefined_object, insufficient_privilege.';
+COMMENT ON FUNCTION fluct._apply_schema_drift(text, text, text, text) IS 'apply_schema_drift, without a context';

@@ -4,8 +4,12 @@
 -- tables would run other people's triggers and defaults as a superuser, so it
 -- refuses superusers.  It changes only what it made: see _check_sales().
 
-CREATE OR REPLACE FUNCTION fluct._require_tables()
-RETURNS void
+CREATE OR REPLACE FUNCTION fluct._require_tables() RETURNS void
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct._require_tables() IS
+'raises undefined_table, with the call that makes them, where a table of the model is missing; and what _check_tables() raises';
+
+CREATE OR REPLACE FUNCTION fluct.__require_tables() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -23,8 +27,7 @@ BEGIN
 	PERFORM fluct._check_tables();
 END
 $$;
-COMMENT ON FUNCTION fluct._require_tables() IS
-'raises undefined_table, with the call that makes them, where a table of the model is missing; and what _check_tables() raises';
+COMMENT ON FUNCTION fluct.__require_tables() IS '_require_tables, without a context';
 
 -- Whoever is not the owner of the tables would run what stands in their place.
 CREATE OR REPLACE FUNCTION fluct._check_tables()

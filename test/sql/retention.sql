@@ -1,5 +1,4 @@
 -- What is old goes; the rollup before the horizon stays.
-\set SHOW_CONTEXT never
 \getenv srcdir PG_ABS_SRCDIR
 \set operator :srcdir '/lib/operator.sql'
 \i :operator

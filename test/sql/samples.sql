@@ -1,5 +1,4 @@
 -- Sample data: the real shape, the same on every server.
-\set SHOW_CONTEXT never
 \getenv srcdir PG_ABS_SRCDIR
 \set operator :srcdir '/lib/operator.sql'
 \i :operator

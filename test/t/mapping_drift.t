@@ -108,6 +108,6 @@ is(sql(q{SELECT count(*) FROM fluct.schema_drift WHERE stream = 'events'}, as =>
 fails_like($node, 'SELECT * FROM fluct.schema_drift', qr/42501/, 'a stranger does not', as => 'stranger');
 fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.lines')}, qr/42501/, 'a reader does not apply it', as => 'analyst');
 fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.lines')}, qr/42501: .*superuser/, 'nor does a superuser');
-fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.nothing')}, qr/42704: stream "visits" has no new field \$\.nothing/, 'no such field', as => 'etl');
+fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.nothing')}, qr/42704: stream "visits" has no new field "\$\.nothing"/, 'no such field', as => 'etl');
 
 done_testing();
