@@ -37,6 +37,7 @@ SELECT format(CASE reason
 	WHEN 'cluster_changed' THEN 'ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092''); SELECT fluct.start_stream(%1$L);'
 	WHEN 'too_many_dead_letters' THEN 'SELECT * FROM fluct.open_dead_letters; then correct the producer or the mapping, and SELECT fluct.start_stream(%1$L);'
 	WHEN 'nothing_fits' THEN 'SELECT * FROM fluct.preview_stream(%1$L); then correct the mapping, and SELECT fluct.start_stream(%1$L);'
+	WHEN 'column_missing' THEN 'SELECT fluct.unmap_column(%1$L, ''COLUMN''); or add the column again; then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_is_superuser' THEN 'ALTER ROLE the owner NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
 	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server)

@@ -642,7 +642,7 @@ CREATE OR REPLACE FUNCTION fluct.unmap_column(stream text, "column" text, target
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.unmap_column(text, text, regclass) IS
-'Takes a column out of the mapping, so that it can be dropped. Errors: undefined_column where it is not mapped.';
+'Takes a column out of the mapping, so that it can be dropped; also the one that "extra" names. Errors: undefined_column where it is not mapped.';
 
 CREATE OR REPLACE FUNCTION fluct._unmap_column(stream text, "column" text, target regclass)
 RETURNS void
@@ -652,8 +652,11 @@ DECLARE
 	s fluct.streams := fluct._own_stream(stream);
 	columns text[] := fluct._place_in_mapping(s, target);
 	place text[] := columns || "column";
+	extra text[] := trim_array(columns, 1) || 'extra'::text;
 BEGIN
-	IF s.mapping #> place IS NULL THEN
+	IF s.mapping #>> extra = "column" THEN
+		place := extra;
+	ELSIF s.mapping #> place IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column',
 			MESSAGE = format('stream "%s" maps nothing to column "%s"', stream, "column"),
 			HINT = coalesce((SELECT format('Did you mean "%s"?', n.near)

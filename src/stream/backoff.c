@@ -71,8 +71,9 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	names = error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE ? error->detail : NULL;
 	detail = psprintf("%s (SQLSTATE %s)%s%s%s%s", error->message,
 					  unpack_sql_state(error->sqlerrcode),
-					  names ? " " : "", names ? names : "",
-					  error->hint ? " " : "", error->hint ? error->hint : "");
+					  names ? ". " : "", names ? names : "",
+					  !error->hint ? "" : names ? " " : ". ",
+					  error->hint ? error->hint : "");
 	if (!fluct_sqlstate_may_pass(error->sqlerrcode))
 	{
 		/* perhaps because the stream was changed and then its table */

@@ -71,6 +71,12 @@ SELECT fluct.unmap_column('orders', 'channel');
 SELECT fluct.unmap_column('orders', 'discount', 'sales.order_lines');
 ALTER TABLE sales.orders DROP COLUMN channel;
 ALTER TABLE sales.order_lines DROP COLUMN discount;
+-- the column that "extra" names, too
+BEGIN;
+ALTER TABLE sales.orders DROP COLUMN extra;
+SELECT fluct.unmap_column('orders', 'extra');
+SELECT mapping ? 'extra' AS extra, mapping -> 'columns' ? 'amount' AS amount FROM fluct.streams WHERE name = 'orders';
+ROLLBACK;
 
 -- only the owner, its members and superusers
 RESET SESSION AUTHORIZATION;
