@@ -74,7 +74,7 @@ BEGIN
 	IF schedule ~* '^\s*[0-9]+\s+seconds?\s*$' THEN
 		PERFORM fluct._refuse_schedule(schedule, 'The slots of a report are whole minutes.');
 	ELSIF f IS NULL OR cardinality(f) <> 5 THEN
-		PERFORM fluct._refuse_schedule(schedule, format('It has %s fields.', coalesce(cardinality(f), 0)));
+		PERFORM fluct._refuse_schedule(schedule, format('It has %s of five fields.', coalesce(cardinality(f), 0)));
 	END IF;
 	c.last_day := f[3] = '$';
 	c.any_day := f[3] LIKE '*%';
