@@ -44,17 +44,24 @@ is_text(const char *value, size_t len)
 		pg_verify_mbstr(PG_UTF8, value, len, true);
 }
 
-/* The most that the headers take as JSON; 0 for none. */
-static size_t
-headers_room(const rd_kafka_message_t *message)
+rd_kafka_headers_t *
+fluct_message_headers(const rd_kafka_message_t *message)
 {
 	rd_kafka_headers_t *headers;
+
+	return rd_kafka_message_headers(message, &headers) ? NULL : headers;
+}
+
+/* The most that the headers take as JSON; 0 for none. */
+static size_t
+headers_room(const rd_kafka_headers_t *headers)
+{
 	const char *name;
 	const void *value;
 	size_t		len;
 	size_t		room = sizeof("[]");
 
-	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (headers == NULL)
 		return 0;
 	for (size_t i = 0;
 		 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
@@ -86,15 +93,16 @@ is_too_large(const rd_kafka_message_t *message, size_t headers)
 }
 
 size_t
-fluct_message_room(const rd_kafka_message_t *message)
+fluct_message_room(const rd_kafka_message_t *message,
+				   const rd_kafka_headers_t *headers)
 {
-	size_t		headers = headers_room(message);
-	bool		too_large = is_too_large(message, headers);
+	size_t		room = headers_room(headers);
+	bool		too_large = is_too_large(message, room);
 
-	if (headers > kept_len(headers, too_large))
-		headers = 0;
+	if (room > kept_len(room, too_large))
+		room = 0;
 	return kept_len(message->key_len, too_large) +
-		kept_len(message->len, too_large) + headers + 2;
+		kept_len(message->len, too_large) + room + 2;
 }
 
 static char *
@@ -134,17 +142,14 @@ put_json_value(char *to, const char *value, size_t len)
 	return to;
 }
 
-/* The headers as a JSON array at `to`; returns the end, or `to` for none. */
+/* The headers as a JSON array at `to`; returns the end. */
 static char *
-put_headers(char *to, const rd_kafka_message_t *message)
+put_headers(char *to, const rd_kafka_headers_t *headers)
 {
-	rd_kafka_headers_t *headers;
 	const char *name;
 	const void *value;
 	size_t		len;
 
-	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return to;
 	*to++ = '[';
 	for (size_t i = 0;
 		 !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++)
@@ -164,12 +169,12 @@ put_headers(char *to, const rd_kafka_message_t *message)
 }
 
 char *
-fluct_message_copy(const rd_kafka_message_t *message, FluctMessage *result,
+fluct_message_copy(const rd_kafka_message_t *message,
+				   const rd_kafka_headers_t *headers, FluctMessage *result,
 				   char *to)
 {
-	size_t		headers = headers_room(message);
-	bool		too_large = is_too_large(message, headers);
-	char	   *end;
+	size_t		room = headers_room(headers);
+	bool		too_large = is_too_large(message, room);
 
 	memset(result, 0, sizeof(FluctMessage));
 	result->partition = message->partition;
@@ -187,11 +192,9 @@ fluct_message_copy(const rd_kafka_message_t *message, FluctMessage *result,
 		result->value = memcpy(to, message->payload, result->value_len);
 		to += result->value_len;
 	}
-	result->full_len = too_large ? full_len(message, headers) : result->value_len;
-	if (headers > kept_len(headers, too_large))
+	result->full_len = too_large ? full_len(message, room) : result->value_len;
+	if (headers == NULL || room > kept_len(room, too_large))
 		return to;
-	end = put_headers(to, message);
-	if (end > to)
-		result->headers = to;
-	return end;
+	result->headers = to;
+	return put_headers(to, headers);
 }
