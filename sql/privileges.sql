@@ -44,7 +44,7 @@ SELECT l.grantee, l.kind, n.name
 	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _length _moment _nearest_word _page_drivers _page_part _page_podium
 	_page_series _page_streams _page_style _podium_1 _series _signed _span _way _wrapped'),
 ('nobody', 'routine', '
-	__check_retention __check_sample __fluctuation_history_1 __require_tables _apply_schema_drift _report_html _trend'),
+	__check_retention __check_sample __fluctuation_history_1 __require_tables _apply_schema_drift _compare _report_html _trend'),
 -- health, and what it looks at
 ('nobody', 'routine', '
 	__rollup_problem _batches_kept _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
@@ -59,8 +59,8 @@ SELECT l.grantee, l.kind, n.name
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),
 ('nobody', 'routine', '
-	__end_hand_over __give_away __member_explain_1 __member_orders_1 __member_spend_1 __member_state_1 __member_unattributed_1 __take_over_1 __try_member _add_member _begin_hand_over _known_member
-	_remove_member _set_partitions _try_member'),
+	__end_hand_over __give_away __member_explain_1 __member_orders_1 __member_spend_1 __member_state_1 __member_unattributed_1 __take_over_1 __try_member _add_member _begin_hand_over _check_members _known_member
+	_remove_member _set_partitions _shared_orders _try_member'),
 ('operator', 'routine', '
 	alter_inbox alter_stream apply_retention check_stream create_inbox create_or_alter_stream create_stream create_tables discard_dead_letters
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions

@@ -271,6 +271,11 @@ DECLARE
 	keys text[] := fluct._path_keys(path);
 BEGIN
 	SELECT * INTO s FROM fluct.streams t WHERE t.name = stream;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = pg_catalog.format('stream %s does not exist', coalesce('"' || stream || '"', 'NULL')),
+			HINT = fluct._did_you_mean(stream, ARRAY(SELECT t.name FROM fluct.streams t), 'SELECT stream, state FROM fluct.stat_streams; lists all.');
+	END IF;
 	SELECT v.* INTO d FROM fluct._drift(stream) v WHERE v.path = fluct._canonical_path(path) AND v.drift = 'new';
 	IF NOT FOUND THEN
 		-- it was applied before, and is to fill what is left

@@ -175,6 +175,12 @@ COMMENT ON FUNCTION fluct.__member_state_1(timestamptz) IS '_member_state_1, wit
 
 CREATE OR REPLACE FUNCTION fluct.check_members()
 RETURNS TABLE (member text, item text, status text, detail text, hint text)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct.check_members() IS
+'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), partitions (each of those that the topic had when the members'' streams saw it last, with one member), freshness. status ok, warn, fail or skipped, with what to do.';
+
+CREATE OR REPLACE FUNCTION fluct._check_members()
+RETURNS TABLE (member text, item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
 DECLARE
@@ -229,5 +235,4 @@ BEGIN
 		  FROM s WHERE s.stream IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION fluct.check_members() IS
-'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), partitions (each of those that the topic had when the members'' streams saw it last, with one member), freshness. status ok, warn, fail or skipped, with what to do.';
+COMMENT ON FUNCTION fluct._check_members() IS 'check_members, without a context';

@@ -26,6 +26,12 @@ COMMENT ON FUNCTION fluct.__member_orders_1(timestamptz, timestamptz, bigint[]) 
 
 CREATE OR REPLACE FUNCTION fluct.shared_orders(since timestamptz, until timestamptz)
 RETURNS TABLE (order_id text, members text[])
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct.shared_orders(timestamptz, timestamptz) IS
+'The orders with since <= ordered_at < until that more than one member has, and which: they count twice. Reads all orders of that time at each member, and sends 8 bytes for each. Errors: connection_failure where a member does not answer (a WARNING where fluct.allow_missing is on).';
+
+CREATE OR REPLACE FUNCTION fluct._shared_orders(since timestamptz, until timestamptz)
+RETURNS TABLE (order_id text, members text[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
 AS $$
 DECLARE
@@ -39,5 +45,4 @@ BEGIN
 		 GROUP BY 1 HAVING count(DISTINCT x.member) > 1 ORDER BY 1;
 END
 $$;
-COMMENT ON FUNCTION fluct.shared_orders(timestamptz, timestamptz) IS
-'The orders with since <= ordered_at < until that more than one member has, and which: they count twice. Reads all orders of that time at each member, and sends 8 bytes for each. Errors: connection_failure where a member does not answer (a WARNING where fluct.allow_missing is on).';
+COMMENT ON FUNCTION fluct._shared_orders(timestamptz, timestamptz) IS 'shared_orders, without a context';

@@ -82,7 +82,22 @@ CREATE OR REPLACE FUNCTION fluct.compare(
 	average text DEFAULT 'elapsed',
 	time_zone text DEFAULT NULL)
 RETURNS TABLE (industry text, rank int, other_rank int, moved text, delta numeric, other_delta numeric, complete boolean)
-LANGUAGE plpgsql STABLE ROWS 6 SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE ROWS 6 AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct.compare(date, date, interval, interval, int, text, text, text, text) IS
+'The podiums of two days side by side; other_day NULL = the day before. A row for each industry that is on either podium (rank <= top_n; NULL: all), with what moved: new (not on the other day''s podium), gone (only there), up n, down n or same. rank and delta are those of the whole ranking, so that they say how near an industry is that is not on the podium; NULL where it has no score that day. complete: of both days. Options, notices and errors as podium().';
+
+CREATE OR REPLACE FUNCTION fluct._compare(
+	day date,
+	other_day date,
+	recent interval,
+	baseline interval,
+	top_n int,
+	measure text,
+	direction text,
+	average text,
+	time_zone text)
+RETURNS TABLE (industry text, rank int, other_rank int, moved text, delta numeric, other_delta numeric, complete boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF day IS NULL THEN
@@ -111,5 +126,4 @@ BEGIN
 		 ORDER BY a.on_podium DESC NULLS LAST, a.rank, b.rank, coalesce(a.industry, b.industry) COLLATE "C";
 END
 $$;
-COMMENT ON FUNCTION fluct.compare(date, date, interval, interval, int, text, text, text, text) IS
-'The podiums of two days side by side; other_day NULL = the day before. A row for each industry that is on either podium (rank <= top_n; NULL: all), with what moved: new (not on the other day''s podium), gone (only there), up n, down n or same. rank and delta are those of the whole ranking, so that they say how near an industry is that is not on the podium; NULL where it has no score that day. complete: of both days. Options, notices and errors as podium().';
+COMMENT ON FUNCTION fluct._compare(date, date, interval, interval, int, text, text, text, text) IS 'compare, without a context';

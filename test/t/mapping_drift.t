@@ -109,5 +109,6 @@ fails_like($node, 'SELECT * FROM fluct.schema_drift', qr/42501/, 'a stranger doe
 fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.lines')}, qr/42501/, 'a reader does not apply it', as => 'analyst');
 fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.lines')}, qr/42501: .*superuser/, 'nor does a superuser');
 fails_like($node, q{SELECT fluct.apply_schema_drift('visits', '$.nothing')}, qr/42704: stream "visits" has no new field "\$\.nothing"/, 'no such field', as => 'etl');
+fails_like($node, q{SELECT fluct.apply_schema_drift('visit', '$.nothing')}, qr/42704: stream "visit" does not exist\nHINT:  Did you mean "visits"/, 'no such stream', as => 'etl');
 
 done_testing();

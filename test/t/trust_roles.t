@@ -165,5 +165,16 @@ is(sql(q{SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrel
 		 WHERE c.relnamespace = 'fluct'::regnamespace AND l.grantee = 'pg_monitor' AND l.kind = 'relation'
 		   AND a.atttypid IN ('bytea'::regtype, 'jsonb'::regtype, 'json'::regtype)}), '0', 'by no column');
 
+# ----- every public routine, with nothing but NULL: an answer, or an error for people -----
+
+my $calls = sql(q{
+	SELECT CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT FROM' END || format(' fluct.%I(%s);', p.proname,
+		   (SELECT string_agg('NULL::' || format_type(t, NULL), ', ') FROM unnest(p.proargtypes) t))
+	  FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prokind <> 'a'});
+my $errors = said("\\set VERBOSITY verbose\n$calls", as => 'etl', on_error_stop => 0);
+
+like($errors, qr/ERROR:  42704: stream NULL does not exist/, 'every public routine with NULLs');
+unlike($errors, qr/CONTEXT:|XX000/, 'no error has a list of our functions');
+
 $node->stop;
 done_testing();
