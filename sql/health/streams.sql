@@ -91,7 +91,8 @@ SELECT CASE WHEN c.in_window > s.max_dead_letters / 2 AND c.in_window > 0 THEN '
 			WHEN c.last_hour > 0 THEN 'warning' ELSE 'notice' END,
 	   format('stream "%s"', c.stream), 'dead_letters', c.first_at,
 	   format('%s open, %s of them in the last hour, most often %s', c.open, c.last_hour, c.reason),
-	   'SELECT * FROM fluct.open_dead_letters; then fluct.retry_dead_letters() or fluct.discard_dead_letters()'
+	   format('SELECT * FROM fluct.open_dead_letters; then SELECT * FROM fluct.retry_dead_letters(stream => %L); or SELECT * FROM fluct.discard_dead_letters(ARRAY[ID], ''REASON'');',
+			  c.stream)
   FROM (SELECT d.stream, count(*) AS open, min(d.created_at) AS first_at,
 			   mode() WITHIN GROUP (ORDER BY d.reason) AS reason,
 			   count(*) FILTER (WHERE d.created_at > now() - interval '1 hour') AS last_hour,
