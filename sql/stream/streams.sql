@@ -714,7 +714,7 @@ COMMENT ON FUNCTION fluct._preload_lines() IS
 CREATE OR REPLACE FUNCTION fluct.start_stream(name text) RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.start_stream(text) IS
-'Starts a stream, or resumes one that is paused or failed, where it stood. Returns its state. Errors: object_not_in_prerequisite_state with the postgresql.conf lines that are missing.';
+'Starts a stream, or resumes one that is paused or failed, where it left off. Returns its state. Errors: object_not_in_prerequisite_state with the postgresql.conf lines that are missing.';
 
 CREATE OR REPLACE FUNCTION fluct._start_stream(name text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on

@@ -14,7 +14,12 @@ COMMENT ON FOREIGN DATA WRAPPER fluct_kafka IS
 -- A server that a stream needs stays.  Streams are rows, which pg_depend does
 -- not know, hence an event trigger.
 CREATE OR REPLACE FUNCTION fluct._keep_servers_of_streams() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'fluct_call_as_is';
+COMMENT ON FUNCTION fluct._keep_servers_of_streams() IS
+'Event trigger: refuses DROP SERVER while a stream uses the server.';
+
+CREATE OR REPLACE FUNCTION fluct.__keep_servers_of_streams() RETURNS event_trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	used record;
@@ -34,8 +39,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._keep_servers_of_streams() IS
-'Event trigger: refuses DROP SERVER while a stream uses the server.';
+COMMENT ON FUNCTION fluct.__keep_servers_of_streams() IS '_keep_servers_of_streams, without a context';
 
 -- Workers look at once whether what they connected with is still so.
 CREATE OR REPLACE FUNCTION fluct._announce_connections() RETURNS event_trigger

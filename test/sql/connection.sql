@@ -1,6 +1,5 @@
 -- Servers and user mappings of fluct_kafka: an allow-list, and no secrets.
 \set VERBOSITY default
-\set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS fluct CASCADE;
 CREATE EXTENSION fluct;
