@@ -227,7 +227,7 @@ BEGIN
 		   coalesce(array_agg(left(u.industry, 200) ORDER BY u.place) FILTER (WHERE u.place <= 20), '{}'),
 		   string_agg(format('"%s" (%s %s)', fluct._printable(left(u.industry, 80)), fluct._line_word(load), u.line), ', '
 					  ORDER BY u.place) FILTER (WHERE u.place <= 5),
-		   string_agg(format('"%s" for "%s"', fluct._nearest_industry(u.industry), fluct._printable(left(u.industry, 80))), ', '
+		   string_agg(format('"%s" for "%s"', fluct._printable(fluct._nearest_industry(u.industry)), fluct._printable(left(u.industry, 80))), ', '
 					  ORDER BY u.place) FILTER (WHERE u.place <= 5)
 	  INTO load.unknown_industries, load.unknown_names, told, nearest
 	  FROM (SELECT l.industry, min(l.line) AS line, row_number() OVER (ORDER BY min(l.line), l.industry) AS place

@@ -24,12 +24,12 @@ BEGIN
 	IF EXISTS (SELECT FROM sales.industries i WHERE i.industry = _check_industry.industry) THEN
 		RETURN;
 	END IF;
-	SELECT string_agg('"' || n.industry || '"', ', ') INTO near
+	SELECT string_agg('"' || fluct._printable(n.industry) || '"', ', ') INTO near
 	FROM (SELECT i.industry FROM sales.industries i
 		  ORDER BY fluct._distance(lower(left(i.industry, 200)), lower(left(_check_industry.industry, 200))), i.industry
 		  LIMIT 3) n;
 	RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-		MESSAGE = coalesce('unknown industry: "' || industry || '"', 'industry must not be NULL'),
+		MESSAGE = coalesce('unknown industry: "' || fluct._printable(industry) || '"', 'industry must not be NULL'),
 		HINT = CASE WHEN near IS NULL THEN 'SELECT * FROM fluct.load_industries(''Industries.csv''); loads them.'
 					WHEN industry IS NULL THEN 'SELECT * FROM sales.industries; lists them.'
 					ELSE format('Did you mean %s? SELECT * FROM sales.industries; lists all.', near) END;

@@ -127,6 +127,10 @@ is_clean($said, 'scan_inbox');
 like($said, qr/file "m\\xff\\xfe\.csv": 1 row/, 'a name that is no UTF-8');
 is(sql(q{SELECT count(*) FROM fluct.files WHERE unknown_names @> ARRAY[U&'\001B[31m\009B31m\202E\200B']}) > 0, 1, 'fluct.files keeps it exactly');
 
+etl(q{INSERT INTO sales.industries VALUES (U&'\001B[31m\009B31m\202E\200B')});
+like(said(q{SELECT fluct.explain_fluctuation(U&'\001B[31m\009B31m\202E')}, as => 'etl'), qr/unknown industry: "\\x1b.*Did you mean "$shown"/s, 'known industries, where one is unknown');
+like(said(q{INSERT INTO sales.customer_feed VALUES ('c6', 'x', U&'\001B[31m\009B31m\202E')}, as => 'etl'), qr/nearest known ones are "$shown"/, 'and in a load');
+
 # ----- descriptors -----
 
 write_file("$folder/good.csv", $head, "c9,x,Food\n");
