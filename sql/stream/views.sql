@@ -111,22 +111,23 @@ SELECT v.stream, until.data_until,
 		THEN greatest(date_trunc('second', clock_timestamp() - until.data_until), '0') END AS behind,
 	v.state
 FROM fluct._stream_state v
+JOIN fluct.streams s ON s.name = v.stream
 LEFT JOIN LATERAL (
 	-- of the partitions that lag, or of all where that is not known; a worker
-	-- knows anew at least every two seconds
-	SELECT CASE WHEN v.state = 'running' AND v.reason IS NULL AND v.lag = 0
+	-- knows anew at least every two seconds, and nothing of no partition is missing
+	SELECT CASE WHEN s.partitions = '{}' OR v.state = 'running' AND v.reason IS NULL AND v.lag = 0
 			AND v.held_at > clock_timestamp() - interval '5 s' THEN clock_timestamp()
 		ELSE greatest(v.held_at, coalesce(
 			min(greatest(o.last_message_time, o.held_until)) FILTER (WHERE o.log_end_offset > o.next_offset),
 			min(greatest(o.last_message_time, o.held_until)))) END AS data_until
-	FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
+	FROM fluct.stream_offsets o
 	WHERE o.stream = v.stream AND fluct._consumes(s.topic, o.topic) AND (o.partition = ANY (s.partitions)) IS NOT FALSE
 	) until ON true
 ORDER BY v.stream;
 COMMENT ON VIEW fluct.freshness IS
 'Up to when each stream''s data is whole: the later of Kafka''s time of the messages up to which all are committed, and of the last moment at which the worker knew that all that Kafka had was committed.';
 COMMENT ON COLUMN fluct.freshness.stream IS 'name of the stream';
-COMMENT ON COLUMN fluct.freshness.data_until IS 'every message up to this time is committed; NULL if nothing is known';
+COMMENT ON COLUMN fluct.freshness.data_until IS 'every message up to this time is committed (of no partition all are); NULL if nothing is known';
 COMMENT ON COLUMN fluct.freshness.behind IS 'how long ago that is';
 COMMENT ON COLUMN fluct.freshness.state IS 'state of the stream';
 

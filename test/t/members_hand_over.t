@@ -103,6 +103,9 @@ hand_over('a', $_, 'b') foreach 0 .. 3;
 is(partitions('a') . partitions('b'), '{}{0,1,2,3}', 'one came back, and then all went');
 produce(50);
 whole('all handed over');
+etl($a, q{SELECT fluct.pause_stream('orders')});
+unlike(said($a, 'SELECT FROM fluct.top_fluctuations()', as => 'etl'), qr/member "a"/, 'a member without partitions is not behind');
+etl($a, q{SELECT fluct.start_stream('orders')});
 hand_over('b', $_, 'a') foreach 0, 1;
 whole('two came back');
 
