@@ -221,11 +221,11 @@ sql('BEGIN; ALTER FUNCTION fluct.__member_spend_1 RENAME TO _member_spend_quick;
 	LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); END $$;
 	GRANT EXECUTE ON FUNCTION fluct.__member_spend_1 TO asker; COMMIT', db => 'm2');
 fails_like($node, q{SET fluct.member_timeout = '300ms'; SELECT * FROM fluct.top_fluctuations('2026-02-20Z')},
-	qr/08006: member "m2" does not answer.*(no answer within 300 ms|statement timeout)/s, 'one that is slow is an error', as => 'analyst');
-my ($rc, $out, $err) = outcome(q{SET fluct.member_timeout = '300ms'; SELECT DISTINCT complete FROM fluct.top_fluctuations('2026-02-20Z', allow_missing => true);
+	qr/08006: members? .*"m2".* not answer.*m2: (no answer within 300 ms|[^.]*statement timeout)/s, 'one that is slow is an error', as => 'analyst');
+my ($rc, $out, $err) = outcome(q{SET fluct.member_timeout = '300ms'; SELECT count(*) FILTER (WHERE complete) FROM fluct.top_fluctuations('2026-02-20Z', allow_missing => true);
 	SELECT current_setting('fluct.allow_missing')}, as => 'analyst');
-is($out, "f\noff", 'allow_missing: an answer that is not complete');
-like($err, qr/WARNING:  member "m2" does not answer/, 'with a WARNING');
+is($out, "0\noff", 'allow_missing: an answer that is not complete');
+like($err, qr/WARNING:  members? .*"m2".* not answer/, 'with a WARNING');
 sql('BEGIN; DROP FUNCTION fluct.__member_spend_1; ALTER FUNCTION fluct._member_spend_quick RENAME TO __member_spend_1; COMMIT', db => 'm2');
 
 # of another version
