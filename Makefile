@@ -112,7 +112,10 @@ OBJS = \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
 	src/rollup/links.o \
+	src/rollup/pending.o \
 	src/rollup/replica.o \
+	src/rollup/spend.o \
+	src/rollup/statement.o \
 	src/rollup/tables.o \
 	src/rollup/triggers.o \
 	src/rollup/unseen.o \

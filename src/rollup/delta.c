@@ -3,18 +3,6 @@
  * delta.c
  *	  What changed in orders or in customers' industries, into the rollup.
  *
- * Slots.  Every batch of today touches the same few rows of today, so writers
- * would wait for each other's commit.  Therefore the key of a row ends in a
- * slot, and a transaction writes only in a slot whose lock it holds until its
- * end: the lowest that is free.  There are as many slots as there were ever
- * writers at once, one with one stream, and a reader sums over them.  What
- * another transaction did in a slot before is committed when its lock is had,
- * so with the latest snapshot no row of the slot can be in the way, at any
- * isolation level.  The rows of a statement go in by ON CONFLICT, which reads
- * the table with no snapshot of the transaction's: serializable writers of
- * orders have no conflict with each other on account of the rollup.  (Mostly
- * they don't even go that way: buckets.c.)
- *
  * Chunks.  A statement may change more rows than memory should hold, so they
  * are written in chunks; each is summed here and written in the order of the
  * key, for the sake of the index.
@@ -35,22 +23,20 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "pg/lock.h"
 #include "pg/query.h"
 #include "rollup/buckets.h"
 #include "rollup/delta.h"
+#include "rollup/spend.h"
+#include "rollup/statement.h"
 
 #define CHUNK			10000
 /* More than these, and the planner should know how many. */
 #define FEW_INDUSTRIES	20
 
 #define MINUTE		60
-#define HOUR		3600
-#define DAY			86400
 
 typedef struct Order
 {
@@ -71,7 +57,6 @@ struct FluctDelta
 {
 	MemoryContext chunk;		/* reset by each flush */
 	Oid			rollup;
-	int			slot;
 	TimestampTz horizon;		/* orders before it are left out */
 	int			norders;
 	Order	   *orders;
@@ -79,29 +64,7 @@ struct FluctDelta
 	Link	   *links;
 };
 
-static bool writing = false;
-
-bool
-fluct_delta_is_writing(void)
-{
-	return writing;
-}
-
-int64
-fluct_delta_bucket(int64 at, int width)
-{
-	int64		us = width * USECS_PER_SEC;
-	int64		past = at % us;
-
-	return at - (past < 0 ? past + us : past);
-}
-
 /* ----- statements ----- */
-
-#define UPSERT \
-	" ON CONFLICT (width, bucket, industry, slot) DO UPDATE" \
-	" SET orders = s.orders + excluded.orders," \
-	" amount = s.amount + excluded.amount"
 
 static const char *const industries_sql =
 "SELECT c.n, i.industry"
@@ -109,74 +72,26 @@ static const char *const industries_sql =
 " JOIN sales.customer_industries i ON i.customer_id = c.customer_id"
 " ORDER BY 1";
 
-static const char *const add_sql =
-"INSERT INTO sales.industry_spend AS s"
-" (width, bucket, industry, slot, orders, amount)"
-" SELECT n.width, n.bucket, n.industry, $6, n.orders, n.amount"
-" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))"
-" AS n(width, bucket, industry, orders, amount)"
-UPSERT;
+#define MINUTES \
+	"SELECT fluct._bucket(o.ordered_at, 60) AS minute, l.industry," \
+	" sum(l.sign) AS orders, coalesce(sum(l.sign * o.amount), 0) AS amount" \
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)," \
+	" pg_catalog.unnest($3)) AS l(customer_id, industry, sign)" \
+	" JOIN sales.orders o ON o.customer_id = l.customer_id" \
+	" WHERE isfinite(o.ordered_at) AND o.ordered_at >= $4" \
+	" GROUP BY 1, 2"
 
 static const char *const rebook_sql =
 "INSERT INTO sales.industry_spend AS s"
 " (width, bucket, industry, slot, orders, amount)"
-" SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, $4,"
+" SELECT w.width, fluct._bucket(m.minute, w.width), m.industry, $5,"
 " sum(m.orders), sum(m.amount)"
-" FROM (SELECT l.industry, fluct._bucket(o.ordered_at, 60) AS minute,"
-" sum(l.sign) AS orders,"
-" coalesce(sum(l.sign * o.amount), 0) AS amount"
-" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-" pg_catalog.unnest($3)) AS l(customer_id, industry, sign)"
-" JOIN sales.orders o ON o.customer_id = l.customer_id"
-" WHERE isfinite(o.ordered_at) AND o.ordered_at >= $5"
-" GROUP BY 1, 2) m"
+" FROM (" MINUTES ") m"
 " CROSS JOIN (VALUES (60), (3600), (86400)) w(width)"
 " GROUP BY 1, 2, 3"
 " HAVING sum(m.orders) <> 0 OR sum(m.amount) <> 0"
 " ORDER BY 1, 2, 3"
-UPSERT;
-
-/* Sees all that is committed now, and what this transaction did. */
-static void
-run(SPIPlanPtr plan, Datum *args)
-{
-	int			result;
-	bool		before = writing;
-
-	writing = true;
-	PG_TRY();
-	{
-		result = SPI_execute_snapshot(plan, args, NULL, GetLatestSnapshot(),
-									  InvalidSnapshot, false, true, 0);
-	}
-	PG_FINALLY();
-	{
-		writing = before;
-	}
-	PG_END_TRY();
-	if (result < 0)
-		elog(ERROR, "SPI_execute_snapshot failed: %s",
-			 SPI_result_code_string(result));
-}
-
-void
-fluct_delta_run(void **plan, const char *sql)
-{
-	if (*plan == NULL)
-		*plan = fluct_query_prepare(sql, 0, NULL, 0);
-	run(*plan, NULL);
-}
-
-void
-fluct_delta_run_with(void **plan, const char *sql, Datum argument)
-{
-	Oid			type = INT8OID;
-
-	if (*plan == NULL)
-		*plan = fluct_query_prepare(sql, 1, &type, 0);
-	run(*plan, &argument);
-}
+FLUCT_SPEND_UPSERT;
 
 static TimestampTz
 read_horizon(void)
@@ -184,8 +99,8 @@ read_horizon(void)
 	static void *plan = NULL;
 	bool		isnull;
 
-	fluct_delta_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
-					" FROM sales.rollup_state");
+	fluct_statement_run(&plan, "SELECT coalesce(max(horizon), '-infinity')"
+						" FROM sales.rollup_state");
 	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 											 SPI_tuptable->tupdesc, 1,
 											 &isnull));
@@ -198,39 +113,14 @@ fluct_delta_clear(void)
 	static void *unfrozen = NULL;
 
 	if (TIMESTAMP_IS_NOBEGIN(read_horizon()))
-		fluct_delta_run(&all, "TRUNCATE sales.industry_spend");
+		fluct_statement_run(&all, "TRUNCATE sales.industry_spend");
 	else
-		fluct_delta_run(&unfrozen, "DELETE FROM sales.industry_spend"
-						" WHERE bucket >= (SELECT max(horizon)"
-						"  FROM sales.rollup_state)");
+		fluct_statement_run(&unfrozen, "DELETE FROM sales.industry_spend"
+							" WHERE bucket >= (SELECT max(horizon)"
+							"  FROM sales.rollup_state)");
 }
 
 /* ----- begin and end ----- */
-
-static bool
-lock_slot(Oid rollup, int slot)
-{
-	return fluct_lock_try_pair(FLUCT_LOCK_SLOT, rollup, slot);
-}
-
-/* The one that this transaction has, unless a ROLLBACK TO gave it back. */
-static int
-claim_slot(Oid rollup)
-{
-	static TransactionId holder = InvalidTransactionId;
-	static int	held;
-
-	if (TransactionIdEquals(holder, GetTopTransactionId()) &&
-		lock_slot(rollup, held))
-		return held;
-	holder = GetTopTransactionId();
-	for (held = 0; held <= PG_INT16_MAX; held++)
-		if (lock_slot(rollup, held))
-			return held;
-	ereport(ERROR,
-			(errcode(ERRCODE_TOO_MANY_CONNECTIONS),
-			 errmsg("too many transactions write orders at once")));
-}
 
 FluctDelta *
 fluct_delta_begin(Oid rollup)
@@ -238,7 +128,6 @@ fluct_delta_begin(Oid rollup)
 	FluctDelta *delta = palloc0(sizeof(FluctDelta));
 
 	delta->rollup = rollup;
-	delta->slot = claim_slot(rollup);
 	delta->horizon = read_horizon();
 	delta->chunk = AllocSetContextCreate(CurrentMemoryContext,
 										 "fluct delta",
@@ -261,101 +150,6 @@ compare_orders(const void *a, const void *b)
 								 ((const Order *) b)->customer);
 }
 
-static int
-compare_spend(const void *a, const void *b)
-{
-	const FluctSpend *x = a;
-	const FluctSpend *y = b;
-
-	if (x->bucket != y->bucket)
-		return x->bucket < y->bucket ? -1 : 1;
-	return fluct_buckets_compare(x->industry, y->industry);
-}
-
-static Datum
-add(Datum a, Datum b)
-{
-	return DirectFunctionCall2(numeric_add, a, b);
-}
-
-/* Makes one row of those with the same key; returns their number. */
-static int
-merge(FluctSpend *rows, int n)
-{
-	int			kept = 0;
-
-	qsort(rows, n, sizeof(FluctSpend), compare_spend);
-	for (int i = 0; i < n; i++)
-	{
-		if (kept > 0 && compare_spend(&rows[kept - 1], &rows[i]) == 0)
-		{
-			rows[kept - 1].orders += rows[i].orders;
-			rows[kept - 1].amount = add(rows[kept - 1].amount, rows[i].amount);
-		}
-		else
-			rows[kept++] = rows[i];
-	}
-	return kept;
-}
-
-/* The rows once more, in wider buckets, to `to`; returns their number. */
-static int
-widen(FluctSpend *to, const FluctSpend *rows, int n, int width)
-{
-	for (int i = 0; i < n; i++)
-	{
-		to[i] = rows[i];
-		to[i].width = width;
-		to[i].bucket = fluct_delta_bucket(rows[i].bucket, width);
-	}
-	return merge(to, n);
-}
-
-/* Leaves out what comes to nothing; returns the number of the others. */
-static int
-drop_zeros(FluctSpend *rows, int n)
-{
-	Datum		zero = NumericGetDatum(int64_to_numeric(0));
-	int			kept = 0;
-
-	for (int i = 0; i < n; i++)
-		if (rows[i].orders != 0 ||
-			!DatumGetBool(DirectFunctionCall2(numeric_eq, rows[i].amount,
-											  zero)))
-			rows[kept++] = rows[i];
-	return kept;
-}
-
-static void
-write_spend(const FluctDelta *delta, const FluctSpend *rows, int n)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
-	INT8ARRAYOID, NUMERICARRAYOID, INT2OID};
-	Oid			elements[] = {INT4OID, TIMESTAMPTZOID, TEXTOID, INT8OID,
-	NUMERICOID};
-	Datum		args[6];
-	Datum	   *values;
-
-	if (fluct_buckets_add(delta->rollup, delta->slot, rows, n))
-		return;
-	values = palloc(sizeof(Datum) * 5 * (n + 1));
-	for (int i = 0; i < n; i++)
-	{
-		values[i] = Int32GetDatum(rows[i].width);
-		values[n + i] = TimestampTzGetDatum(rows[i].bucket);
-		values[2 * n + i] = PointerGetDatum(rows[i].industry);
-		values[3 * n + i] = Int64GetDatum(rows[i].orders);
-		values[4 * n + i] = rows[i].amount;
-	}
-	for (int c = 0; c < 5; c++)
-		args[c] = fluct_query_array(elements[c], values + c * n, NULL, n);
-	args[5] = Int16GetDatum(delta->slot);
-	if (plan == NULL)
-		plan = fluct_query_prepare(add_sql, 6, types, 0);
-	run(plan, args);
-}
-
 /*
  * The industries of the customers, whose numbers count from 1: rows (number,
  * industry) by number in SPI_tuptable.
@@ -370,12 +164,12 @@ find_industries(const Datum *customers, int n)
 	args[0] = fluct_query_array(TEXTOID, customers, NULL, n);
 	if (plan == NULL)
 		plan = fluct_query_prepare(industries_sql, 1, types, 0);
-	run(plan, args);
+	fluct_statement_execute(plan, args);
 }
 
 /* Each order for each industry of its customer, by minute. */
 static FluctSpend *
-spread_orders(const Order *orders, int norders, int *n)
+spread_orders(Order *orders, int norders, int *n)
 {
 	Datum	   *customers = palloc(sizeof(Datum) * norders);
 	int			ncustomers = 0;
@@ -383,6 +177,7 @@ spread_orders(const Order *orders, int norders, int *n)
 	int			order = 0;
 	FluctSpend *rows = palloc(sizeof(FluctSpend) * size);
 
+	qsort(orders, norders, sizeof(Order), compare_orders);
 	for (int i = 0; i < norders; i++)
 		if (i == 0 || compare_orders(&orders[i - 1], &orders[i]) != 0)
 			customers[ncustomers++] = PointerGetDatum(orders[i].customer);
@@ -414,27 +209,6 @@ spread_orders(const Order *orders, int norders, int *n)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return rows;
-}
-
-static void
-flush_orders(FluctDelta *delta)
-{
-	FluctSpend *rows;
-	int			minutes,
-				hours,
-				days;
-
-	qsort(delta->orders, delta->norders, sizeof(Order), compare_orders);
-	rows = spread_orders(delta->orders, delta->norders, &minutes);
-	minutes = drop_zeros(rows, merge(rows, minutes));
-	if (minutes == 0)
-		return;
-	rows = repalloc_huge(rows, sizeof(FluctSpend) * minutes * 3);
-	hours = drop_zeros(rows + minutes,
-					   widen(rows + minutes, rows, minutes, HOUR));
-	days = drop_zeros(rows + minutes + hours,
-					  widen(rows + minutes + hours, rows + minutes, hours, DAY));
-	write_spend(delta, rows, minutes + hours + days);
 }
 
 /* ----- industries ----- */
@@ -470,19 +244,13 @@ net_links(Link *links, int n)
 	return kept - (kept > 0 && links[kept - 1].sign == 0);
 }
 
-static void
-flush_links(FluctDelta *delta)
+/* The arguments of MINUTES; returns how many industries these are. */
+static int
+net_arguments(const FluctDelta *delta, Datum *args)
 {
-	static SPIPlanPtr few = NULL;
-	static SPIPlanPtr many = NULL;
-	Oid			types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT2OID,
-	TIMESTAMPTZOID};
 	int			n = net_links(delta->links, delta->nlinks);
 	Datum	   *values = palloc(sizeof(Datum) * 3 * (n + 1));
-	Datum		args[5];
 
-	if (n == 0)
-		return;
 	for (int i = 0; i < n; i++)
 	{
 		values[i] = PointerGetDatum(delta->links[i].customer);
@@ -492,13 +260,66 @@ flush_links(FluctDelta *delta)
 	args[0] = fluct_query_array(TEXTOID, values, NULL, n);
 	args[1] = fluct_query_array(TEXTOID, values + n, NULL, n);
 	args[2] = fluct_query_array(INT4OID, values + 2 * n, NULL, n);
-	args[3] = Int16GetDatum(delta->slot);
-	args[4] = TimestampTzGetDatum(delta->horizon);
+	args[3] = TimestampTzGetDatum(delta->horizon);
+	return n;
+}
+
+static const Oid minutes_types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+TIMESTAMPTZOID, INT2OID};
+
+static void
+flush_links(FluctDelta *delta)
+{
+	static SPIPlanPtr few = NULL;
+	static SPIPlanPtr many = NULL;
+	Datum		args[5];
+	int			n = net_arguments(delta, args);
+
+	if (n == 0)
+		return;
+	args[4] = Int16GetDatum(fluct_spend_slot(delta->rollup));
 	if (few == NULL)
-		few = fluct_query_prepare(rebook_sql, 5, types, 0);
+		few = fluct_query_prepare(rebook_sql, 5, minutes_types, 0);
 	if (many == NULL)
-		many = fluct_query_prepare(rebook_sql, 5, types, CURSOR_OPT_CUSTOM_PLAN);
-	run(n <= FEW_INDUSTRIES ? few : many, args);
+		many = fluct_query_prepare(rebook_sql, 5, minutes_types,
+								   CURSOR_OPT_CUSTOM_PLAN);
+	fluct_statement_execute(n <= FEW_INDUSTRIES ? few : many, args);
+}
+
+/* The orders of customers, for each industry that these gained or lost. */
+static FluctSpend *
+spread_links(FluctDelta *delta, int *n)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum		args[4];
+	FluctSpend *rows;
+
+	net_arguments(delta, args);
+	if (plan == NULL)
+		plan = fluct_query_prepare(MINUTES, 4, minutes_types, 0);
+	fluct_statement_execute(plan, args);
+	*n = SPI_processed;
+	rows = palloc_extended(sizeof(FluctSpend) * (*n + 1), MCXT_ALLOC_HUGE);
+	for (int r = 0; r < *n; r++)
+	{
+		Datum		values[4];
+
+		for (int c = 0; c < 4; c++)
+		{
+			bool		isnull;
+
+			values[c] = SPI_getbinval(SPI_tuptable->vals[r],
+									  SPI_tuptable->tupdesc, c + 1, &isnull);
+		}
+		rows[r] = (FluctSpend)
+		{
+			MINUTE, DatumGetTimestampTz(values[0]), copy_text(values[1]),
+				DatumGetInt64(values[2]),
+				PointerGetDatum(PG_DETOAST_DATUM_COPY(values[3]))
+		};
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return rows;
 }
 
 /* ----- collecting ----- */
@@ -507,10 +328,15 @@ static void
 flush(FluctDelta *delta)
 {
 	MemoryContext old = MemoryContextSwitchTo(delta->chunk);
+	int			n;
 
 	CHECK_FOR_INTERRUPTS();
 	if (delta->norders > 0)
-		flush_orders(delta);
+	{
+		FluctSpend *rows = spread_orders(delta->orders, delta->norders, &n);
+
+		fluct_spend_write(delta->rollup, rows, n);
+	}
 	if (delta->nlinks > 0)
 		flush_links(delta);
 	MemoryContextSwitchTo(old);
@@ -534,7 +360,7 @@ fluct_delta_order(FluctDelta *delta, Datum customer, Datum at,
 		delta->orders = palloc(sizeof(Order) * CHUNK);
 	order = &delta->orders[delta->norders++];
 	order->customer = copy_text(customer);
-	order->minute = fluct_delta_bucket(DatumGetTimestampTz(at), MINUTE);
+	order->minute = fluct_spend_bucket(DatumGetTimestampTz(at), MINUTE);
 	order->sign = sign;
 	order->amount = sign > 0 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(amount)) :
 		DirectFunctionCall1(numeric_uminus, amount);
@@ -561,10 +387,31 @@ fluct_delta_industry(FluctDelta *delta, Datum customer, Datum industry,
 		flush(delta);
 }
 
+FluctSpend *
+fluct_delta_minutes(FluctDelta *delta, int *n)
+{
+	MemoryContext old = MemoryContextSwitchTo(delta->chunk);
+	FluctSpend *rows = NULL;
+
+	*n = 0;
+	if (delta->norders > 0)
+		rows = spread_orders(delta->orders, delta->norders, n);
+	else if (delta->nlinks > 0)
+		rows = spread_links(delta, n);
+	MemoryContextSwitchTo(old);
+	return rows;
+}
+
+void
+fluct_delta_drop(FluctDelta *delta)
+{
+	MemoryContextDelete(delta->chunk);
+	pfree(delta);
+}
+
 void
 fluct_delta_end(FluctDelta *delta)
 {
 	flush(delta);
-	MemoryContextDelete(delta->chunk);
-	pfree(delta);
+	fluct_delta_drop(delta);
 }

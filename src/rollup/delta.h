@@ -12,6 +12,8 @@
 
 #include "postgres.h"
 
+#include "rollup/buckets.h"
+
 typedef struct FluctDelta FluctDelta;
 
 /* For the rollup of that OID; lives in the current memory context. */
@@ -33,19 +35,14 @@ extern void fluct_delta_industry(FluctDelta *delta, Datum customer,
 /* Writes what is not written yet. */
 extern void fluct_delta_end(FluctDelta *delta);
 
+/*
+ * Instead of that: what is not written yet, by minute, to be written later.  It
+ * lives as long as the delta, which is to be dropped.
+ */
+extern FluctSpend *fluct_delta_minutes(FluctDelta *delta, int *n);
+extern void fluct_delta_drop(FluctDelta *delta);
+
 /* Empties the rollup, but for what lies before the horizon. */
 extern void fluct_delta_clear(void);
-
-/* Whether the running statement is one that writes a delta. */
-extern bool fluct_delta_is_writing(void);
-
-/* A statement without parameters, planned once in the life of the process. */
-extern void fluct_delta_run(void **plan, const char *sql);
-
-/* The same with one parameter, a bigint. */
-extern void fluct_delta_run_with(void **plan, const char *sql, Datum argument);
-
-/* The beginning of the bucket of that many seconds, in UTC. */
-extern int64 fluct_delta_bucket(int64 at, int width);
 
 #endif							/* FLUCT_ROLLUP_DELTA_H */

@@ -10,10 +10,13 @@
 
 #include "postgres.h"
 
-/* A row that came (sign 1) or went (-1); customer and industry are text. */
-extern void fluct_links_add(Datum customer, Datum industry, int sign);
+/* What a row adds to the digest; customer and industry are text. */
+extern uint64 fluct_links_hash(Datum customer, Datum industry);
 
-/* All rows went. */
-extern void fluct_links_clear(void);
+/*
+ * Adds to the digest, or sets it where all rows had gone.  SPI must be
+ * connected, and the user be the rollup's owner.
+ */
+extern void fluct_links_write(bool cleared, uint64 sum);
 
 #endif							/* FLUCT_ROLLUP_LINKS_H */

@@ -19,6 +19,10 @@
  * seen by others before the commit, which is after the lock; who held the lock
  * before has committed, and what is read after it sees that.
  *
+ * A worker applies a transaction row by row, so what a row adds to the rollup is
+ * computed at once, when the other side stands as it does, and written
+ * with that of the other rows when the transaction ends (pending.c).
+ *
  * On PostgreSQL 15 a worker has the rights of the subscription's owner, a
  * superuser; what is read and written here is as always done with those of the
  * rollup's owner.
@@ -44,7 +48,8 @@
 #include "utils/timestamp.h"
 
 #include "rollup/delta.h"
-#include "rollup/links.h"
+#include "rollup/pending.h"
+#include "rollup/statement.h"
 #include "rollup/tables.h"
 #include "rollup/triggers.h"
 #include "rollup/unseen.h"
@@ -138,7 +143,7 @@ book_values(FluctDelta *delta, const Side *side, const Datum *values, int sign)
 	else
 	{
 		fluct_delta_industry(delta, values[0], values[1], sign);
-		fluct_links_add(values[0], values[1], sign);
+		fluct_pending_link(values[0], values[1], sign);
 	}
 }
 
@@ -151,6 +156,8 @@ book_change(const FluctRollup *rollup, const TriggerData *data,
 	bool		has_old = read_row(old_row(data), side, went);
 	bool		has_new = read_row(new_row(data), side, came);
 	FluctDelta *delta;
+	FluctSpend *minutes;
+	int			n;
 
 	if (has_old == has_new && (!has_old || same_values(side, went, came)))
 		return;
@@ -159,7 +166,9 @@ book_change(const FluctRollup *rollup, const TriggerData *data,
 		book_values(delta, side, went, -1);
 	if (has_new)
 		book_values(delta, side, came, 1);
-	fluct_delta_end(delta);
+	minutes = fluct_delta_minutes(delta, &n);
+	fluct_pending_spend(rollup->spend, minutes, n);
+	fluct_delta_drop(delta);
 }
 
 /* Row triggers are passed on to partitions. */
@@ -252,7 +261,7 @@ fluct_rollup_skip_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("the rollup's functions for replication are row triggers")));
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA &&
-		!fluct_delta_is_writing())
+		!fluct_statement_is_running())
 		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		return PointerGetDatum(data->tg_newtuple);

@@ -61,7 +61,9 @@
 #include "utils/tuplestore.h"
 
 #include "rollup/delta.h"
-#include "rollup/links.h"
+#include "rollup/pending.h"
+#include "rollup/spend.h"
+#include "rollup/statement.h"
 #include "rollup/tables.h"
 #include "rollup/triggers.h"
 #include "rollup/unseen.h"
@@ -340,7 +342,7 @@ static void
 book_industry(void *arg, const Rows *rows, int sign)
 {
 	fluct_delta_industry(begun(arg), rows->values[0], rows->values[1], sign);
-	fluct_links_add(rows->values[0], rows->values[1], sign);
+	fluct_pending_link(rows->values[0], rows->values[1], sign);
 }
 
 static void
@@ -375,8 +377,9 @@ book_statement(FunctionCallInfo fcinfo, Side side, int ncolumns,
 		if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		{
 			fluct_delta_clear();
+			fluct_pending_clear_spend();
 			if (side == INDUSTRIES)
-				fluct_links_clear();
+				fluct_pending_clear_links();
 		}
 		else
 			book_changes(data, &arg, ncolumns, names, types, book);
@@ -435,17 +438,17 @@ fluct_rollup_guard(PG_FUNCTION_ARGS)
 	FluctRollup rollup;
 	FluctRights before;
 
-	if (fluct_delta_is_writing())
+	if (fluct_statement_is_running())
 		return PointerGetDatum(NULL);
 	rollup = find_rollup(fcinfo);
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA &&
 		!TRIGGER_FIRED_BY_TRUNCATE(((TriggerData *) fcinfo->context)->tg_event))
 		return PointerGetDatum(NULL);	/* its rows were skipped */
 	before = fluct_rollup_enter(&rollup);
-	fluct_delta_run(&plan,
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.industry_spend was written by hand or by a restore'"
-					" WHERE valid");
+	fluct_statement_run(&plan,
+						"UPDATE sales.rollup_state SET valid = false,"
+						" reason = 'sales.industry_spend was written by hand or by a restore'"
+						" WHERE valid");
 	fluct_rollup_leave(before);
 	return PointerGetDatum(NULL);
 }
@@ -463,5 +466,5 @@ fluct_rollup_bucket(PG_FUNCTION_ARGS)
 				 errmsg("width must be positive")));
 	if (TIMESTAMP_NOT_FINITE(at))
 		PG_RETURN_TIMESTAMPTZ(at);
-	PG_RETURN_TIMESTAMPTZ(fluct_delta_bucket(at, width));
+	PG_RETURN_TIMESTAMPTZ(fluct_spend_bucket(at, width));
 }

@@ -18,7 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "rollup/delta.h"
+#include "rollup/statement.h"
 #include "rollup/unseen.h"
 
 static int
@@ -80,12 +80,12 @@ mark_invalid(bool is_orders)
 {
 	static void *plans[2];
 
-	fluct_delta_run(&plans[is_orders],
-					is_orders ?
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.orders was partitioned, or inherited' WHERE valid" :
-					"UPDATE sales.rollup_state SET valid = false,"
-					" reason = 'sales.customer_industries was partitioned, or inherited' WHERE valid");
+	fluct_statement_run(&plans[is_orders],
+						is_orders ?
+						"UPDATE sales.rollup_state SET valid = false,"
+						" reason = 'sales.orders was partitioned, or inherited' WHERE valid" :
+						"UPDATE sales.rollup_state SET valid = false,"
+						" reason = 'sales.customer_industries was partitioned, or inherited' WHERE valid");
 }
 
 void

@@ -117,6 +117,68 @@ is(sql($subscriber, 'SELECT DISTINCT name FROM public.who'), 'etl', 'what is pla
 sql($subscriber, 'DROP TRIGGER planted ON sales.industry_spend');
 verified('after that');
 
+# ----- a large transaction -----
+
+my $writes = q{SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relid = 'sales.industry_spend'::regclass};
+my $applied = q{SELECT sum(n_tup_ins) FROM pg_stat_user_tables WHERE relid IN ('sales.orders'::regclass, 'sales.customer_industries'::regclass)};
+my $written = sql($subscriber, $writes);
+my $rows = sql($subscriber, $applied);
+
+etl($publisher, q{
+	BEGIN;
+	INSERT INTO sales.customers SELECT 'large' || c FROM generate_series(1, 100) c;
+	INSERT INTO sales.customer_industries SELECT 'large' || c, 'i1' FROM generate_series(1, 100) c;
+	INSERT INTO sales.orders SELECT 'large' || i, 'large' || 1 + i % 100, i, '2026-02-03Z' FROM generate_series(1, 5000) i;
+	INSERT INTO sales.customer_industries SELECT 'large' || c, 'i2' FROM generate_series(1, 100) c;
+	COMMIT});
+caught_up_with('copy');
+ok(poll($subscriber, "SELECT ($applied) - $rows", 5200), 'a large transaction is applied');
+is(sql($subscriber, $writes) - $written, 6, 'and each row of the rollup written once');
+verified('a large transaction');
+
+# ----- with subtransactions, as the workers of streaming = parallel have them -----
+
+etl($subscriber, q{
+	ALTER TABLE sales.orders DISABLE TRIGGER orders_rollup_insert;
+	ALTER TABLE sales.customer_industries DISABLE TRIGGER customer_industries_rollup_insert});
+sql($subscriber, q{
+	SET session_replication_role = replica;
+	CREATE PROCEDURE pg_temp.add(name text) LANGUAGE sql AS $$
+		INSERT INTO sales.orders SELECT name || i, 'large1', i, '2026-02-04Z' FROM generate_series(1, 10) i;
+		INSERT INTO sales.customer_industries VALUES ('large1', 'i' || right(name, 1)) $$;
+	BEGIN;
+	CALL pg_temp.add('sub3');
+	SAVEPOINT a;
+	CALL pg_temp.add('sub4');
+	SAVEPOINT b;
+	CALL pg_temp.add('lost5');
+	ROLLBACK TO b;
+	CALL pg_temp.add('sub6');
+	RELEASE a;
+	SAVEPOINT c;
+	TRUNCATE sales.orders;
+	ROLLBACK TO c;
+	COMMIT});
+is(sql($subscriber, 'SELECT count(*) FROM fluct.verify_rollup()'), 0, 'what subtransactions booked is in the rollup, and nothing of what was rolled back');
+sql($subscriber, q{
+	SET session_replication_role = replica;
+	BEGIN;
+	INSERT INTO sales.orders VALUES ('first', 'large1', 1, '2026-02-04Z');
+	SAVEPOINT a;
+	TRUNCATE sales.orders;
+	INSERT INTO sales.orders VALUES ('second', 'large1', 2, '2026-02-04Z');
+	RELEASE a;
+	INSERT INTO sales.orders VALUES ('third', 'large1', 3, '2026-02-04Z');
+	COMMIT});
+is(sql($subscriber, 'SELECT count(*), (SELECT count(*) FROM fluct.verify_rollup()) FROM sales.orders'), '2|0', 'with a TRUNCATE in one');
+etl($publisher, 'TRUNCATE sales.orders');
+etl($publisher, q{INSERT INTO sales.orders SELECT 'more' || i, 'c' || i % 45, i, '2026-02-01' FROM generate_series(1, 100) i});
+caught_up_with('copy');
+etl($subscriber, q{
+	ALTER TABLE sales.orders ENABLE ALWAYS TRIGGER orders_rollup_insert;
+	ALTER TABLE sales.customer_industries ENABLE ALWAYS TRIGGER customer_industries_rollup_insert;
+	SELECT fluct.rebuild_rollup()});
+
 # ----- however the triggers are enabled -----
 
 etl($subscriber, q{ALTER TABLE sales.orders ENABLE TRIGGER ALL});
