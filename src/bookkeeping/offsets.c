@@ -186,6 +186,41 @@ fluct_offsets_has_stored(const char *stream, const char *mapping)
 						   " WHERE stream = $1 AND stored_with = $2 LIMIT 1") > 0;
 }
 
+/* Moves on only what stands where the batch began, in the same epoch. */
+static const char advance[] =
+"UPDATE fluct.stream_offsets o SET"
+" next_offset = u.goes_to,"
+" messages = o.messages + u.messages,"
+" rows = o.rows + u.rows,"
+" duplicates = o.duplicates + u.duplicates,"
+" dead_letters = o.dead_letters + u.dead_letters,"
+" tombstones = o.tombstones + u.tombstones,"
+" filtered = o.filtered + u.filtered,"
+" last_message_time = CASE WHEN u.ms >= 0"
+"  THEN to_timestamp(u.ms / 1000.0)"
+"  ELSE o.last_message_time END,"
+" log_start_offset = CASE WHEN u.log_start >= 0"
+"  THEN u.log_start ELSE o.log_start_offset END,"
+" log_end_offset = CASE WHEN u.log_end >= 0"
+"  THEN u.log_end ELSE o.log_end_offset END,"
+" witness_offset = nullif(u.witness, -1),"
+" witness_time = u.witness_ms,"
+" witness_crc = u.witness_crc,"
+" stored_with = CASE WHEN u.rows + u.duplicates > 0"
+"  THEN coalesce($18, o.stored_with)"
+"  ELSE o.stored_with END,"
+" last_commit = clock_timestamp()"
+" FROM ROWS FROM (unnest($2), unnest($3), unnest($4),"
+"  unnest($5), unnest($6), unnest($7), unnest($8),"
+"  unnest($9), unnest($10), unnest($11), unnest($12),"
+"  unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($19))"
+"  AS u(partition, stands_at, goes_to, messages, rows,"
+"   duplicates, dead_letters, tombstones, ms, log_start,"
+"   log_end, witness, witness_ms, witness_crc, epoch, topic, filtered)"
+" WHERE o.stream = $1 AND o.partition = u.partition"
+"  AND o.topic = u.topic AND o.epoch = u.epoch"
+"  AND o.next_offset = u.stands_at";
+
 bool
 fluct_offsets_advance(const char *stream, const char *mapping,
 					  const FluctPosition *positions, int count)
@@ -212,39 +247,7 @@ fluct_offsets_advance(const char *stream, const char *mapping,
 	add_topics(&query, positions, count);
 	fluct_query_add_text(&query, mapping);
 	MEMBERS(filtered);
-	return fluct_query_run_kept(&query, &plan,
-								"UPDATE fluct.stream_offsets o SET"
-								" next_offset = u.goes_to,"
-								" messages = o.messages + u.messages,"
-								" rows = o.rows + u.rows,"
-								" duplicates = o.duplicates + u.duplicates,"
-								" dead_letters = o.dead_letters + u.dead_letters,"
-								" tombstones = o.tombstones + u.tombstones,"
-								" filtered = o.filtered + u.filtered,"
-								" last_message_time = CASE WHEN u.ms >= 0"
-								"  THEN to_timestamp(u.ms / 1000.0)"
-								"  ELSE o.last_message_time END,"
-								" log_start_offset = CASE WHEN u.log_start >= 0"
-								"  THEN u.log_start ELSE o.log_start_offset END,"
-								" log_end_offset = CASE WHEN u.log_end >= 0"
-								"  THEN u.log_end ELSE o.log_end_offset END,"
-								" witness_offset = nullif(u.witness, -1),"
-								" witness_time = u.witness_ms,"
-								" witness_crc = u.witness_crc,"
-								" stored_with = CASE WHEN u.rows + u.duplicates > 0"
-								"  THEN coalesce($18, o.stored_with)"
-								"  ELSE o.stored_with END,"
-								" last_commit = clock_timestamp()"
-								" FROM ROWS FROM (unnest($2), unnest($3), unnest($4),"
-								"  unnest($5), unnest($6), unnest($7), unnest($8),"
-								"  unnest($9), unnest($10), unnest($11), unnest($12),"
-								"  unnest($13), unnest($14), unnest($15), unnest($16), unnest($17), unnest($19))"
-								"  AS u(partition, stands_at, goes_to, messages, rows,"
-								"   duplicates, dead_letters, tombstones, ms, log_start,"
-								"   log_end, witness, witness_ms, witness_crc, epoch, topic, filtered)"
-								" WHERE o.stream = $1 AND o.partition = u.partition"
-								"  AND o.topic = u.topic AND o.epoch = u.epoch"
-								"  AND o.next_offset = u.stands_at") == (uint64) count;
+	return fluct_query_run_kept(&query, &plan, advance) == (uint64) count;
 }
 
 void

@@ -493,12 +493,50 @@ without_escapes(const FluctJsonValue *value, char *to)
 	return plain;
 }
 
+/* The value in the binary form of the column's type, without its length. */
+static FluctReason
+encode_value(const FluctColumn *column, const FluctJsonValue *value,
+			 char *to, size_t *len)
+{
+	switch (column->form)
+	{
+		case FLUCT_FORM_TEXT:
+		case FLUCT_FORM_OTHER:
+			if (column->is_array && value->type == FLUCT_JSON_ARRAY)
+				return encode_array(column, value, to, len);
+			return encode_text(column, value, to, len);
+		case FLUCT_FORM_BYTEA:
+			return encode_bytea(column, value, to, len);
+		case FLUCT_FORM_INT2:
+		case FLUCT_FORM_INT4:
+		case FLUCT_FORM_INT8:
+		case FLUCT_FORM_NUMERIC:
+		case FLUCT_FORM_FLOAT4:
+		case FLUCT_FORM_FLOAT8:
+			return encode_number(column, value, to, len);
+		case FLUCT_FORM_BOOL:
+			to[0] = value->text[0] == 't';
+			*len = 1;
+			return value->type == FLUCT_JSON_BOOL ? FLUCT_OK :
+				FLUCT_WRONG_TYPE;
+		case FLUCT_FORM_TIMESTAMP:
+			return encode_timestamp(column, value, to, len);
+		case FLUCT_FORM_DATE:
+			return encode_date(column, value, to, len);
+		case FLUCT_FORM_UUID:
+			return encode_uuid(value, to, len);
+		case FLUCT_FORM_JSON:
+		case FLUCT_FORM_JSONB:
+			return encode_json(column->form, value, to, len);
+	}
+	pg_unreachable();
+}
+
 size_t
 fluct_encode(const FluctColumn *column, const FluctJsonValue *value, char *to,
 			 FluctReason *reason)
 {
 	FluctJsonValue plain;
-	char	   *data = to + 4;
 	size_t		len = 0;
 
 	if (value->escaped && reads_characters(column->form))
@@ -506,46 +544,7 @@ fluct_encode(const FluctColumn *column, const FluctJsonValue *value, char *to,
 		plain = without_escapes(value, to);
 		value = &plain;
 	}
-	switch (column->form)
-	{
-		case FLUCT_FORM_TEXT:
-		case FLUCT_FORM_OTHER:
-			if (column->is_array && value->type == FLUCT_JSON_ARRAY)
-				*reason = encode_array(column, value, data, &len);
-			else
-				*reason = encode_text(column, value, data, &len);
-			break;
-		case FLUCT_FORM_BYTEA:
-			*reason = encode_bytea(column, value, data, &len);
-			break;
-		case FLUCT_FORM_INT2:
-		case FLUCT_FORM_INT4:
-		case FLUCT_FORM_INT8:
-		case FLUCT_FORM_NUMERIC:
-		case FLUCT_FORM_FLOAT4:
-		case FLUCT_FORM_FLOAT8:
-			*reason = encode_number(column, value, data, &len);
-			break;
-		case FLUCT_FORM_BOOL:
-			*reason = value->type == FLUCT_JSON_BOOL ? FLUCT_OK :
-				FLUCT_WRONG_TYPE;
-			data[0] = value->text[0] == 't';
-			len = 1;
-			break;
-		case FLUCT_FORM_TIMESTAMP:
-			*reason = encode_timestamp(column, value, data, &len);
-			break;
-		case FLUCT_FORM_DATE:
-			*reason = encode_date(column, value, data, &len);
-			break;
-		case FLUCT_FORM_UUID:
-			*reason = encode_uuid(value, data, &len);
-			break;
-		case FLUCT_FORM_JSON:
-		case FLUCT_FORM_JSONB:
-			*reason = encode_json(column->form, value, data, &len);
-			break;
-	}
+	*reason = encode_value(column, value, to + 4, &len);
 	if (*reason != FLUCT_OK)
 		return 0;
 	fluct_put32(to, (uint32) len);

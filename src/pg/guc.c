@@ -90,6 +90,14 @@ define_string(const char *name, const char *what, const char *more,
 							   NULL, NULL, NULL);
 }
 
+static void
+define_bool(const char *name, const char *what, const char *more,
+			bool *variable, bool value, GucContext context)
+{
+	DefineCustomBoolVariable(name, what, more, variable, value, context, 0,
+							 NULL, NULL, NULL);
+}
+
 void
 fluct_guc_init(void)
 {
@@ -103,11 +111,10 @@ fluct_guc_init(void)
 							"Of all databases together; each takes one of max_worker_processes.",
 							&fluct_max_workers, 4, 0, MAX_WORKERS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("fluct.enabled",
-							 "Whether streams run at all.",
-							 "Off: every stream worker exits.",
-							 &fluct_enabled, true, PGC_SIGHUP, 0,
-							 NULL, NULL, NULL);
+	define_bool("fluct.enabled",
+				"Whether streams run at all.",
+				"Off: every stream worker exits.",
+				&fluct_enabled, true, PGC_SIGHUP);
 	define_string("fluct.inbox_root",
 				  "Folder below which files may be loaded.",
 				  "Empty: loading needs the role pg_read_server_files.",
@@ -125,25 +132,22 @@ fluct_guc_init(void)
 							&fluct_max_message_bytes, 16 * 1024 * 1024,
 							1024, 512 * 1024 * 1024, PGC_SIGHUP,
 							GUC_UNIT_BYTE, NULL, NULL, NULL);
-	DefineCustomBoolVariable("fluct.allow_literal_secrets",
-							 "Whether user mappings may hold secrets.",
-							 "They appear in dumps and in the log.",
-							 &fluct_allow_literal_secrets, false, PGC_SUSET, 0,
-							 NULL, NULL, NULL);
-	DefineCustomBoolVariable("fluct.direct_path",
-							 "Whether rows go into plain tables by the short way.",
-							 "Off: by COPY's machinery, as into all other tables.",
-							 &fluct_direct_path, true, PGC_SUSET, 0,
-							 NULL, NULL, NULL);
+	define_bool("fluct.allow_literal_secrets",
+				"Whether user mappings may hold secrets.",
+				"They appear in dumps and in the log.",
+				&fluct_allow_literal_secrets, false, PGC_SUSET);
+	define_bool("fluct.direct_path",
+				"Whether rows go into plain tables by the short way.",
+				"Off: by COPY's machinery, as into all other tables.",
+				&fluct_direct_path, true, PGC_SUSET);
 	DefineCustomIntVariable("fluct.member_timeout",
 							"Time within which a member must answer.",
 							"All members are asked at the same time.",
 							&fluct_member_timeout, 10000, 1, INT_MAX / 2,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomBoolVariable("fluct.allow_missing",
-							 "Whether rankings go without members that do not answer.",
-							 "Then with a WARNING, and not complete. Off: an error.",
-							 &fluct_allow_missing, false, PGC_USERSET, 0,
-							 NULL, NULL, NULL);
+	define_bool("fluct.allow_missing",
+				"Whether rankings go without members that do not answer.",
+				"Then with a WARNING, and not complete. Off: an error.",
+				&fluct_allow_missing, false, PGC_USERSET);
 	MarkGUCPrefixReserved("fluct");
 }

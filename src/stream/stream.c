@@ -130,6 +130,32 @@ drop_doubtful(void)
 }
 
 /*
+ * Does what the trouble, if there is any, asks for, and says so.  False where
+ * it is not yet time to ask the broker again.
+ */
+static bool
+heed_trouble(const FluctTrouble *trouble)
+{
+	if (trouble->lost_partition >= 0)
+	{
+		if (fluct_watch)
+			fluct_watch_begin_again();
+		proc_exit(0);			/* the next worker sees what was lost */
+	}
+	if (strcmp(trouble->reason, "message_too_large") == 0)
+	{
+		if (gathered() > 0)
+			return false;		/* what came before it is stored first */
+		fluct_state_fail(trouble->reason, fluct_stall_locate(trouble->detail));
+	}
+	if (trouble->reason[0] == '\0')
+		return true;
+	fluct_position_note_held();
+	fluct_state_set("backing_off", trouble->reason, trouble->detail);
+	return fluct_worker_ms_since(self.last_probe) >= RETRY_INTERVAL;
+}
+
+/*
  * Asks for the topic's partitions now and then, which shows whether a broker
  * answers and whether partitions were added.  While there is trouble it also
  * asks when messages arrive: they may have been fetched before.
@@ -150,24 +176,7 @@ probe(void)
 		fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL &&
 		fluct_worker_ms_since(self.last_probe) < DISCOVERY_INTERVAL)
 		return;
-	if (trouble->lost_partition >= 0)
-	{
-		if (fluct_watch)
-			fluct_watch_begin_again();
-		proc_exit(0);			/* the next worker sees what was lost */
-	}
-	if (strcmp(trouble->reason, "message_too_large") == 0)
-	{
-		if (gathered() > 0)
-			return;				/* what came before it is stored first */
-		fluct_state_fail(trouble->reason, fluct_stall_locate(trouble->detail));
-	}
-	if (trouble->reason[0] != '\0')
-	{
-		fluct_position_note_held();
-		fluct_state_set("backing_off", trouble->reason, trouble->detail);
-	}
-	if (trouble->reason[0] != '\0' && fluct_worker_ms_since(self.last_probe) < RETRY_INTERVAL)
+	if (!heed_trouble(trouble))
 		return;
 	count = fluct_kafka_places(&places);
 	self.last_probe = self.last_word = GetCurrentTimestamp();
