@@ -572,31 +572,34 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is not a valid key';
 
--- Refuses the file for its first bad row, or takes the bad rows out of the
--- feed and returns them.
+-- line, reason and detail are those of the row that is to be named.
+CREATE OR REPLACE FUNCTION fluct._refuse_bad_rows(load fluct.files, max_rejects bigint, bad bigint, line bigint, reason text, detail text, fatal boolean, hint text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF fatal OR load.options->>'on_bad_row' = 'refuse' THEN
+		PERFORM fluct._refuse_file(load, line, reason, detail, hint);
+	ELSIF bad > max_rejects THEN
+		PERFORM fluct._refuse_file(load, line, reason, format('%s; %s bad rows, at most %s may be rejected', detail, bad, max_rejects),
+								   'Raise max_rejects, or correct the file.');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._refuse_bad_rows(fluct.files, bigint, bigint, bigint, text, text, boolean, text) IS
+'refuses the file where it has a fatal row, or more bad ones than the options allow';
+
 CREATE OR REPLACE FUNCTION fluct._judge_feed(load fluct.files, max_rejects bigint)
 RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	bad record;
-	n bigint;
 	rejects jsonb;
 BEGIN
-	SELECT f.line, f.reason, f.detail INTO bad FROM pg_temp._fluct_feed f
-	 WHERE f.reason IS NOT NULL AND (f.fatal OR load.options->>'on_bad_row' = 'refuse')
-	 ORDER BY f.line LIMIT 1;
-	IF FOUND THEN
-		PERFORM fluct._refuse_file(load, bad.line, bad.reason, bad.detail, fluct._reason_hint(bad.reason, bad.detail));
-	END IF;
-	SELECT count(*) INTO n FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL;
-	IF n > max_rejects THEN
-		SELECT f.line, f.reason, f.detail INTO bad FROM pg_temp._fluct_feed f
-		 WHERE f.reason IS NOT NULL ORDER BY f.line LIMIT 1;
-		PERFORM fluct._refuse_file(load, bad.line, bad.reason,
-								   format('%s; %s bad rows, at most %s may be rejected', bad.detail, n, max_rejects),
-								   'Raise max_rejects, or correct the file.');
-	END IF;
+	PERFORM fluct._refuse_bad_rows(load, max_rejects, (SELECT count(*) FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL),
+								   b.line, b.reason, b.detail, b.fatal, fluct._reason_hint(b.reason, b.detail))
+	   FROM (SELECT f.* FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL
+			  ORDER BY coalesce(f.fatal, false) AND load.options->>'on_bad_row' <> 'refuse' DESC, f.line LIMIT 1) b;
 	WITH taken AS (DELETE FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL RETURNING *)
 	SELECT coalesce(jsonb_agg(jsonb_build_object('line', line, 'reason', reason, 'detail', detail, 'fields',
 							  CASE WHEN pg_column_size(fields) > 10000 THEN ARRAY(SELECT left(f, 200) FROM unnest(fields) f)

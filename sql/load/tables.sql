@@ -121,18 +121,11 @@ CREATE OR REPLACE FUNCTION fluct._judge_rows(load fluct.files, max_rejects bigin
 RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	bad record;
-	n bigint;
 BEGIN
-	SELECT r.line, r.reason, r.detail INTO bad FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL ORDER BY r.fatal DESC, r.line LIMIT 1;
-	SELECT count(*) INTO n FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL;
-	IF n > 0 AND (load.options->>'on_bad_row' = 'refuse' OR EXISTS (SELECT FROM pg_temp._fluct_refused r WHERE r.fatal)) THEN
-		PERFORM fluct._refuse_file(load, bad.line, bad.reason, bad.detail, fluct._table_hint(bad.reason, bad.detail));
-	ELSIF n > max_rejects THEN
-		PERFORM fluct._refuse_file(load, bad.line, bad.reason, format('%s; %s bad rows so far, at most %s may be rejected', bad.detail, n, max_rejects),
-								   'Raise max_rejects, or correct the file.');
-	END IF;
+	PERFORM fluct._refuse_bad_rows(load, max_rejects, (SELECT count(*) FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL),
+								   b.line, b.reason, b.detail, b.fatal, fluct._table_hint(b.reason, b.detail))
+	   FROM (SELECT r.* FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL
+			  ORDER BY coalesce(r.fatal, false) AND load.options->>'on_bad_row' <> 'refuse' DESC, r.line LIMIT 1) b;
 	RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('line', r.line, 'reason', r.reason, 'detail', r.detail, 'fields', r.fields) ORDER BY r.line), '[]')
 			  FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL);
 END

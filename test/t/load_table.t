@@ -58,7 +58,7 @@ is(load_file('bad.csv', $bad, "'shop.articles', $map, on_bad_row => 'reject_row'
 is(sql("SELECT string_agg(r.line || ' ' || r.reason, ', ' ORDER BY r.line) FROM fluct.file_rejects r JOIN fluct.files f ON f.id = r.file_id WHERE f.file = 'bad.csv'"),
 	'3 wrong_type, 4 missing_column, 5 null_field, 6 wrong_type, 7 wrong_type, 8 wrong_type', 'and kept with their reasons');
 like(sql("SELECT fields[1] FROM fluct.file_rejects WHERE line = 3 ORDER BY file_id DESC LIMIT 1"), qr/"sku":"b2","price":"x"/, 'with what they hold');
-refused('bad.csv', $bad, "'shop.articles', $map, on_bad_row => 'reject_row', max_rejects => 5, force => true", qr/refused at line 3: .*\n.*6 bad rows so far, at most 5 may be rejected/s, 'up to max_rejects');
+refused('bad.csv', $bad, "'shop.articles', $map, on_bad_row => 'reject_row', max_rejects => 5, force => true", qr/refused at line 3: .*\n.*6 bad rows, at most 5 may be rejected/s, 'up to max_rejects');
 refused('e.csv', "sku,prize\nx,1\n", "'shop.articles', $map", qr/refused at line 1: bad_header\n.*No column "\w+" in the header.*HINT:  In mapping/s, 'a column that is not there');
 refused('e.csv', "sku;price\nx;1\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/wrong_delimiter\n.*HINT:  .*delimiter => ';'/s, 'another delimiter');
 refused('e.csv', "sku,price,sku\nx,1,y\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/bad_header\n.*duplicated/s, 'a name twice');
