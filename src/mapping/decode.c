@@ -295,6 +295,15 @@ static bool
 check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 			 int base, int base_row, FluctRefusal *refusal)
 {
+	static const char *const found[] = {
+		[FLUCT_JSON_ABSENT] = "",
+		[FLUCT_JSON_NULL] = "",
+		[FLUCT_JSON_BOOL] = "found a boolean, ",
+		[FLUCT_JSON_NUMBER] = "found a number, ",
+		[FLUCT_JSON_STRING] = "found a string, ",
+		[FLUCT_JSON_ARRAY] = "found an array, ",
+		[FLUCT_JSON_OBJECT] = "found an object, ",
+	};
 	const FluctJson *json = mapping->json;
 	int			above = fluct_json_above(json, rowset);
 	int			end;
@@ -314,7 +323,9 @@ check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 		fluct_refuse(refusal,
 					 type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD :
 					 type == FLUCT_JSON_NULL ? FLUCT_NULL_FIELD : FLUCT_WRONG_TYPE,
-					 path, "for the rows of %s", target->name);
+					 path, "%sexpected %s for the rows of %s", found[type],
+					 fluct_json_takes(json, rowset, FLUCT_JSON_ARRAY) ? "an array" : "an object",
+					 target->name);
 		return false;
 	}
 	return true;

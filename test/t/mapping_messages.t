@@ -183,6 +183,8 @@ is(fate(an_order('null', order_lines => 'null')), 'null_field $.order_lines',
 	'lines null');
 is(fate(an_order('text', order_lines => '"x"')), 'wrong_type $.order_lines',
 	'lines of another type');
+is(sql('SELECT detail FROM fluct.dead_letters ORDER BY id DESC LIMIT 1'),
+	'found a string, expected an array for the rows of sales.order_lines', 'what was found, and expected');
 is(fate(an_order('leap', timestamp => '"2016-12-31T23:59:60Z"')), 'loaded',
 	'a leap second');
 is(sql("SELECT ordered_at FROM sales.orders WHERE order_id = 'leap'"),
