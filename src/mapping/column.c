@@ -23,6 +23,7 @@
 
 #include "mapping/column.h"
 #include "mapping/document.h"
+#include "mapping/envelope.h"
 #include "mapping/format.h"
 #include "mapping/kafka.h"
 #include "mapping/source.h"
@@ -70,7 +71,7 @@ form_of(Oid type)
 	}
 }
 
-/* `^.a` of the row that holds this one; `^^.a` of the one above that. */
+/* `^.a` of the row that holds this one, `^#` its number; `^^.a` of the one above that. */
 static int
 add_above(FluctCompiler *c, FluctColumn *column)
 {
@@ -86,8 +87,13 @@ add_above(FluctCompiler *c, FluctColumn *column)
 	}
 	if (rowset == FLUCT_JSON_ROOT)
 		return -1;
-	column->source = FLUCT_FROM_ROW;
 	column->rowset = rowset;
+	if (strcmp(path, "#") == 0)
+	{
+		column->source = FLUCT_ROW_NUMBER;
+		return 0;
+	}
+	column->source = FLUCT_FROM_ROW;
 	return fluct_json_add_field(json, rowset, psprintf("@%s", path));
 }
 
@@ -124,21 +130,23 @@ void
 fluct_column_compile_path(FluctCompiler *c, FluctColumn *column)
 {
 	bool		of_row = c->target->rowset != FLUCT_JSON_ROOT;
-	int			kafka;
+	int			outside;
 
 	column->rowset = FLUCT_JSON_ROOT;
-	kafka = fluct_kafka_compile(c, column);
-	if (kafka > 0)
+	outside = fluct_kafka_compile(c, column);
+	if (outside == 0)
+		outside = fluct_envelope_compile_path(c, column);
+	if (outside > 0)
 		return;
-	column->field = kafka < 0 ? -1 : add_field(c, column);
+	column->field = outside < 0 ? -1 : add_field(c, column);
 	if (column->field < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: column \"%s\" of %s has the invalid path \"%s\"",
 						column->name, c->target->name, column->path),
 				 errhint(of_row ?
-						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, ^.field of the row that holds this one, #, @key, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id." :
-						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id; @ and # are for children, and where the mapping has \"rows\".")));
+						 "A path is $.field, $.list[0], $[\"odd.field\"], @.field, ^.field or ^# of the row that holds this one, #, @key, or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id, envelope.$.field." :
+						 "A path is $.field, $.list[0], $[\"odd.field\"], or kafka.offset, kafka.partition, kafka.timestamp, kafka.key, kafka.key.$.field, kafka.topic, kafka.headers, kafka.headers.NAME, kafka.schema_id, envelope.$.field; @ and # are for children, and where the mapping has \"rows\".")));
 }
 
 /* The "default" of a column, as a value that the scanner could have found. */

@@ -18,6 +18,9 @@
  * A deleted row that the envelope does not have (a table without a replica
  * identity) is one without members: its key may still come from Kafka's.
  *
+ * `envelope.$.source.lsn` is a path into the envelope itself, without its
+ * payload; a row that came without an envelope has nothing there.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -45,6 +48,7 @@ struct FluctEnvelope
 	int			schema;
 	int			payload;
 	int			marked;			/* of mapping->json */
+	FluctJson  *around;			/* the paths into the envelope; NULL = none */
 };
 
 static int
@@ -87,7 +91,29 @@ fluct_envelope_compile(FluctCompiler *c, JsonbContainer *document)
 	c->mapping->envelope = envelope;
 }
 
+int
+fluct_envelope_compile_path(FluctCompiler *c, FluctColumn *column)
+{
+	FluctAllocator allocator = fluct_alloc_in(c->mapping->context);
+	struct FluctEnvelope *envelope = c->mapping->envelope;
+
+	if (strncmp(column->path, "envelope.", 9) != 0)
+		return 0;
+	if (envelope == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping: column \"%s\" of %s is mapped to %s, and the mapping has no \"envelope\"",
+						column->name, c->target->name, column->path)));
+	if (envelope->around == NULL)
+		envelope->around = fluct_json_create(&allocator);
+	column->source = FLUCT_FROM_ENVELOPE;
+	column->field = fluct_json_add_field(envelope->around, FLUCT_JSON_ROOT, column->path + 9);
+	return column->field < 0 ? -1 : 1;
+}
+
 /* ----- messages ----- */
+
+static const FluctJsonValue nothing = {FLUCT_JSON_OBJECT, false, 2, "{}"};
 
 static FluctJsonType
 type_of(const FluctJson *json, int field)
@@ -130,7 +156,6 @@ static bool
 open_image(const FluctJson *json, const Place *place, bool deleted,
 		   FluctJsonValue *row, FluctRefusal *refusal)
 {
-	static const FluctJsonValue nothing = {FLUCT_JSON_OBJECT, false, 2, "{}"};
 	const char *name = deleted ? "before" : "after";
 
 	*row = *fluct_json_field(json, deleted ? place->before : place->after);
@@ -173,7 +198,8 @@ fluct_envelope_open(const FluctMapping *mapping, const char **bytes,
 					size_t *len, bool *deleted, FluctRefusal *refusal)
 {
 	const struct FluctEnvelope *envelope = mapping->envelope;
-	FluctJsonValue row = {FLUCT_JSON_OBJECT, false, *len, *bytes};
+	FluctJsonValue whole = {FLUCT_JSON_OBJECT, false, *len, *bytes};
+	FluctJsonValue row = whole;
 	bool		open = true;
 
 	if (!fluct_json_scan(envelope->json, *bytes, *len, refusal))
@@ -181,12 +207,20 @@ fluct_envelope_open(const FluctMapping *mapping, const char **bytes,
 	if (is_envelope(envelope->json, &envelope->top))
 		open = open_envelope(envelope->json, &envelope->top, &row, deleted, refusal);
 	else if (is_envelope(envelope->json, &envelope->inner))
+	{
+		whole = *fluct_json_field(envelope->json, envelope->payload);
 		open = open_envelope(envelope->json, &envelope->inner, &row, deleted, refusal);
-	else if (is_wrapped(envelope))
-		row = *fluct_json_field(envelope->json, envelope->payload);
+	}
+	else
+	{
+		whole = nothing;
+		if (is_wrapped(envelope))
+			row = *fluct_json_field(envelope->json, envelope->payload);
+	}
 	*bytes = row.text;
 	*len = row.len;
-	return open;
+	return open && (envelope->around == NULL ||
+					fluct_json_parse(envelope->around, whole.text, whole.len, refusal));
 }
 
 bool
@@ -196,4 +230,10 @@ fluct_envelope_is_marked(const FluctMapping *mapping)
 
 	return (value->type == FLUCT_JSON_BOOL || value->type == FLUCT_JSON_STRING) &&
 		value->len == 4 && memcmp(value->text, "true", 4) == 0;
+}
+
+const FluctJsonValue *
+fluct_envelope_value(const FluctMapping *mapping, const FluctColumn *column)
+{
+	return fluct_json_field(mapping->envelope->around, column->field);
 }

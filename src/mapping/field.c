@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "mapping/encode.h"
+#include "mapping/envelope.h"
 #include "mapping/field.h"
 #include "mapping/format.h"
 #include "mapping/kafka.h"
@@ -99,7 +100,9 @@ is_too_long_a_number(FluctMapping *mapping, const FluctColumn *column,
 {
 	return column->form == FLUCT_FORM_JSONB &&
 		value->type != FLUCT_JSON_STRING &&
-		fluct_json_has_long_number(mapping->json) &&
+		(fluct_json_has_long_number(mapping->json) ||
+		 column->source == FLUCT_FROM_ENVELOPE ||
+		 column->source == FLUCT_KAFKA_KEY_PATH) &&
 		fluct_string_has_long_number(value->text, value->len);
 }
 
@@ -312,6 +315,9 @@ fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 		case FLUCT_FROM_MESSAGE:
 			return append_found(mapping, column,
 								fluct_json_field(mapping->json, column->field),
+								message, out);
+		case FLUCT_FROM_ENVELOPE:
+			return append_found(mapping, column, fluct_envelope_value(mapping, column),
 								message, out);
 		case FLUCT_KAFKA_OFFSET:
 			return append_number(mapping, column, message->offset, out);

@@ -19,8 +19,9 @@
  * as in "@.b[*]".
  *
  * PATH is `$...` (the message), `@...` (the element of the rows), `#` (its
- * number from 1), `@key` (its name), `^...` (the row that holds it) or `kafka.`
- * offset, partition, timestamp, key, topic, headers, schema_id.  All mistakes are found here, before the first message, with an
+ * number from 1), `@key` (its name), `^...` (the row that holds it, `^#`),
+ * `envelope.$...` or `kafka.` offset, partition, timestamp, key, topic, headers,
+ * schema_id.  All mistakes are found here, before the first message, with an
  * error that names the table and the column.
  *
  *-------------------------------------------------------------------------
@@ -430,6 +431,14 @@ fluct_mapping_ready(FluctMapping *mapping)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether a message may or may not have something for the column. */
+static bool
+is_looked_for(const FluctColumn *column)
+{
+	return column->source == FLUCT_FROM_MESSAGE ||
+		column->source == FLUCT_FROM_ROW || column->source == FLUCT_FROM_ENVELOPE;
+}
+
 bool
 fluct_mapping_has_found(const FluctMapping *mapping)
 {
@@ -440,8 +449,7 @@ fluct_mapping_has_found(const FluctMapping *mapping)
 		{
 			const FluctColumn *column = &mapping->targets[t].columns[i];
 
-			if (column->source != FLUCT_FROM_MESSAGE &&
-				column->source != FLUCT_FROM_ROW)
+			if (!is_looked_for(column))
 				continue;
 			if (column->findings->found)
 				return true;
@@ -463,8 +471,7 @@ list_columns(const FluctMapping *mapping,
 			const FluctTarget *target = &mapping->targets[t];
 			const FluctColumn *column = &target->columns[i];
 
-			if ((column->source != FLUCT_FROM_MESSAGE &&
-				 column->source != FLUCT_FROM_ROW) || !is_listed(column))
+			if (!is_looked_for(column) || !is_listed(column))
 				continue;
 			appendStringInfoString(&list, list.len > 0 ? ", " : "");
 			if (!paths)

@@ -9,6 +9,7 @@
 
 #include "base/refusal.h"
 #include "mapping/encode.h"
+#include "mapping/envelope.h"
 #include "mapping/format.h"
 #include "mapping/place.h"
 
@@ -117,6 +118,8 @@ fluct_place_of_column(const FluctMapping *mapping, const FluctTarget *target,
 static const FluctJsonValue *
 value_of(const FluctMapping *mapping, const FluctColumn *column, int own)
 {
+	if (column->source == FLUCT_FROM_ENVELOPE)
+		return fluct_envelope_value(mapping, column);
 	if (column->source != FLUCT_FROM_ROW && column->source != FLUCT_FROM_MESSAGE)
 		return NULL;
 	return fluct_json_cell(mapping->json, column->rowset, own, column->field);

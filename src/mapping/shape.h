@@ -32,6 +32,7 @@ typedef enum FluctSource
 	FLUCT_FROM_ROW,				/* @.a.b, or ^.a.b of the row that holds it */
 	FLUCT_ROW_KEY,				/* @key */
 	FLUCT_ROW_NUMBER,			/* # */
+	FLUCT_FROM_ENVELOPE,		/* envelope.$.a.b */
 	FLUCT_KAFKA_OFFSET,
 	FLUCT_KAFKA_PARTITION,
 	FLUCT_KAFKA_TIMESTAMP,

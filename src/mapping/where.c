@@ -18,6 +18,7 @@
 #include "json/string.h"
 #include "mapping/column.h"
 #include "mapping/document.h"
+#include "mapping/envelope.h"
 #include "mapping/kafka.h"
 #include "mapping/where.h"
 
@@ -96,13 +97,13 @@ compile_term(FluctCompiler *c, Term *term, const char *path, const JsonbValue *v
 	column->path = pstrdup(path);
 	column->form = FLUCT_FORM_TEXT;
 	fluct_column_compile_path(c, column);
-	if (column->source != FLUCT_FROM_MESSAGE && column->source != FLUCT_KAFKA_KEY &&
-		column->source != FLUCT_KAFKA_KEY_PATH && column->source != FLUCT_KAFKA_HEADER &&
+	if (column->source != FLUCT_FROM_MESSAGE && column->source != FLUCT_FROM_ENVELOPE &&
+		column->source != FLUCT_KAFKA_KEY && column->source != FLUCT_KAFKA_KEY_PATH && column->source != FLUCT_KAFKA_HEADER &&
 		column->source != FLUCT_KAFKA_TOPIC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping: a condition cannot be on %s", path),
-				 errhint("It is on a path of the message, or on kafka.key, kafka.key.$.field, kafka.headers.NAME or kafka.topic.")));
+				 errhint("It is on a path of the message, or on kafka.key, kafka.key.$.field, kafka.headers.NAME, kafka.topic or envelope.$.field.")));
 	compile_values(term, value);
 }
 
@@ -200,6 +201,9 @@ read_value(FluctMapping *mapping, const FluctColumn *column,
 		case FLUCT_FROM_MESSAGE:
 			*value = *fluct_json_field(mapping->json, column->field);
 			break;
+		case FLUCT_FROM_ENVELOPE:
+			*value = *fluct_envelope_value(mapping, column);
+			break;
 		case FLUCT_KAFKA_KEY:
 			value->type = kafka->message->key ? FLUCT_JSON_STRING : FLUCT_JSON_ABSENT;
 			value->text = kafka->message->key;
@@ -227,7 +231,8 @@ fluct_where_holds(FluctMapping *mapping, const FluctWhere *where,
 		FluctJsonValue value;
 		bool		found = false;
 
-		if (!scanned && term->column.source == FLUCT_FROM_MESSAGE)
+		if ((!scanned && term->column.source == FLUCT_FROM_MESSAGE) ||
+			(kafka->message->value == NULL && term->column.source == FLUCT_FROM_ENVELOPE))
 			continue;
 		read_value(mapping, &term->column, kafka, &value);
 		for (int v = 0; v < term->nvalues && !found; v++)

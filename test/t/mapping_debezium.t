@@ -136,6 +136,23 @@ is(etl("SELECT sum(filtered), sum(tombstones), sum(duplicates) FROM fluct.reconc
 like(etl("SELECT string_agg(concat_ws(' ', \"offset\", first_row, error), ', ' ORDER BY \"offset\") FROM fluct.preview_stream('odd', 20, 'earliest') WHERE \"offset\" IN (3, 8)"),
 	qr/3 \{"id": 3\} delete: .*, 8 filtered/, 'preview_stream says so');
 
+# ----- the envelope's own fields -----
+
+my $at = sub { my ($lsn, $table) = @_; return qq("source":{"lsn":$lsn,"table":"$table","big":1},"ts_ms":1770000000456) };
+mapped_stream('fields', 'CREATE TABLE fields (id int PRIMARY KEY, name text, lsn bigint, at timestamptz, source jsonb)',
+	'{"envelope": "debezium", "version": "lsn", "where": {"envelope.$.source.table": ["t", null]},
+		"columns": {"id": "$.id", "name": "$.source", "lsn": "envelope.$.source.lsn", "at": {"path": "envelope.$.ts_ms", "format": "epoch_ms"}, "source": "envelope.$.source"}}',
+	", on_conflict => 'update'",
+	qq({"op":"c","after":{"id":1,"source":"a"},${\ $at->(7, 't')}}), qq({"op":"u","after":{"id":1,"source":"b"},${\ $at->(6, 't')}}),
+	qq({"schema":{},"payload":{"op":"c","after":{"id":2,"source":"c"},${\ $at->(8, 't')}}}), '{"id":3,"source":"d","__deleted":"false"}',
+	qq({"op":"c","after":{"id":4},${\ $at->(9, 'other')}}), qq({"op":"d","before":{"id":2},${\ $at->(9, 'other')}}),
+	qq({"op":"c","after":{"id":5},${\ $at->('"x"', 't')}}), qq({"op":"c","after":{"id":6},"source":{"lsn":1,"table":"t","big":1e5000}}),
+	qq({"op":"c","after":{"id":7},${\ $at->(9, 't')}}), qq({"op":"d","before":{"id":7},${\ $at->(10, 't')}}));
+is(sql('SELECT id, name, lsn, at, source FROM fields ORDER BY id'), '1|a|7|2026-02-02 02:40:00.456+00|{"big": 1, "lsn": 7, "table": "t"}' . "\n"
+	. '2|c|8|2026-02-02 02:40:00.456+00|{"big": 1, "lsn": 8, "table": "t"}' . "\n" . '3|d|||', 'the version, a time and a condition');
+is(letters('fields'), '6 wrong_type envelope.$.source.lsn, 7 out_of_range envelope.$.source', 'what is wrong there');
+is(etl("SELECT sum(filtered), sum(unexplained) FROM fluct.reconcile_stream('fields')"), '2|0', 'counted');
+
 # ----- what is said when it is declared -----
 
 sub refused
@@ -149,5 +166,8 @@ refused('{"envelope": "debezium"}', qr/"envelope" needs on_conflict update/, 'on
 refused('{"envelope": "maxwell"}', qr/unknown "envelope" "maxwell".*debezium/s, 'another envelope');
 refused('{"envelope": "debezium", "delete": {"where": {"$.op": "d"}}}', qr/the envelope says what deletes/, 'a condition of its own');
 refused('{"envelope": "debezium"}', qr/on_tombstone delete needs the key of public\.odd/, 'tombstones by the row\'s key', ", on_conflict => 'update', on_tombstone => 'delete'");
+
+refused('{"columns": {"id": "envelope.$.source.lsn"}}', qr/column "id" of public\.odd is mapped to envelope\.\$\.source\.lsn, and the mapping has no "envelope"/, 'a path into no envelope');
+refused('{"envelope": "debezium", "columns": {"id": "envelope.id"}}', qr/invalid path "envelope\.id".*envelope\.\$\.field/s, 'a path that is none');
 
 done_testing();

@@ -41,10 +41,10 @@ my $children = '{"columns": {"id": "$.id"}, "children": [
 	{"target": "public.kids_l", "rows": "$.line[*]", "single": true, "required": false, "columns": {"id": "$.id", "n": "#", "sku": "@.sku"}},
 	{"target": "public.kids_m", "rows": "$.by_name.*", "required": false, "columns": {"id": "$.id", "n": "#", "name": "@key", "sku": "@.sku"}},
 	{"target": "public.kids_d", "rows": "$.ships[*].items[*]", "required": false,
-		"columns": {"id": "$.id", "n": "#", "ship": "^.no", "sku": "@.sku"}}]}';
+		"columns": {"id": "$.id", "n": "#", "ship": "^.no", "nth": "^#", "sku": "@.sku"}}]}';
 
 mapped_stream('kids', 'CREATE TABLE kids (id text PRIMARY KEY); CREATE TABLE kids_l (id text, n int, sku text);
-		CREATE TABLE kids_m (id text, n int, name text, sku text); CREATE TABLE kids_d (id text, n int, ship int NOT NULL, sku text)',
+		CREATE TABLE kids_m (id text, n int, name text, sku text); CREATE TABLE kids_d (id text, n int, ship int NOT NULL, nth int, sku text)',
 	$children, ", on_conflict => 'update'",
 	'{"id": "a", "line": {"sku": "1"}, "by_name": {"x": {"sku": "2"}, "\"y": {"sku": "3"}}, "ships": [{"no": 1, "items": [{"sku": "4"}, {"sku": "5"}]}, {"items": [{"sku": "6"}], "no": 2}]}',
 	'{"id": "b"}', '{"id": "c", "line": null, "by_name": null, "ships": null}', '{"id": "d", "line": [], "by_name": {}, "ships": [{"no": 3}]}',
@@ -53,7 +53,7 @@ mapped_stream('kids', 'CREATE TABLE kids (id text PRIMARY KEY); CREATE TABLE kid
 is(sql("SELECT string_agg(id, '' ORDER BY id) FROM kids"), 'abcde', 'parents');
 is(sql("SELECT string_agg(concat_ws(' ', id, n, sku), ', ' ORDER BY sku) FROM kids_l"), 'a 1 1, e 1 7, e 2 8', 'an object is an array of one');
 is(sql("SELECT string_agg(concat_ws(' ', id, n, name, sku), ', ' ORDER BY sku) FROM kids_m"), 'a 1 x 2, a 2 "y 3', 'members are rows');
-is(sql("SELECT string_agg(concat_ws(' ', id, n, ship, sku), ', ' ORDER BY sku) FROM kids_d"), 'a 1 1 4, a 2 1 5, a 1 2 6', 'rows in rows');
+is(sql("SELECT string_agg(concat_ws(' ', id, n, ship, nth, sku), ', ' ORDER BY sku) FROM kids_d"), 'a 1 1 1 4, a 2 1 1 5, a 1 2 2 6', 'rows in rows');
 is(letters('kids'), '5 wrong_type $.line, 6 wrong_type $.by_name, 7 wrong_type $.ships[0].items, 8 wrong_type $.ships[1].items[1].sku, '
 	. '9 wrong_type $.by_name[0], 10 missing_field $.ships[0].no', 'what is not');
 $kafka->produce('kids', [ '{"id": "a", "line": {"sku": "9"}}' ]);
