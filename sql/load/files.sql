@@ -175,6 +175,24 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_option(text, text, text[]) IS 'raises invalid_parameter_value unless value is one of those allowed';
 
+CREATE OR REPLACE FUNCTION fluct._check_snapshot(mode text, on_bad_row text, max_delete_fraction numeric)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF mode = 'snapshot' AND on_bad_row = 'reject_row' THEN
+		RAISE EXCEPTION 'a snapshot cannot leave rows out'
+			USING ERRCODE = 'invalid_parameter_value',
+			      DETAIL = 'A rejected row would count as absent and be deleted.',
+			      HINT = 'Use on_bad_row => ''refuse'', or mode => ''upsert''.';
+	ELSIF max_delete_fraction IS NULL OR NOT max_delete_fraction BETWEEN 0 AND 1 THEN
+		RAISE EXCEPTION 'max_delete_fraction must be between 0 and 1'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_snapshot(text, text, numeric) IS 'raises invalid_parameter_value where the mode and the limits of a load do not go together';
+
 CREATE OR REPLACE FUNCTION fluct._check_customer_options(mode text, unknown_industry text, on_bad_row text, max_delete_fraction numeric)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -182,15 +200,7 @@ AS $$
 BEGIN
 	PERFORM fluct._check_option('mode', mode, '{upsert,snapshot}');
 	PERFORM fluct._check_option('unknown_industry', unknown_industry, '{report,add,reject}');
-	IF mode = 'snapshot' AND on_bad_row = 'reject_row' THEN
-		RAISE EXCEPTION 'a snapshot cannot leave rows out'
-			USING ERRCODE = 'invalid_parameter_value',
-			      DETAIL = 'A rejected customer would count as absent and be deleted.',
-			      HINT = 'Use on_bad_row => ''refuse'', or mode => ''upsert''.';
-	ELSIF max_delete_fraction IS NULL OR NOT max_delete_fraction BETWEEN 0 AND 1 THEN
-		RAISE EXCEPTION 'max_delete_fraction must be between 0 and 1'
-			USING ERRCODE = 'invalid_parameter_value';
-	END IF;
+	PERFORM fluct._check_snapshot(mode, on_bad_row, max_delete_fraction);
 END
 $$;
 COMMENT ON FUNCTION fluct._check_customer_options(text, text, text, numeric) IS 'raises invalid_parameter_value for options of load_customers that make no sense';
@@ -310,7 +320,7 @@ DECLARE
 	known CONSTANT jsonb := CASE kind
 		WHEN 'orders' THEN '{"on_bad_row": "refuse"}'
 		WHEN 'customers' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "unknown_industry": "report", "max_delete_fraction": 0.1}'
-		WHEN 'table' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "format": "auto", "target": null, "mapping": null}'
+		WHEN 'table' THEN '{"on_bad_row": "refuse", "max_rejects": 1000, "mode": "upsert", "max_delete_fraction": 0.1, "format": "auto", "target": null, "mapping": null}'
 		ELSE '{"on_bad_row": "refuse", "max_rejects": 1000}' END;
 	strange text;
 	o jsonb := known || given;
@@ -328,7 +338,8 @@ BEGIN
 		PERFORM fluct._check_customer_options(o->>'mode', o->>'unknown_industry', o->>'on_bad_row', (o->>'max_delete_fraction')::numeric);
 	END IF;
 	IF kind = 'table' THEN
-		PERFORM fluct._check_option('mode', o->>'mode', '{upsert,append}');
+		PERFORM fluct._check_option('mode', o->>'mode', '{upsert,append,snapshot}');
+		PERFORM fluct._check_snapshot(o->>'mode', o->>'on_bad_row', (o->>'max_delete_fraction')::numeric);
 		PERFORM fluct._check_option('format', o->>'format', '{auto,csv,json}');
 		IF o->'mapping' = 'null' THEN
 			o := o - 'mapping';

@@ -55,14 +55,14 @@ RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF mode = 'upsert' AND NOT fluct._is_keyed(target, mapping - '{delete,envelope,version,absent}'::text[], 'nothing', role) THEN
-		RAISE EXCEPTION 'mode upsert needs a unique key, and % has none whose columns are all mapped', fluct._qualified(target)
+	IF mode <> 'append' AND NOT fluct._is_keyed(target, mapping - '{delete,envelope,version,absent}'::text[], 'nothing', role) THEN
+		RAISE EXCEPTION 'mode % needs a unique key, and % has none whose columns are all mapped', mode, fluct._qualified(target)
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Add a primary key, map its columns, or use mode => ''append''.';
 	END IF;
-	RETURN CASE mode WHEN 'upsert' THEN 'update' ELSE 'nothing' END;
+	RETURN CASE mode WHEN 'append' THEN 'nothing' ELSE 'update' END;
 END
 $$;
-COMMENT ON FUNCTION fluct._table_conflict(regclass, jsonb, text, oid) IS 'the rule for a row whose key already exists; raises invalid_parameter_value where upsert has no key to go by';
+COMMENT ON FUNCTION fluct._table_conflict(regclass, jsonb, text, oid) IS 'the rule for a row whose key already exists; raises invalid_parameter_value where there is no key to go by';
 
 -- The target by its full name, the mapping in whole.
 CREATE OR REPLACE FUNCTION fluct._table_options(target regclass, options jsonb)
@@ -82,7 +82,13 @@ BEGIN
 	END IF;
 	PERFORM fluct._refuse_superuser_writer(fluct._caller(), t.relation)
 	   FROM (SELECT target UNION ALL SELECT to_regclass(c #>> '{}') FROM jsonb_path_query(mapping, '$.children[*].target') c) t(relation);
-	mapping := coalesce(mapping, fluct._derive_mapping(target, fluct._caller()));
+	mapping := CASE WHEN mapping IS NULL THEN fluct._derive_mapping(target, fluct._caller())
+					ELSE fluct._whole_mapping(target, mapping, fluct._caller()) END;
+	IF options->>'mode' = 'snapshot' AND fluct._deletes(mapping, 'ignore') THEN
+		RAISE EXCEPTION 'the rows of a snapshot cannot delete'
+			USING ERRCODE = 'invalid_parameter_value', DETAIL = 'What the file does not hold is deleted.',
+			      HINT = 'Use mode => ''upsert'' for a file of changes.';
+	END IF;
 	conflict := fluct._table_conflict(target, mapping, options->>'mode', fluct._caller());
 	PERFORM fluct._check_mapping(target, mapping, conflict, fluct._caller());
 	RETURN options || jsonb_build_object('target', fluct._qualified(target), 'mapping', mapping);
@@ -142,27 +148,110 @@ SELECT CASE WHEN reason = 'bad_header' AND detail ILIKE 'no column %'
 $$;
 COMMENT ON FUNCTION fluct._table_hint(text, text) IS '_reason_hint, where names come from a mapping';
 
+CREATE OR REPLACE FUNCTION fluct._read_rows(load fluct.files, path bytea, options jsonb, target text, mapping jsonb, conflict text, strict_end boolean)
+RETURNS TABLE (line bigint, reason text, detail text, fields text[], fatal boolean, rows bigint, stored bigint, duplicates bigint)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT r.*
+  FROM fluct._file_format(path, load.options) o
+ CROSS JOIN LATERAL (SELECT CASE options->>'format' WHEN 'csv' THEN true WHEN 'json' THEN false ELSE load.file !~* '[.](json|jsonl|ndjson)([.]gz)?([.][0-9]+)?$' END) f(csv)
+ CROSS JOIN LATERAL fluct._load_rows(path, load.sha256, target, CASE WHEN f.csv THEN fluct._csv_mapping(target::regclass, mapping) ELSE mapping END, conflict, f.csv,
+	ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target::regclass, mapping) n WHERE n.name IS NOT NULL AND n.is_needed),
+	ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target::regclass, mapping) n WHERE n.name IS NOT NULL AND n.type = 'boolean'::regtype),
+	strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip,
+	CASE WHEN options->>'on_bad_row' = 'refuse' THEN 0 ELSE (options->>'max_rejects')::bigint END) r
+$$;
+COMMENT ON FUNCTION fluct._read_rows(fluct.files, bytea, jsonb, text, jsonb, text, boolean) IS '_load_rows of a file, as the options say that it is written';
+
+-- The key by which rows are replaced; see find_key() in src/mapping/mapping.c.
+CREATE OR REPLACE FUNCTION fluct._mapped_key(target regclass, mapping jsonb)
+RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT k.key
+  FROM pg_index i
+ CROSS JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY u.n) AS key, bool_and(a.attnotnull AND mapping->'columns' ? a.attname) AS is_mapped
+					   FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, n) JOIN pg_attribute a ON a.attrelid = target AND a.attnum = u.attnum
+					  WHERE u.n <= i.indnkeyatts) k
+ WHERE i.indrelid = target AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND k.is_mapped
+ ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1
+$$;
+COMMENT ON FUNCTION fluct._mapped_key(regclass, jsonb) IS 'the columns of the unique key that a mapping fills';
+
+-- The columns of a child that have the parent's key: filled by the same path.
+CREATE OR REPLACE FUNCTION fluct._parent_key_of(mapping jsonb, child jsonb, key text[])
+RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT array_agg((SELECT c.key FROM jsonb_each(child->'columns') c
+				   WHERE CASE jsonb_typeof(c.value) WHEN 'string' THEN jsonb_build_object('path', c.value) ELSE c.value - '{required,default}'::text[] END
+					   = CASE WHEN p.spec->>'path' LIKE '@%' THEN jsonb_set(p.spec, '{path}', to_jsonb(repeat('^', regexp_count(child->>'rows', '\[\*\]|\.\*')) || substr(p.spec->>'path', 2)))
+							  ELSE p.spec END
+				   LIMIT 1) ORDER BY k.n)
+  FROM unnest(key) WITH ORDINALITY k(name, n)
+ CROSS JOIN LATERAL (SELECT mapping->'columns'->k.name) v(value)
+ CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(v.value) WHEN 'string' THEN jsonb_build_object('path', v.value) ELSE v.value - '{required,default}'::text[] END) p(spec)
+$$;
+COMMENT ON FUNCTION fluct._parent_key_of(jsonb, jsonb, text[]) IS 'the columns of a child in which it has the key of its parent';
+
+-- The file's keys are read by themselves: of the target one cannot tell which
+-- rows a load has found as they were.
+CREATE OR REPLACE FUNCTION fluct._remove_absent_rows(load fluct.files, path bytea, options jsonb, strict_end boolean, known bigint)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	target regclass := options->>'target';
+	mapping jsonb := options->'mapping';
+	key text[] := fluct._mapped_key(target, mapping);
+	names text := (SELECT string_agg(quote_ident(k), ', ') FROM unnest(key) k);
+	is_absent text := (SELECT pg_catalog.format('NOT EXISTS (SELECT FROM pg_temp._fluct_keys k WHERE %s)', string_agg(pg_catalog.format('k.%1$I = t.%1$I', k), ' AND ')) FROM unnest(key) k);
+	fraction CONSTANT numeric := (options->>'max_delete_fraction')::numeric;
+	absent bigint;
+	child jsonb;
+BEGIN
+	EXECUTE pg_catalog.format('CREATE TEMPORARY TABLE _fluct_keys ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA', names, target);
+	PERFORM FROM fluct._read_rows(load, path, options, 'pg_temp._fluct_keys',
+		mapping - '{children,extra,version,absent}'::text[] || jsonb_build_object('columns', (SELECT jsonb_object_agg(k, mapping->'columns'->k) FROM unnest(key) k)), 'nothing', strict_end);
+	EXECUTE pg_catalog.format('SELECT count(*) FROM %s t WHERE %s', target, is_absent) INTO absent;
+	IF absent > known * fraction THEN
+		PERFORM fluct._refuse_file(load, NULL, 'too_many_deletes',
+								   pg_catalog.format('%s of %s rows of %s are not in the file, expected at most %s %%', absent, known, target, round(fraction * 100, 1)),
+								   'Raise max_delete_fraction if the file is whole.');
+	END IF;
+	FOR child IN SELECT c FROM jsonb_array_elements(mapping->'children') c LOOP
+		EXECUTE (SELECT pg_catalog.format('DELETE FROM %s c USING %s t WHERE %s AND %s',
+				CASE cardinality(parse_ident(child->>'target')) WHEN 1 THEN (SELECT quote_ident(n.nspname) || '.' FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = target) ELSE '' END
+				|| (child->>'target'), target, is_absent,
+				string_agg(pg_catalog.format('c.%I = t.%I', p.name, p.key), ' AND ')) FROM unnest(fluct._parent_key_of(mapping, child, key), key) p(name, key));
+	END LOOP;
+	EXECUTE pg_catalog.format('DELETE FROM %s t WHERE %s', target, is_absent);
+	DROP TABLE pg_temp._fluct_keys;
+	RETURN absent;
+END
+$$;
+COMMENT ON FUNCTION fluct._remove_absent_rows(fluct.files, bytea, jsonb, boolean, bigint) IS
+'deletes the rows of the target that a snapshot does not hold, and those of children; returns how many. known: how many there were before';
+
 CREATE OR REPLACE FUNCTION fluct._store_table(load fluct.files, path bytea, options jsonb, strict_end boolean)
 RETURNS fluct._stored
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	target regclass := options->>'target';
-	mapping jsonb := options->'mapping';
-	csv boolean := CASE options->>'format' WHEN 'csv' THEN true WHEN 'json' THEN false ELSE load.file !~* '[.](json|jsonl|ndjson)([.]gz)?([.][0-9]+)?$' END;
-	conflict text := CASE options->>'mode' WHEN 'upsert' THEN 'update' ELSE 'nothing' END;
+	conflict text := CASE options->>'mode' WHEN 'append' THEN 'nothing' ELSE 'update' END;
+	known bigint;
 	counts record;
 	rejects jsonb;
 BEGIN
+	IF options->>'mode' = 'snapshot' THEN
+		-- nobody else changes what is compared below; reading goes on
+		EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', target);
+		EXECUTE pg_catalog.format('SELECT count(*) FROM %s', target) INTO known;
+	END IF;
 	PERFORM fluct._progress('reading');
 	CREATE TEMPORARY TABLE _fluct_refused ON COMMIT DROP AS
-	SELECT r.*
-	  FROM fluct._file_format(path, load.options) o,
-		   fluct._load_rows(path, load.sha256, options->>'target', CASE WHEN csv THEN fluct._csv_mapping(target, mapping) ELSE mapping END, conflict, csv,
-				ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target, mapping) n WHERE n.name IS NOT NULL AND n.is_needed),
-				ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target, mapping) n WHERE n.name IS NOT NULL AND n.type = 'boolean'::regtype),
-				strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip,
-				CASE WHEN options->>'on_bad_row' = 'refuse' THEN 0 ELSE (options->>'max_rejects')::bigint END) r;
+	SELECT r.* FROM fluct._read_rows(load, path, options, options->>'target', options->'mapping', conflict, strict_end) r;
 	rejects := fluct._judge_rows(load, (options->>'max_rejects')::bigint);
 	SELECT r.rows + (SELECT count(*) FROM pg_temp._fluct_refused x WHERE x.reason IS NOT NULL AND x.fields IS NULL) AS rows, r.stored, r.duplicates INTO counts
 	  FROM pg_temp._fluct_refused r WHERE r.reason IS NULL;
@@ -174,6 +263,11 @@ BEGIN
 		load.unchanged := counts.duplicates;
 	END IF;
 	DROP TABLE pg_temp._fluct_refused;
+	IF known IS NOT NULL AND load.rows = 0 THEN
+		PERFORM fluct._refuse_file(load, 1, 'empty_file', 'no row; as a snapshot it would delete every row of ' || target);
+	ELSIF known IS NOT NULL THEN
+		load.removed := fluct._remove_absent_rows(load, path, options, strict_end, known);
+	END IF;
 	RETURN (load, rejects);
 END
 $$;
@@ -184,23 +278,23 @@ COMMENT ON FUNCTION fluct._store_table(fluct.files, bytea, jsonb, boolean) IS 'w
 -- ---------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION fluct.load_table(path text, target regclass, mapping jsonb DEFAULT NULL, mode text DEFAULT 'upsert', format text DEFAULT 'auto',
-								 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
+								 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false,
 								 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct.load_table(text, regclass, jsonb, text, text, text, bigint, boolean, text, text, bigint, text[], text) IS
-'Loads a file of the server into any table: CSV with a header, or JSON lines (format csv, json, or auto: by the name, *.json, *.jsonl, *.ndjson). mapping is a stream''s, NULL = each column from the field of its name; of CSV, fields are texts that the columns'' types read, and an empty one without quotes is NULL. mode upsert (a row whose unique key exists is replaced; inserted counts both) or append (it is left as it is). The other options as load_customers(). Errors: invalid_parameter_value for a mapping that does not fit; those of a file.';
+COMMENT ON FUNCTION fluct.load_table(text, regclass, jsonb, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], text) IS
+'Loads a file of the server into any table: CSV with a header, or JSON lines (format csv, json, or auto: by the name, *.json, *.jsonl, *.ndjson). mapping is a stream''s, NULL = each column from the field of its name; of CSV, fields are texts that the columns'' types read, and an empty one without quotes is NULL. mode upsert (a row whose unique key exists is replaced; inserted counts both), snapshot (so, and rows absent from the file are deleted, with their rows in children; one that would delete more than max_delete_fraction of them is refused) or append (such a row is left as it is). The other options as load_customers(). Errors: invalid_parameter_value for a mapping that does not fit; those of a file.';
 
-CREATE OR REPLACE FUNCTION fluct._load_table(path text, target regclass, mapping jsonb, mode text, format text, on_bad_row text, max_rejects bigint, force boolean,
+CREATE OR REPLACE FUNCTION fluct._load_table(path text, target regclass, mapping jsonb, mode text, format text, on_bad_row text, max_rejects bigint, max_delete_fraction numeric, force boolean,
 								  delimiter text, encoding text, skip_lines bigint, null_words text[], compression text)
 RETURNS fluct.load_result
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	options jsonb := fluct._load_options('table', jsonb_build_object('mode', mode, 'format', format, 'on_bad_row', on_bad_row, 'max_rejects', max_rejects)
+	options jsonb := fluct._load_options('table', jsonb_build_object('mode', mode, 'format', format, 'on_bad_row', on_bad_row, 'max_rejects', max_rejects, 'max_delete_fraction', max_delete_fraction)
 		|| fluct._given_table(target, mapping, NULL) || fluct._given_format(delimiter, encoding, skip_lines, null_words, NULL, compression, NULL));
 BEGIN
 	RETURN fluct._load_file('table', path, fluct._table_options(target, options), force);
 END
 $$;
-COMMENT ON FUNCTION fluct._load_table(text, regclass, jsonb, text, text, text, bigint, boolean, text, text, bigint, text[], text) IS 'load_table, as the extension''s owner';
+COMMENT ON FUNCTION fluct._load_table(text, regclass, jsonb, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], text) IS 'load_table, as the extension''s owner';

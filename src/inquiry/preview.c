@@ -173,7 +173,7 @@ compile_mapping(const FluctTopic *topic)
 									stream->framing, stream->on_tombstone,
 									CurrentMemoryContext);
 	fluct_decode_check_fallbacks(mapping);
-	fluct_relations_check(mapping, update, InvalidOid);
+	fluct_relations_check(mapping, update, InvalidOid, false);
 	fluct_target_check_rights(mapping, update, InvalidOid);
 	fluct_mapping_ready(mapping);
 	return mapping;

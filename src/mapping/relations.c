@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
@@ -41,6 +42,7 @@ typedef struct Look
 {
 	const FluctTarget *target;	/* NULL for the raw copy */
 	const char *name;
+	bool		temporary;		/* one of this session is taken */
 	List	   *seen;			/* OIDs */
 } Look;
 
@@ -67,7 +69,8 @@ check_storage(const Look *look, const FormData_pg_class *rel,
 	if (rel->relpersistence == RELPERSISTENCE_UNLOGGED)
 		refuse(look, subject,
 			   "is unlogged: a crash empties it, and the offsets stay");
-	if (rel->relpersistence == RELPERSISTENCE_TEMP)
+	if (rel->relpersistence == RELPERSISTENCE_TEMP &&
+		!(look->temporary && isTempNamespace(rel->relnamespace)))
 		refuse(look, subject, "is temporary, and ends with its session");
 }
 
@@ -246,7 +249,8 @@ look_at(Look *look, Oid relid, int events, bool named, const char *subject)
 }
 
 List *
-fluct_relations_check(const FluctMapping *mapping, bool update, Oid raw)
+fluct_relations_check(const FluctMapping *mapping, bool update, Oid raw,
+					  bool temporary)
 {
 	List	   *all = NIL;
 
@@ -258,6 +262,7 @@ fluct_relations_check(const FluctMapping *mapping, bool update, Oid raw)
 
 		if (t == mapping->ntargets && !OidIsValid(raw))
 			break;
+		look.temporary = temporary;
 		look.name = "the raw copy";
 		if (t < mapping->ntargets)
 		{

@@ -23,9 +23,10 @@
  *
  * Returns the OIDs of all that it looked at, sorted: when one of them changes,
  * it is time to look again.  `raw` is one more table that gets rows, unless it
- * is invalid.
+ * is invalid.  `temporary` takes temporary tables of this session: those of a
+ * load, for no worker can have any.
  */
 extern List *fluct_relations_check(const FluctMapping *mapping, bool update,
-								   Oid raw);
+								   Oid raw, bool temporary);
 
 #endif							/* FLUCT_MAPPING_RELATIONS_H */

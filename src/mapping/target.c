@@ -183,7 +183,7 @@ check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner,
 				 errmsg("on_conflict update needs a unique key, and %s has none whose columns are all mapped",
 						mapping->targets[0].name)));
 	fluct_decode_check_fallbacks(mapping);
-	fluct_relations_check(mapping, update, InvalidOid);
+	fluct_relations_check(mapping, update, InvalidOid, false);
 	fluct_rights_give_back(before);
 	return mapping;
 }

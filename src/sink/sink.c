@@ -105,7 +105,7 @@ check_relations(FluctSink *sink)
 {
 	fluct_watch_set(&sink->watch, sink->context,
 					fluct_relations_check(sink->mapping, sink->update,
-										  sink->raw));
+										  sink->raw, true));
 }
 
 static void

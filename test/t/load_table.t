@@ -74,6 +74,30 @@ is(sql('SELECT string_agg(concat_ws(chr(58), cart, n, sku), $$ $$ ORDER BY n) FR
 is(load_file('c.txt', qq({"id": 1, "at": "2026-01-01T00:00Z", "items": [{"sku": "z"}]}\n), "'shop.carts', $carts, format => 'json'"), 'loaded|1|1|0|0|0', 'by the option');
 is(sql('SELECT string_agg(sku, $$ $$) FROM shop.items'), 'z', 'an upsert replaces the children');
 
+# ----- a snapshot: what the file does not hold goes -----
+
+etl(q{CREATE TABLE shop.stores (id int PRIMARY KEY, name text); CREATE TABLE shop.hours (store bigint, n int, open text); INSERT INTO shop.stores VALUES (1, 'old'), (2, 'gone'), (3, 'same');
+	INSERT INTO shop.hours VALUES (1, 1, '8'), (2, 1, '9'), (9, 1, '10')});
+my $stores = q{'shop.stores', '{"where": {"$.kind": "store"}, "columns": {"id": "$.id", "name": "$.name"}, "children": [{"target": "hours", "rows": "$.hours[*]", "required": false,
+	"columns": {"store": "$.id", "n": "#", "open": "@"}}]}', mode => 'snapshot'};
+my $lines = join('', map { "$_\n" } '{"kind": "store", "id": 1, "name": "new", "hours": ["7"]}', '{"kind": "other", "id": 2}', '{"kind": "store", "id": 3, "name": "same"}', '{"kind": "store", "id": 4, "hours": ["6", "7"]}');
+refused('s.jsonl', $lines, $stores, qr/too_many_deletes\n.*1 of 3 rows of shop\.stores are not in the file, expected at most 10\.0 %/s, 'not more than may go');
+is(sql('SELECT count(*) FROM shop.stores'), 3, '... and nothing changes');
+is(load_file('s.jsonl', $lines, "$stores, max_delete_fraction => 0.5"), 'loaded|4|3|0|0|0', 'a snapshot');
+is(sql("SELECT string_agg(concat_ws(':', s.id, name, store, open), ' ' ORDER BY s.id, store, open) FROM shop.stores s FULL JOIN shop.hours ON store = s.id"), '1:new:1:7 3:same 4:4:6 4:4:7 9:10', 'with the children of what goes');
+is(etl("SELECT status, removed FROM fluct.load_table('s.jsonl', $stores, force => true)"), 'loaded|0', 'again: nothing goes');
+is(etl("SELECT status FROM fluct.load_table('s.jsonl', $stores)"), 'duplicate', 'once');
+is(load_file('s.csv', "id;name\n1;a\n3;b\n", q{'shop.stores', mode => 'snapshot', delimiter => ';', max_delete_fraction => 1}), 'loaded|2|2|0|0|0', 'of CSV');
+is(sql("SELECT string_agg(concat_ws(':', id, name), ' ' ORDER BY id) FROM shop.stores"), '1:a 3:b', '... the file is the table');
+is(load_file('v.jsonl', qq({"r": [{"id": 1, "v": 0, "hours": ["1"]}, {"id": 5, "v": 1, "hours": ["2"]}]}\n), q{'shop.stores', '{"rows": "$.r[*]", "columns": {"id": "@.id", "name": {"path": "@.v", "format": "text"}}, "version": "name",
+	"children": [{"target": "shop.hours", "rows": "@.hours[*]", "columns": {"store": "^.id", "open": "@"}}]}', mode => 'snapshot', max_delete_fraction => 1}), 'loaded|1|1|0|0|0', 'several records a line; newer wins');
+is(sql("SELECT string_agg(concat_ws(':', id, name, open), ' ' ORDER BY id) FROM shop.stores LEFT JOIN shop.hours ON store = id"), '1:a:7 5:1:2', '... an older one counts as there');
+refused('s2.csv', "id,name\n", q{'shop.stores', mode => 'snapshot'}, qr/empty_file/, 'no row');
+refused('s2.csv', "id,name\n1,\n", q{'shop.stores', mode => 'snapshot', on_bad_row => 'reject_row'}, qr/a snapshot cannot leave rows out/, 'no rejects');
+refused('s2.csv', "id,name\n1,\n", q{'shop.stores', '{"columns": {"id": "$.id"}, "delete": {"where": {"$.x": 1}}}', mode => 'snapshot'}, qr/the rows of a snapshot cannot delete/, 'no deletes');
+is(load_file('d.jsonl', qq({"op": "c", "after": {"id": 7, "name": "x"}}\n{"op": "d", "before": {"id": 1}}\n), q{'shop.stores', '{"envelope": "debezium"}'}), 'loaded|2|2|0|0|0', 'changes by column name');
+is(sql("SELECT string_agg(concat_ws(':', id, name), ' ' ORDER BY id) FROM shop.stores"), '5:1 7:x', '... and what they delete');
+
 # ----- without a key -----
 
 etl('CREATE TABLE shop.log (at timestamptz DEFAULT now(), line bigint, what text)');
@@ -112,7 +136,7 @@ like(etl(q{SELECT status FROM fluct.reload_file('in', 'b.csv')}), qr/^loaded$/, 
 
 foreach my $wrong (
 	[ q{'shop.articles', '{"columns": {"skuu": "$.sku"}}'}, qr/42703: mapping: table shop\.articles has no column "skuu"/ ], [ q{NULL}, qr/target must be given\n.*HINT/s ],
-	[ q{'shop.articles', mode => 'replace'}, qr/mode must be one of upsert, append/ ], [ q{'shop.articles', format => 'xml'}, qr/format must be one of auto, csv, json/ ])
+	[ q{'shop.articles', mode => 'replace'}, qr/mode must be one of upsert, append, snapshot/ ], [ q{'shop.articles', format => 'xml'}, qr/format must be one of auto, csv, json/ ])
 {
 	refused('a.csv', $csv, $wrong->[0], $wrong->[1], $wrong->[0]);
 }
