@@ -92,11 +92,11 @@ SELECT l.grantee, l.kind, n.name
 	grant_operator grant_reader kafka_options_validator uninstall'),
 -- what the messages of a topic look like
 ('nobody', 'routine', '
-	_free_table _sample _suggest_columns _suggest_key _suggest_mapping _suggest_statements _suggest_targets __recent_messages'),
+	_form_of _free_table _sample _suggest_columns _suggest_key _suggest_mapping _suggest_statements _suggest_targets __recent_messages'),
 ('reader', 'relation', '
 	schema_drift'),
 ('reader', 'routine', '
-	_canonical_path _document _drift _drift_of _mapped_paths _nodes _path_keys _path_step _path_steps _path_text _recent_messages _shapes _type_of'),
+	_canonical_path _changed_row _document _drift _drift_of _mapped_paths _nodes _path_keys _path_step _path_steps _path_text _recent_messages _shapes _type_of'),
 ('operator', 'routine', '
 	_as_value _fill_from_extra _fill_from_raw apply_schema_drift'),
 -- of an event trigger

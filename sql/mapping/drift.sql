@@ -67,7 +67,7 @@ AS $$
 	SELECT m.target, fluct._canonical_path(m.rows_path), m."column", fluct._canonical_path(CASE left(m.written, 1) WHEN '$' THEN m.written
 			WHEN '@' THEN m.rows_path || substr(m.written, 2)
 			ELSE regexp_replace(m.rows_path, '^(.*\[\*\]).*\[\*\]$', '\1') || ltrim(m.written, '^') END), m.written
-	FROM mapped m WHERE m.written ~ '^[$@^]' AND m.written <> '@key'
+	FROM mapped m WHERE m.written ~ '^[$@^]' AND m.written !~ '^(@key|\^+#)$'
 $$;
 COMMENT ON FUNCTION fluct._mapped_paths(fluct.streams) IS
 'the paths into the message that a mapping has, from its root; the column is NULL where a path serves a condition only';
@@ -132,7 +132,7 @@ BEGIN
 	FROM fluct._recent_messages(s.name, 1000, (SELECT max(o.last_commit) FROM fluct.stream_offsets o WHERE o.stream = s.name))
 		WITH ORDINALITY r(topic, partition, "offset", value, n)
 	CROSS JOIN LATERAL (SELECT fluct._document(r.value, s.framing)) w(whole)
-	CROSS JOIN LATERAL (SELECT CASE WHEN s.mapping ? 'envelope' THEN coalesce(w.whole -> 'payload', w.whole) -> 'after' ELSE w.whole END) d(document)
+	CROSS JOIN LATERAL (SELECT CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END) d(document)
 	WHERE jsonb_typeof(d.document) IN ('object', 'array');
 	RETURN QUERY SELECT d.target, d.path, d.drift, p.place ->> 0, (p.place ->> 1)::int, (p.place ->> 2)::bigint,
 			d.messages, d.type, d.format, d.sample, d."column", d.written
@@ -201,8 +201,10 @@ AS $$
 DECLARE
 	filled bigint;
 BEGIN
-	EXECUTE pg_catalog.format('UPDATE %1$s SET %2$I = CAST(fluct._as_value(%3$I::jsonb #> $1, $2, $3) AS %4$s)%5$s'
-		' WHERE %2$I IS NULL AND %3$I::jsonb #> $1 IS NOT NULL AND fluct._as_value(%3$I::jsonb #> $1, $2, $3) IS NOT NULL',
+	-- MATERIALIZED, or the value would be made twice
+	EXECUTE pg_catalog.format('WITH known AS MATERIALIZED (SELECT tableoid, ctid AS place, fluct._as_value(%3$I::jsonb #> $1, $2, $3) AS value FROM %1$s'
+		'  WHERE %2$I IS NULL AND %3$I::jsonb #> $1 IS NOT NULL)'
+		' UPDATE %1$s t SET %2$I = CAST(known.value AS %4$s)%5$s FROM known WHERE t.ctid = known.place AND t.tableoid = known.tableoid AND known.value IS NOT NULL',
 		target, "column", extra, type, CASE WHEN cardinality(keys) = 1
 			-- as a row that the stream stores with the column has it
 			THEN pg_catalog.format(CASE WHEN (SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = target AND a.attname = extra)
@@ -284,7 +286,8 @@ BEGIN
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 				MESSAGE = pg_catalog.format('stream "%s" has no new field "%s"', stream, path),
-				HINT = pg_catalog.format('SELECT path, type, sample FROM fluct.schema_drift WHERE stream = %L; lists them.', stream);
+				HINT = CASE WHEN s.keep_raw THEN pg_catalog.format('SELECT path, type, sample FROM fluct.schema_drift WHERE stream = %L; lists them.', stream)
+							ELSE 'They are looked for in the raw copy, which this stream does not keep: add the column by hand, and map it with fluct.map_column().' END;
 		END IF;
 		"column" := d."column";
 	END IF;

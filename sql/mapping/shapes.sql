@@ -14,6 +14,17 @@ END
 $$;
 COMMENT ON FUNCTION fluct._document(bytea, text) IS 'the JSON of a message; NULL where it is not JSON';
 
+CREATE OR REPLACE FUNCTION fluct._changed_row(document jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN e.envelope ?& '{op,after}' OR e.envelope ?& '{op,before}' THEN e.envelope -> 'after'
+				WHEN e.envelope ->> '__deleted' = 'true' THEN NULL
+				ELSE e.envelope - '__deleted' END
+	FROM (SELECT CASE WHEN document ? 'payload' AND document - '{schema,payload}'::text[] = '{}' THEN document -> 'payload' ELSE document END) e(envelope)
+	WHERE jsonb_typeof(e.envelope) = 'object'
+$$;
+COMMENT ON FUNCTION fluct._changed_row(jsonb) IS 'the row in a change that Debezium wrote, whatever its form; NULL of one that is deleted';
+
 CREATE OR REPLACE FUNCTION fluct._path_step(key text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -77,8 +88,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._path_text(text[]) IS 'a path of these steps; NULL is [*]';
 
--- Of an array at most 10 elements are looked at; arrays in arrays are not taken
--- apart.  All is in one query, since a function for each value would cost more
+-- Of an array at most 10 elements are looked at, of one in it 3; those in that
+-- are not taken apart.  All is in one query, since a function for each value would cost more
 -- than all the rest.  An integer that may be a time is told by its digits.
 CREATE OR REPLACE FUNCTION fluct._nodes(documents jsonb[])
 RETURNS TABLE (message int, keys text[], value jsonb, type text, kind text)
@@ -94,9 +105,9 @@ AS $$
 			FROM jsonb_each(CASE n.type WHEN 'object' THEN n.value ELSE '{}' END) e
 			UNION ALL
 			SELECT NULL, e.value
-			FROM jsonb_array_elements(CASE WHEN n.type = 'array' AND array_position(n.keys, NULL) IS NULL THEN n.value ELSE '[]' END)
+			FROM jsonb_array_elements(CASE WHEN n.type = 'array' AND cardinality(array_positions(n.keys, NULL)) < 2 THEN n.value ELSE '[]' END)
 				WITH ORDINALITY e(value, i)
-			WHERE e.i <= 10 AND jsonb_typeof(e.value) = 'object') c
+			WHERE e.i <= CASE WHEN array_position(n.keys, NULL) IS NULL THEN 10 ELSE 3 END AND jsonb_typeof(e.value) = 'object') c
 		WHERE n.type IN ('object', 'array') AND cardinality(n.keys) < 16
 	)
 	SELECT n.message, n.keys, n.value, n.type, CASE n.type
@@ -148,7 +159,7 @@ AS $$
 		SELECT s.*, fluct._path_text(s.keys) AS path, t.types, c.members, CASE
 			WHEN s.keys <> '{}' AND s.keys[cardinality(s.keys)] IS NULL THEN 'element'
 			WHEN s.some = '{object}' AND c.members <= 60 THEN 'object'
-			WHEN s.some <@ '{"[object]","[]"}' AND '[object]' = ANY (s.some) AND array_position(s.keys, NULL) IS NULL THEN 'rows'
+			WHEN s.some <@ '{"[object]","[]"}' AND '[object]' = ANY (s.some) AND cardinality(array_positions(s.keys, NULL)) < 2 THEN 'rows'
 			ELSE 'column' END AS part
 		FROM seen s JOIN typed t USING (keys) LEFT JOIN children c USING (keys)
 	)

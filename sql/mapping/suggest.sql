@@ -7,7 +7,18 @@ CREATE OR REPLACE FUNCTION fluct._sample(server text, topic text, count int, own
 RETURNS TABLE (number int, fields text[])
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_sample';
 COMMENT ON FUNCTION fluct._sample(text, text, int, oid) IS
-'Lets a background worker read the newest messages of a topic: topic, whether a schema registry''s prefix stands before the JSON, the JSON as text; errors as _ask().';
+'Lets a background worker read the newest messages of a topic: topic, whether a schema registry''s prefix stands before the JSON, the JSON as text, the key; errors as _ask().';
+
+-- A topic of arrays has records, one of changes rows; else a message is a record.
+CREATE OR REPLACE FUNCTION fluct._form_of(documents jsonb[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN bool_and(jsonb_typeof(d) = 'array') THEN 'records'
+				WHEN bool_and(jsonb_typeof(d) = 'array' OR d ? '__deleted' OR e.envelope ?& '{op,after}') THEN 'changes'
+				ELSE 'messages' END
+	FROM unnest(documents) d CROSS JOIN LATERAL (SELECT CASE WHEN d ? 'payload' THEN d -> 'payload' ELSE d END) e(envelope)
+$$;
+COMMENT ON FUNCTION fluct._form_of(jsonb[]) IS 'what documents are: records (arrays of objects), changes (as Debezium writes them) or messages';
 
 -- Lines of a target, as the rows of a table: rows_path is NULL for the parent.
 CREATE OR REPLACE FUNCTION fluct._suggest_columns(documents jsonb[])
@@ -15,10 +26,10 @@ RETURNS TABLE (rows_path text, path text, name text, type text, format text, is_
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 	WITH leaf AS (
-		SELECT CASE WHEN strpos(s.path, '[*]') > 0 THEN left(s.path, strpos(s.path, '[*]') + 2) END AS rows_path,
-			CASE WHEN strpos(s.path, '[*]') > 0 THEN '@' || substr(s.path, strpos(s.path, '[*]') + 3) ELSE s.path END AS path,
+		SELECT r.rows_path, CASE WHEN r.rows_path IS NULL THEN s.path ELSE '@' || substr(s.path, length(r.rows_path) + 1) END AS path,
 			t.type, t.format, s.is_unique, s.messages = cardinality(documents) AS is_always, s.first_message
 		FROM fluct._shapes(documents) s CROSS JOIN LATERAL fluct._type_of(s.kinds, s.path) t
+		CROSS JOIN LATERAL (SELECT substring(s.path FROM '^.*\[\*\]')) r(rows_path)
 		WHERE s.part = 'column' AND s.path <> '$' AND s.path = fluct._printable(s.path) AND s.path !~ '\[""\]|\\u00'
 	), named AS (
 		SELECT l.*, coalesce(nullif(left(array_to_string(fluct._path_keys(l.path), '_'), 50), ''), 'value') AS name
@@ -35,25 +46,32 @@ $$;
 COMMENT ON FUNCTION fluct._suggest_columns(jsonb[]) IS
 'the columns for these documents: of the message (rows_path NULL) and of each array of objects';
 
-CREATE OR REPLACE FUNCTION fluct._suggest_key(columns jsonb, many boolean)
+-- Of changes it is what Kafka's keys have.
+CREATE OR REPLACE FUNCTION fluct._suggest_key(columns jsonb, many boolean, form text, keys text[])
 RETURNS TABLE (path text, name text, type text, format text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-	WITH one AS (
-		SELECT c.path, c.name, c.type, c.format
-		FROM jsonb_to_recordset(columns) c(rows_path text, path text, name text, type text, format text, is_unique boolean, is_always boolean)
-		WHERE c.rows_path IS NULL AND c.is_unique AND c.is_always AND c.type IN ('bigint', 'text', 'uuid')
+	WITH candidate AS (
+		SELECT c.* FROM jsonb_to_recordset(columns) c(rows_path text, path text, name text, type text, format text, is_unique boolean, is_always boolean)
+		WHERE c.rows_path IS NULL AND c.is_always
+	), one AS (
+		(SELECT c.path, c.name, c.type, c.format, 1 AS n FROM candidate c
+		 WHERE form <> 'changes' AND c.is_unique AND c.type IN ('bigint', 'text', 'uuid')
 			AND (c.name ~* '^(id|_id|uuid|guid|key)$' OR c.name ~ '(_id|Id|ID|_uuid|Uuid|_guid|_key|Key|_number|Number|_no|No)$')
-		ORDER BY cardinality(fluct._path_keys(c.path)), c.name ~* '^(id|_id|uuid|guid|key)$' DESC, c.name ~ '(_id|Id|ID)$' DESC, c.path LIMIT 1
+		 ORDER BY cardinality(fluct._path_keys(c.path)), c.name ~* '^(id|_id|uuid|guid|key)$' DESC, c.name ~ '(_id|Id|ID)$' DESC, c.path LIMIT 1)
+		UNION ALL
+		SELECT c.path, c.name, c.type, c.format, k.n FROM unnest(keys) WITH ORDINALITY k(key, n) JOIN candidate c ON c.path = '$' || fluct._path_step(k.key)
+		WHERE form = 'changes'
 	)
-	SELECT * FROM one
+	SELECT o.path, o.name, o.type, o.format FROM one o
 	UNION ALL
 	SELECT p.path, p.name, p.type, NULL
-	FROM (VALUES (1, 'kafka.topic', 'kafka_topic', 'text'), (2, 'kafka.partition', 'kafka_partition', 'int'), (3, 'kafka.offset', 'kafka_offset', 'bigint')) p(n, path, name, type)
-	WHERE NOT EXISTS (SELECT FROM one) AND (many OR p.n > 1)
+	FROM (VALUES (1, 'kafka.topic', 'kafka_topic', 'text'), (2, 'kafka.partition', 'kafka_partition', 'int'), (3, 'kafka.offset', 'kafka_offset', 'bigint'),
+				 (4, '#', 'record_number', 'int')) p(n, path, name, type)
+	WHERE NOT EXISTS (SELECT FROM one) AND form <> 'changes' AND (many OR p.n > 1) AND (form = 'records' OR p.n < 4)
 $$;
-COMMENT ON FUNCTION fluct._suggest_key(jsonb, boolean) IS
-'the key of the message among these columns: a field that no two messages share and that is named like an id, or else its place in Kafka';
+COMMENT ON FUNCTION fluct._suggest_key(jsonb, boolean, text, text[]) IS
+'the key of a record among these columns: a field that no two share and that is named like an id, or else its place in Kafka; of changes the columns of these names, or none';
 
 CREATE OR REPLACE FUNCTION fluct._free_table(wanted text, caller oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -67,8 +85,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._free_table(text, oid) IS 'a table''s name that is not taken, in sales where the role can create tables there, else in public';
 
--- The key comes first, in each child too, and then the number of the row.
-CREATE OR REPLACE FUNCTION fluct._suggest_targets(columns jsonb, key jsonb, base text)
+-- The key comes first, in each child too, and then the number of the row, and of
+-- the one that holds it.  In a mapping with "rows" a record is @, and from
+-- its children as many ^ as there are rows between.
+CREATE OR REPLACE FUNCTION fluct._suggest_targets(columns jsonb, key jsonb, base text, form text)
 RETURNS TABLE (rows_path text, columns jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -77,12 +97,18 @@ AS $$
 	), target AS (
 		SELECT NULL AS rows_path UNION SELECT s.rows_path FROM suggested s
 	), wanted AS (
-		SELECT s.rows_path, s.path, s.name, s.type, s.format, s.first_message AS place FROM suggested s
+		SELECT s.rows_path, CASE WHEN s.rows_path IS NULL AND form = 'records' THEN '@' || substr(s.path, 2) ELSE s.path END, s.name, s.type, s.format, s.first_message AS place
+		FROM suggested s
 		WHERE s.rows_path IS NOT NULL OR NOT EXISTS (SELECT FROM jsonb_array_elements(key) k WHERE k ->> 'path' = s.path)
 		UNION ALL
 		SELECT t.rows_path, '#', 'line_number', 'int', NULL, -1 FROM target t WHERE t.rows_path IS NOT NULL
 		UNION ALL
-		SELECT t.rows_path, k.path, CASE WHEN t.rows_path IS NOT NULL AND length(k.name) <= 4 THEN base || '_' || k.name ELSE k.name END, k.type, k.format, -2
+		SELECT t.rows_path, '^#', (fluct._path_keys(o.rows_path))[cardinality(fluct._path_keys(o.rows_path)) - 1] || '_line_number', 'int', NULL, -1
+		FROM target t CROSS JOIN LATERAL (SELECT substring(left(t.rows_path, -3) FROM '^.*\[\*\]')) o(rows_path) WHERE o.rows_path IS NOT NULL
+		UNION ALL
+		SELECT t.rows_path, CASE WHEN form <> 'records' OR k.path LIKE 'kafka.%' THEN k.path
+				WHEN t.rows_path IS NULL THEN replace(k.path, '$', '@')
+				ELSE repeat('^', regexp_count(t.rows_path, '\[\*\]')) || ltrim(k.path, '$') END, CASE WHEN t.rows_path IS NOT NULL AND length(k.name) <= 4 THEN base || '_' || k.name ELSE k.name END, k.type, k.format, -2
 		FROM target t, jsonb_to_recordset(key) k(path text, name text, type text, format text)
 	), numbered AS (
 		SELECT w.*, row_number() OVER (PARTITION BY w.rows_path, w.name ORDER BY w.place, w.path COLLATE "C") AS nth FROM wanted w
@@ -91,9 +117,9 @@ AS $$
 		'name', n.name || CASE WHEN n.nth > 1 THEN '_' || n.nth ELSE '' END) ORDER BY n.place, n.path COLLATE "C")
 	FROM numbered n GROUP BY n.rows_path ORDER BY n.rows_path COLLATE "C" NULLS FIRST
 $$;
-COMMENT ON FUNCTION fluct._suggest_targets(jsonb, jsonb, text) IS 'the tables for these columns, the message''s own first, with the columns of each';
+COMMENT ON FUNCTION fluct._suggest_targets(jsonb, jsonb, text, text) IS 'the tables for these columns, the message''s own first, with the columns of each';
 
-CREATE OR REPLACE FUNCTION fluct._suggest_statements(columns jsonb, key jsonb, stream text, server text, topic text, framing text, caller oid)
+CREATE OR REPLACE FUNCTION fluct._suggest_statements(columns jsonb, key jsonb, form text, stream text, server text, topic text, framing text, caller oid)
 RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -107,9 +133,9 @@ DECLARE
 	children text[];
 	t record;
 BEGIN
-	FOR t IN SELECT * FROM fluct._suggest_targets(columns, key, base) LOOP
+	FOR t IN SELECT * FROM fluct._suggest_targets(columns, key, base, form) LOOP
 		target := CASE WHEN t.rows_path IS NULL THEN parent
-					   ELSE fluct._free_table(left(base || '_' || array_to_string(fluct._path_keys(left(t.rows_path, -3)), '_'), 60), caller) END;
+					   ELSE fluct._free_table(left(base || '_' || array_to_string(array_remove(fluct._path_keys(t.rows_path), '*'), '_'), 60), caller) END;
 		RETURN NEXT format(E'CREATE TABLE %s (\n    %s%s);', target,
 			(SELECT string_agg(format('%I %s', c.name, c.type), E',\n    ') FROM jsonb_to_recordset(t.columns) c(name text, type text)),
 			CASE WHEN t.rows_path IS NULL THEN format(E',\n    extra jsonb,\n    PRIMARY KEY (%s)',
@@ -118,17 +144,19 @@ BEGIN
 				ELSE format('{"path": %s, "format": "%s"}', to_json(c.path), c.format) END), E',\n        ') INTO paths
 		FROM jsonb_to_recordset(t.columns) c(name text, path text, format text);
 		IF t.rows_path IS NULL THEN
-			mapping := format(E'{"columns": {\n        %s},\n    "extra": "extra"', paths);
+			mapping := format(E'{%s"columns": {\n        %s},\n    "extra": "extra"',
+				CASE form WHEN 'records' THEN '"rows": "$[*]", ' WHEN 'changes' THEN '"envelope": "debezium", ' END, paths);
 		ELSE
-			children := children || format(E'{"target": %s, "rows": %s, "required": false, "columns": {\n        %s}}', to_json(target), to_json(t.rows_path), paths);
+			children := children || format(E'{"target": %s, "rows": %s, "required": false, "columns": {\n        %s}}', to_json(target),
+				to_json(CASE WHEN form = 'records' THEN '@' || substr(t.rows_path, 2) ELSE t.rows_path END), paths);
 		END IF;
 	END LOOP;
 	RETURN NEXT format('SELECT fluct.create_stream(%L, server => %L, topic => %L, target => %L%s, mapping => %L);', stream, server, topic, parent,
-		CASE framing WHEN 'none' THEN '' ELSE format(', framing => %L', framing) END,
+		CASE form WHEN 'changes' THEN ', on_conflict => ''update''' ELSE '' END || CASE framing WHEN 'none' THEN '' ELSE format(', framing => %L', framing) END,
 		concat(mapping, E',\n    "children": [\n    ' || array_to_string(children, E',\n    ') || ']', '}'));
 END
 $$;
-COMMENT ON FUNCTION fluct._suggest_statements(jsonb, jsonb, text, text, text, text, oid) IS 'CREATE TABLE for each target, and the call of create_stream';
+COMMENT ON FUNCTION fluct._suggest_statements(jsonb, jsonb, text, text, text, text, text, oid) IS 'CREATE TABLE for each target, and the call of create_stream';
 
 CREATE OR REPLACE FUNCTION fluct.suggest_mapping(server text, topic text, n int DEFAULT 1000) RETURNS SETOF text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
@@ -143,6 +171,8 @@ DECLARE
 	caller oid := fluct._caller();
 	stream text;
 	seen record;
+	form text;
+	rows jsonb[];
 	remarks text;
 	statement text;
 	columns jsonb;
@@ -157,10 +187,16 @@ BEGIN
 	PERFORM fluct._require_owner(pg_get_userbyid(caller), NULL, NULL);
 	topic := fluct._check_topic(topic);
 	PERFORM fluct._check_rights(caller, server, '{}', 'nothing', false, false);
-	SELECT count(*) AS messages, count(s.fields[3]) AS texts, coalesce(bool_and(s.fields[2] = 't'), false) AS framed,
-		array_agg(d.document) FILTER (WHERE jsonb_typeof(d.document) = 'object') AS documents INTO seen
-	FROM fluct._sample(server, topic, n, caller) s CROSS JOIN LATERAL fluct._document(convert_to(s.fields[3], 'UTF8'), 'none') d(document);
-	IF seen.documents IS NULL THEN
+	SELECT count(*) AS messages, coalesce(bool_and(s.fields[2] = 't'), false) AS framed,
+		array_agg(d.document) FILTER (WHERE jsonb_typeof(d.document) = 'object' OR jsonb_typeof(d.document -> 0) = 'object') AS documents,
+		(array_agg(k.key) FILTER (WHERE jsonb_typeof(k.key) = 'object'))[1] AS key INTO seen
+	FROM fluct._sample(server, topic, n, caller) s CROSS JOIN LATERAL fluct._document(convert_to(s.fields[3], 'UTF8'), 'none') d(document)
+	LEFT JOIN LATERAL (SELECT fluct._changed_row(fluct._document(convert_to(s.fields[4], 'UTF8'), 'none'))) k(key) ON true;
+	form := fluct._form_of(seen.documents);
+	IF form <> 'records' THEN
+		seen.documents := ARRAY(SELECT d FROM unnest(seen.documents) d WHERE jsonb_typeof(d) = 'object');
+	END IF;
+	IF coalesce(seen.documents, '{}') = '{}' THEN
 		RAISE EXCEPTION USING ERRCODE = 'no_data_found',
 			MESSAGE = CASE seen.messages WHEN 0 THEN format('topic "%s" holds no messages', topic)
 						   ELSE format('of %s messages of topic "%s" none is a JSON object', seen.messages, topic) END;
@@ -169,17 +205,25 @@ BEGIN
 	FROM generate_series(1, 1000) i
 	WHERE NOT EXISTS (SELECT FROM fluct.streams s WHERE s.name = left(regexp_replace(topic, '[^A-Za-z0-9_.-]+', '_', 'g'), 60) || CASE WHEN i = 1 THEN '' ELSE '_' || i END)
 	ORDER BY i LIMIT 1;
-	SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(seen.documents) c;
-	SELECT jsonb_agg(to_jsonb(k)) INTO key FROM fluct._suggest_key(columns, fluct._is_many(topic)) k;
+	rows := CASE form WHEN 'records' THEN ARRAY(SELECT e FROM unnest(seen.documents) d CROSS JOIN LATERAL jsonb_array_elements(d) e WHERE jsonb_typeof(e) = 'object' LIMIT 10000)
+					  WHEN 'changes' THEN ARRAY(SELECT r FROM unnest(seen.documents) d CROSS JOIN LATERAL fluct._changed_row(d) r WHERE jsonb_typeof(r) = 'object')
+					  ELSE seen.documents END;
+	SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(rows) c;
+	SELECT jsonb_agg(to_jsonb(k)) INTO key
+	FROM fluct._suggest_key(columns, fluct._is_many(topic), form, ARRAY(SELECT jsonb_object_keys(seen.key))) k;
+	IF key IS NULL THEN
+		remarks := '-- these look like changes of rows, as Debezium writes them, and Kafka''s keys do not have the key of the rows';
+		form := 'messages';
+		SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(seen.documents) c;
+		SELECT jsonb_agg(to_jsonb(k)) INTO key FROM fluct._suggest_key(columns, fluct._is_many(topic), form, NULL) k;
+	END IF;
 	remarks := concat_ws(E'\n', format('-- from %s messages of topic %s', cardinality(seen.documents), topic),
 		CASE WHEN seen.messages > cardinality(seen.documents) THEN format('-- %s more are not JSON objects: tombstones, or dead letters to be', seen.messages - cardinality(seen.documents)) END,
-		(SELECT '-- these look like changes of rows, as Debezium writes them' || CASE WHEN bool_and(d ? 'payload') THEN ', in "payload"' ELSE '' END || ': the row is in "after", and "before" of a delete'
-		 FROM unnest(seen.documents) d
-		 HAVING bool_and((CASE WHEN d ? 'payload' THEN d -> 'payload' ELSE d END) ?& '{op,after}')),
+		remarks, CASE form WHEN 'changes' THEN '-- these look like changes of rows, as Debezium writes them: the target becomes the table that they are of' END,
 		CASE WHEN key -> 0 ->> 'path' LIKE 'kafka.%'
 			 THEN '-- no field is an id that differs in each message: the key is the message''s place in Kafka' END);
 	FOR statement IN
-		SELECT s FROM fluct._suggest_statements(columns, key, stream, server, topic, CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
+		SELECT s FROM fluct._suggest_statements(columns, key, form, stream, server, topic, CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
 	LOOP
 		RETURN NEXT concat_ws(E'\n', remarks, statement);
 		remarks := NULL;

@@ -61,20 +61,24 @@ find_newest(const FluctTopic *topic, int wanted)
 	return from;
 }
 
-/* The text is NULL where there is no value, or where it is not UTF-8. */
+/* NULL where there is nothing, or where it is not UTF-8. */
+static const char *
+text_of(const char *bytes, size_t len)
+{
+	if (len > 0 && bytes[0] == '\0')
+		(void) fluct_framing_skip(&bytes, &len, NULL);
+	return bytes && pg_verify_mbstr(PG_UTF8, bytes, len, true) ? pnstrdup(bytes, len) : NULL;
+}
+
 static void
 put_message(const FluctMessage *message)
 {
-	const char *value = message->value;
-	size_t		len = message->value_len;
-	bool		framed = len > 0 && value[0] == '\0';
-	const char *fields[3] = {message->topic, framed ? "t" : "f"};
+	bool		framed = message->value_len > 0 && message->value[0] == '\0';
+	const char *fields[4] = {message->topic, framed ? "t" : "f"};
 
-	if (framed)
-		(void) fluct_framing_skip(&value, &len, NULL);
-	if (value && message->full_len <= message->value_len &&
-		pg_verify_mbstr(PG_UTF8, value, len, true))
-		fields[2] = pnstrdup(value, len);
+	if (message->full_len <= message->value_len)
+		fields[2] = text_of(message->value, message->value_len);
+	fields[3] = text_of(message->key, message->key_len);
 	fluct_answer_put_row(fields, lengthof(fields));
 }
 

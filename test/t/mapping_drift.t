@@ -99,7 +99,18 @@ stream('packs', 'CREATE TABLE packs (id int PRIMARY KEY, shop text); CREATE TABL
 ok(produce('packs', '{"shop": "a", "sent": 1, "orders": [{"id": 1, "note": "x", "lines": [{"sku": "s", "n": 2}]}]}'), 'messages');
 is(drift('packs', 'target, path, type, statements'), join("\n",
 	q{public.packs|$.orders[*].note|text|ALTER TABLE public.packs ADD COLUMN note text; SELECT fluct.map_column('packs', 'note', '@.note');},
-	q{public.packs|$.sent|bigint|ALTER TABLE public.packs ADD COLUMN sent bigint; SELECT fluct.map_column('packs', 'sent', '$.sent');}), 'of a record, and of the message');
+	q{public.packs|$.sent|bigint|ALTER TABLE public.packs ADD COLUMN sent bigint; SELECT fluct.map_column('packs', 'sent', '$.sent');},
+	q{public.pieces|$.orders[*].lines[*].n|bigint|ALTER TABLE public.pieces ADD COLUMN n bigint; SELECT fluct.map_column('packs', 'n', '@.n', target => 'public.pieces');}), 'of a record, of the message, of a row in a record');
+
+# ----- rows in an envelope, in each of its forms; without a raw copy -----
+
+stream('changes', 'CREATE TABLE changes (id int PRIMARY KEY, a text)', '{"envelope": "debezium"}', ", on_conflict => 'update'");
+ok(produce('changes', '{"op": "c", "after": {"id": 1, "n": 1}, "source": {}}', '{"payload": {"op": "c", "after": {"id": 2, "n": 2}, "source": {}}}',
+	'{"id": 3, "n": 3, "__deleted": "false"}', '{"op": "d", "before": {"id": 9, "gone": 1}, "source": {}}', '{"id": 9, "gone": 1, "__deleted": "true"}'), 'messages');
+is(drift('changes', 'path, drift, messages'), "\$.a|missing|3\n\$.n|new|3", 'those of the rows');
+stream('bare', 'CREATE TABLE bare (id int PRIMARY KEY)', '{"columns": {"id": "$.id"}}', ', keep_raw => false');
+fails_like($node, q{SELECT fluct.apply_schema_drift('bare', '$.x')}, qr/42704: stream "bare" has no new field "\$\.x"\n.*which this stream does not keep/s, 'without a raw copy', as => 'etl');
+fails_like($node, q{SELECT fluct.apply_schema_drift('bear', '$.x')}, qr/42704: stream "bear" does not exist/, 'no such stream', as => 'etl');
 
 # ----- who may -----
 

@@ -8,13 +8,15 @@ use Test::More;
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_worker_processes' => 32, 'fluct.max_workers' => 16);
 
-# Runs what is suggested for these messages, and waits until the stream has them; returns the statements.
+# Runs what is suggested for these messages, and waits until the stream has them; returns the statements.  The first may be a
+# hash of what the broker's produce() takes besides.
 sub suggested
 {
 	my ($topic, @messages) = @_;
+	my %option = ref($messages[0]) eq 'HASH' ? %{ shift(@messages) } : ();
 
 	$kafka->create_topic($topic);
-	$kafka->produce($topic, \@messages);
+	$kafka->produce($topic, \@messages, %option);
 
 	my $statements = etl("SELECT fluct.suggest_mapping('shop', '$topic')");
 
@@ -45,9 +47,10 @@ is(columns('parcels'), 'id bigint, any_a bigint, day date, empty jsonb, extra_1 
 is(sql(q{SELECT to_jsonb(p) - 'ref' FROM sales.parcels p WHERE id = 1}), '{"id": 1, "day": "2026-11-21", "tax": 1.1, "note": "n1", "seen": 1700000001, "tags": ["a", "b"], "any_a": 1, '
 	. '"empty": [], "extra": null, "mixed": "x", "price": 1, "sizes": [1, 2], "which": {"a": 1}, "line\'s": "l", "weight": 1.5, "extra_1": 5, "fragile": true, "odd.key": "o", "sent_at": "2026-11-21T10:00:00+00:00", '
 	. '"to_name": "N1", "updated": "2023-11-14T22:13:20.001+00:00", "to_geo_lat": 51.25, "to_zip code": "01001"}', 'a row');
-is(columns('parcels_items'), 'parcels_id bigint, line_number integer, attributes jsonb, id bigint, n bigint, sku text', 'an array of objects is a child');
-is(sql(q{SELECT string_agg(concat_ws(' ', parcels_id, line_number, sku, n, id, attributes), ', ' ORDER BY parcels_id, line_number) FROM sales.parcels_items WHERE parcels_id < 3}),
-	'1 1 s1 1 9 [{"k": 1}], 1 2 t 2, 2 1 s2 1 9 [{"k": 1}], 2 2 t 2', 'and its rows');
+is(columns('parcels_items'), 'parcels_id bigint, line_number integer, id bigint, n bigint, sku text', 'an array of objects is a child');
+is(sql(q{SELECT string_agg(concat_ws(' ', parcels_id, line_number, sku, n, id), ', ' ORDER BY parcels_id, line_number) FROM sales.parcels_items WHERE parcels_id < 3}),
+	'1 1 s1 1 9, 1 2 t 2, 2 1 s2 1 9, 2 2 t 2', 'and its rows');
+is(sql(q{SELECT string_agg(concat_ws(' ', parcels_id, items_line_number, line_number, k), ', ' ORDER BY parcels_id) FROM sales.parcels_items_attributes}), '1 1 1 1, 2 1 1 1, 3 1 1 1, 4 1 1 1', 'so is one in it');
 
 # without an id: the place in Kafka; a table and a stream of that name are there
 etl('CREATE TABLE sales.visits (x int)');
@@ -75,9 +78,23 @@ suggested('evil', '{"id": 1, ' . join(', ', map { "\"$_\": 1" } @evil) . ', "": 
 is(sql(q{SELECT count(*) FROM sales.visits}), '0', 'a name is a name');
 is(columns('evil') =~ tr/,//, 5, 'what is not printed as it is becomes no column');
 
-# change events
-$kafka->create_topic('changes');
-$kafka->produce('changes', [ '{"payload": {"op": "c", "before": null, "after": {"id": 1}}}' ]);
-like(etl(q{SELECT fluct.suggest_mapping('shop', 'changes')}), qr/^-- these look like changes of rows.*in "payload"/m, 'change events are noticed');
+# arrays of records, with and without an id
+suggested('lists', '[{"id": 1, "at": "2026-01-02", "lines": [{"sku": "a"}, {"sku": "b"}]}, {"id": 2, "lines": []}]', '[]', '[{"id": 3, "lines": [{"sku": "c"}]}]');
+is(sql(q{SELECT string_agg(concat_ws(' ', l.id, at, line_number, sku), ', ' ORDER BY l.id, line_number) FROM sales.lists l LEFT JOIN sales.lists_lines ON lists_id = l.id}), '1 2026-01-02 1 a, 1 2026-01-02 2 b, 2, 3 1 c', 'arrays of records');
+suggested('nameless', '[{"v": 1, "lines": [{"sku": "a"}]}, {"v": 1, "lines": [{"sku": "b"}]}]');
+is(sql(q{SELECT string_agg(concat_ws(' ', kafka_offset, record_number, line_number, sku), ', ' ORDER BY sku) FROM sales.nameless_lines}), '0 1 1 a, 0 2 1 b', '... known by their numbers');
+
+# changes of a table, which the target becomes
+my $change = sub { my ($op, $before, $after) = @_; return qq({"schema":{"type":"struct"},"payload":{"op":"$op","before":$before,"after":$after,"source":{"lsn":1},"ts_ms":1770000000456}}) };
+my $of = sub { return qq({"schema":{"type":"struct"},"payload":{"shop":"s","no":$_[0]}}\t) };
+like(suggested('changes', { keyed => 1 }, $of->(1) . $change->('c', 'null', '{"no":1,"shop":"s","name":"a"}'), $of->(1) . $change->('u', 'null', '{"no":1,"shop":"s","name":"b"}'),
+	$of->(2) . $change->('c', 'null', '{"no":2,"shop":"s","name":"c"}'), $of->(2) . $change->('d', '{"no":2,"shop":"s","name":null}', 'null'), $of->(2) =~ s/\t//r),
+	qr/look like changes of rows.*PRIMARY KEY \(no, shop\).*on_conflict => 'update'.*"envelope": "debezium"/s, 'changes');
+is(sql('SELECT shop, no, name FROM sales.changes'), 's|1|b', '... by the key of the messages');
+suggested('flattened', { keyed => 1 }, qq({"id":1}\t{"id":1,"name":"a","__deleted":"false"}), qq({"id":2}\t{"id":2,"name":"b","__deleted":"false"}), qq({"id":1}\t{"id":1,"name":null,"__deleted":"true"}));
+is(sql('TABLE sales.flattened'), '2|b|', 'flattened ones');
+$kafka->create_topic('keyless');
+$kafka->produce('keyless', [ $change->('c', 'null', '{"id":1}') ]);
+like(etl(q{SELECT fluct.suggest_mapping('shop', 'keyless')}), qr/Kafka's keys do not have the key of the rows\n.*payload_after_id/s, 'without a key they are messages');
 
 done_testing();
