@@ -409,6 +409,10 @@ BEGIN
 		exprs := exprs || format('%I=%s', c.name, f.expr);
 		-- an assignment: a cast would cut what is too long
 		casts := casts || format('DO $do$ DECLARE v %s := %s; BEGIN END $do$', c.type, f.expr);
+		-- its input function looks at the length before the digits
+		IF c.base = 'bit varying' THEN
+			casts := casts || format('SELECT varbit_in((%s)::text::cstring, 0, %s)', f.expr, substring(c.type FROM '\d+'));
+		END IF;
 	END LOOP;
 	path := NULL;
 END $$;

@@ -462,7 +462,7 @@ expect_epoch_text(Expectation *e, FluctFormat format, const JsonbValue *value)
 
 	if (!is_number_text(e, text))
 		return;
-	if (!read_number(text, &number))
+	if (!read_number(text, &number) || has_more_digits(number.val.numeric))
 		refuse(e, FLUCT_BAD_TIMESTAMP);
 	else
 		expect_epoch(e, format, number.val.numeric);
