@@ -10,17 +10,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -56,114 +51,6 @@ check_owner(const ForeignServer *server, Oid owner)
 					 quote_identifier(server->servername))));
 }
 
-/*
- * The rows of the catalog that the client was created with; zeros for none.
- *
- * They are noted as the caches have them, since the options come from there,
- * and compared with the tables: who is woken by a commit may be quicker than
- * the message that invalidates its caches.
- */
-typedef struct Version
-{
-	TransactionId xmin;
-	ItemPointerData tid;
-} Version;
-
-static Oid	opened_for = InvalidOid;
-static Version opened_server;
-static Version opened_mappings[2];	/* the owner's, PUBLIC's */
-
-static Version
-version_of(HeapTuple tuple)
-{
-	Version		version;
-
-	memset(&version, 0, sizeof(version));
-	if (HeapTupleIsValid(tuple))
-	{
-		version.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-		version.tid = tuple->t_self;
-	}
-	return version;
-}
-
-static Version
-cached_version(HeapTuple tuple)
-{
-	Version		version = version_of(tuple);
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	return version;
-}
-
-static Version
-stored_version(Oid catalog, Oid index, ScanKey keys, int nkeys)
-{
-	Relation	rel = table_open(catalog, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, index, true, NULL, nkeys, keys);
-	Version		version = version_of(systable_getnext(scan));
-
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return version;
-}
-
-static void
-note_versions(const ForeignServer *server, Oid owner)
-{
-	Datum		id = ObjectIdGetDatum(server->serverid);
-
-	opened_for = owner;
-	opened_server = cached_version(SearchSysCache1(FOREIGNSERVEROID, id));
-	for (int i = 0; i < 2; i++)
-		opened_mappings[i] =
-			cached_version(SearchSysCache2(USERMAPPINGUSERSERVER,
-										   ObjectIdGetDatum(i == 0 ? owner : InvalidOid),
-										   id));
-}
-
-static bool
-are_changed(const char *server_name)
-{
-	Oid			server = get_foreign_server_oid(server_name, true);
-	ScanKeyData keys[2];
-	Version		now;
-
-	ScanKeyInit(&keys[0], Anum_pg_foreign_server_oid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(server));
-	now = stored_version(ForeignServerRelationId, ForeignServerOidIndexId,
-						 keys, 1);
-	if (memcmp(&now, &opened_server, sizeof(now)) != 0)
-		return true;
-	for (int i = 0; i < 2; i++)
-	{
-		ScanKeyInit(&keys[0], Anum_pg_user_mapping_umuser,
-					BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(i == 0 ? opened_for : InvalidOid));
-		ScanKeyInit(&keys[1], Anum_pg_user_mapping_umserver,
-					BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(server));
-		now = stored_version(UserMappingRelationId, UserMappingUserServerIndexId,
-							 keys, 2);
-		if (memcmp(&now, &opened_mappings[i], sizeof(now)) != 0)
-			return true;
-	}
-	return false;
-}
-
-bool
-fluct_client_changed(const FluctStream *stream)
-{
-	bool		changed;
-
-	if (!OidIsValid(opened_for))
-		return false;
-	fluct_worker_begin();
-	changed = are_changed(stream->server);
-	fluct_worker_commit();
-	return changed;
-}
-
 /* The options of a server, and of the owner's user mapping if there is one. */
 static List *
 read_options(const char *server_name, Oid owner)
@@ -171,7 +58,6 @@ read_options(const char *server_name, Oid owner)
 	ForeignServer *server = GetForeignServerByName(server_name, false);
 	Datum		id = ObjectIdGetDatum(server->serverid);
 
-	note_versions(server, owner);
 	/* GetUserMapping raises an error where there is none */
 	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(owner), id) &&
 		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), id))

@@ -29,10 +29,4 @@ typedef struct FluctClient
 extern void fluct_client_open(const FluctStream *stream, Oid owner,
 							  FluctClient *about);
 
-/*
- * Whether the server or a user mapping was changed, or given to another role,
- * since this process last tried to create its client.
- */
-extern bool fluct_client_changed(const FluctStream *stream);
-
 #endif							/* FLUCT_KAFKA_CONNECTION_H */

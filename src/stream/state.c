@@ -30,7 +30,6 @@
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "kafka/changes.h"
-#include "kafka/connection.h"
 #include "pg/guc.h"
 #include "process/events.h"
 #include "process/worker.h"
@@ -353,8 +352,7 @@ is_another_stream(void)
 	else if (now && (!now->enabled || !now->here))
 		now = NULL;
 	changed = now == NULL || now->version != fluct_stream->version ||
-		now->created_at != fluct_stream->created_at ||
-		fluct_client_changed(fluct_stream);
+		now->created_at != fluct_stream->created_at;
 	MemoryContextDelete(context);
 	return changed;
 }
