@@ -117,7 +117,7 @@ SELECT l.grantee, l.kind, n.name
 	_inbox_lock _inbox_owner _inbox_path _is_loaded _is_many _is_of_data _is_same _is_settled _job_command _job_name _labels _named_in
 	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
 	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
-	_may_trim _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
+	_may_trim _may_trim_stream _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
 	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
 	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
 	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner _require_orders_owner

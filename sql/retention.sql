@@ -122,11 +122,11 @@ DECLARE
 	total bigint := 0;
 BEGIN
 	DELETE FROM fluct.dead_letters d
-	WHERE d.status <> 'open' AND d.closed_at < cutoff AND fluct._may_trim(caller, d.stream);
+	WHERE d.status <> 'open' AND d.closed_at < cutoff AND fluct._may_trim_stream(caller, d.stream);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	total := total + n;
 	DELETE FROM fluct.gaps g
-	WHERE g.created_at < cutoff AND fluct._may_trim(caller, g.stream)
+	WHERE g.created_at < cutoff AND fluct._may_trim_stream(caller, g.stream)
 		AND NOT EXISTS (SELECT FROM fluct.stream_offsets o
 						WHERE o.stream = g.stream AND o.topic = g.topic AND o.partition = g.partition AND o.epoch = g.epoch);
 	GET DIAGNOSTICS n = ROW_COUNT;
@@ -134,25 +134,32 @@ BEGIN
 	-- a loaded file's record is its identity: without it, it would load again
 	DELETE FROM fluct.files f
 	WHERE f.status <> 'loaded' AND f.loaded_at < cutoff
-		AND (SELECT coalesce(pg_has_role(caller, r.oid, 'MEMBER'), false) FROM pg_roles r WHERE r.rolname = f.loaded_by);
+		AND fluct._may_trim(caller, fluct._owner_role(f.loaded_by, f.loaded_by_oid, f.system_identifier));
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN total + n;
 END
 $$;
 COMMENT ON FUNCTION fluct.__trim_bookkeeping(timestamptz) IS '_trim_bookkeeping, as the extension''s owner.';
 
-CREATE OR REPLACE FUNCTION fluct._may_trim(caller oid, stream text) RETURNS boolean
+CREATE OR REPLACE FUNCTION fluct._may_trim(caller oid, owner oid) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce((SELECT bool_or(pg_has_role(caller, fluct._owner_role(o.owner, o.owner_oid, o.system_identifier), 'MEMBER'))
-					 FROM (SELECT s.name, s.owner, s.owner_oid, s.system_identifier FROM fluct.streams s
-						   UNION ALL
-						   SELECT d.name, d.owner, d.owner_oid, d.system_identifier FROM fluct.dropped_streams d) o
-					 WHERE o.name = stream),
-					(SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller))
+	SELECT coalesce(pg_has_role(caller, owner, 'MEMBER'), (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = caller))
 $$;
-COMMENT ON FUNCTION fluct._may_trim(oid, text) IS
-'Whether the role may delete old bookkeeping of the stream: its owner and members of it, also when it is dropped; superusers.';
+COMMENT ON FUNCTION fluct._may_trim(oid, oid) IS
+'Whether a role may delete old bookkeeping of this owner''s: the owner, members of it, superusers; where the owner is gone (NULL), superusers.';
+
+CREATE OR REPLACE FUNCTION fluct._may_trim_stream(caller oid, stream text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT fluct._may_trim(caller,
+			(SELECT fluct._owner_role(o.owner, o.owner_oid, o.system_identifier)
+			   FROM (SELECT s.name, s.owner, s.owner_oid, s.system_identifier FROM fluct.streams s
+					 UNION ALL
+					 SELECT d.name, d.owner, d.owner_oid, d.system_identifier FROM fluct.dropped_streams d) o
+			  WHERE o.name = stream LIMIT 1))
+$$;
+COMMENT ON FUNCTION fluct._may_trim_stream(oid, text) IS 'The same for a stream, also when it is dropped.';
 
 CREATE OR REPLACE FUNCTION fluct._retire_rows(kind text, cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';

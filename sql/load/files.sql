@@ -413,7 +413,8 @@ SELECT jsonb_populate_record(NULL::fluct.files, jsonb_build_object(
 	'kind', kind, 'file', fluct._show_path(path), 'options', options - '{max_rejects,max_delete_fraction}'::text[], 'status', 'loaded',
 	'rows', 0, 'inserted', 0, 'updated', 0, 'unchanged', 0, 'removed', 0, 'duplicates', 0,
 	'links', 0, 'links_added', 0, 'links_removed', 0, 'rejected', 0, 'unknown_industries', 0, 'unknown_names', '{}'::text[],
-	'loaded_by', pg_get_userbyid(fluct._caller()), 'loaded_at', clock_timestamp()))
+	'loaded_by', pg_get_userbyid(fluct._caller()), 'loaded_by_oid', fluct._caller(),
+	'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() c), 'loaded_at', clock_timestamp()))
 $$;
 COMMENT ON FUNCTION fluct._new_load(text, bytea, jsonb) IS 'a load that has not begun: a row of fluct.files with nothing counted';
 

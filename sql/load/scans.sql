@@ -100,7 +100,6 @@ AS $$
 DECLARE
 	r fluct.files := fluct._new_load(i.kind, path, i.options);
 BEGIN
-	r.loaded_by := i.owner;
 	r.inbox := i.name;
 	r.status := 'refused';
 	r.bytes := f.bytes;

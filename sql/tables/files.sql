@@ -29,7 +29,9 @@ CREATE TABLE fluct.files (
 	modified_at timestamptz,
 	inode bigint,
 	inbox text,
-	moved_to text
+	moved_to text,
+	loaded_by_oid oid,
+	system_identifier text
 );
 CREATE INDEX ON fluct.files (sha256);
 CREATE INDEX ON fluct.files (inbox, inode);
@@ -57,13 +59,15 @@ COMMENT ON COLUMN fluct.files.links_removed IS 'industries that the file''s cust
 COMMENT ON COLUMN fluct.files.rejected IS 'rows left out; they are in fluct.file_rejects';
 COMMENT ON COLUMN fluct.files.unknown_industries IS 'different names of industries that sales.industries does not hold';
 COMMENT ON COLUMN fluct.files.seconds IS 'how long it took';
-COMMENT ON COLUMN fluct.files.loaded_by IS 'the role that called';
+COMMENT ON COLUMN fluct.files.loaded_by IS 'the role that called, by its name then; it and its members may have the records trimmed';
 COMMENT ON COLUMN fluct.files.loaded_at IS 'when it began';
 COMMENT ON COLUMN fluct.files.unknown_names IS 'the first 20 of these, in the order in which they come';
 COMMENT ON COLUMN fluct.files.modified_at IS 'the file''s time';
 COMMENT ON COLUMN fluct.files.inode IS 'the file''s number in its file system; with size and time it tells whether a file is that one';
 COMMENT ON COLUMN fluct.files.inbox IS 'the inbox it lay in; NULL = loaded by hand';
 COMMENT ON COLUMN fluct.files.moved_to IS 'where a scan moved it, from the inbox''s directory; NULL = not moved, or not yet, or by skip_file() or reload_file()';
+COMMENT ON COLUMN fluct.files.loaded_by_oid IS 'OID of that role in the cluster of system_identifier, where it and not the name says who it is';
+COMMENT ON COLUMN fluct.files.system_identifier IS 'cluster in which it was loaded';
 
 CREATE TABLE fluct.file_rejects (
 	file_id bigint NOT NULL REFERENCES fluct.files ON DELETE CASCADE,

@@ -111,8 +111,14 @@ RESET client_min_messages;
 RESET SESSION AUTHORIZATION;
 INSERT INTO fluct.dead_letters (stream, topic, partition, "offset", reason, status, closed_at) VALUES
 	('s', 't', 0, 1, 'nul', 'open', NULL), ('s', 't', 0, 2, 'nul', 'retried', now() - interval '40 days'), ('s', 't', 0, 3, 'nul', 'discarded', now());
-INSERT INTO fluct.files (kind, file, status, loaded_by, loaded_at) VALUES
-	('customers', 'a', 'loaded', current_user, now() - interval '1 year'), ('customers', 'b', 'refused', current_user, now() - interval '1 year');
+INSERT INTO fluct.files (kind, file, status, loaded_by, loaded_by_oid, system_identifier, loaded_at)
+SELECT 'customers', file, status, loaded_by, to_regrole(role), system_identifier::text, now() - interval '1 year'
+FROM pg_control_system(), (VALUES ('by hand', 'loaded', 'regress_etl', 'regress_etl'), ('renamed', 'refused', 'regress_former', 'regress_etl'),
+	('restored', 'refused', 'regress_etl', NULL), ('recreated', 'refused', 'regress_etl', current_user), ('gone', 'refused', 'regress_former', NULL)) f (file, status, loaded_by, role);
+SET SESSION AUTHORIZATION regress_etl;
+CALL fluct.apply_retention(bookkeeping => '30 days');
+SELECT file FROM fluct.files ORDER BY 1;
+RESET SESSION AUTHORIZATION;
 CALL fluct.apply_retention(bookkeeping => '30 days');
 SELECT "offset", status FROM fluct.dead_letters ORDER BY 1;
 SELECT file FROM fluct.files;
