@@ -89,4 +89,18 @@ is(etl(q{SELECT status, rows, rejected FROM fluct.load_table('articles.csv', 'ar
 	mapping => '{"columns": {"number": "$[\"Article No\"]", "name": "$[\"Name of it\"]", "price": "$.Price", "since": "$.Since"}}')}), 'loaded|2|0', 'a file of Excel');
 is(sql('SELECT * FROM articles ORDER BY number'), "0012|Stra\xc3\x9fe; lang|1.50|2026-01-31\n0013|10 \xe2\x82\xac|2|", 'and its rows');
 
+# ----- customers, with their industries as a list -----
+
+etl("INSERT INTO sales.industries VALUES ('Polymers'), ('Cleaning') ON CONFLICT DO NOTHING");
+$kafka->create_topic('customers');
+$kafka->produce('customers', [ '{"id": "w1", "name": "Acme", "industries": ["Polymers", "Cleaning"]}', '{"id": "w2", "name": "Twice", "industries": ["Polymers", "Polymers"]}',
+	'{"id": "w1", "name": "Acme Ltd", "industries": ["Cleaning"]}' ]);
+etl(q[SELECT fluct.create_stream('customers', 'shop', 'customers', 'sales.customers', '{"columns": {"customer_id": "$.id", "company_name": "$.name"},
+	"children": [{"target": "sales.customer_industries", "rows": "$.industries[*]", "columns": {"customer_id": "$.id", "industry": "@"}}]}',
+	on_conflict => 'update', start => true)]);
+ok(caught_up($node, 'customers'), 'customers');
+is(sql("SELECT customer_id, c.company_name, i.industry FROM sales.customers c JOIN sales.customer_industries i USING (customer_id) WHERE customer_id LIKE 'w_'"),
+	'w1|Acme Ltd|Cleaning', 'the last version of each, with its industries');
+is(letters('customers'), '1 constraint', 'one that has an industry twice is refused');
+
 done_testing();
