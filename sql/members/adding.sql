@@ -24,7 +24,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'server % does not exist', coalesce('"' || server || '"', 'NULL')
 			USING ERRCODE = 'undefined_object',
-			      HINT = 'CREATE SERVER NAME FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE'')';
+			      HINT = 'CREATE SERVER NAME FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE'');';
 	ELSIF s.fdwname <> 'postgres_fdw' THEN
 		RAISE EXCEPTION 'server "%" is of foreign-data wrapper "%"', server, s.fdwname
 			USING ERRCODE = 'wrong_object_type', DETAIL = 'A member is a PostgreSQL: its server is of postgres_fdw.';
@@ -36,7 +36,7 @@ BEGIN
 	SELECT m.name INTO other FROM fluct.members m WHERE m.name = _add_member.name OR m.server = _add_member.server;
 	IF FOUND THEN
 		RAISE EXCEPTION 'member "%" already exists', other
-			USING ERRCODE = 'duplicate_object', HINT = 'SELECT * FROM fluct.members';
+			USING ERRCODE = 'duplicate_object', HINT = 'SELECT * FROM fluct.members; lists all.';
 	END IF;
 	SELECT a.* INTO answer FROM fluct._try_member(name, server) a;
 	IF answer.missing IS NOT NULL THEN

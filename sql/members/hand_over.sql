@@ -42,7 +42,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'member % does not exist', coalesce('"' || name || '"', 'NULL')
 			USING ERRCODE = 'undefined_object',
-			      HINT = fluct._did_you_mean(name, ARRAY(SELECT x.name FROM fluct.members x), 'SELECT * FROM fluct.members');
+			      HINT = fluct._did_you_mean(name, ARRAY(SELECT x.name FROM fluct.members x), 'SELECT * FROM fluct.members; lists all.');
 	END IF;
 	RETURN m;
 END
