@@ -134,6 +134,18 @@ is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.news"),
 is(sql("SELECT reason || ' ' || sqlstate FROM fluct.dead_letters WHERE stream = 'news'"),
 	'constraint 23514', 'which is a dead letter');
 
+# ----- again -----
+
+etl(q{SELECT FROM fluct.retry_dead_letters(ARRAY(SELECT id FROM fluct.dead_letters WHERE stream = 'items'), value => '{"id": 3, "name": "good"}')});
+is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.items"),
+	'1new 2b 3good 4d 5e 6g', 'a dead letter is stored again');
+etl(q{DELETE FROM sales.items WHERE id IN (5, 6)});
+etl(q{SELECT fluct.pause_stream('items')});
+etl(q{CALL fluct.reprocess_stream('items')});
+is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.items WHERE id > 4"),
+	'5e 6g', 'what the raw copy has is stored again');
+is(shell('items') + shell('news'), 0, 'nothing of it in the shells');
+
 # ----- a node that is down -----
 
 sql('ALTER SYSTEM SET routed.unreachable = on');
