@@ -319,11 +319,12 @@ find_blockers(void)
 		if (blockers == NULL ||
 			!fluct_shmem_set_detail(slot, "waiting_for_lock", blockers))
 			continue;
-		if (!told[i] && fluct_shmem_may_log(slot))
-			ereport(LOG,
-					(errmsg("stream \"%s\" is running: waiting_for_lock",
-							slot->stream),
-					 errdetail_internal("%s", blockers)));
+		if (told[i] || !fluct_shmem_may_log(slot))
+			continue;
+		ereport(LOG,
+				(errmsg("stream \"%s\" is running: waiting_for_lock",
+						slot->stream),
+				 errdetail_internal("%s", blockers)));
 		told[i] = true;
 	}
 	return waiting;

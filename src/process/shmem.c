@@ -208,7 +208,10 @@ find_free(Oid database, const char *stream, int worker)
 			found = slot;
 	}
 	if (found)
+	{
 		memset(found->logged_at, 0, sizeof(found->logged_at));
+		found->untold = false;
+	}
 	return found;
 }
 

@@ -49,6 +49,7 @@ typedef struct FluctSlot
 
 	/* when this worker, or its predecessor in the slot, logged a state */
 	TimestampTz logged_at[FLUCT_LINES_PER_MINUTE];
+	bool		untold;			/* its reason is not in the log yet */
 
 	pg_atomic_uint64 alive_at;	/* a TimestampTz: its last sign of life */
 	pg_atomic_uint64 lag;		/* messages in Kafka that are not committed */

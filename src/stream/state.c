@@ -101,8 +101,9 @@ prepare_to_leave(void)
 }
 
 /*
- * Logs a new reason, unless the stream has used up its lines of this minute:
- * in an outage reasons alternate, and workers come and go.
+ * Logs a new reason.  If the stream has used up its lines of this minute, it
+ * is logged when there are some again, if it lasts: in an outage reasons
+ * alternate, and workers come and go.
  */
 static void
 log_trouble(const char *state, const char *reason, const char *detail)
@@ -114,14 +115,18 @@ log_trouble(const char *state, const char *reason, const char *detail)
 	if (strcmp(reason, "open_transaction") == 0)
 		return;
 	strlcpy(trouble, reason, sizeof(trouble));
-	/* the launcher logs who blocks it */
-	if (known || (strcmp(reason, "waiting_for_lock") == 0 && !fluct_watch))
+	if (known && !fluct_slot->untold)
 		return;
-	if (!fluct_shmem_may_log(fluct_slot))
+	unlogged += fluct_slot->untold && !known;
+	/* the launcher logs who blocks it */
+	if (strcmp(reason, "waiting_for_lock") == 0 && !fluct_watch)
 	{
-		unlogged++;
+		fluct_slot->untold = false;
 		return;
 	}
+	fluct_slot->untold = !fluct_shmem_may_log(fluct_slot);
+	if (fluct_slot->untold)
+		return;
 	ereport(LOG,
 			(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
 					reason),
@@ -142,6 +147,7 @@ log_recovery(void)
 					trouble),
 			 errhidecontext(true)));
 	trouble[0] = '\0';
+	fluct_slot->untold = false;
 }
 
 static void
@@ -173,7 +179,11 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		log_recovery();
 	snprintf(key, sizeof(key), "%s", reason ? reason : state);
 	if (strcmp(key, last_reason) == 0)
+	{
+		if (reason && fluct_slot->untold)
+			log_trouble(state, reason, detail);
 		return;
+	}
 	strlcpy(last_reason, key, sizeof(last_reason));
 	store_state(state, reason, detail, reason ? detail : NULL);
 	fluct_events_put(FLUCT_EVENT_STATE, fluct_stream->name, state,

@@ -74,6 +74,15 @@ etl("CREATE SERVER bad FOREIGN DATA WRAPPER fluct_kafka
 		OPTIONS (bootstrap_servers 'nosuch.invalid:9092,127.0.0.1:1')");
 number_stream('bad', server => 'bad');
 
+# Three reasons, soon after each other, of which the third lasts.
+etl("CREATE SERVER third FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1')");
+number_stream('third', server => 'third');
+ok(await_state($node, 'third', 'backing_off/broker_unreachable'), 'one reason');
+etl("ALTER SERVER third OPTIONS (SET bootstrap_servers 'nosuch.invalid:9092')");
+ok(await_state($node, 'third', 'backing_off/dns_failure'), 'another');
+etl("ALTER SERVER third OPTIONS (SET bootstrap_servers '${\ $kafka->bootstrap }')");
+ok(await_state($node, 'third', 'backing_off/unknown_topic'), 'and a third');
+
 # ----- an open transaction -----
 
 $kafka->create_topic('open');
@@ -200,6 +209,9 @@ sub most_in_a_minute
 }
 
 is(most_in_a_minute('bad'), 2, 'two lines a minute, whatever is wrong');
+ok($node->wait_for_log(qr/stream "third" is backing_off: unknown_topic/),
+	'and a reason that lasts is logged once there is room');
+is(most_in_a_minute('third'), 2, 'no sooner');
 sql("SELECT fluct.pause_stream('bad')");
 IPC::Run::finish($mock);
 
