@@ -111,6 +111,7 @@ OBJS = \
 	src/replay/retry.o \
 	src/rollup/buckets.o \
 	src/rollup/delta.o \
+	src/rollup/fill.o \
 	src/rollup/links.o \
 	src/rollup/pending.o \
 	src/rollup/replica.o \

@@ -73,7 +73,7 @@ SELECT l.grantee, l.kind, n.name
 	load_table _csv_mapping _judge_rows _load_rows _mapped_key _mapped_names _parent_key_of _read_rows _remove_absent_rows _store_table _table_hint
 	_check_format _check_option _columns_of _file_encoding _file_format _industry_delimiter _reason_hint _usual_format
 	_check_retention _check_sales _check_snapshot _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan
-	_feed_rows _file_name _file_sqlstate _finish_column _finish_file _grant_made _granted_roles _handle_unknown
+	_feed_rows _file_name _file_sqlstate _fill_rollup _finish_column _finish_file _grant_made _granted_roles _handle_unknown
 	_has_model_columns _inbox_work _is_routed _judge_feed _judge_rollup _line_word _lines_span _load_lines _load_options _lock_tables
 	_maintain _make_columns _make_default_partitions _make_indexes _make_keys _make_partition _make_tables _make_triggers
 	_make_views _model_columns _model_indexes _model_keys _model_partitions _model_relations _model_view_columns

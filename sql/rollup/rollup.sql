@@ -253,6 +253,13 @@ END
 $$;
 COMMENT ON FUNCTION fluct._verify_rollup() IS 'verify_rollup, with the rights of the tables'' owner where the caller has them';
 
+CREATE OR REPLACE FUNCTION fluct._fill_rollup(since timestamptz)
+RETURNS boolean
+LANGUAGE c SET search_path = pg_catalog, pg_temp SET cursor_tuple_fraction = 1 SET enable_mergejoin = off
+AS 'MODULE_PATHNAME', 'fluct_rollup_fill';
+COMMENT ON FUNCTION fluct._fill_rollup(timestamptz) IS
+'Fills the rollup since that time (NULL = all) from the orders, in one slot, in place of its owner; false where it has rows there already, or the caller lacks the rights of its owner.';
+
 -- DELETE rather than TRUNCATE: who reads with an older snapshot still sees it.
 CREATE OR REPLACE FUNCTION fluct.rebuild_rollup()
 RETURNS bigint
@@ -285,18 +292,20 @@ BEGIN
 	LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
 	LOCK TABLE ONLY sales.rollup_state IN SHARE ROW EXCLUSIVE MODE;
 	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
-	-- what is right stays; of the rest, a bucket goes before it comes again
-	WITH wrong AS MATERIALIZED (
-		SELECT * FROM fluct._wrong_spend(since)),
-	gone AS (
-		DELETE FROM sales.industry_spend s USING wrong w
-		 WHERE w.is_stored AND s.width = w.width AND s.bucket = w.bucket AND s.industry = w.industry
-		RETURNING 1)
-	INSERT INTO sales.industry_spend (width, bucket, industry, slot, orders, amount)
-	SELECT w.width, w.bucket, w.industry, 0, w.expected_orders, w.expected_amount
-	  FROM wrong w, (SELECT count(*) FROM gone) g
-	 WHERE w.expected_orders > 0
-	 ORDER BY 1, 2, 3;
+	IF NOT fluct._fill_rollup(since) THEN
+		-- what is right stays; of the rest, a bucket goes before it comes again
+		WITH wrong AS MATERIALIZED (
+			SELECT * FROM fluct._wrong_spend(since)),
+		gone AS (
+			DELETE FROM sales.industry_spend s USING wrong w
+			 WHERE w.is_stored AND s.width = w.width AND s.bucket = w.bucket AND s.industry = w.industry
+			RETURNING 1)
+		INSERT INTO sales.industry_spend (width, bucket, industry, slot, orders, amount)
+		SELECT w.width, w.bucket, w.industry, 0, w.expected_orders, w.expected_amount
+		  FROM wrong w, (SELECT count(*) FROM gone) g
+		 WHERE w.expected_orders > 0
+		 ORDER BY 1, 2, 3;
+	END IF;
 	SELECT count(*) INTO n FROM sales.industry_spend s WHERE s.bucket >= coalesce(since, '-infinity');
 	DELETE FROM sales.rollup_state;
 	INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, since, fluct._links_to_keep());

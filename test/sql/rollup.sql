@@ -226,6 +226,10 @@ SELECT fluct.rebuild_rollup() = count(*) AS as_before FROM before;
 SELECT count(*), max(slot) FROM fluct.verify_rollup() RIGHT JOIN sales.industry_spend s USING (width, bucket, industry) WHERE expected_orders IS NOT NULL OR slot <> 0;
 SELECT b.n FROM before b LEFT JOIN sales.industry_spend s ON s.ctid = b.place AND s.slot = 0 WHERE s.width IS NULL ORDER BY 1;
 DROP TABLE before;
+-- an empty rollup is filled, and only an empty one
+DELETE FROM sales.industry_spend;
+SELECT fluct._fill_rollup(NULL) AS filled, fluct._fill_rollup(NULL) AS again;
+SELECT count(*) FROM fluct._wrong_spend(NULL);
 ROLLBACK;
 
 -- Rows that come and go by a parent fire none of the triggers: it gets none.
