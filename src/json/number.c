@@ -23,6 +23,8 @@
 #define MAX_EXPONENT		(INT32_MAX / 2)
 #define NUMERIC_NEGATIVE	0x4000
 
+#define PLAIN_DIGITS		18	/* no more than 64 bits hold */
+
 /*
  * A JSON number, taken apart.  `digits` begins at the first digit that is not
  * 0 (a decimal point may still stand among them); `point` counts the digits
@@ -234,14 +236,34 @@ has_fraction(const Number *number)
 	return false;
 }
 
+/* Most integers: digits alone, as many as always fit; false for all others. */
+static inline bool
+read_plain(const char *text, size_t len, int64_t *result)
+{
+	bool		negative = len > 0 && text[0] == '-';
+	const char *p = text + negative;
+	const char *end = text + len;
+
+	if (p == end || end - p > PLAIN_DIGITS || (*p == '0' && end - p > 1))
+		return false;
+	for (*result = 0; p < end && fluct_text_is_digit(*p); p++)
+		*result = *result * 10 + (*p - '0');
+	if (negative)
+		*result = -*result;
+	return p == end;
+}
+
 FluctReason
 fluct_number_int64(const char *text, size_t len, int64_t min, int64_t max,
 				   int64_t *result)
 {
 	Number		number;
-	FluctReason reason = read_number(text, len, &number);
+	FluctReason reason;
 	uint64_t	magnitude;
 
+	if (read_plain(text, len, result))
+		return *result < min || *result > max ? FLUCT_OUT_OF_RANGE : FLUCT_OK;
+	reason = read_number(text, len, &number);
 	if (reason != FLUCT_OK)
 		return reason;
 	if (has_fraction(&number))
