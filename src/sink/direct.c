@@ -70,7 +70,7 @@ struct FluctDirect
 {
 	MemoryContext before;		/* the caller's */
 	MemoryContext context;
-	MemoryContext row;			/* reset for each */
+	MemoryContext row;			/* what rows are made of; reset by a flush */
 	Relation	rel;
 	EState	   *estate;
 	ResultRelInfo *root;
@@ -234,6 +234,7 @@ flush(FluctDirect *direct)
 			fluct_leaf_rest(lfirst(lc));
 	}
 	direct->waiting = 0;
+	MemoryContextReset(direct->row);
 }
 
 static FluctLeaf *
@@ -284,7 +285,6 @@ fluct_direct_row(FluctDirect *direct)
 	TupleTableSlot *slot = direct->slot;
 
 	ExecClearTuple(slot);
-	MemoryContextReset(direct->row);
 	MemoryContextSwitchTo(direct->row);
 	for (int i = 0; i < direct->ndefaults; i++)
 	{
@@ -309,7 +309,10 @@ fluct_direct_add(FluctDirect *direct)
 	ExecStoreVirtualTuple(direct->slot);
 	leaf = route(direct);
 	if (!fluct_leaf_is_plain(leaf))
+	{
+		MemoryContextReset(direct->row);
 		return false;
+	}
 	direct->waiting += fluct_leaf_add(leaf, direct->slot);
 	if (direct->waiting >= MOST_WAITING || fluct_leaf_is_full(leaf))
 		flush(direct);
