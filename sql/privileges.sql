@@ -106,7 +106,7 @@ SELECT l.grantee, l.kind, n.name
 ('nobody', 'routine', '
 	__apply_feed __begin_run __cron_schedule __cron_unschedule __end_scan __finish_file __identify __inbox_work __is_same
 	__list_folder __lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations
-	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account
+	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account _as_set
 	_alter_inbox _alter_stream _announce_change _announce_connections _announce_event _ask _await_progress _begin_progress _begin_reprocess
 	_check_distribution _check_here _check_kafka _routed_among _check_loader _check_mapping _check_refused _check_report _check_report_owner _check_rights
 	_check_server_owner _check_settle _check_start_topics _check_stream _check_stream_options _check_targets _chosen_places _check_topic _claim_directory

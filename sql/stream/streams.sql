@@ -360,7 +360,7 @@ BEGIN
 		(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
 		fluct._is_keyed(target, whole, on_conflict, caller, framing, on_tombstone), server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
-		batch_interval, workers, keep_raw, partitions, framing, on_tombstone);
+		batch_interval, workers, keep_raw, fluct._as_set(partitions), framing, on_tombstone);
 	DELETE FROM fluct.stream_states st WHERE st.stream = name;
 	IF start THEN
 		PERFORM fluct._start_stream(name);
@@ -371,6 +371,11 @@ END
 $$;
 COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text, text) IS
 'create_stream, as the extension''s owner.';
+
+CREATE OR REPLACE FUNCTION fluct._as_set(numbers int[]) RETURNS int[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN numbers IS NOT NULL THEN ARRAY(SELECT DISTINCT n FROM unnest(numbers) n ORDER BY n) END $$;
+COMMENT ON FUNCTION fluct._as_set(int[]) IS 'Each of the numbers once, in order.';
 
 CREATE OR REPLACE FUNCTION fluct._qualified(rel regclass) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -425,7 +430,7 @@ BEGIN
 		WHEN batch_bytes NOT BETWEEN 1024 AND 268435456 THEN 'batch_bytes must be from 1024 to 268435456 bytes'
 		WHEN batch_interval NOT BETWEEN '0' AND '1 minute' THEN 'batch_interval must be from 0 to 1 minute'
 		WHEN workers NOT BETWEEN 1 AND 64 THEN 'workers must be from 1 to 64'
-		WHEN 0 > ANY (partitions) OR array_position(partitions, NULL) IS NOT NULL
+		WHEN 0 > ANY (partitions) OR array_position(fluct._as_set(partitions), NULL) IS NOT NULL
 			THEN 'partitions must be a list of numbers from 0, or NULL for all'
 	END;
 	IF wrong IS NOT NULL THEN
@@ -546,7 +551,7 @@ BEGIN
 		batch_interval = coalesce(batch_interval, t.batch_interval),
 		workers = coalesce(workers, t.workers),
 		keep_raw = coalesce(keep_raw, t.keep_raw),
-		partitions = coalesce(partitions, t.partitions),
+		partitions = coalesce(fluct._as_set(partitions), t.partitions),
 		framing = coalesce(framing, t.framing),
 		on_tombstone = coalesce(on_tombstone, t.on_tombstone),
 		version = t.version + 1,

@@ -32,10 +32,11 @@ is(sql(q{SELECT pg_get_function_arguments(p.oid) = pg_get_function_arguments(q.o
 	't', 'it takes what create_stream takes');
 etl(q{CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1');
 	CREATE SERVER other FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '127.0.0.1:1'); CREATE TABLE t (id int PRIMARY KEY)});
-my $call = q{SELECT fluct.create_or_alter_stream('s', 'shop', 'topic', 't', '{"columns": {"id": "$.id"}}', error_window => '90 minutes', partitions => '{0,1}', keep_raw => false%s)};
+my $call = q{SELECT fluct.create_or_alter_stream('s', 'shop', 'topic', 't', '{"columns": {"id": "$.id"}}', error_window => '90 minutes', partitions => '{1,0,1}', keep_raw => false%s)};
 my $row = q{SELECT row_to_json(s) FROM fluct.streams s WHERE name = 's'};
 is(etl(sprintf($call, '')), q{stream "s" created; SELECT fluct.start_stream('s'); starts it}, 'created');
 my $before = sql($row);
+like($before, qr/"partitions":\[0,1\]/, 'each partition once, in order');
 is(etl(sprintf($call, '')), 'stream "s" is so already', 'the same call');
 is(sql($row), $before, 'changes nothing');
 is(etl(q{SELECT fluct.create_or_alter_stream('s', 'shop', 'topic', 't', error_window => '90 minutes', keep_raw => false, start_at => 'latest')}), 'stream "s" is so already', 'mapping and partitions stay');
