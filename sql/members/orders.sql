@@ -28,7 +28,7 @@ CREATE OR REPLACE FUNCTION fluct.shared_orders(since timestamptz, until timestam
 RETURNS TABLE (order_id text, members text[])
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct.shared_orders(timestamptz, timestamptz) IS
-'The orders with since <= ordered_at < until that more than one member has, and which: they count twice. Reads all orders of that time at each member, and sends 8 bytes for each. Errors: connection_failure where a member does not answer (a WARNING where fluct.allow_missing is on).';
+'The orders with since <= ordered_at < until that more than one member has, and which: they count twice. Reads all orders of that time at each member, and sends 8 bytes for each. Errors: null_value_not_allowed, connection_failure where a member does not answer (a WARNING where fluct.allow_missing is on).';
 
 CREATE OR REPLACE FUNCTION fluct._shared_orders(since timestamptz, until timestamptz)
 RETURNS TABLE (order_id text, members text[])
@@ -38,6 +38,9 @@ DECLARE
 	shared CONSTANT bigint[] := ARRAY(SELECT a.answer[2]::bigint FROM fluct._answers('orders', since::text, until::text, NULL) a
 									   GROUP BY 1 HAVING count(DISTINCT a.member) > 1);
 BEGIN
+	IF since IS NULL OR until IS NULL THEN
+		RAISE EXCEPTION 'since and until must not be null' USING ERRCODE = 'null_value_not_allowed', HINT = '-infinity and infinity name no bound.';
+	END IF;
 	RETURN QUERY
 		SELECT x.answer[1], array_agg(x.member ORDER BY x.member COLLATE "C")
 		  FROM fluct._ask_all('orders', since::text, until::text, shared::text) x
