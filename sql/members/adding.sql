@@ -38,13 +38,13 @@ BEGIN
 		RAISE EXCEPTION 'member "%" already exists', other
 			USING ERRCODE = 'duplicate_object', HINT = 'SELECT * FROM fluct.members; lists all.';
 	END IF;
-	SELECT a.* INTO answer FROM fluct._try_member(name, server) a;
+	INSERT INTO fluct.members (name, server, added_by) VALUES (name, server, pg_get_userbyid(fluct._caller()));
+	SELECT a.* INTO answer FROM fluct._try_member(name) a;
 	IF answer.missing IS NOT NULL THEN
 		RAISE EXCEPTION 'member "%" does not answer', name
 			USING ERRCODE = 'connection_failure', DETAIL = rtrim(answer.missing, '.') || '.',
 			      HINT = 'It needs the extension fluct of this version, and its role grant_reader() there.';
 	END IF;
-	INSERT INTO fluct.members (name, server, added_by) VALUES (name, server, pg_get_userbyid(fluct._caller()));
 	RETURN QUERY SELECT st FROM (VALUES
 		(1, '-- Here, once, as the owner of the tables: the customers and their industries are the same at all members.'),
 		(2, 'CREATE PUBLICATION fluct_customers FOR TABLE sales.industries, sales.products, sales.customers, sales.customer_industries;'),
@@ -55,18 +55,18 @@ END
 $$;
 COMMENT ON FUNCTION fluct._add_member(text, text) IS 'add_member, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct._try_member(name text, server text, OUT missing text)
+CREATE OR REPLACE FUNCTION fluct._try_member(name text, OUT missing text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_caller';
-COMMENT ON FUNCTION fluct._try_member(text, text) IS 'why this server does not answer the caller; NULL = it does';
+COMMENT ON FUNCTION fluct._try_member(text) IS 'why this member does not answer the caller; NULL = it does';
 
-CREATE OR REPLACE FUNCTION fluct.__try_member(name text, server text, OUT missing text)
+CREATE OR REPLACE FUNCTION fluct.__try_member(name text, OUT missing text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	SELECT max(a.missing) INTO missing FROM fluct._ask_members('state', ARRAY[name], ARRAY[server], ARRAY[clock_timestamp()::text]) a;
+	SELECT max(a.missing) INTO missing FROM fluct._ask_members('state', ARRAY[name], ARRAY[clock_timestamp()::text]) a;
 END
 $$;
-COMMENT ON FUNCTION fluct.__try_member(text, text) IS '_try_member, as the caller';
+COMMENT ON FUNCTION fluct.__try_member(text) IS '_try_member, as the caller';
 
 CREATE OR REPLACE FUNCTION fluct.remove_member(name text)
 RETURNS void

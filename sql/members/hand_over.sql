@@ -148,13 +148,13 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__end_hand_over(uuid) IS '_end_hand_over, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct._ask_to_take(member text, server text, id uuid, stream text, topic text, partition int, positions jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._ask_to_take(member text, id uuid, stream text, topic text, partition int, positions jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	a record;
 BEGIN
-	SELECT x.* INTO a FROM fluct._ask_members('take_over', ARRAY[member], ARRAY[server], ARRAY[id::text, stream, topic, partition::text, positions::text]) x;
+	SELECT x.* INTO a FROM fluct._ask_members('take_over', ARRAY[member], ARRAY[id::text, stream, topic, partition::text, positions::text]) x;
 	IF a.missing IS NOT NULL THEN
 		RAISE EXCEPTION 'member "%" does not take partition % of stream "%"', member, partition, stream
 			USING ERRCODE = 'connection_failure', DETAIL = rtrim(a.missing, '.') || '.',
@@ -164,7 +164,7 @@ BEGIN
 	RETURN a.answer[1];
 END
 $$;
-COMMENT ON FUNCTION fluct._ask_to_take(text, text, uuid, text, text, int, jsonb) IS
+COMMENT ON FUNCTION fluct._ask_to_take(text, uuid, text, text, int, jsonb) IS
 'asks a member to take a partition, or, without an id, whether it could; returns the state of the stream there. connection_failure, with its reason, where it does not';
 
 -- It commits, so it cannot have SET; it looks up nothing that is not qualified.
@@ -177,7 +177,7 @@ DECLARE
 BEGIN
 	SELECT g.* INTO h FROM fluct._give_away(hand_over.stream, hand_over.partition, hand_over.to_member, false) g;
 	IF h.server IS NOT NULL AND h.id IS NULL THEN
-		PERFORM fluct._ask_to_take(to_member, h.server, NULL::pg_catalog.uuid, stream, h.topic, partition, NULL::pg_catalog.jsonb);
+		PERFORM fluct._ask_to_take(to_member, NULL::pg_catalog.uuid, stream, h.topic, partition, NULL::pg_catalog.jsonb);
 		SELECT g.* INTO h FROM fluct._give_away(hand_over.stream, hand_over.partition, hand_over.to_member, true) g;
 		COMMIT;
 	END IF;
@@ -185,7 +185,7 @@ BEGIN
 		RAISE NOTICE 'member "%" has partition % of stream "%" already', to_member, partition, stream;
 		RETURN;
 	END IF;
-	state := fluct._ask_to_take(to_member, h.server, h.id, stream, h.topic, partition, h.positions);
+	state := fluct._ask_to_take(to_member, h.id, stream, h.topic, partition, h.positions);
 	PERFORM fluct._end_hand_over(h.id);
 	RAISE NOTICE 'member "%" has partition % of stream "%"; its stream is %', to_member, partition, stream, state;
 END

@@ -10,12 +10,12 @@
 -- their own tables, whether or not that server has members itself.  What they take and
 -- return is the protocol: it never changes, and what changes gets the next number.
 
-CREATE OR REPLACE FUNCTION fluct._ask_members(question text, members text[], servers text[], args text[],
+CREATE OR REPLACE FUNCTION fluct._ask_members(question text, members text[], args text[],
 								   OUT member text, OUT missing text, OUT answer text[])
 RETURNS SETOF record
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'fluct_ask_members';
-COMMENT ON FUNCTION fluct._ask_members(text, text[], text[], text[]) IS
-'Asks all members at the same time one question of a fixed list: the rows of each answer, as text, or why there is none. With the user mapping of the current role, or the one for PUBLIC; errors where there is none, or it must not be used.';
+LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'fluct_ask_members';
+COMMENT ON FUNCTION fluct._ask_members(text, text[], text[]) IS
+'Asks these members at the same time one question of a fixed list: the rows of each answer, as text, or why there is none. With the user mapping of the current role, or the one for PUBLIC; errors where there is none, or it must not be used, and about a name that is not in fluct.members.';
 
 CREATE OR REPLACE FUNCTION fluct._tell_missing(names text[], reasons text[])
 RETURNS void
@@ -43,8 +43,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN QUERY
-		SELECT a.* FROM fluct._ask_members(question, ARRAY(SELECT m.name FROM fluct.members m ORDER BY m.name COLLATE "C"),
-										   ARRAY(SELECT m.server FROM fluct.members m ORDER BY m.name COLLATE "C"), args) a;
+		SELECT a.* FROM fluct._ask_members(question, ARRAY(SELECT m.name FROM fluct.members m ORDER BY m.name COLLATE "C"), args) a;
 END
 $$;
 COMMENT ON FUNCTION fluct._ask_all(text, text[]) IS 'the question to all members of fluct.members';

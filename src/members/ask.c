@@ -43,6 +43,7 @@
 #include "pg/compat.h"
 #include "pg/guc.h"
 #include "pg/printable.h"
+#include "pg/query.h"
 
 PG_FUNCTION_INFO_V1(fluct_ask_members);
 PG_FUNCTION_INFO_V1(fluct_let_be_missing);
@@ -415,23 +416,50 @@ texts_of(ArrayType *array, int *n)
 	return texts;
 }
 
+/* Nobody asks a server that add_member() has not let in. */
+static char **
+servers_of(Datum members, char **names, int n)
+{
+	FluctQuery	query = {0};
+	MemoryContext context = CurrentMemoryContext;
+	char	  **servers = palloc(sizeof(char *) * (n + 1));
+
+	SPI_connect();
+	fluct_query_add(&query, TEXTARRAYOID, members, false);
+	fluct_query_run(&query,
+					"SELECT m.server FROM unnest($1) WITH ORDINALITY u(name, n)"
+					" LEFT JOIN fluct.members m ON m.name = u.name ORDER BY u.n");
+	for (int i = 0; i < n; i++)
+	{
+		servers[i] = fluct_query_field_text(context, i, 1);
+		if (servers[i] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("member \"%s\" does not exist",
+							names[i] ? names[i] : "NULL"),
+					 errhint("SELECT * FROM fluct.members")));
+	}
+	SPI_finish();
+	return servers;
+}
+
 static void
 read_question(FunctionCallInfo fcinfo, Question *question)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	  **names = texts_of(PG_GETARG_ARRAYTYPE_P(1), &question->nmembers);
-	int			nservers;
-	char	  **servers = texts_of(PG_GETARG_ARRAYTYPE_P(2), &nservers);
-	char	  **args = texts_of(PG_GETARG_ARRAYTYPE_P(3), &question->nargs);
+	int			nmembers;
+	char	  **names = texts_of(PG_GETARG_ARRAYTYPE_P(1), &nmembers);
+	char	  **servers = servers_of(PG_GETARG_DATUM(1), names, nmembers);
+	char	  **args = texts_of(PG_GETARG_ARRAYTYPE_P(2), &question->nargs);
 
 	for (int i = 0; i < lengthof(questions); i++)
 		if (strcmp(questions[i].name, name) == 0)
 			question->known = &questions[i];
-	if (question->known == NULL || question->nargs > MOST_ARGS ||
-		nservers != question->nmembers)
+	if (question->known == NULL || question->nargs > MOST_ARGS)
 		elog(ERROR, "unknown question: %s", name);
 	memcpy(question->args, args, sizeof(char *) * question->nargs);
-	question->members = palloc0(sizeof(Member) * (question->nmembers + 1));
+	question->members = palloc0(sizeof(Member) * (nmembers + 1));
+	question->nmembers = nmembers;
 	for (int i = 0; i < question->nmembers; i++)
 	{
 		question->members[i].name = names[i];
@@ -497,7 +525,7 @@ clear(Question *question)
 }
 
 /*
- * fluct._ask_members(question text, members text[], servers text[], args text[],
+ * fluct._ask_members(question text, members text[], args text[],
  *	 OUT member text, OUT missing text, OUT answer text[]) RETURNS SETOF record
  *
  * The rows of each member's answer, or one row that says why there is none.

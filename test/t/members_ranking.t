@@ -65,6 +65,8 @@ sql(q{ALTER USER MAPPING FOR PUBLIC SERVER at_m1 OPTIONS (ADD password_required 
 fails_like($node, q{SELECT fluct.add_member('m1', 'at_m1')}, qr/42501: server "at_m1" must belong to a superuser/, 'without one, on a server of no superuser', as => 'etl');
 etl(q{DROP USER MAPPING FOR PUBLIC SERVER at_m1; CREATE USER MAPPING FOR PUBLIC SERVER at_m1 OPTIONS (user 'asker', password 'a secret')});
 etl(qq{CREATE USER MAPPING FOR PUBLIC SERVER at_$_ OPTIONS (user 'asker', password 'a secret')}) foreach 'm2', 'm3';
+fails_like($node, q{SELECT fluct._ask_members('streams', '{at_m1}', '{}')}, qr/42704: member "at_m1" does not exist/, 'a server that is not a member is not asked', as => 'analyst');
+fails_like($node, q{SELECT fluct._ask_members('secrets', '{}', '{}')}, qr/XX000: unknown question: secrets/, 'nor what is not in the list', as => 'analyst');
 sql(q{CREATE USER MAPPING FOR analyst SERVER at_m1 OPTIONS (user 'asker', password 'a secret')});
 like(etl(q{SELECT fluct.add_member('m1', 'at_m1')}), qr/CREATE SUBSCRIPTION fluct_customers_m1/, 'added, with what is left to do');
 fails_like($node, q{SELECT * FROM fluct.top_fluctuations()}, qr/42501: the user mapping of role "analyst" must not be sent to server "at_m1" of role "etl"/,
@@ -204,6 +206,7 @@ etl(q{INSERT INTO sales.orders VALUES ('twice', 'c1', 1, '2026-02-20 10:00Z'), (
 etl(q{DELETE FROM sales.orders WHERE order_id = 'elsewhere'}, db => 'm3');
 is(sql(q{SELECT * FROM fluct.shared_orders('2026-02-20Z', '2026-02-21Z')}, as => 'analyst'), 'twice|{m1,m3}', 'one that is, is found');
 is(sql(q{SELECT count(*) FROM fluct.shared_orders('2026-02-21Z', '2026-02-22Z')}, as => 'analyst'), 0, 'in its time');
+fails_like($node, q{SELECT * FROM fluct.shared_orders(NULL, 'infinity')}, qr/22004: since and until must not be null/, 'a time without a beginning', as => 'analyst');
 etl(q{DELETE FROM sales.orders WHERE order_id IN ('twice', 'elsewhere')}, db => $_) foreach 'm1', 'm3';
 
 # behind: the latest one speaks
