@@ -81,6 +81,21 @@ check_table(const FluctRollup *rollup, Oid relid, bool ordinary)
 						 GetUserNameFromId(rollup->owner, true))));
 }
 
+/* Else whoever was the owner before would leave code there to run as one. */
+static void
+check_owner(const FluctRollup *rollup)
+{
+	const char *owner = GetUserNameFromId(rollup->owner, true);
+
+	if (!superuser_arg(rollup->owner) || superuser())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the rollup belongs to a superuser, role \"%s\"", owner),
+			 errdetail("Triggers and indexes of its tables would run as a superuser, whoever writes orders."),
+			 errhint("ALTER TABLE ... OWNER TO an operator, for each table in schema sales.")));
+}
+
 /* Whether a change of the table goes on to customer_industries. */
 static bool
 is_above(Oid relid)
@@ -110,6 +125,7 @@ fluct_rollup_find(Oid relid)
 	check_table(&rollup, rollup.state, true);
 	check_table(&rollup, rollup.orders, relid != rollup.orders);
 	check_table(&rollup, rollup.industries, relid != rollup.industries);
+	check_owner(&rollup);
 	return rollup;
 }
 

@@ -176,6 +176,11 @@ is(canaries($from), '', 'the view was not read');
 sql(q{DROP VIEW sales.customers; ALTER TABLE sales.clients RENAME TO customers; ALTER TABLE sales.products OWNER TO mallory}, %alike);
 fails_like($node, $calls[0], qr/42809: relation "sales\.products" is not a table of role "honest".*DETAIL:  It belongs to role "mallory"/s, "a table of another role's", %alike);
 
+# Tables that a superuser has taken over run nothing as a superuser.
+sql(q{DO $$ DECLARE t text; BEGIN FOREACH t IN ARRAY '{orders,customer_industries,industry_spend,rollup_state,products}'::text[] LOOP EXECUTE format('ALTER TABLE sales.%I OWNER TO postgres', t); END LOOP; END $$;
+	GRANT INSERT ON sales.orders TO honest}, %alike);
+fails_like($node, q{INSERT INTO sales.orders VALUES ('o', 'c', 1, now())}, qr/55000: the rollup belongs to a superuser, role "postgres".*OWNER TO an operator/s, 'tables of a superuser: nobody else writes', as => 'honest', %alike);
+
 # ----- views show what their reader may see -----
 
 sql(q{INSERT INTO sales.customers VALUES ('seen', 'Seen'), ('hidden', 'Hidden');
