@@ -522,11 +522,13 @@ COMMENT ON FUNCTION fluct._grant_made(text[]) IS 'lets those read the new tables
 
 CREATE OR REPLACE FUNCTION fluct._tell_made(made text[], had_tables boolean)
 RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
 	IF made = '{}' THEN
-		RETURN 'nothing was missing';
+		RETURN CASE WHEN EXISTS (SELECT FROM fluct._model_partitions() m JOIN pg_partitioned_table t ON t.partrelid = to_regclass('sales.' || m.parent)
+								  WHERE t.partdefid = 0)
+					THEN 'nothing was created' ELSE 'nothing was missing' END;
 	ELSIF had_tables THEN
 		RETURN 'created ' || concat_ws(', ',
 			(SELECT string_agg(m, ', ' ORDER BY n) FROM unnest(made) WITH ORDINALITY u(m, n) WHERE m NOT LIKE 'trigger %\_rollup\_%'),

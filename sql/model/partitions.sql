@@ -49,8 +49,14 @@ BEGIN
 		SELECT m.parent, m.parent || '_default' AS name
 		  FROM fluct._model_partitions() m
 		  JOIN pg_partitioned_table t ON t.partrelid = to_regclass('sales.' || m.parent)
-		 WHERE t.partdefid = 0 AND to_regclass('sales.' || m.parent || '_default') IS NULL
+		 WHERE t.partdefid = 0
 	LOOP
+		IF to_regclass('sales.' || p.name) IS NOT NULL THEN
+			RAISE WARNING 'sales.% has no default partition', p.parent
+				USING DETAIL = format('sales.%I exists, but is not a partition of it, so a row for which there is no other partition is refused.', p.name),
+				      HINT = format('ALTER TABLE sales.%I ATTACH PARTITION sales.%I DEFAULT; attaches it.', p.parent, p.name);
+			CONTINUE;
+		END IF;
 		EXECUTE format('CREATE TABLE sales.%I PARTITION OF sales.%I DEFAULT', p.name, p.parent);
 		EXECUTE format('COMMENT ON TABLE sales.%I IS %L', p.name,
 					   format('Rows of sales.%s that have no partition yet; fluct.maintain_partitions() moves them.', p.parent));

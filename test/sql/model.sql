@@ -124,6 +124,11 @@ INSERT INTO sales.raw_messages (stream, topic, partition, "offset", value, inges
 SELECT regexp_replace(partition, '[0-9]', '9', 'g'), action, rows_moved, detail FROM fluct.maintain_partitions();
 SELECT * FROM fluct.maintain_partitions();
 SELECT count(*) FROM ONLY sales.raw_messages_default;
+-- a default partition that was detached is the user's to attach
+ALTER TABLE sales.order_lines DETACH PARTITION sales.order_lines_default;
+SELECT fluct.create_tables();
+ALTER TABLE sales.order_lines ATTACH PARTITION sales.order_lines_default DEFAULT;
+SELECT fluct.create_tables();
 -- a user's own partition
 CREATE TABLE sales.lines_of_2024 PARTITION OF sales.order_lines FOR VALUES FROM ('2024-01-01 00:00Z') TO ('2025-01-01 00:00Z');
 CREATE TABLE sales.lines_mid_2025 PARTITION OF sales.order_lines FOR VALUES FROM ('2025-06-15 00:00Z') TO ('2025-07-01 00:00Z');
