@@ -17,9 +17,12 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -248,6 +251,46 @@ start(const FluctWanted *wanted)
 	return slot != NULL;
 }
 
+static bool
+is_wanted(const FluctSlot *slot, const List *wanted)
+{
+	ListCell   *lc;
+
+	foreach(lc, wanted)
+	{
+		const FluctWanted *one = lfirst(lc);
+
+		if (one->worker == slot->worker && strcmp(one->stream, slot->stream) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A worker whose stream is paused or dropped leaves by itself, unless it waits
+ * for a lock: then the wait is cancelled.  True if there are such workers.
+ */
+static bool
+cancel_waits(const List *wanted)
+{
+	bool		unwanted = false;
+
+	for (int i = 0; i < FLUCT_MAX_SLOTS; i++)
+	{
+		const FluctSlot *slot = &fluct_shared->slots[i];
+		const PGPROC *proc = slot->proc;
+
+		/* one without a handle is another launcher's, or a session's */
+		if (!slot->in_use || slot->database != MyDatabaseId || proc == NULL ||
+			handles[i] == NULL || is_wanted(slot, wanted))
+			continue;
+		unwanted = true;
+		if ((proc->wait_event_info & 0xFF000000) == PG_WAIT_LOCK)
+			kill(slot->pid, SIGINT);
+	}
+	return unwanted;
+}
+
 /*
  * The watchdog over workers that are stuck in one call, such as a batch whose
  * trigger sleeps: they cannot report it themselves.
@@ -361,6 +404,8 @@ start_wanted(void)
 	reap(&refused);
 	wanted = read_wanted();
 	fluct_databases_note_wanted(list_length(wanted));
+	if (cancel_waits(wanted))
+		sleep = LOCK_INTERVAL;
 	foreach(lc, wanted)
 	{
 		FluctWanted *one = lfirst(lc);

@@ -66,6 +66,9 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	FlushErrorState();
 	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
 	MemoryContextSwitchTo(context);
+	/* by the launcher, perhaps, since the stream is paused */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		fluct_state_check();
 	reason = reason_of_sqlstate(error->sqlerrcode);
 	/* any other error's detail may hold values of a message */
 	names = error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE ? error->detail : NULL;

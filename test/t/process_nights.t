@@ -143,6 +143,32 @@ etl("SELECT fluct.start_stream('free')");
 ok(poll($node, $waits), 'started, another one waits');
 crash_server($node);
 pass('without a postmaster, it leaves');
+
+# also where no timeout ends the wait
+etl(q{CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS
+		$$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$;
+	CREATE TABLE endless (n int);
+	CREATE TRIGGER wait AFTER INSERT ON endless FOR EACH STATEMENT EXECUTE FUNCTION wait()});
+eval { $session->quit };
+$session = $node->background_psql('postgres');
+$session->query_safe('SELECT pg_advisory_lock(4711)');
+$kafka->create_topic('endless');
+$kafka->produce('endless', [ numbers(1) ]);
+my $ends = "SELECT pids IS NULL FROM fluct.stat_streams WHERE stream = 'endless'";
+etl(q(SELECT fluct.create_stream('endless', 'shop', 'endless', target => 'endless', start => true)));
+ok(poll($node, $waits), 'a worker waits without an end');
+etl("SELECT fluct.pause_stream('endless')");
+ok(poll($node, $ends), 'paused, it leaves');
+etl("SELECT fluct.start_stream('endless')");
+ok(poll($node, $waits), 'started, another one waits');
+sql('ALTER SYSTEM SET fluct.enabled = off');
+sql('SELECT pg_reload_conf()');
+ok(poll($node, $ends), 'switched off, it leaves');
+sql('ALTER SYSTEM RESET fluct.enabled');
+sql('SELECT pg_reload_conf()');
+ok(poll($node, $waits), 'on again, another one waits');
+etl("SELECT fluct.drop_stream('endless')");
+ok(poll($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 0), 'dropped, it leaves');
 eval { $session->quit };
 ok(caught_up($node, 'free'), 'the stream goes on');
 is(sql('SELECT sum(n) FROM free'), 3, 'with nothing lost or doubled');
