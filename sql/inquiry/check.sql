@@ -101,6 +101,30 @@ $$;
 COMMENT ON FUNCTION fluct._lock_hint(fluct.streams) IS
 'which session keeps others from a stream''s tables; NULL if there is none any more';
 
+CREATE OR REPLACE FUNCTION fluct._check_raw(stream text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	raw regclass := to_regclass('sales.raw_messages');
+	missing text := (SELECT string_agg(m.column_name, ', ') FROM fluct._model_columns() m
+					  WHERE m.table_name = 'raw_messages' AND m.column_name <> 'ingested_at'
+						AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = raw AND a.attname = m.column_name AND NOT a.attisdropped));
+	unfilled text := (SELECT string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_attribute a
+					   WHERE a.attrelid = raw AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
+						 AND a.attname NOT IN (SELECT m.column_name FROM fluct._model_columns() m WHERE m.table_name = 'raw_messages'));
+	without text := format('SELECT fluct.alter_stream(%L, keep_raw => false); keeps no raw copy.', stream);
+BEGIN
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_column', MESSAGE = format('sales.raw_messages lacks %s', missing),
+			HINT = 'SELECT fluct.create_tables(); adds what is missing. ' || without;
+	ELSIF unfilled IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'not_null_violation', MESSAGE = format('nothing fills %s of sales.raw_messages, NOT NULL without a default', unfilled),
+			HINT = 'Give it a default, or drop it. ' || without;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_raw(text) IS 'Raises an error where the raw copy cannot be stored for its columns: undefined_column, not_null_violation.';
+
 CREATE OR REPLACE FUNCTION fluct._check_here(s fluct.streams)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -113,6 +137,9 @@ BEGIN
 	BEGIN
 		item := 'columns'; status := 'ok';
 		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner, s.framing, s.on_tombstone);
+		IF s.keep_raw THEN
+			PERFORM fluct._check_raw(s.name);
+		END IF;
 		detail := array_to_string(targets, ', ');
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';

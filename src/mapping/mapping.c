@@ -139,7 +139,7 @@ key_of_index(FluctTarget *t, Relation index)
 		keys[k] = -1;
 		for (int i = 0; i < t->ncolumns; i++)
 			if (t->columns[i].attnum == form->indkey.values[k] &&
-				!t->columns[i].nullable && !t->columns[i].as_text)
+				!t->columns[i].nullable)
 				keys[k] = i;
 		if (keys[k] < 0)
 			return false;

@@ -48,15 +48,13 @@ find_column(const FluctTarget *t, const char *name)
 					name, t->name)));
 }
 
-/* Those of a batch are compared, so they must not be text there. */
 static bool
 has_order(const FluctColumn *column)
 {
 	TypeCacheEntry *type = lookup_type_cache(column->base,
 											 TYPECACHE_LT_OPR | TYPECACHE_CMP_PROC);
 
-	return !column->as_text && OidIsValid(type->lt_opr) &&
-		OidIsValid(type->cmp_proc);
+	return OidIsValid(type->lt_opr) && OidIsValid(type->cmp_proc);
 }
 
 static void

@@ -74,7 +74,7 @@ query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
 		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
 	before = fluct_rights_take(owner);
 	n = fluct_query_run(&query,
-						"SELECT topic, ingested_at, partition, \"offset\", key, headers,"
+						"SELECT topic, ingested_at, partition::int8, \"offset\"::int8, key, headers,"
 						" value, coalesce((1000 * extract(epoch FROM"
 						"  message_time))::int8, -1)"
 						" FROM (SELECT *, sum(bytes) OVER (ORDER BY ingested_at, topic,"

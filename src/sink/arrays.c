@@ -31,6 +31,17 @@ fluct_arrays_type(const FluctColumn *column)
 	return column->as_text ? TEXTARRAYOID : get_array_type(column->base);
 }
 
+char *
+fluct_arrays_element(const FluctColumn *column, const char *element)
+{
+	if (!column->as_text)
+		return pstrdup(element);
+	return psprintf("CAST(%s AS %s)", element,
+					format_type_extended(column->base, -1,
+										 FORMAT_TYPE_TYPEMOD_GIVEN |
+										 FORMAT_TYPE_FORCE_QUALIFY));
+}
+
 const char *
 fluct_arrays_operator(Oid operator)
 {
@@ -67,7 +78,7 @@ read_row(FluctArrays *arrays, const char *at)
 			continue;
 		arrays->values[c][row] = fluct_column_receive(arrays->columns[c], at, len);
 		if (arrays->columns[c]->as_text)
-			arrays->values[c][row] =
+			arrays->texts[c][row] =
 				PointerGetDatum(cstring_to_text_with_len(at, len));
 		at += len;
 	}
@@ -83,12 +94,15 @@ fluct_arrays_make(const FluctTarget *target, const int *places, int nplaces,
 	arrays->ncolumns = places ? nplaces : target->ncolumns;
 	arrays->columns = palloc(sizeof(FluctColumn *) * arrays->ncolumns);
 	arrays->values = palloc(sizeof(Datum *) * arrays->ncolumns);
+	arrays->texts = palloc0(sizeof(Datum *) * arrays->ncolumns);
 	arrays->nulls = palloc(sizeof(bool *) * arrays->ncolumns);
 	arrays->record = palloc(sizeof(int) * (nrows + 1));
 	for (int c = 0; c < arrays->ncolumns; c++)
 	{
 		arrays->columns[c] = &target->columns[places ? places[c] : c];
 		arrays->values[c] = palloc(sizeof(Datum) * (nrows + 1));
+		if (arrays->columns[c]->as_text)
+			arrays->texts[c] = palloc(sizeof(Datum) * (nrows + 1));
 		arrays->nulls[c] = palloc(sizeof(bool) * (nrows + 1));
 	}
 	return arrays;
@@ -126,11 +140,11 @@ fluct_arrays_read(const FluctTarget *target, const FluctRows *rows, int from,
 Datum
 fluct_arrays_column(FluctArrays *arrays, int c)
 {
-	Oid			type = arrays->columns[c]->as_text ? TEXTOID :
-	arrays->columns[c]->base;
+	const FluctColumn *column = arrays->columns[c];
 
-	return fluct_query_array(type, arrays->values[c], arrays->nulls[c],
-							 arrays->nrows);
+	return column->as_text ?
+		fluct_query_array(TEXTOID, arrays->texts[c], arrays->nulls[c], arrays->nrows) :
+		fluct_query_array(column->base, arrays->values[c], arrays->nulls[c], arrays->nrows);
 }
 
 /* ----- keys ----- */

@@ -22,6 +22,7 @@ typedef struct FluctArrays
 	const FluctColumn **columns;
 	int			nrows;
 	Datum	  **values;
+	Datum	  **texts;			/* the same as text; NULL but for as_text */
 	bool	  **nulls;
 	int		   *record;			/* by row: the number of its record */
 } FluctArrays;
@@ -48,6 +49,9 @@ typedef struct FluctSeen
  * several columns: these travel as text.
  */
 extern Oid	fluct_arrays_type(const FluctColumn *column);
+
+/* An element of such an array, as SQL of the base type. */
+extern char *fluct_arrays_element(const FluctColumn *column, const char *element);
 
 /* `OPERATOR(schema.name)`, wherever it is. */
 extern const char *fluct_arrays_operator(Oid operator);

@@ -32,10 +32,10 @@
 static void
 append_equality(StringInfo sql, const FluctColumn *column, int k)
 {
-	appendStringInfo(sql, " AND c.%s %s u.k%d", quote_identifier(column->name),
+	appendStringInfo(sql, " AND c.%s %s %s", quote_identifier(column->name),
 					 fluct_arrays_operator(lookup_type_cache(column->base,
 															 TYPECACHE_EQ_OPR)->eq_opr),
-					 k);
+					 fluct_arrays_element(column, psprintf("u.k%d", k)));
 }
 
 /* So that only those partitions and pages are read in which a row may be. */

@@ -98,18 +98,8 @@ insert_sql(const FluctTarget *target, bool update, bool routed)
 	append_columns(&sql, target, "");
 	appendStringInfoString(&sql, ") SELECT ");
 	for (int i = 0; i < target->ncolumns; i++)
-	{
-		const FluctColumn *column = &target->columns[i];
-
-		appendStringInfoString(&sql, i == 0 ? "" : ", ");
-		if (column->as_text)
-			appendStringInfo(&sql, "CAST(u.c%d AS %s)", i,
-							 format_type_extended(column->base, -1,
-												  FORMAT_TYPE_TYPEMOD_GIVEN |
-												  FORMAT_TYPE_FORCE_QUALIFY));
-		else
-			appendStringInfo(&sql, "u.c%d", i);
-	}
+		appendStringInfo(&sql, "%s%s", i == 0 ? "" : ", ",
+						 fluct_arrays_element(&target->columns[i], psprintf("u.c%d", i)));
 	appendStringInfoString(&sql, " FROM ROWS FROM (");
 	for (int i = 0; i < target->ncolumns; i++)
 		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", i == 0 ? "" : ", ",

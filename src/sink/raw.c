@@ -6,8 +6,8 @@
  * A message's bytes are most of what is written.  By the direct path they go
  * from where they lie into the tuple, and are compressed there; COPY, where
  * that cannot be, reads them without a copy of ours before it.  Where a rule,
- * row security or another extension decides about the rows, INSERT takes them
- * as arrays.
+ * row security or another extension decides about the rows, or a column is of
+ * another type, INSERT takes them as arrays.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,9 +57,12 @@ typedef struct RawCopy
 
 /* ----- the direct path ----- */
 
-/* Whether the columns are of the types that are filled. */
+/*
+ * Whether the columns are of the types that are filled; with a typmod only
+ * where something applies it.
+ */
 static bool
-find_columns(RawCopy *raw)
+find_columns(Oid relid, AttrNumber *attnums, bool typmods)
 {
 	for (int c = 0; c < COLUMNS; c++)
 	{
@@ -67,12 +70,11 @@ find_columns(RawCopy *raw)
 		int32		typmod;
 		Oid			collation;
 
-		raw->attnums[c] = get_attnum(raw->relid, column_names[c]);
-		if (raw->attnums[c] <= 0)
+		attnums[c] = get_attnum(relid, column_names[c]);
+		if (attnums[c] <= 0)
 			return false;
-		get_atttypetypmodcoll(raw->relid, raw->attnums[c], &type, &typmod,
-							  &collation);
-		if (type != column_types[c] || typmod >= 0)
+		get_atttypetypmodcoll(relid, attnums[c], &type, &typmod, &collation);
+		if (type != column_types[c] || (typmod >= 0 && !typmods))
 			return false;
 	}
 	return true;
@@ -138,7 +140,7 @@ fill_row(const RawCopy *raw, const FluctMessage *message, TupleTableSlot *slot)
 static void
 store_directly(RawCopy *raw, int from, int to, bool *left)
 {
-	FluctDirect *direct = find_columns(raw) ?
+	FluctDirect *direct = find_columns(raw->relid, raw->attnums, false) ?
 	fluct_direct_begin(raw->relid, raw->attnums, COLUMNS) : NULL;
 
 	for (int i = from; i < to; i++)
@@ -343,9 +345,11 @@ fluct_raw_prepare(Oid relid)
 	Relation	rel = relation_open(relid, AccessShareLock);
 	bool		ruled = rel->rd_rules != NULL;
 	SPIPlanPtr	plan = prepare(relid, false);
+	AttrNumber	attnums[COLUMNS];
 
 	relation_close(rel, AccessShareLock);
-	if (!ruled && fluct_store_is_bare(plan, relid))
+	if (!ruled && find_columns(relid, attnums, true) &&
+		fluct_store_is_bare(plan, relid))
 	{
 		SPI_freeplan(plan);
 		return NULL;

@@ -240,6 +240,12 @@ is(statuses($check), 'tls=skipped login=skipped columns=fail privileges=skipped'
 	'a mapped column is gone') or diag(explain($check));
 like($check->{columns}[1], qr/has no column "page"/, 'which');
 
+etl('ALTER TABLE sales.raw_messages RENAME headers TO head');
+like(check('part')->{columns}[1], qr/^sales\.raw_messages lacks headers$/, 'a column of the raw copy is gone');
+etl('ALTER TABLE sales.raw_messages RENAME head TO headers; ALTER TABLE sales.raw_messages ADD mine int NOT NULL, ADD his int NOT NULL DEFAULT 1');
+like(check('part')->{columns}[1], qr/^nothing fills mine of sales\.raw_messages/, 'one more that nothing fills');
+etl('ALTER TABLE sales.raw_messages DROP mine, DROP his');
+
 sql('REVOKE INSERT ON sales.order_lines FROM etl');
 $check = check('orders');
 is(statuses($check), 'tls=skipped login=skipped privileges=fail',

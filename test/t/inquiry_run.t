@@ -292,6 +292,29 @@ is(sql('SELECT count(*), count(DISTINCT n), sum(n) FROM held'), '20|20|210',
 is(sql("SELECT messages, rows FROM fluct.stat_streams WHERE stream = 'held'"),
 	'20|20', 'in the counts, too');
 
+# the same offset of another epoch, or of another topic, is another place
+sql("SELECT fluct.pause_stream('held')");
+ok(poll($node, "SELECT pids IS NULL FROM fluct.stat_streams
+		WHERE stream = 'held'"), 'paused');
+$kafka->produce('held', [ numbers(21 .. 25) ]);
+my $lock = $node->background_psql('postgres');
+foreach my $moved ('epoch = epoch + 1', "topic = 'another'")
+{
+	$lock->query_safe('SELECT pg_advisory_lock(4711)');
+	$session = begin("CALL fluct.run_stream('held')");
+	ok(poll($node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+			AND objid = 4711 AND NOT granted", 1), 'a run is in its transaction');
+	sql("UPDATE fluct.stream_offsets SET $moved WHERE stream = 'held'");
+	$lock->query_safe('SELECT pg_advisory_unlock(4711)');
+	like(end($session), qr/ERROR:  another worker has moved the offsets of stream "held"/,
+		"$moved: the run leaves");
+	is(sql('SELECT count(*) FROM held'), 20, 'and stores nothing');
+}
+$lock->quit;
+sql("UPDATE fluct.stream_offsets SET topic = 'held' WHERE topic = 'another'");
+shown("CALL fluct.run_stream('held')");
+is(sql('SELECT count(*), sum(n) FROM held'), '25|325', 'the next run does');
+
 # ----- reprocess_stream -----
 
 etl('CREATE TABLE truth AS SELECT * FROM sales.orders;

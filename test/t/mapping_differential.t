@@ -244,6 +244,30 @@ is(sql(q[SELECT count(*) > 0 FROM fluct.dead_letters WHERE stream = 'copied' AND
 	't', 'an object for a text column: the detail names jsonb');
 note("$values values of " . (@copied + @others + @rare) . ' types');
 
+# ----- orders, through the stream and from a file -----
+
+my @orders = map { my $field = $_; map { an_order("o$_", $field => $usual->[$_][0]) } 0 .. $#$usual }
+  qw(order_id customer_id amount timestamp order_lines channel);
+my $stored = "SELECT count(*), md5(string_agg(o::text, ';' ORDER BY o::text)),
+	(SELECT md5(string_agg(l::text, ';' ORDER BY l::text)) FROM sales.order_lines l) FROM sales.orders o";
+$kafka->create_topic('orders');
+$kafka->produce('orders', \@orders);
+etl("SELECT fluct.create_stream('orders', 'shop', 'orders', max_dead_letters => 100000, start => true)");
+ok(caught_up($node, 'orders'), 'orders');
+my $streamed = sql($stored);
+my %refused = map { split(/\|/) } split(/\n/, sql(q(SELECT "offset", reason FROM fluct.dead_letters WHERE stream = 'orders')));
+cmp_ok(scalar(keys %refused), '>', 200, 'many are refused');
+write_lines("$root/orders.jsonl", map { $orders[$_] } grep { !$refused{$_} } 0 .. $#orders);
+write_lines("$root/order_$_.jsonl", $orders[$_]) foreach keys %refused;
+etl("SELECT fluct.pause_stream('orders'); TRUNCATE sales.orders, sales.order_lines");
+etl("SELECT fluct.load_orders('orders.jsonl')");
+is(sql($stored), $streamed, 'load_orders stores the same rows');
+is(said('DO $do$ DECLARE said text; BEGIN ' . join('', map { "
+		BEGIN PERFORM fluct.load_orders('order_$_.jsonl'); RAISE NOTICE '$_ is loaded';
+		EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS said = MESSAGE_TEXT;
+			IF said !~ ' $refused{$_}( |\$|:|,)' THEN RAISE NOTICE '% is not $refused{$_}', said; END IF; END;" } sort keys %refused)
+		. ' END $do$', as => 'etl'), '', 'and refuses the others, each for its reason');
+
 # ----- what is not in the message -----
 
 etl(q{CREATE TABLE absent (id int PRIMARY KEY,
