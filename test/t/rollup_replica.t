@@ -119,11 +119,10 @@ verified('after that');
 
 # ----- a large transaction -----
 
-my $writes = q{SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relid = 'sales.industry_spend'::regclass};
-my $applied = q{SELECT sum(n_tup_ins) FROM pg_stat_user_tables WHERE relid IN ('sales.orders'::regclass, 'sales.customer_industries'::regclass)};
-my $written = sql($subscriber, $writes);
-my $rows = sql($subscriber, $applied);
-
+sql($subscriber, q{
+	TRUNCATE public.who;
+	CREATE TRIGGER written AFTER INSERT OR UPDATE ON sales.industry_spend FOR EACH ROW EXECUTE FUNCTION public.tell_who();
+	ALTER TABLE sales.industry_spend ENABLE ALWAYS TRIGGER written});
 etl($publisher, q{
 	BEGIN;
 	INSERT INTO sales.customers SELECT 'large' || c FROM generate_series(1, 100) c;
@@ -132,8 +131,8 @@ etl($publisher, q{
 	INSERT INTO sales.customer_industries SELECT 'large' || c, 'i2' FROM generate_series(1, 100) c;
 	COMMIT});
 caught_up_with('copy');
-ok(poll($subscriber, "SELECT ($applied) - $rows", 5200), 'a large transaction is applied');
-is(sql($subscriber, $writes) - $written, 6, 'and each row of the rollup written once');
+is(sql($subscriber, 'SELECT count(*) FROM public.who'), 6, 'each row of the rollup is written once a transaction');
+sql($subscriber, 'DROP TRIGGER written ON sales.industry_spend');
 verified('a large transaction');
 
 # ----- with subtransactions, as the workers of streaming = parallel have them -----
