@@ -33,6 +33,8 @@ BEGIN
 			USING ERRCODE = 'insufficient_privilege', DETAIL = format('It belongs to role "%s".', pg_get_userbyid(s.srvowner));
 	END IF;
 	PERFORM fluct._require_orders_owner('add a member');
+	-- one at a time, so that the second sees the first one's row
+	LOCK TABLE fluct.members IN SHARE ROW EXCLUSIVE MODE;
 	SELECT m.name INTO other FROM fluct.members m WHERE m.name = _add_member.name OR m.server = _add_member.server;
 	IF FOUND THEN
 		RAISE EXCEPTION 'member "%" already exists', other

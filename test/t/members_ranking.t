@@ -74,7 +74,12 @@ fails_like($node, q{SELECT * FROM fluct.top_fluctuations()}, qr/42501: the user 
 sql(q{DROP USER MAPPING FOR analyst SERVER at_m1});
 fails_like($node, q{SELECT fluct.add_member('m1', 'at_m2')}, qr/42710: member "m1" already exists/, 'once', as => 'etl');
 fails_like($node, q{SELECT fluct.add_member('x', 'nowhere')}, qr/42704: server "nowhere" does not exist/, 'a server that is there', as => 'etl');
-etl("SELECT fluct.add_member('$_', 'at_$_')") foreach 'm2', 'm3';
+my $adding = $node->background_psql('postgres', extra_params => [ '-U', 'etl' ]);
+$adding->query_safe(q{BEGIN; SELECT fluct.add_member('m2', 'at_m2')});
+fails_like($node, q{SET lock_timeout = '1ms'; SELECT fluct.add_member('m2', 'at_m3')}, qr/55P03: /, 'one at a time', as => 'etl');
+$adding->query_safe('COMMIT');
+$adding->quit;
+etl("SELECT fluct.add_member('m3', 'at_m3')");
 sql(q{CREATE ROLE other LOGIN; SELECT fluct.grant_operator('other'); CREATE SERVER at_x FOREIGN DATA WRAPPER postgres_fdw; ALTER SERVER at_x OWNER TO other});
 fails_like($node, $_, qr/42501: permission denied to (add|remove) a member\nDETAIL:  sales\.orders belongs to role "etl"/, "not by another operator: $_", as => 'other')
   foreach q{SELECT fluct.add_member('x', 'at_x')}, q{SELECT fluct.remove_member('m1')};
