@@ -4,7 +4,7 @@
 -- rights of the extension's owner, asks nobody outside of the server, and reads
 -- bookkeeping and catalogs: no table of a user's.
 
-CREATE OR REPLACE FUNCTION fluct._remedy(reason text, stream text, server text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._remedy(reason text, detail text, stream text, server text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 SELECT format(CASE reason
@@ -37,22 +37,23 @@ SELECT format(CASE reason
 	WHEN 'cluster_changed' THEN 'ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092''); SELECT fluct.start_stream(%1$L);'
 	WHEN 'too_many_dead_letters' THEN 'SELECT * FROM fluct.open_dead_letters; then correct the producer or the mapping, and SELECT fluct.start_stream(%1$L);'
 	WHEN 'nothing_fits' THEN 'SELECT * FROM fluct.preview_stream(%1$L); then correct the mapping, and SELECT fluct.start_stream(%1$L);'
-	WHEN 'column_missing' THEN 'SELECT fluct.unmap_column(%1$L, ''COLUMN''); or add the column again; then: SELECT fluct.start_stream(%1$L);'
+	WHEN 'column_missing' THEN 'Add the column again, or: SELECT fluct.unmap_column(%1$L, %4$L, %3$L); then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_is_superuser' THEN 'ALTER ROLE the owner NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
-	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server)
+	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server, missing[1], missing[2])
+  FROM regexp_match(detail, '^mapping: table (.*) has no column "(.*)" \(SQLSTATE') AS missing
 $$;
-COMMENT ON FUNCTION fluct._remedy(text, text, text) IS 'what to do about a stream with that reason';
+COMMENT ON FUNCTION fluct._remedy(text, text, text, text) IS 'what to do about a stream with that reason; detail: what its state says, which names the column that is missing';
 
 CREATE OR REPLACE FUNCTION fluct._health_streams() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT p.severity, format('stream "%s"', v.stream), p.problem, v.since,
 	   concat_ws(': ', v.reason, nullif(v.detail, v.reason)),
-	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.reason, v.stream, v.server) END,
+	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.reason, v.detail, v.stream, v.server) END,
 												   format('SELECT fluct.start_stream(%L);', v.stream))
 					  WHEN 'starting' THEN 'The server''s log says why its worker does not start.'
-					  ELSE fluct._remedy(v.reason, v.stream, v.server) END
+					  ELSE fluct._remedy(v.reason, v.detail, v.stream, v.server) END
   FROM fluct.stat_streams v
   JOIN fluct.streams s ON s.name = v.stream
  CROSS JOIN LATERAL (SELECT

@@ -870,7 +870,7 @@ DECLARE
 	waiting boolean;
 BEGIN
 	LOOP
-		SELECT v.state, v.reason, v.detail, t.workers INTO s
+		SELECT v.state, v.reason, v.detail, v.server, t.workers INTO s
 		FROM fluct.stat_streams v JOIN fluct.streams t ON t.name = v.stream
 		WHERE v.stream = _wait_for_stream.name;
 		IF NOT FOUND THEN
@@ -881,8 +881,8 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
 				DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
-				HINT = CASE s.reason WHEN 'switched_off' THEN 'ALTER SYSTEM SET fluct.enabled = on; SELECT pg_reload_conf();'
-									 ELSE format('SELECT fluct.start_stream(%L);', name) END;
+				HINT = coalesce(CASE WHEN s.reason IS NOT NULL THEN fluct._remedy(s.reason, s.detail, name, s.server) END,
+								format('SELECT fluct.start_stream(%L);', name));
 		END IF;
 		waiting := false;
 		FOR i IN 0 .. s.workers - 1 LOOP
