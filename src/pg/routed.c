@@ -33,14 +33,18 @@ NodeTag
 fluct_routed_root(SPIPlanPtr plan)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	PlannedStmt *stmt;
 	NodeTag		root = T_Invalid;
 
 	if (cached == NULL)
 		return T_Invalid;
-	stmt = linitial_node(PlannedStmt, cached->stmt_list);
-	if (list_length(cached->stmt_list) == 1 && stmt->planTree != NULL)
-		root = nodeTag(stmt->planTree);
+	/* none, where a rule does nothing instead */
+	if (list_length(cached->stmt_list) == 1)
+	{
+		PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
+
+		if (stmt->planTree != NULL)
+			root = nodeTag(stmt->planTree);
+	}
 	ReleaseCachedPlan(cached, CurrentResourceOwner);
 	return root;
 }
@@ -57,12 +61,18 @@ fluct_routed_is(SPIPlanPtr plan)
 static bool
 is_table_routed(Oid relid)
 {
-	char	   *sql = psprintf("INSERT INTO %s DEFAULT VALUES",
-							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-														  get_rel_name(relid)));
-	SPIPlanPtr	plan = fluct_query_prepare(sql, 0, NULL, 0);
-	bool		routed = fluct_routed_is(plan);
+	char	   *name = get_rel_name(relid);
+	SPIPlanPtr	plan;
+	bool		routed;
 
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	plan = fluct_query_prepare(psprintf("INSERT INTO %s DEFAULT VALUES",
+										quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name)),
+							   0, NULL, 0);
+	routed = fluct_routed_is(plan);
 	SPI_freeplan(plan);
 	return routed;
 }

@@ -140,6 +140,7 @@ $kafka->produce('ground', [ numbers(7 .. 9) ]);
 ok(await_state($node, 'ground', 'failed/column_missing'), 'a column is gone');
 like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'ground'"),
 	qr/no column "n".*fluct\.unmap_column/, 'with the call that mends it');
+fails_like($node, 'SELECT fluct._is_routed(0)', qr/42P01: relation with OID 0 does not exist/, 'a table that is gone');
 my $mend = qr/SELECT fluct\.unmap_column\('ground', 'n', '[a-z.]*ground'\); then: SELECT fluct\.start_stream\('ground'\);/;
 fails_like($node, "SELECT fluct.wait_for_stream('ground')", qr/HINT:  Add the column again, or: $mend/, 'which is the hint');
 like(sql(q{SELECT hint FROM fluct.health WHERE what = 'stream "ground"'}), $mend, 'and the remedy of health');
