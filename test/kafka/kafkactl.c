@@ -612,14 +612,12 @@ send_input(rd_kafka_t *rk, const char *topic, Production *production)
 	char	   *line = NULL;
 	size_t		size = 0;
 	ssize_t		len;
+	int64_t		deadline = now_ms() + 30000;
 
-	/* a broker on a busy machine may take its time */
-	for (int i = 0; i < 15; i++)
-	{
-		production->partition_count = count_partitions(rk, topic);
-		if (production->partition_count >= 0)
-			break;
-	}
+	/* one that is busy, or was frozen, may not know its topics yet */
+	while ((production->partition_count = count_partitions(rk, topic)) <= 0 &&
+		   now_ms() < deadline)
+		pause_briefly();
 	if (production->partition_count < 0)
 		die("the broker does not answer");
 	if (production->partition_count == 0)
