@@ -63,6 +63,9 @@ extern bool fluct_json_scan(FluctJson *json, const char *bytes, size_t len,
 							FluctRefusal *refusal);
 extern bool fluct_json_fits(const FluctJson *json, FluctRefusal *refusal);
 
+/* As in "found a number". */
+extern const char *fluct_json_type_name(FluctJsonType type);
+
 extern const FluctJsonValue *fluct_json_field(const FluctJson *json, int field);
 extern FluctJsonType fluct_json_rowset_type(const FluctJson *json, int rowset);
 

@@ -554,6 +554,17 @@ takes_root(const FluctJson *json, FluctJsonType type)
 		(type == FLUCT_JSON_ARRAY && (root->rows >= 0 || root->by_index));
 }
 
+const char *
+fluct_json_type_name(FluctJsonType type)
+{
+	static const char *const names[] = {
+		"nothing", "null", "a boolean", "a number", "a string",
+		"an array", "an object"
+	};
+
+	return names[type];
+}
+
 bool
 fluct_json_fits(const FluctJson *json, FluctRefusal *refusal)
 {
@@ -561,13 +572,8 @@ fluct_json_fits(const FluctJson *json, FluctRefusal *refusal)
 
 	if (!takes_root(json, type))
 	{
-		static const char *const names[] = {
-			"nothing", "null", "a boolean", "a number", "a string",
-			"an array", "an object"
-		};
-
 		fluct_refuse(refusal, FLUCT_NOT_AN_OBJECT, "$",
-					 "the message is %s", names[type]);
+					 "the message is %s", fluct_json_type_name(type));
 		return false;
 	}
 	if (json->misstep.reason != FLUCT_OK)

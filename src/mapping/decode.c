@@ -295,15 +295,6 @@ static bool
 check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 			 int base, int base_row, FluctRefusal *refusal)
 {
-	static const char *const found[] = {
-		[FLUCT_JSON_ABSENT] = "",
-		[FLUCT_JSON_NULL] = "",
-		[FLUCT_JSON_BOOL] = "found a boolean, ",
-		[FLUCT_JSON_NUMBER] = "found a number, ",
-		[FLUCT_JSON_STRING] = "found a string, ",
-		[FLUCT_JSON_ARRAY] = "found an array, ",
-		[FLUCT_JSON_OBJECT] = "found an object, ",
-	};
 	const FluctJson *json = mapping->json;
 	int			above = fluct_json_above(json, rowset);
 	int			end;
@@ -316,16 +307,19 @@ check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 	{
 		FluctJsonType type = fluct_json_rows_type(json, rowset, row);
 		bool		nothing = type == FLUCT_JSON_ABSENT || type == FLUCT_JSON_NULL;
+		const char *wanted;
 
 		if (fluct_json_takes(json, rowset, type) || (nothing && target->optional))
 			continue;
 		fluct_place_of_rows(json, target, above, row, path);
-		fluct_refuse(refusal,
-					 type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD :
-					 type == FLUCT_JSON_NULL ? FLUCT_NULL_FIELD : FLUCT_WRONG_TYPE,
-					 path, "%sexpected %s for the rows of %s", found[type],
-					 fluct_json_takes(json, rowset, FLUCT_JSON_ARRAY) ? "an array" : "an object",
-					 target->name);
+		wanted = fluct_json_takes(json, rowset, FLUCT_JSON_ARRAY) ? "an array" : "an object";
+		if (nothing)
+			fluct_refuse(refusal, type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD : FLUCT_NULL_FIELD,
+						 path, "expected %s for the rows of %s", wanted, target->name);
+		else
+			fluct_refuse(refusal, FLUCT_WRONG_TYPE, path,
+						 "found %s, expected %s for the rows of %s",
+						 fluct_json_type_name(type), wanted, target->name);
 		return false;
 	}
 	return true;
