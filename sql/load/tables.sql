@@ -163,36 +163,11 @@ SELECT r.*
 $$;
 COMMENT ON FUNCTION fluct._read_rows(fluct.files, bytea, jsonb, text, jsonb, text, boolean) IS '_load_rows of a file, as the options say that it is written';
 
--- The key by which rows are replaced; see find_key() in src/mapping/mapping.c.
-CREATE OR REPLACE FUNCTION fluct._mapped_key(target regclass, mapping jsonb)
-RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT k.key
-  FROM pg_index i
- CROSS JOIN LATERAL (SELECT array_agg(a.attname::text ORDER BY u.n) AS key, bool_and(a.attnotnull AND mapping->'columns' ? a.attname) AS is_mapped
-					   FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, n) JOIN pg_attribute a ON a.attrelid = target AND a.attnum = u.attnum
-					  WHERE u.n <= i.indnkeyatts) k
- WHERE i.indrelid = target AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND k.is_mapped
- ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1
-$$;
-COMMENT ON FUNCTION fluct._mapped_key(regclass, jsonb) IS 'the columns of the unique key that a mapping fills';
-
--- The columns of a child that have the parent's key: filled by the same path.
-CREATE OR REPLACE FUNCTION fluct._parent_key_of(mapping jsonb, child jsonb, key text[])
-RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
-AS $$
-SELECT array_agg((SELECT c.key FROM jsonb_each(child->'columns') c
-				   WHERE CASE jsonb_typeof(c.value) WHEN 'string' THEN jsonb_build_object('path', c.value) ELSE c.value - '{required,default}'::text[] END
-					   = CASE WHEN p.spec->>'path' LIKE '@%' THEN jsonb_set(p.spec, '{path}', to_jsonb(repeat('^', regexp_count(child->>'rows', '\[\*\]|\.\*')) || substr(p.spec->>'path', 2)))
-							  ELSE p.spec END
-				   LIMIT 1) ORDER BY k.n)
-  FROM unnest(key) WITH ORDINALITY k(name, n)
- CROSS JOIN LATERAL (SELECT mapping->'columns'->k.name) v(value)
- CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(v.value) WHEN 'string' THEN jsonb_build_object('path', v.value) ELSE v.value - '{required,default}'::text[] END) p(spec)
-$$;
-COMMENT ON FUNCTION fluct._parent_key_of(jsonb, jsonb, text[]) IS 'the columns of a child in which it has the key of its parent';
+CREATE OR REPLACE FUNCTION fluct._mapped_keys(target regclass, mapping jsonb)
+RETURNS TABLE (relation text, key text[])
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_mapped_keys';
+COMMENT ON FUNCTION fluct._mapped_keys(regclass, jsonb) IS
+'the unique key by which a mapping replaces rows of the target, and then, for each child, the columns in which it has that key';
 
 -- The file's keys are read by themselves: of the target one cannot tell which
 -- rows a load has found as they were.
@@ -203,12 +178,12 @@ AS $$
 DECLARE
 	target regclass := options->>'target';
 	mapping jsonb := options->'mapping';
-	key text[] := fluct._mapped_key(target, mapping);
+	key text[] := (SELECT k.key FROM fluct._mapped_keys(target, mapping) k LIMIT 1);
 	names text := (SELECT string_agg(quote_ident(k), ', ') FROM unnest(key) k);
 	is_absent text := (SELECT pg_catalog.format('NOT EXISTS (SELECT FROM pg_temp._fluct_keys k WHERE %s)', string_agg(pg_catalog.format('k.%1$I = t.%1$I', k), ' AND ')) FROM unnest(key) k);
 	fraction CONSTANT numeric := (options->>'max_delete_fraction')::numeric;
 	absent bigint;
-	child jsonb;
+	child record;
 BEGIN
 	EXECUTE pg_catalog.format('CREATE TEMPORARY TABLE _fluct_keys ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA', names, target);
 	PERFORM FROM fluct._read_rows(load, path, options, 'pg_temp._fluct_keys',
@@ -219,11 +194,9 @@ BEGIN
 								   pg_catalog.format('%s of %s rows of %s are not in the file, expected at most %s %%', absent, known, target, round(fraction * 100, 1)),
 								   'Raise max_delete_fraction if the file is whole.');
 	END IF;
-	FOR child IN SELECT c FROM jsonb_array_elements(mapping->'children') c LOOP
-		EXECUTE (SELECT pg_catalog.format('DELETE FROM %s c USING %s t WHERE %s AND %s',
-				CASE cardinality(parse_ident(child->>'target')) WHEN 1 THEN (SELECT quote_ident(n.nspname) || '.' FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = target) ELSE '' END
-				|| (child->>'target'), target, is_absent,
-				string_agg(pg_catalog.format('c.%I = t.%I', p.name, p.key), ' AND ')) FROM unnest(fluct._parent_key_of(mapping, child, key), key) p(name, key));
+	FOR child IN SELECT k.* FROM fluct._mapped_keys(target, mapping) k OFFSET 1 LOOP
+		EXECUTE pg_catalog.format('DELETE FROM %s c USING %s t WHERE %s AND %s', child.relation, target, is_absent,
+			(SELECT string_agg(pg_catalog.format('c.%I = t.%I', p.own, p.key), ' AND ') FROM unnest(child.key, key) p(own, key)));
 	END LOOP;
 	EXECUTE pg_catalog.format('DELETE FROM %s t WHERE %s', target, is_absent);
 	DROP TABLE pg_temp._fluct_keys;

@@ -11,6 +11,7 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -20,6 +21,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 
 #include "json/binary.h"
 #include "mapping/decode.h"
@@ -30,6 +32,7 @@
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
 PG_FUNCTION_INFO_V1(fluct_derive_mapping);
 PG_FUNCTION_INFO_V1(fluct_is_keyed);
+PG_FUNCTION_INFO_V1(fluct_mapped_keys);
 
 /* ----- what may be written ----- */
 
@@ -225,6 +228,40 @@ fluct_is_keyed(PG_FUNCTION_ARGS)
 										   text_to_cstring(PG_GETARG_TEXT_PP(5)));
 
 	PG_RETURN_BOOL(mapping->targets[0].nkeys > 0);
+}
+
+/*
+ * _mapped_keys(target regclass, mapping jsonb)
+ *	 RETURNS TABLE (relation text, key text[])
+ *
+ * The unique key by which rows of the target are replaced, and the columns in
+ * which each child has it, in the same order.
+ */
+Datum
+fluct_mapped_keys(PG_FUNCTION_ARGS)
+{
+	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
+										   "update", GetUserId(), "none", "ignore");
+	int			n = mapping->targets[0].nkeys;
+	Datum	   *names = palloc(sizeof(Datum) * n);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int t = 0; t < mapping->ntargets; t++)
+	{
+		const FluctTarget *target = &mapping->targets[t];
+		const int  *places = t == 0 ? target->keys : target->parent_keys;
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		for (int k = 0; k < n; k++)
+			names[k] = CStringGetTextDatum(target->columns[places[k]].name);
+		values[0] = CStringGetTextDatum(target->name);
+		values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false,
+													TYPALIGN_INT));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }
 
 /* _derive_mapping(target regclass, owner oid, envelope boolean) */
