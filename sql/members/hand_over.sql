@@ -86,12 +86,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._begin_hand_over(fluct.streams, int, fluct.members) IS 'takes a partition from the stream, with its position in each topic, and notes the hand-over';
 
-CREATE OR REPLACE FUNCTION fluct._give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid, OUT server text, OUT topic text, OUT positions jsonb)
+CREATE OR REPLACE FUNCTION fluct._give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid, OUT topic text, OUT positions jsonb)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._give_away(text, int, text, boolean) IS
 'The hand-over that is under way, or is begun here; id and positions are NULL where it could be begun, and all is NULL where that member has the partition from here.';
 
-CREATE OR REPLACE FUNCTION fluct.__give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid, OUT server text, OUT topic text, OUT positions jsonb)
+CREATE OR REPLACE FUNCTION fluct.__give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid, OUT topic text, OUT positions jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -105,7 +105,6 @@ BEGIN
 			USING ERRCODE = 'active_sql_transaction', HINT = 'COMMIT, then CALL it again.';
 	END IF;
 	SELECT h.* INTO last FROM fluct.handovers h WHERE h.stream = s.name AND h.partition = __give_away.partition ORDER BY h.begun_at DESC LIMIT 1;
-	server := m.server;
 	topic := s.topic;
 	IF partition = ANY (s.partitions) OR s.partitions IS NULL THEN
 		IF begin THEN
@@ -127,7 +126,6 @@ BEGIN
 		id := last.id;
 		positions := last.positions;
 	ELSE
-		server := NULL;
 		topic := NULL;
 	END IF;
 END
@@ -176,12 +174,12 @@ DECLARE
 	state pg_catalog.text;
 BEGIN
 	SELECT g.* INTO h FROM fluct._give_away(hand_over.stream, hand_over.partition, hand_over.to_member, false) g;
-	IF h.server IS NOT NULL AND h.id IS NULL THEN
+	IF h.topic IS NOT NULL AND h.id IS NULL THEN
 		PERFORM fluct._ask_to_take(to_member, NULL::pg_catalog.uuid, stream, h.topic, partition, NULL::pg_catalog.jsonb);
 		SELECT g.* INTO h FROM fluct._give_away(hand_over.stream, hand_over.partition, hand_over.to_member, true) g;
 		COMMIT;
 	END IF;
-	IF h.server IS NULL THEN
+	IF h.topic IS NULL THEN
 		RAISE NOTICE 'member "%" has partition % of stream "%" already', to_member, partition, stream;
 		RETURN;
 	END IF;
