@@ -171,6 +171,8 @@ AS $$
 DECLARE
 	model record;
 BEGIN
+	-- between two transactions somebody may have replaced one
+	PERFORM fluct._require_tables();
 	IF kind = 'orders' THEN
 		SELECT * INTO what, rows FROM fluct._delete_old_orders(cutoff);
 		RETURN;

@@ -23,7 +23,7 @@ AS $$
 DECLARE
 	since timestamptz;
 BEGIN
-	IF to_regclass('sales.raw_messages') IS NULL THEN
+	IF to_regclass('sales.raw_messages') IS NULL OR to_regclass('sales.orders') IS NULL THEN
 		RETURN;
 	END IF;
 	PERFORM fluct._check_tables();
@@ -240,7 +240,7 @@ BEGIN
 	IF named IS NULL OR lacking OR NOT s.keep_raw OR s.mapping ? 'rows' OR s.mapping ? 'envelope' THEN
 		RETURN NULL;
 	END IF;
-	PERFORM fluct._check_tables();
+	PERFORM fluct._require_tables();
 	EXECUTE pg_catalog.format('UPDATE %1$s t SET %2$I = CAST(r.value AS %3$s)'
 		' FROM (SELECT DISTINCT ON (%4$s) *, fluct._as_value(document #> $1, $2, $3) AS value'
 		'  FROM (SELECT %5$s, document, ingested_at, "offset" FROM sales.raw_messages m CROSS JOIN LATERAL fluct._document(m.value, $4) d(document)'

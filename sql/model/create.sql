@@ -29,7 +29,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__require_tables() IS '_require_tables, without a context';
 
--- Whoever is not the owner of the tables would run what stands in their place.
+-- Whoever is not the owner of the tables would run what stands in their place;
+-- and a superuser who owns one of them, what stands on the others.
 CREATE OR REPLACE FUNCTION fluct._check_tables()
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -38,13 +39,15 @@ DECLARE
 	tables_owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('sales.orders'));
 	bad record;
 BEGIN
-	IF tables_owner = coalesce(fluct._caller(), (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user)) THEN
+	IF EXISTS (SELECT FROM pg_roles r
+				WHERE r.oid = tables_owner AND NOT r.rolsuper
+				  AND CASE WHEN fluct._caller() IS NULL THEN r.rolname = current_user ELSE r.oid = fluct._caller() END) THEN
 		RETURN;
 	END IF;
 	SELECT c.relname AS name, c.relkind, c.relowner AS owner INTO bad
 	  FROM pg_class c
 	 WHERE c.oid = ANY (ARRAY(SELECT to_regclass('sales.' || t.table_name)::oid FROM fluct._model_tables() t))
-	   AND (c.relkind NOT IN ('r', 'p') OR c.relowner <> tables_owner)
+	   AND (c.relkind NOT IN ('r', 'p') OR c.relowner IS DISTINCT FROM tables_owner)
 	 ORDER BY c.relname LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'relation "sales.%" is not a table of role "%", the owner of sales.orders', bad.name, pg_get_userbyid(tables_owner)
@@ -56,7 +59,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._check_tables() IS
-'raises wrong_object_type where a relation of the model is not an ordinary table of the owner of sales.orders, unless that owner calls';
+'raises wrong_object_type where a relation of the model is not an ordinary table of the owner of sales.orders, unless that owner calls, and is not a superuser';
 
 -- ---------------------------------------------------------------------------
 -- Nothing that runs by itself belongs to a superuser

@@ -19,7 +19,8 @@
  *	 no bookkeeping.  The caller's rights are enough for that, and where they
  *	 include those of the tables' owner (a superuser, a member), they are more
  *	 than code that the owner has planted there may have: then it works with
- *	 the owner's, in a restricted operation.
+ *	 the owner's, in a restricted operation.  Code that runs within such a
+ *	 call has a caller, too, and is not served with that role's rights.
  *
  * An error that our own functions raise is complete with its message, detail
  * and hint; the list of the functions it came through is removed.
@@ -30,7 +31,9 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -208,34 +211,56 @@ fluct_call_as_is(PG_FUNCTION_ARGS)
 	return call_sibling(fcinfo, find_sibling(fcinfo), GetUserId(), caller);
 }
 
-/* The owner of sales.orders; InvalidOid before create_tables(). */
+/* The owner of schema sales; InvalidOid where there is none. */
+static Oid
+schema_owner(void)
+{
+	Oid			schema = get_namespace_oid("sales", true);
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * The owner of sales.orders.  Where that is missing, be it that its owner
+ * renamed it a moment ago, the others may be there: then who made the schema.
+ */
 static Oid
 tables_owner(void)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID,
 										ObjectIdGetDatum(fluct_model_find("orders")));
-	Oid			owner = InvalidOid;
+	Oid			owner;
 
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
+	if (!HeapTupleIsValid(tuple))
+		return schema_owner();
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
 	return owner;
 }
 
 Datum
 fluct_call_on_tables(PG_FUNCTION_ARGS)
 {
-	Oid			user = OidIsValid(caller) ? caller : GetUserId();
+	Sibling    *sibling = find_sibling(fcinfo);
+	Oid			user = GetUserId();
 	Oid			owner = tables_owner();
 	FluctRights before;
 	Datum		result;
 
+	/* only the extension's owner works on behalf of the caller */
+	if (user == sibling->owner && OidIsValid(caller))
+		user = caller;
 	if (!OidIsValid(owner) || owner == user || !has_privs_of_role(user, owner))
-		return call_sibling(fcinfo, find_sibling(fcinfo), user, caller);
+		return call_sibling(fcinfo, sibling, user, caller);
 	before = fluct_rights_take(owner);
-	result = call_sibling(fcinfo, find_sibling(fcinfo), owner, user);
+	result = call_sibling(fcinfo, sibling, owner, user);
 	fluct_rights_give_back(before);
 	return result;
 }

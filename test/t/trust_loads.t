@@ -123,5 +123,36 @@ foreach my $kind (@kinds)
 	sql("DROP DATABASE $db");
 }
 
+# ----- sales.orders is gone, before a call or in the middle of one -----
+
+my $db = 'without_orders';
+my %db = (db => $db);
+my %as_owner = ('etl in a session of postgres' => 1);
+
+sql("CREATE DATABASE $db TEMPLATE base");
+etl(q{
+	CREATE INDEX ON sales.raw_messages (stream) WHERE planted.one('index_predicate') = 1;
+	CREATE FUNCTION planted.away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF to_regclass('sales.orders') IS NOT NULL THEN
+			ALTER TABLE sales.orders RENAME TO gone;
+		END IF;
+		PERFORM fluct._recent_messages('s', 1, now());
+		RETURN OLD;
+	END $$;
+	CREATE TRIGGER away BEFORE DELETE ON sales.raw_messages FOR EACH ROW EXECUTE FUNCTION planted.away()}, %db);
+run('renamed meanwhile', 'postgres', $db, \%as_owner, q{CALL fluct.apply_retention(raw => '9 days')});
+is(sql(q{SELECT to_regclass('sales.orders')}, %db), '', 'it was renamed');
+ok($seen{'renamed meanwhile'}{etl}, 'and the canary was run into');
+run('renamed', 'postgres', $db, \%as_owner, @reads, @maintenance);
+run('renamed', 'postgres', $db, \%as_owner, q{SELECT * FROM fluct._recent_messages('s', 1, now())}, q{SELECT * FROM fluct._retire_rows('raw', now())});
+
+# ----- a superuser owns one of the tables -----
+
+sql('ALTER TABLE sales.gone RENAME TO orders; ALTER TABLE sales.orders OWNER TO postgres', %db);
+like(together('postgres', $db, q{SELECT * FROM fluct.podium()}),
+	qr/ERROR:  42809: relation "sales\.\w+" is not a table of role "postgres", the owner of sales\.orders/, 'a superuser who owns the orders is refused');
+run('of a superuser', 'postgres', $db, {}, @reads, @maintenance, @loads);
+sql("DROP DATABASE $db");
+
 $node->stop;
 done_testing();
