@@ -36,10 +36,10 @@ $$;
 COMMENT ON FUNCTION fluct._stream_owner(fluct.streams) IS
 'The role that owns the stream; NULL when it is gone.';
 
-CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass, owner oid, envelope boolean DEFAULT false) RETURNS jsonb
+CREATE OR REPLACE FUNCTION fluct._derive_mapping(target regclass, owner oid, envelope boolean DEFAULT false, rows boolean DEFAULT false) RETURNS jsonb
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_derive_mapping';
-COMMENT ON FUNCTION fluct._derive_mapping(regclass, oid, boolean) IS
-'The mapping that takes each column of a table from the top-level field of the same name; a jsonb column "extra" takes the rest. envelope: in the formats that Debezium has by default.';
+COMMENT ON FUNCTION fluct._derive_mapping(regclass, oid, boolean, boolean) IS
+'The mapping that takes each column of a table from the top-level field of the same name; a jsonb column "extra" takes the rest. envelope: in the formats that Debezium has by default. rows: from the record.';
 
 CREATE OR REPLACE FUNCTION fluct._orders_mapping() RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -61,8 +61,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN mapping IS NULL AND target = to_regclass('sales.orders') THEN fluct._orders_mapping()
 				WHEN mapping IS NULL THEN fluct._derive_mapping(target, owner)
-				WHEN mapping ? 'envelope' AND NOT mapping ? 'columns' THEN fluct._derive_mapping(target, owner, true) || mapping
-				ELSE mapping END
+				WHEN mapping ? 'columns' OR NOT mapping ?| '{absent,delete,envelope,rows,version,where}' THEN mapping
+				WHEN target = to_regclass('sales.orders') AND NOT mapping ?| '{envelope,rows}' THEN fluct._orders_mapping() || mapping
+				ELSE fluct._derive_mapping(target, owner, mapping ? 'envelope', mapping ? 'rows') || mapping END
 $$;
 COMMENT ON FUNCTION fluct._whole_mapping(regclass, jsonb, oid) IS
 'A mapping with the columns that it has by default: those of orders, or each from the field of its name.';

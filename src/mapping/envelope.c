@@ -170,7 +170,9 @@ open_image(const FluctJson *json, const Place *place, bool deleted,
 		*row = nothing;
 		return deleted;
 	}
-	refuse_field(place, name, FLUCT_WRONG_TYPE, "the row is not an object", refusal);
+	refuse_field(place, name, FLUCT_WRONG_TYPE, row->type == FLUCT_JSON_STRING ?
+				 "the row is a string, not an object: the format json, without \"envelope\", takes JSON in a string" :
+				 "the row is not an object", refusal);
 	return false;
 }
 

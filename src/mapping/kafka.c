@@ -7,6 +7,9 @@
  * the bytes are not text; a key may be JSON of its own.  Both are read at the
  * first column that asks for them.
  *
+ * In the envelope of a change the key has its schema beside it where the value
+ * has, so what is not found in the key is looked for in its "payload".
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -21,6 +24,10 @@
 struct FluctKafkaJson
 {
 	FluctJson  *key;
+	FluctJson  *inner;			/* of its payload, with the same fields; or
+								 * NULL */
+	int			payload;		/* field of the key */
+	bool		inner_read;
 	bool		key_read;
 	FluctReason key_reason;
 	FluctJson  *headers;
@@ -59,6 +66,15 @@ compile_header(FluctCompiler *c, FluctColumn *column, const char *name)
 	return 1;
 }
 
+/* In both, so that the numbers are the same. */
+static int
+add_key_field(struct FluctKafkaJson *kafka, const char *path)
+{
+	if (kafka->inner)
+		(void) fluct_json_add_field(kafka->inner, FLUCT_JSON_ROOT, path);
+	return fluct_json_add_field(kafka->key, FLUCT_JSON_ROOT, path);
+}
+
 static int
 compile_key(FluctCompiler *c, FluctColumn *column, const char *path)
 {
@@ -69,9 +85,12 @@ compile_key(FluctCompiler *c, FluctColumn *column, const char *path)
 	{
 		kafka->key = fluct_json_create(&allocator);
 		fluct_json_take_any_root(kafka->key);
+		if (c->mapping->envelope)
+			kafka->inner = fluct_json_create(&allocator);
+		kafka->payload = add_key_field(kafka, "$.payload");
 	}
 	column->source = FLUCT_KAFKA_KEY_PATH;
-	column->field = fluct_json_add_field(kafka->key, FLUCT_JSON_ROOT, path);
+	column->field = add_key_field(kafka, path);
 	return column->field < 0 ? -1 : 1;
 }
 
@@ -141,7 +160,24 @@ read_key(FluctMapping *mapping, const FluctMessage *message)
 		(void) fluct_framing_skip(&key, &len, NULL);
 	kafka->key_reason = fluct_json_parse(kafka->key, key, len, &refusal) ?
 		FLUCT_OK : refusal.reason;
+	kafka->inner_read = false;
+	if (kafka->inner && kafka->key_reason == FLUCT_OK)
+	{
+		const FluctJsonValue *payload = fluct_json_field(kafka->key, kafka->payload);
+
+		kafka->inner_read = payload->type == FLUCT_JSON_OBJECT &&
+			fluct_json_parse(kafka->inner, payload->text, payload->len, &refusal);
+	}
 	return kafka->key_reason;
+}
+
+static const FluctJsonValue *
+find_in_key(const struct FluctKafkaJson *kafka, int field)
+{
+	const FluctJsonValue *value = fluct_json_field(kafka->key, field);
+
+	return value->type == FLUCT_JSON_ABSENT && kafka->inner_read ?
+		fluct_json_field(kafka->inner, field) : value;
 }
 
 static bool
@@ -209,7 +245,7 @@ fluct_kafka_value(FluctMapping *mapping, const FluctColumn *column,
 			return FLUCT_OK;
 		reason = read_key(mapping, message);
 		if (reason == FLUCT_OK)
-			*value = *fluct_json_field(kafka->key, column->field);
+			*value = *find_in_key(kafka, column->field);
 		return reason;
 	}
 	if (message->headers == NULL)

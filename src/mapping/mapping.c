@@ -70,7 +70,8 @@ compile_columns(FluctCompiler *c, JsonbContainer *object)
 	if (columns == NULL || JsonContainerSize(columns) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping: %s has no \"columns\"", t->name)));
+				 errmsg("mapping: %s has no \"columns\"", t->name),
+				 errhint("They are paths by column, as {\"id\": \"$.id\"}.")));
 	t->columns = palloc0(sizeof(FluctColumn) * (JsonContainerSize(columns) + 1));
 	it = JsonbIteratorInit(columns);
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)

@@ -116,7 +116,7 @@ format_in_envelope(Form_pg_attribute att)
 }
 
 Jsonb *
-fluct_target_derive(Oid target, bool envelope)
+fluct_target_derive(Oid target, bool envelope, bool rows)
 {
 	Relation	rel = relation_open(target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -142,14 +142,14 @@ fluct_target_derive(Oid target, bool envelope)
 			continue;
 		}
 		initStringInfo(&path);
-		appendStringInfoString(&path, "$[");
+		appendStringInfoString(&path, rows ? "@[" : "$[");
 		escape_json(&path, NameStr(att->attname));
 		appendStringInfoChar(&path, ']');
 		if (NameStr(att->attname)[strspn(NameStr(att->attname),
 										 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == '\0')
 		{
 			resetStringInfo(&path);
-			appendStringInfo(&path, "$.%s", NameStr(att->attname));
+			appendStringInfo(&path, "%c.%s", rows ? '@' : '$', NameStr(att->attname));
 		}
 		appendStringInfoString(&text, separator);
 		escape_json(&text, NameStr(att->attname));
@@ -264,12 +264,13 @@ fluct_mapped_keys(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* _derive_mapping(target regclass, owner oid, envelope boolean) */
+/* _derive_mapping(target regclass, owner oid, envelope boolean, rows boolean) */
 Datum
 fluct_derive_mapping(PG_FUNCTION_ARGS)
 {
 	FluctRights before = fluct_rights_take(PG_GETARG_OID(1));
-	Jsonb	   *mapping = fluct_target_derive(PG_GETARG_OID(0), PG_GETARG_BOOL(2));
+	Jsonb	   *mapping = fluct_target_derive(PG_GETARG_OID(0), PG_GETARG_BOOL(2),
+											  PG_GETARG_BOOL(3));
 
 	fluct_rights_give_back(before);
 	PG_RETURN_JSONB_P(mapping);

@@ -11,7 +11,7 @@
 #include "mapping/mapping.h"
 
 /* The mapping of each column to the top-level field of its name. */
-extern Jsonb *fluct_target_derive(Oid target, bool envelope);
+extern Jsonb *fluct_target_derive(Oid target, bool envelope, bool rows);
 
 /*
  * The rights that the current user needs on the tables, by their ACLs alone

@@ -48,6 +48,17 @@ SELECT pg_temp.mapped('{"columns": {"id": "$.id"}}', 'numbers');
 SELECT fluct.create_stream('events', 'shop', 'events', 'events');
 SELECT jsonb_pretty(mapping) FROM fluct.streams WHERE name = 'events';
 
+-- and so with a mapping that has other words only
+BEGIN;
+SELECT fluct.drop_stream('events');
+SELECT pg_temp.mapped('{"where": {"$.kind": "a"}}');
+SELECT fluct.drop_stream('events', forget => true);
+SELECT pg_temp.mapped('{"rows": "$[*]"}');
+SELECT fluct.drop_stream('events', forget => true);
+SELECT pg_temp.mapped('{"where": {"$.kind": "a"}}', 'sales.orders');
+SELECT mapping - 'where' = fluct._orders_mapping() AS those_of_orders FROM fluct.streams WHERE name = 'events';
+ROLLBACK;
+
 -- the orders' mapping is the default of mapping
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', start_at => '2026-03-05 12:00+01');
 SELECT target, mapping = fluct._orders_mapping() AS the_default, on_conflict, start_at, batch_size, batch_bytes, batch_interval, workers, keep_raw FROM fluct.streams WHERE name = 'orders';
