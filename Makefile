@@ -84,6 +84,7 @@ OBJS = \
 	src/mapping/words.o \
 	src/members/ask.o \
 	src/members/login.o \
+	src/pg/argument.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/lock.o \

@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "bookkeeping/owner.h"
+#include "pg/argument.h"
 #include "pg/compat.h"
 
 PG_FUNCTION_INFO_V1(fluct_owner_role);
@@ -69,7 +70,7 @@ find_owner(FunctionCallInfo fcinfo)
 Datum
 fluct_owner_role(PG_FUNCTION_ARGS)
 {
-	Oid			role = find_owner(fcinfo);
+	Oid			role = PG_ARGISNULL(0) ? InvalidOid : find_owner(fcinfo);
 
 	if (!OidIsValid(role))
 		PG_RETURN_NULL();
@@ -175,10 +176,11 @@ fluct_owner_require_session(Oid role)
 Datum
 fluct_require_owner(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Oid			role = find_owner(fcinfo);
+	Oid			role;
 
-	fluct_owner_require("this", name, role, true);
+	fluct_argument_require(fcinfo, 0, "name");
+	role = find_owner(fcinfo);
+	fluct_owner_require("this", text_to_cstring(PG_GETARG_TEXT_PP(0)), role, true);
 	PG_RETURN_OID(role);
 }
 

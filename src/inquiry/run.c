@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "inquiry/session.h"
+#include "pg/argument.h"
 #include "pg/compat.h"
 #include "pg/lock.h"
 #include "pg/procedure.h"
@@ -93,7 +94,7 @@ fluct_run_stream(PG_FUNCTION_ARGS)
 	FluctQuery	query = {0};
 	bool		null;
 
-	fluct_procedure_refuse_null_name(fcinfo);
+	fluct_argument_require(fcinfo, 0, "stream name");
 	fluct_procedure_connect(fcinfo, "run_stream");
 	inquiry.database = MyDatabaseId;
 	inquiry.kind = FLUCT_INQUIRY_RUN;

@@ -49,6 +49,7 @@
 #include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "inquiry/session.h"
+#include "pg/argument.h"
 #include "pg/compat.h"
 #include "pg/lock.h"
 #include "process/shmem.h"
@@ -273,6 +274,9 @@ find_owner(const char *name)
 static void
 write_inquiry(FunctionCallInfo fcinfo, FluctInquiry *inquiry)
 {
+	fluct_argument_require(fcinfo, 0, "stream");
+	fluct_argument_require(fcinfo, 1, "question");
+	fluct_argument_require(fcinfo, 2, "count");
 	memset(inquiry, 0, sizeof(FluctInquiry));
 	inquiry->database = MyDatabaseId;
 	strlcpy(inquiry->stream, text_to_cstring(PG_GETARG_TEXT_PP(0)),

@@ -24,6 +24,7 @@
 #include "load/progress.h"
 #include "load/reader.h"
 #include "pg/alloc.h"
+#include "pg/argument.h"
 
 /* How many bytes of the ignored column names are reported. */
 #define IGNORED_LEN		256
@@ -216,7 +217,9 @@ words_of(ArrayType *array, int *count)
 	char	  **names;
 
 	if (array_contains_nulls(array))
-		elog(ERROR, "names and words must not be null");
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("names and words must not be null")));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL,
 					  count);
 	names = palloc_array(char *, *count);
@@ -253,8 +256,8 @@ fluct_read_csv(PG_FUNCTION_ARGS)
 	char	   *encoding;
 
 	for (int i = 0; i < PG_NARGS(); i++)
-		if (PG_ARGISNULL(i) && i != 1)
-			elog(ERROR, "only sha256 can be null");
+		if (i != 1)
+			fluct_argument_require(fcinfo, i, "each argument but sha256");
 	InitMaterializedSRF(fcinfo, 0);
 	names = words_of(PG_GETARG_ARRAYTYPE_P(2), &sink.ncolumns);
 	sink.columns = palloc_array(int, sink.ncolumns);

@@ -38,6 +38,7 @@
 
 #include "load/file.h"
 #include "load/filename.h"
+#include "pg/argument.h"
 #include "pg/guc.h"
 
 /* The longest file name, and how many names are tried. */
@@ -326,6 +327,8 @@ fluct_list_folder(PG_FUNCTION_ARGS)
 	int			fd;
 	DIR		   *dir;
 
+	fluct_argument_require(fcinfo, 0, "directory");
+	fluct_argument_require(fcinfo, 1, "sub");
 	InitMaterializedSRF(fcinfo, 0);
 	fd = open_folder(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 					 text_to_cstring(PG_GETARG_TEXT_PP(1)), false);

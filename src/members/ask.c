@@ -456,7 +456,9 @@ read_question(FunctionCallInfo fcinfo, Question *question)
 		if (strcmp(questions[i].name, name) == 0)
 			question->known = &questions[i];
 	if (question->known == NULL || question->nargs > MOST_ARGS)
-		elog(ERROR, "unknown question: %s", name);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown question: %s", name)));
 	memcpy(question->args, args, sizeof(char *) * question->nargs);
 	question->members = palloc0(sizeof(Member) * (nmembers + 1));
 	question->nmembers = nmembers;

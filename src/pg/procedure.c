@@ -30,12 +30,3 @@ fluct_procedure_connect(FunctionCallInfo fcinfo, const char *name)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }
-
-void
-fluct_procedure_refuse_null_name(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("stream name must not be null")));
-}

@@ -18,7 +18,4 @@
  */
 extern void fluct_procedure_connect(FunctionCallInfo fcinfo, const char *name);
 
-/* Errors: 22004 when the first argument, a stream's name, is NULL. */
-extern void fluct_procedure_refuse_null_name(FunctionCallInfo fcinfo);
-
 #endif							/* FLUCT_PG_PROCEDURE_H */

@@ -21,6 +21,7 @@
 #include "utils/plancache.h"
 #include "utils/resowner.h"
 
+#include "pg/argument.h"
 #include "pg/model.h"
 #include "pg/query.h"
 #include "pg/rights.h"
@@ -114,6 +115,8 @@ fluct_routed_among(PG_FUNCTION_ARGS)
 	int			n,
 				found = 0;
 
+	fluct_argument_require(fcinfo, 0, "relations");
+	fluct_argument_require(fcinfo, 1, "owner");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), REGCLASSOID, sizeof(Oid), true,
 					  TYPALIGN_INT, &relids, NULL, &n);
 	SPI_connect();

@@ -14,6 +14,8 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "pg/argument.h"
+
 PG_FUNCTION_INFO_V1(fluct_warn);
 
 /*
@@ -27,11 +29,10 @@ fluct_warn(PG_FUNCTION_ARGS)
 	char	   *parts[3];
 	ErrorContextCallback *callers = error_context_stack;
 
+	fluct_argument_require(fcinfo, 0, "message");
 	for (int i = 0; i < 3; i++)
 		parts[i] = PG_ARGISNULL(i) ? NULL :
 			text_to_cstring(PG_GETARG_TEXT_PP(i));
-	if (parts[0] == NULL)
-		elog(ERROR, "message must not be null");
 	error_context_stack = NULL;
 	ereport(WARNING_CLIENT_ONLY,
 			(errcode(ERRCODE_WARNING),

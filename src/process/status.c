@@ -19,6 +19,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/text.h"
+#include "pg/argument.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
 #include "process/announce.h"
@@ -59,6 +60,9 @@ fluct_announce_change(PG_FUNCTION_ARGS)
 Datum
 fluct_sql_announce_event(PG_FUNCTION_ARGS)
 {
+	fluct_argument_require(fcinfo, 0, "kind");
+	fluct_argument_require(fcinfo, 1, "name");
+	fluct_argument_require(fcinfo, 3, "as_of");
 	fluct_announce_event(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						 text_to_cstring(PG_GETARG_TEXT_PP(1)),
 						 PG_ARGISNULL(2) ? NULL :

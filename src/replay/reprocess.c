@@ -38,6 +38,7 @@
 #include "bookkeeping/topics.h"
 #include "mapping/framing.h"
 #include "mapping/mapping.h"
+#include "pg/argument.h"
 #include "pg/procedure.h"
 #include "pg/query.h"
 #include "pg/rights.h"
@@ -284,6 +285,8 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	Chunk		chunk = {0};
 	Oid			owner;
 
+	fluct_argument_require(fcinfo, 0, "stream");
+	fluct_argument_require(fcinfo, 6, "force");
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
@@ -326,7 +329,7 @@ fluct_reprocess_stream(PG_FUNCTION_ARGS)
 	FluctQuery	query = {0};
 	bool		done = false;
 
-	fluct_procedure_refuse_null_name(fcinfo);
+	fluct_argument_require(fcinfo, 0, "stream name");
 	fluct_procedure_connect(fcinfo, "reprocess_stream");
 	for (int i = 0; i < lengthof(types); i++)
 		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));

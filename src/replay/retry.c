@@ -26,6 +26,7 @@
 #include "bookkeeping/owner.h"
 #include "bookkeeping/streams.h"
 #include "mapping/framing.h"
+#include "pg/argument.h"
 #include "sink/sink.h"
 
 PG_FUNCTION_INFO_V1(fluct_retry);
@@ -71,6 +72,8 @@ fluct_retry(PG_FUNCTION_ARGS)
 	int64	   *ids;
 	int			count;
 
+	fluct_argument_require(fcinfo, 0, "stream");
+	fluct_argument_require(fcinfo, 1, "ids");
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
