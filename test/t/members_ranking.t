@@ -66,7 +66,7 @@ fails_like($node, q{SELECT fluct.add_member('m1', 'at_m1')}, qr/42501: server "a
 etl(q{DROP USER MAPPING FOR PUBLIC SERVER at_m1; CREATE USER MAPPING FOR PUBLIC SERVER at_m1 OPTIONS (user 'asker', password 'a secret')});
 etl(qq{CREATE USER MAPPING FOR PUBLIC SERVER at_$_ OPTIONS (user 'asker', password 'a secret')}) foreach 'm2', 'm3';
 fails_like($node, q{SELECT fluct._ask_members('streams', '{at_m1}', '{}')}, qr/42704: member "at_m1" does not exist/, 'a server that is not a member is not asked', as => 'analyst');
-fails_like($node, q{SELECT fluct._ask_members('secrets', '{}', '{}')}, qr/XX000: unknown question: secrets/, 'nor what is not in the list', as => 'analyst');
+fails_like($node, q{SELECT fluct._ask_members('secrets', '{}', '{}')}, qr/22023: unknown question: secrets/, 'nor what is not in the list', as => 'analyst');
 sql(q{CREATE USER MAPPING FOR analyst SERVER at_m1 OPTIONS (user 'asker', password 'a secret')});
 like(etl(q{SELECT fluct.add_member('m1', 'at_m1')}), qr/CREATE SUBSCRIPTION fluct_customers_m1/, 'added, with what is left to do');
 fails_like($node, q{SELECT * FROM fluct.top_fluctuations()}, qr/42501: the user mapping of role "analyst" must not be sent to server "at_m1" of role "etl"/,
