@@ -128,6 +128,7 @@ OBJS = \
 	src/sink/delete.o \
 	src/sink/diagnosis.o \
 	src/sink/direct.o \
+	src/sink/flush.o \
 	src/sink/halving.o \
 	src/sink/insert.o \
 	src/sink/leaf.o \
@@ -140,6 +141,7 @@ OBJS = \
 	src/sink/write.o \
 	src/stream/backoff.o \
 	src/stream/batch.o \
+	src/stream/durable.o \
 	src/stream/foreground.o \
 	src/stream/lag.o \
 	src/stream/position.o \

@@ -54,6 +54,7 @@ typedef struct Ring
 } Ring;
 
 static Ring *ring = NULL;
+static Batch last;				/* that was noted; shown, or about to be */
 
 static void
 attach(void *memory, LWLock *lock, bool found)
@@ -96,21 +97,27 @@ fluct_batches_note(const FluctSlot *slot, TimestampTz since,
 				   const FluctPosition *moved, int nmoved,
 				   const FluctPosition *before, const char *ended)
 {
-	Batch		batch = {0};
-
 	if (ring == NULL)
 		return;
-	batch.database = MyDatabaseId;
-	strlcpy(batch.stream, slot->stream, NAMEDATALEN);
-	batch.worker = slot->worker;
-	batch.committed_at = GetCurrentTimestamp();
-	batch.ms = TimestampDifferenceMilliseconds(since, batch.committed_at);
+	memset(&last, 0, sizeof(last));
+	last.database = MyDatabaseId;
+	strlcpy(last.stream, slot->stream, NAMEDATALEN);
+	last.worker = slot->worker;
+	last.committed_at = GetCurrentTimestamp();
+	last.ms = TimestampDifferenceMilliseconds(since, last.committed_at);
 	for (int i = 0; i < count; i++)
-		batch.bytes += fluct_message_bytes(&messages[i]);
-	describe(&batch, moved, nmoved, before);
-	strlcpy(batch.ended, ended, sizeof(batch.ended));
+		last.bytes += fluct_message_bytes(&messages[i]);
+	describe(&last, moved, nmoved, before);
+	strlcpy(last.ended, ended, sizeof(last.ended));
+}
+
+void
+fluct_batches_show(void)
+{
+	if (ring == NULL)
+		return;
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	ring->batches[ring->noted % MAX_KEPT] = batch;
+	ring->batches[ring->noted % MAX_KEPT] = last;
 	ring->noted++;
 	LWLockRelease(ring->lock);
 }

@@ -8,7 +8,8 @@
  * of each message: its rows, or its dead letter, and its raw copy.  So after
  * a crash at any point the offsets say exactly what is in the tables.  The
  * offsets move by compare-and-set: a worker that was stopped, replaced and
- * woken again finds them moved and commits nothing.
+ * woken again finds them moved and commits nothing.  When a batch is on disk:
+ * flush.c.
  *
  * Whose rights.  Rows are written as the stream's owner, in a
  * security-restricted operation and a nest level of settings of its own, so
@@ -62,6 +63,7 @@
 #include "process/worker.h"
 #include "sink/delete.h"
 #include "sink/diagnosis.h"
+#include "sink/flush.h"
 #include "sink/halving.h"
 #include "sink/insert.h"
 #include "sink/raw.h"
@@ -515,7 +517,7 @@ fits_nothing(FluctSink *sink, const FluctMessage *messages, int count)
 FluctVerdict
 fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 				  int *count, FluctPosition *positions, int npositions,
-				  bool first)
+				  bool first, bool more)
 {
 	int			wanted = *count;
 	char	   *detail,
@@ -554,7 +556,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 	fluct_skipped_store(sink->stream, positions, npositions);
 	if (first)
 		fluct_states_count_success(sink->stream, worker);
-	fluct_worker_commit();
+	fluct_flush_commit(more);
 	for (int i = 0; i < npositions; i++)
 		positions[i].next_offset = positions[i].read_offset;
 	return FLUCT_COMMITTED;

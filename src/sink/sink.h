@@ -70,12 +70,13 @@ extern int64 fluct_sink_rows(const FluctSink *sink, int message);
  * One batch, one transaction: rows, raw copy, dead letters, offsets.  The
  * positions are those of the partitions in the batch; read_offset says where
  * each goes.  On FLUCT_COMMITTED their next_offset has moved; *count are the
- * messages of the batch, which may be fewer than were given.
+ * messages of the batch, which may be fewer than were given.  `more`: the next
+ * batch follows at once, so that this one's flush may be left to it (flush.h).
  */
 extern FluctVerdict fluct_sink_commit(FluctSink *sink, int worker,
 									  FluctMessage *messages, int *count,
 									  FluctPosition *positions,
-									  int npositions, bool first);
+									  int npositions, bool first, bool more);
 
 /* The first message that is FLUCT_DEAD, or NULL. */
 extern const FluctMessage *fluct_sink_refused(const FluctMessage *messages,

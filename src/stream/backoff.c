@@ -18,6 +18,7 @@
 
 #include "pg/sqlstate.h"
 #include "stream/backoff.h"
+#include "stream/durable.h"
 #include "stream/state.h"
 
 #define LONGEST_RETRY		60000	/* ms between tries of a batch */
@@ -66,6 +67,7 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	FlushErrorState();
 	AbortOutOfAnyTransaction(); /* the batch's subtransactions as well */
 	MemoryContextSwitchTo(context);
+	fluct_durable_tell();		/* the batch before does not wait for this */
 	/* by the launcher, perhaps, since the stream is paused */
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		fluct_state_check();

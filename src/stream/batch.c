@@ -30,6 +30,7 @@
 #include "sink/sink.h"
 #include "stream/backoff.h"
 #include "stream/batch.h"
+#include "stream/durable.h"
 #include "stream/position.h"
 #include "stream/stall.h"
 #include "stream/state.h"
@@ -114,6 +115,24 @@ fail_unfit_owner(void)
 		fluct_state_fail(reason, psprintf("%s: %s", detail, hint));
 }
 
+static bool
+ended_by_bytes(void)
+{
+	return strcmp(batch.ended, FLUCT_ENDED_BYTES) == 0;
+}
+
+/*
+ * Whether the next batch can begin at once, as far as the last answers of
+ * Kafka say.  A session that asked for so many batches gets each on disk.
+ */
+static bool
+is_followed(void)
+{
+	return (strcmp(batch.ended, FLUCT_ENDED_COUNT) == 0 || ended_by_bytes()) &&
+		!fluct_position_in_hand() &&
+		(fluct_watch == NULL || fluct_watch->max_batches == 0);
+}
+
 /*
  * One batch of the messages that were gathered: the first *taken of them, and
  * the positions that move with them.
@@ -132,7 +151,8 @@ try_commit(FluctPosition *touched, int n, int *taken, int attempt)
 		*taken = batch.count;
 
 		verdict = fluct_sink_commit(batch.sink, fluct_slot->worker, batch.messages,
-									taken, touched, n, !batch.committed);
+									taken, touched, n, !batch.committed,
+									is_followed());
 		done = true;
 	}
 	PG_CATCH();
@@ -168,12 +188,6 @@ drop_messages(int taken)
 	batch.count -= taken;
 	memmove(batch.messages, batch.messages + taken,
 			sizeof(FluctMessage) * batch.count);
-}
-
-static bool
-ended_by_bytes(void)
-{
-	return strcmp(batch.ended, FLUCT_ENDED_BYTES) == 0;
 }
 
 /* Whether it is too little for a transaction of its own. */
@@ -241,13 +255,9 @@ commit_some(FluctPosition *touched)
 		fluct_stall_say();
 	batch.committed = true;
 	batch.last_commit = GetCurrentTimestamp();
-	fluct_batches_note(fluct_slot, since, batch.messages, taken, touched, n,
-					   fluct_position_all(),
+	fluct_durable_note(since, batch.messages, taken, touched, n,
 					   taken < batch.count && !ended_by_bytes() ?
 					   FLUCT_ENDED_ROWS : batch.ended);
-	fluct_position_settle(touched, n);
-	if (fluct_watch)
-		fluct_watch_count(touched, n);
 	check_dead_letters(taken);
 	drop_messages(taken);
 	return true;
@@ -361,4 +371,6 @@ fluct_batch_commit_if_ended(bool drained)
 	batch.ended = why_it_ends(drained);
 	if (batch.ended)
 		commit();
+	if (drained)
+		fluct_durable_tell();
 }

@@ -529,8 +529,8 @@ fluct_position_plan(FluctPosition *touched)
 	return n;
 }
 
-static void
-mirror(const FluctPosition *touched, int n)
+void
+fluct_position_mirror(const FluctPosition *touched, int n)
 {
 	FluctPlace *places = palloc(sizeof(FluctPlace) * n);
 	int64	   *offsets = palloc(sizeof(int64) * n);
@@ -542,6 +542,8 @@ mirror(const FluctPosition *touched, int n)
 		offsets[i] = touched[i].next_offset;
 	}
 	fluct_kafka_mirror(places, offsets, n);
+	pfree(places);
+	pfree(offsets);
 }
 
 void
@@ -568,7 +570,6 @@ fluct_position_settle(const FluctPosition *touched, int n)
 				sizeof(FluctInterval) * p->nskipped);
 	}
 	fluct_stand.held_noted = 0;
-	mirror(touched, n);
 }
 
 bool

@@ -41,11 +41,11 @@ extern bool fluct_position_read(const FluctMessage *message);
  */
 extern int	fluct_position_plan(FluctPosition *touched);
 
-/*
- * Takes over the positions that have moved, and mirrors them to Kafka's group
- * offsets.
- */
+/* Takes over the positions that have moved. */
 extern void fluct_position_settle(const FluctPosition *touched, int n);
+
+/* Mirrors them to Kafka's group offsets. */
+extern void fluct_position_mirror(const FluctPosition *touched, int n);
 
 /* Whether only markers lie between a position and its partition's end. */
 extern bool fluct_position_behind_markers(void);

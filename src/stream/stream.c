@@ -44,6 +44,7 @@
 #include "process/worker.h"
 #include "stream/backoff.h"
 #include "stream/batch.h"
+#include "stream/durable.h"
 #include "stream/position.h"
 #include "stream/retention.h"
 #include "stream/stall.h"
@@ -124,6 +125,7 @@ static void
 drop_doubtful(void)
 {
 	fluct_batch_forget();
+	fluct_durable_tell();
 	if (fluct_worker_ms_since(self.client_since) >=
 		DOUBT_INTERVAL * Min(self.replaced, 10))
 		replace_client();
@@ -176,6 +178,7 @@ probe(void)
 		fluct_worker_ms_since(self.last_word) < PROBE_INTERVAL &&
 		fluct_worker_ms_since(self.last_probe) < DISCOVERY_INTERVAL)
 		return;
+	fluct_durable_tell();		/* what follows may wait for the brokers */
 	if (!heed_trouble(trouble))
 		return;
 	count = fluct_kafka_places(&places);
@@ -248,9 +251,12 @@ consume(void)
 			drop_doubtful();
 		else
 			fluct_batch_commit_if_ended(drained);
-		fluct_position_observe();
-		if (gathered() == 0)
-			fluct_position_serve_waiters();
+		if (fluct_durable_is_told())
+		{
+			fluct_position_observe();
+			if (gathered() == 0)
+				fluct_position_serve_waiters();
+		}
 		fluct_retention_note();
 		if (fluct_watch)
 			report_or_finish();
@@ -287,6 +293,13 @@ describe_place(void *arg)
 }
 
 static void
+leave(void)
+{
+	fluct_durable_tell();
+	fluct_position_note_held();
+}
+
+static void
 start(FluctSlot *slot)
 {
 	fluct_state_begin(slot);
@@ -297,7 +310,7 @@ start(FluctSlot *slot)
 						fluct_stream->name)));
 	fluct_batch_begin();
 	open_client();
-	fluct_state_leaving = fluct_position_note_held;
+	fluct_state_leaving = leave;
 	fluct_state_set("running", NULL, NULL);
 }
 

@@ -18,7 +18,7 @@ plan(skip_all => 'FLUCT_KAFKA is another\'s broker, and cannot be killed')
   if $kafka->is_external;
 note("seed $seed: FLUCT_SEED=$seed repeats it");
 
-my %count = (workers => 8, server => 4, broker => 3, tls => 12);
+my %count = (workers => 8, server => 6, broker => 3, tls => 12);
 
 foreach my $part (grep { $count{$_} } Fluct::Soak::parts())
 {

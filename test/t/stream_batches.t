@@ -1,4 +1,4 @@
-# What ends a batch, and what begins the next one.
+# What ends a batch, what begins the next one, and when it is on disk.
 use strict;
 use warnings;
 use lib 'test/t/lib';
@@ -7,7 +7,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $kafka = fluct_broker();
-my $node = fluct_node('main', kafka => $kafka);
+
+# What no commit asks for is flushed late enough to be lost in a crash.
+my $node = fluct_node('main', kafka => $kafka, 'fsync' => 'on',
+	'wal_writer_delay' => '10s', 'wal_writer_flush_after' => '1GB');
 
 # A stream of $count numbers in messages of 100 bytes, which are there already.
 sub filled_stream
@@ -60,5 +63,61 @@ is(sql("SELECT ended, messages FROM fluct.batches WHERE stream = 'many'"),
 like(said("SELECT fluct.alter_stream('many', workers => 3)", as => 'etl'),
 	qr/NOTICE.*more workers than partitions.*2 of 3 have nothing to do.*workers => 1/s, 'more workers than partitions are idle');
 is(said("SELECT fluct.alter_stream('many', workers => 1)", as => 'etl'), '', 'as many are not');
+
+etl('SELECT fluct.drop_stream(stream) FROM fluct.stat_streams');
+
+# ----- on disk -----
+
+# The server as a crash leaves it, before a worker reads anything again.
+sub after_crash
+{
+	sql('ALTER SYSTEM SET fluct.enabled = off');
+	crash_server($node);
+	return;
+}
+
+sub go_on
+{
+	sql('ALTER SYSTEM RESET fluct.enabled');
+	sql('SELECT pg_reload_conf()');
+	return;
+}
+
+# The second batch is held up in a trigger when the first one is committed, and
+# has not waited for the disk.
+$kafka->create_topic('held');
+$kafka->produce('held', [ numbers(1 .. 5500) ]);
+number_stream('held', start => 0, more => ', batch_size => 1000');
+etl(q{
+	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE new.n = 1001 AND NOT pg_try_advisory_xact_lock(13) LOOP
+			PERFORM pg_sleep(0.02);
+		END LOOP;
+		RETURN new;
+	END $$;
+	CREATE TRIGGER hold BEFORE INSERT ON held FOR EACH ROW EXECUTE FUNCTION hold()});
+my $holder = $node->background_psql('postgres', on_error_stop => 0);
+$holder->query('SELECT pg_advisory_lock(13)');
+etl(q{SELECT fluct.start_stream('held')});
+my $position = q{(SELECT current_offset FROM fluct.stat_partitions WHERE stream = 'held')};
+ok(poll($node, 'SELECT count(*) FROM held', 1000), 'the first batch is visible');
+is(sql("SELECT $position"), 1000, 'and so is its position');
+is(sql(q{SELECT count(*) FROM fluct.batches WHERE stream = 'held'}), 0, 'but nobody is told of it');
+is(sql(q{SELECT fluct.wait_for_stream('held', '0.1 s')}), 'f', 'nor who waits');
+after_crash();
+is(sql("SELECT count(*) = $position AND count(DISTINCT n) = $position FROM held"), 't',
+	'a crash takes rows and position back together, if any');
+eval { $holder->quit };
+go_on();
+ok(caught_up($node, 'held'), 'then the stream goes on');
+is(numbers_of('held'), '5500|5500|5500', 'and nothing is lost or doubled');
+is(sql(q{SELECT count(*) > 3 FROM fluct.batches WHERE stream = 'held'}), 't', 'and all is told');
+
+# What wait_for_stream has said holds, whatever comes.
+filled_stream('said', 5003, ', batch_size => 1000');
+ok(caught_up($node, 'said'), 'committed');
+after_crash();
+is(numbers_of('said'), '5003|5003|5003', 'what was said to be committed survives a crash');
 
 done_testing();

@@ -235,14 +235,16 @@ sub be_polite
 
 ### The server
 
-# The first half with synchronous_commit on, the second half off: then a crash
-# may take back the last commits, rows and offsets together.  fsync is off: the
-# kernel's cache outlives a process, so it would change nothing here.
+# The first third with synchronous_commit on and without fsync, since the
+# kernel's cache outlives a process: no commit may be taken back.  Then with
+# fsync, so that a batch is flushed while the next one is written, and at last
+# with synchronous_commit off: a crash may take back the last commits, rows and
+# offsets together.
 sub part_server
 {
 	my ($self) = @_;
 	my $kills = $self->{done};
-	my %taken_back = (on => 0, off => 0);
+	my %taken_back = (on => 0, fsync => 0, off => 0);
 
 	$self->node('server');
 	my $load = $self->load(messages => 3000 * $kills, shares => $kills);
@@ -250,9 +252,10 @@ sub part_server
 	$load->ask_share for 1 .. 2;
 	foreach my $i (1 .. $kills)
 	{
-		my $setting = $i <= $kills / 2 ? 'on' : 'off';
+		my $setting = (qw(on fsync off))[ 3 * ($i - 1) / $kills ];
 
-		$self->set_synchronous_commit('off') if $i == int($kills / 2) + 1;
+		$self->set('fsync', 'on') if $setting eq 'fsync';
+		$self->set('synchronous_commit', 'off') if $setting eq 'off';
 		$self->await_running if $self->number(10) < 8;
 		$load->ask_share if $i < $kills - 1;
 		sleep($self->seconds(0.5));
@@ -270,15 +273,15 @@ sub part_server
 	  if $taken_back{on} > 0;
 	return (%result, done => "$kills kills, $result{messages} messages",
 		figures => "rows by synchronous_commit: $settings; commits taken back "
-		  . "by a crash: on $taken_back{on}, off $taken_back{off}");
+		  . "by a crash: on $taken_back{on}, with fsync $taken_back{fsync}, off $taken_back{off}");
 }
 
-sub set_synchronous_commit
+sub set
 {
-	my ($self, $value) = @_;
+	my ($self, $name, $value) = @_;
 
 	poll($self->{node}, 'SELECT true');
-	sql("ALTER SYSTEM SET synchronous_commit = $value");
+	sql("ALTER SYSTEM SET $name = $value");
 	sql('SELECT pg_reload_conf()');
 	return;
 }
