@@ -488,17 +488,15 @@ take_event(const rd_kafka_message_t *event)
 static int
 take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 {
-	rd_kafka_headers_t *headers[POLL_AT_ONCE];
+	FluctHeaders headers[POLL_AT_ONCE];
 	size_t		room = 0;
 	char	   *to;
 	int			count = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		if (arrived[i]->err)
-			continue;
-		headers[i] = fluct_message_headers(arrived[i]);
-		room += fluct_message_room(arrived[i], headers[i]);
+		if (!arrived[i]->err)
+			room += fluct_message_room(arrived[i], &headers[i]);
 	}
 	to = MemoryContextAllocExtended(CurrentMemoryContext, room + 1,
 									MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
@@ -513,7 +511,7 @@ take_all(rd_kafka_message_t **arrived, int n, FluctMessage *messages)
 							   arrived[i]->partition);
 		if (at >= 0 && to)
 		{
-			to = fluct_message_copy(arrived[i], headers[i], &messages[count],
+			to = fluct_message_copy(arrived[i], &headers[i], &messages[count],
 									to);
 			kafka.size = fluct_message_bytes(&messages[count]);
 			messages[count++].topic = kafka.assigned[at].topic;

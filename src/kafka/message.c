@@ -44,14 +44,6 @@ is_text(const char *value, size_t len)
 		pg_verify_mbstr(PG_UTF8, value, len, true);
 }
 
-rd_kafka_headers_t *
-fluct_message_headers(const rd_kafka_message_t *message)
-{
-	rd_kafka_headers_t *headers;
-
-	return rd_kafka_message_headers(message, &headers) ? NULL : headers;
-}
-
 /* The most that the headers take as JSON; 0 for none. */
 static size_t
 headers_room(const rd_kafka_headers_t *headers)
@@ -94,10 +86,15 @@ is_too_large(const rd_kafka_message_t *message, size_t headers)
 
 size_t
 fluct_message_room(const rd_kafka_message_t *message,
-				   const rd_kafka_headers_t *headers)
+				   FluctHeaders *headers)
 {
-	size_t		room = headers_room(headers);
-	bool		too_large = is_too_large(message, room);
+	size_t		room;
+	bool		too_large;
+
+	if (rd_kafka_message_headers(message, &headers->headers))
+		headers->headers = NULL;
+	room = headers->room = headers_room(headers->headers);
+	too_large = is_too_large(message, room);
 
 	if (room > kept_len(room, too_large))
 		room = 0;
@@ -170,10 +167,10 @@ put_headers(char *to, const rd_kafka_headers_t *headers)
 
 char *
 fluct_message_copy(const rd_kafka_message_t *message,
-				   const rd_kafka_headers_t *headers, FluctMessage *result,
+				   const FluctHeaders *headers, FluctMessage *result,
 				   char *to)
 {
-	size_t		room = headers_room(headers);
+	size_t		room = headers->room;
 	bool		too_large = is_too_large(message, room);
 
 	memset(result, 0, sizeof(FluctMessage));
@@ -193,8 +190,8 @@ fluct_message_copy(const rd_kafka_message_t *message,
 		to += result->value_len;
 	}
 	result->full_len = too_large ? full_len(message, room) : result->value_len;
-	if (headers == NULL || room > kept_len(room, too_large))
+	if (headers->headers == NULL || room > kept_len(room, too_large))
 		return to;
 	result->headers = to;
-	return put_headers(to, headers);
+	return put_headers(to, headers->headers);
 }

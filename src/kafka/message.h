@@ -14,19 +14,24 @@
 
 #include "base/message.h"
 
-/*
- * The message's headers, or NULL.  librdkafka parses those of a message that
- * has none each time that it is asked, so it should be asked once.
- */
-extern rd_kafka_headers_t *fluct_message_headers(const rd_kafka_message_t *message);
+/* The headers of a message, looked at once. */
+typedef struct FluctHeaders
+{
+	rd_kafka_headers_t *headers;	/* or NULL */
+	size_t		room;			/* the most that they take as JSON */
+} FluctHeaders;
 
-/* The most bytes that the copy of a message takes. */
+/*
+ * The most bytes that the copy of a message takes.  librdkafka parses the
+ * headers of a message that has none each time that it is asked, so that is
+ * done here alone.
+ */
 extern size_t fluct_message_room(const rd_kafka_message_t *message,
-								 const rd_kafka_headers_t *headers);
+								 FluctHeaders *headers);
 
 /* Copies a message to `to`, which has that room; returns the end. */
 extern char *fluct_message_copy(const rd_kafka_message_t *message,
-								const rd_kafka_headers_t *headers,
+								const FluctHeaders *headers,
 								FluctMessage *result, char *to);
 
 #endif							/* FLUCT_KAFKA_MESSAGE_H */
