@@ -28,7 +28,7 @@ BEGIN
 	END IF;
 	PERFORM fluct._check_tables();
 	FOREACH since IN ARRAY ARRAY[newest - interval '1 minute', newest - interval '1 hour', newest - interval '1 day', '-infinity'] LOOP
-		EXIT WHEN n = (SELECT count(*) FROM (SELECT FROM sales.raw_messages r
+		EXIT WHEN n = (SELECT count(*) FROM (SELECT 1 FROM sales.raw_messages r
 			WHERE r.stream = __recent_messages.stream AND r.ingested_at >= since AND r.value IS NOT NULL LIMIT n) AS enough);
 	END LOOP;
 	RETURN QUERY SELECT r.topic, r.partition, r."offset", r.value FROM sales.raw_messages r
@@ -237,7 +237,7 @@ BEGIN
 	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 	CROSS JOIN LATERAL (SELECT coalesce(s.mapping #>> ARRAY['columns', a.attname, 'path'], s.mapping #>> ARRAY['columns', a.attname::text])) p(path)
 	WHERE i.indrelid = target AND i.indisprimary;
-	IF named IS NULL OR lacking OR NOT s.keep_raw OR s.mapping ? 'rows' OR s.mapping ? 'envelope' THEN
+	IF named IS NULL OR lacking OR NOT s.keep_raw OR s.mapping ? 'rows' OR s.mapping ? 'envelope' OR fluct._is_routed(target) THEN
 		RETURN NULL;
 	END IF;
 	PERFORM fluct._require_tables();
@@ -253,7 +253,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._fill_from_raw(fluct.streams, text, text, text, text[]) IS
-'fills a column of the target from the raw copy, in the rows where it is NULL; returns how many, or NULL where rows cannot be found by a primary key that is mapped';
+'fills a column of the target from the raw copy, in the rows where it is NULL; returns how many, or NULL where rows cannot be found by a primary key that is mapped, or another extension routes the table';
 
 CREATE OR REPLACE FUNCTION fluct.apply_schema_drift(stream text, path text, "column" text DEFAULT NULL, type text DEFAULT NULL) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
@@ -304,7 +304,7 @@ BEGIN
 	ELSE
 		d.format := CASE WHEN d.target = s.target THEN s.mapping #>> ARRAY['columns', "column", 'format'] END;
 	END IF;
-	extra := CASE WHEN d.target = s.target THEN s.mapping ->> 'extra' END;
+	extra := CASE WHEN d.target = s.target AND NOT fluct._is_routed(s.target::regclass) THEN s.mapping ->> 'extra' END;
 	filled := CASE WHEN extra IS NOT NULL THEN fluct._fill_from_extra(d.target, extra, "column", type, d.format, keys) END;
 	IF d.target = s.target AND (extra IS NULL OR cardinality(keys) > 1) THEN
 		from_raw := fluct._fill_from_raw(s, "column", type, d.format, keys);

@@ -12,7 +12,8 @@
  *
  * Children go first, since a foreign key may have no ON DELETE CASCADE, and
  * their parents are locked before that: who writes children at the same time
- * has updated the parent, and is waited for.
+ * has updated the parent, and is waited for.  (Where another extension routes
+ * the parent, there is no FOR UPDATE.)
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +24,7 @@
 
 #include "mapping/delete.h"
 #include "pg/query.h"
+#include "pg/routed.h"
 #include "sink/arrays.h"
 #include "sink/delete.h"
 
@@ -91,15 +93,15 @@ prepare_parent(const FluctMapping *mapping, FluctStatements *statements)
 	const FluctTarget *parent = &mapping->targets[0];
 	StringInfoData end;
 
-	if (mapping->ntargets > 1)
-		statements->lock = prepare("SELECT 1 FROM %s c,", parent, parent->keys,
-								   parent->nkeys, false, " FOR UPDATE OF c");
 	initStringInfo(&end);
 	for (int k = 0; k < parent->nkeys; k++)
 		appendStringInfo(&end, "%s c.%s", k == 0 ? " RETURNING" : ",",
 						 quote_identifier(parent->columns[parent->keys[k]].name));
 	statements->remove = prepare(DELETE_FROM, parent, parent->keys,
 								 parent->nkeys, false, end.data);
+	if (mapping->ntargets > 1 && !fluct_routed_is(statements->remove))
+		statements->lock = prepare("SELECT 1 FROM %s c,", parent, parent->keys,
+								   parent->nkeys, false, " FOR UPDATE OF c");
 }
 
 void

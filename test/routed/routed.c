@@ -14,7 +14,8 @@
  * - without RETURNING an error has lost its SQLSTATE;
  * - with routed.unreachable, a statement that writes fails with 08006;
  * - refused are: system columns, transition tables beside a routed table, an
- *   empty select list, and a change of the column that says where a row lies.
+ *   empty select list, FOR UPDATE, and a change of the column that says where a
+ *   row lies.
  *
  *-------------------------------------------------------------------------
  */
@@ -131,6 +132,8 @@ refuse_unsupported(Query *query)
 		refuse("transition tables cannot be joined");
 	if (query->commandType == CMD_SELECT && query->targetList == NIL)
 		refuse("an empty select list is not supported");
+	if (query->commandType == CMD_SELECT && query->rowMarks != NIL)
+		refuse("FOR UPDATE is not supported");
 	if (query->commandType == CMD_UPDATE &&
 		is_routed(query, query->resultRelation))
 		refuse_changed_place(query);

@@ -146,6 +146,40 @@ is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.items WHERE id
 	'5e 6g', 'what the raw copy has is stored again');
 is(shell('items') + shell('news'), 0, 'nothing of it in the shells');
 
+# ----- messages that delete -----
+
+etl(q{CREATE TABLE sales.boxes (id int PRIMARY KEY, name text); CREATE TABLE sales.box_parts (id int, part text)});
+route('order_lines', 'raw_messages', 'items', 'news', 'boxes', 'box_parts');
+etl('CREATE UNIQUE INDEX IF NOT EXISTS boxes_shard_key ON sales.boxes_shard (id)');
+$kafka->create_topic('boxes', 1);
+etl(q[SELECT fluct.create_stream('boxes', 'shop', 'boxes', 'sales.boxes', on_conflict => 'update', on_tombstone => 'delete', start => true, mapping => '{
+	"columns": {"id": "$.id", "name": "$.name"}, "absent": "keep",
+	"delete": {"where": {"$.op": "d"}, "columns": {"id": "kafka.key"}},
+	"children": [{"target": "sales.box_parts", "rows": "$.parts[*]", "required": false, "columns": {"id": "$.id", "part": "@"}}]}')]);
+$kafka->produce('boxes', [ qq(1\t{"id": 1, "name": "a", "parts": ["x", "y"]}), qq(2\t{"id": 2, "name": "b", "parts": ["z"]}), qq(3\t{"id": 3, "name": "c", "parts": []}) ], keyed => 1);
+ok(caught_up($node, 'boxes'), 'rows with children');
+$kafka->produce('boxes', [ qq(1\t{"op": "d"}), qq(1\t{"id": 1, "parts": ["w"]}), '2', qq(7\t{"op": "d"}), '8', qq(3\t{"id": 3, "parts": ["v"]}) ], keyed => 1);
+ok(caught_up($node, 'boxes'), 'and messages that delete them');
+is(sql("SELECT string_agg(concat_ws(' ', id, coalesce(name, '-'), part), ', ' ORDER BY id) FROM sales.boxes JOIN sales.box_parts USING (id)"),
+	'1 - w, 3 c v', 'a row goes with its children, one that comes back is new');
+is(sql('SELECT count(*) FROM sales.box_parts'), 2, 'nothing else is left');
+is(sql("SELECT messages || ' ' || duplicates || ' ' || tombstones || ' ' || dead_letters FROM fluct.stat_streams WHERE stream = 'boxes'"),
+	'9 1 1 0', 'deletes of nothing are counted');
+
+# ----- a column more -----
+
+etl('CREATE TABLE sales.tracks (id int PRIMARY KEY, extra jsonb)');
+route('order_lines', 'raw_messages', 'items', 'news', 'boxes', 'box_parts', 'tracks');
+etl('CREATE UNIQUE INDEX IF NOT EXISTS tracks_shard_key ON sales.tracks_shard (id); ALTER TABLE sales.tracks_shard ADD COLUMN genre text');
+$kafka->create_topic('tracks', 1);
+$kafka->produce('tracks', [ '{"id": 1, "genre": "x"}' ]);
+etl("SELECT fluct.create_stream('tracks', 'shop', 'tracks', 'sales.tracks', on_conflict => 'update', start => true)");
+ok(caught_up($node, 'tracks'), 'a field that nothing maps');
+like(said(q{SELECT fluct.apply_schema_drift('tracks', '$.genre')}, as => 'etl'),
+	qr/the rows that are in sales\.tracks keep NULL in column "genre".*reprocess_stream/s, 'gets its column, and old rows are left to reprocess_stream');
+etl("SELECT fluct.pause_stream('tracks'); CALL fluct.reprocess_stream('tracks')");
+is(sql('SELECT id, genre, extra FROM sales.tracks'), '1|x|', 'which fills them');
+
 # ----- a node that is down -----
 
 sql('ALTER SYSTEM SET routed.unreachable = on');
