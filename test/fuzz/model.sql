@@ -11,10 +11,16 @@ CREATE SCHEMA model;
 -- A column of a mapping, and how its table takes it.
 CREATE TYPE model.col AS (name text, path text, steps text[], format text,
 	required boolean, fallback json, type text, base text, class text,
-	nullable boolean, default_expr text, key boolean, extra boolean);
+	nullable boolean, default_expr text, key boolean, extra boolean, nulls text[]);
 
+-- The first target's rows_path is that of "rows" at the top of the mapping; NULL without it.
 CREATE TABLE model.targets (stream text, n int, rel regclass, expected regclass,
-	rows_path text, rows_steps text[], columns model.col[], PRIMARY KEY (stream, n));
+	rows_path text, rows_steps text[], optional boolean, single boolean, columns model.col[], PRIMARY KEY (stream, n));
+-- What else a mapping says; deleted is the key of messages that delete.
+CREATE TABLE model.words (stream text PRIMARY KEY, wanted jsonb, deleting jsonb, deleted model.col, envelope boolean,
+	version text, keep boolean);
+-- What becomes of one record.
+CREATE TYPE model.record AS (parent text, absent text[], children text[], kept int[], id text, deletes boolean);
 CREATE TABLE model.verdicts (stream text, "offset" bigint, reason text, path text,
 	others text[], PRIMARY KEY (stream, "offset"));
 
@@ -69,6 +75,7 @@ BEGIN
 		c.required := coalesce((item.spec->>'required')::boolean,
 			NOT c.nullable AND c.default_expr IS NULL AND NOT item.spec ? 'default');
 		c.key := item.key = ANY (key);
+		c.nulls := ARRAY(SELECT jsonb_array_elements_text(item.spec->'null'));
 		IF c.path = 'kafka.timestamp' AND c.class = 'timestamp' THEN c.format := 'epoch_ms'; END IF;
 		IF c.path = 'kafka.key' AND c.class IN ('integer', 'float', 'numeric') THEN c.format := 'text'; END IF;
 		result := result || c;
@@ -83,6 +90,7 @@ DECLARE
 	objects jsonb[] := mapping || ARRAY(SELECT c FROM jsonb_array_elements(mapping->'children') c);
 	key		text[];
 	t		text;
+	id		model.col;
 BEGIN
 	SELECT array_agg(attname) INTO key FROM pg_index i JOIN pg_attribute a ON attrelid = indrelid AND attnum = ANY (indkey)
 	 WHERE indrelid = target::regclass AND indisprimary;
@@ -90,8 +98,19 @@ BEGIN
 		t := coalesce(objects[n]->>'target', target);
 		EXECUTE format('CREATE TABLE expected_%s (LIKE %I INCLUDING ALL)', t, t);
 		INSERT INTO model.targets VALUES (stream, n - 1, t::regclass, ('expected_' || t)::regclass, objects[n]->>'rows',
-			model.steps(objects[n]->>'rows'), model.columns(t::regclass, objects[n], CASE n WHEN 1 THEN key ELSE '{}' END));
+			model.steps(objects[n]->>'rows'), NOT coalesce((objects[n]->>'required')::boolean, true), coalesce((objects[n]->>'single')::boolean, false),
+			model.columns(t::regclass, objects[n], CASE n WHEN 1 THEN key ELSE '{}' END));
 	END LOOP;
+	IF mapping ?| '{delete,envelope}' THEN
+		-- what a message that deletes does not say is no default
+		id := (model.columns(target::regclass, jsonb_build_object('columns', jsonb_build_object('id',
+			coalesce(mapping #> '{delete,columns,id}', mapping #> '{columns,id}'))), key))[1];
+		id.required := true;
+		id.fallback := NULL;
+		id.default_expr := NULL;
+	END IF;
+	INSERT INTO model.words VALUES (stream, mapping->'where', mapping #> '{delete,where}', id, mapping ? 'envelope',
+		mapping->>'version', mapping ? 'absent');
 END $$;
 
 -- ----- the whole message -----
@@ -139,7 +158,46 @@ EXCEPTION
 	WHEN invalid_text_representation THEN reason := 'invalid_json';
 END $$;
 
+-- The row in an envelope.
+CREATE FUNCTION model.open(INOUT j json, OUT deletes boolean, OUT outcome text, OUT path text) LANGUAGE plpgsql AS $$
+DECLARE
+	place	text := '$';
+	op		text;
+	image	json;
+BEGIN
+	deletes := false;
+	IF (SELECT array_agg(k ORDER BY k) FROM json_object_keys(j) k) = '{payload,schema}' AND json_typeof(j->'payload') = 'object' THEN
+		j := j->'payload';
+		place := '$.payload';
+	END IF;
+	IF json_typeof(j->'source') = 'object' AND json_typeof(j->'op') = 'string' THEN
+		op := j->>'op';
+		deletes := op = 'd';
+		image := j->(CASE WHEN deletes THEN 'before' ELSE 'after' END);
+		IF op = 'm' THEN
+			outcome := 'filtered';
+		ELSIF op NOT IN ('c', 'r', 'u', 'd') THEN
+			outcome := 'wrong_type';
+			path := place || '.op';
+		ELSIF image IS NULL OR json_typeof(image) = 'null' THEN
+			outcome := CASE WHEN deletes THEN NULL WHEN image IS NULL THEN 'missing_field' ELSE 'null_field' END;
+			path := place || '.after';
+			image := '{}';
+		ELSIF json_typeof(image) <> 'object' THEN
+			outcome := 'wrong_type';
+			path := place || CASE WHEN deletes THEN '.before' ELSE '.after' END;
+		END IF;
+		j := image;
+	END IF;
+	deletes := deletes OR coalesce(json_typeof(j) = 'object' AND json_typeof(j->'__deleted') IN ('string', 'boolean') AND j->>'__deleted' = 'true', false);
+END $$;
+
 -- ----- paths -----
+
+-- A single object is an array of one.
+CREATE FUNCTION model.elements(j json) RETURNS json LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE json_typeof(j) WHEN 'array' THEN j ELSE json_build_array(j) END
+$$;
 
 CREATE FUNCTION model.pick(j json, steps text[]) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -150,31 +208,61 @@ BEGIN
 	RETURN j;
 END $$;
 
+-- Whether a message is one that these conditions mean; of a row that is gone, only Kafka's are asked.
+CREATE FUNCTION model.holds(conditions jsonb, j json, m record, kafka_only boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	item	record;
+	value	jsonb;
+BEGIN
+	FOR item IN SELECT key AS path, CASE jsonb_typeof(c.value) WHEN 'array' THEN c.value ELSE jsonb_build_array(c.value) END AS list
+		  FROM jsonb_each(conditions) c
+	LOOP
+		CONTINUE WHEN kafka_only AND item.path LIKE '$%';
+		BEGIN
+			value := CASE item.path WHEN 'kafka.key' THEN to_jsonb(convert_from(m.key, 'UTF8'))
+				WHEN 'kafka.headers.h' THEN '"v"' ELSE model.pick(j, model.steps(item.path))::jsonb END;
+		EXCEPTION WHEN numeric_value_out_of_range THEN
+			value := '[]';
+		END;
+		IF NOT EXISTS (SELECT FROM jsonb_array_elements(item.list) e(wanted) WHERE e.wanted = coalesce(value, 'null')) THEN
+			RETURN false;
+		END IF;
+	END LOOP;
+	RETURN true;
+END $$;
+
+-- The paths into the message (sheet 0), its records (-1), or the rows of a child.
+CREATE FUNCTION model.paths(sheet int, t model.targets[], w model.words) RETURNS SETOF text[] LANGUAGE sql AS $$
+	SELECT c.steps FROM unnest(t) x, unnest(x.columns || CASE WHEN x.n = 0 AND (w.deleted).path IS NOT NULL THEN ARRAY[w.deleted] END) c
+	 WHERE CASE WHEN sheet = 0 THEN c.path LIKE '$%' WHEN sheet = -1 THEN c.path LIKE '^%' OR (c.path LIKE '@%' AND x.n = 0)
+		ELSE c.path LIKE '@%' AND x.n = sheet END
+	UNION ALL SELECT x.rows_steps FROM unnest(t) x
+	 WHERE CASE sheet WHEN 0 THEN x.rows_path LIKE '$%' WHEN -1 THEN x.rows_path LIKE '@%' ELSE false END
+	UNION ALL SELECT model.steps(k) FROM jsonb_object_keys(coalesce(w.wanted, '{}') || coalesce(w.deleting, '{}')) k
+	 WHERE sheet = 0 AND k LIKE '$%'
+	UNION ALL SELECT '{__deleted}' WHERE sheet = 0 AND w.envelope
+$$;
+
 -- The first place where a path goes on into what has no members.
-CREATE FUNCTION model.misstep(j json, shown text, done text[], sheet int, t model.targets[]) RETURNS text
+CREATE FUNCTION model.misstep(j json, shown text, done text[], sheet int, t model.targets[], w model.words) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
 	depth	int := cardinality(done);
-	beyond	boolean := false;
-	rows	int[];
+	beyond	boolean := (SELECT coalesce(bool_or(cardinality(p) > depth AND p[:depth] = done), false) FROM model.paths(sheet, t, w) s(p));
+	rows	model.targets;
 	item	record;
 	found	text;
 BEGIN
-	SELECT coalesce(bool_or(cardinality(p) > depth AND p[:depth] = done), false) INTO beyond
-	  FROM (SELECT c.steps FROM unnest(t) x, unnest(x.columns) c
-			 WHERE CASE WHEN sheet = 0 THEN c.path LIKE '$%' ELSE c.path LIKE '@%' AND x.n = sheet END
-			UNION ALL SELECT x.rows_steps FROM unnest(t) x WHERE x.n > 0 AND sheet = 0) s(p);
-	IF sheet = 0 THEN
-		SELECT array_agg(x.n) INTO rows FROM unnest(t) x WHERE x.n > 0 AND x.rows_steps = done AND depth > 0;
-	END IF;
-	IF json_typeof(j) = 'object' AND beyond THEN
-		FOR item IN SELECT * FROM json_each(j) LOOP
-			found := model.misstep(item.value, shown || model.shown(item.key), done || item.key, sheet, t);
+	SELECT * INTO rows FROM unnest(t) x WHERE depth > 0 AND x.rows_steps = done
+		AND CASE sheet WHEN 0 THEN x.rows_path LIKE '$%' WHEN -1 THEN x.rows_path LIKE '@%' ELSE false END;
+	IF rows.n IS NOT NULL AND (json_typeof(j) = 'array' OR (json_typeof(j) = 'object' AND rows.single)) THEN
+		FOR item IN SELECT * FROM json_array_elements(model.elements(j)) WITH ORDINALITY LOOP
+			found := model.misstep(item.value, shown || CASE json_typeof(j) WHEN 'array' THEN '[' || item.ordinality - 1 || ']' ELSE '' END, '{}', CASE rows.n WHEN 0 THEN -1 ELSE rows.n END, t, w);
 			EXIT WHEN found IS NOT NULL;
 		END LOOP;
-	ELSIF json_typeof(j) = 'array' AND rows IS NOT NULL THEN
-		FOR item IN SELECT * FROM json_array_elements(j) WITH ORDINALITY LOOP
-			found := model.misstep(item.value, shown || '[' || item.ordinality - 1 || ']', '{}', rows[1], t);
+	ELSIF json_typeof(j) = 'object' AND beyond THEN
+		FOR item IN SELECT * FROM json_each(j) LOOP
+			found := model.misstep(item.value, shown || model.shown(item.key), done || item.key, sheet, t, w);
 			EXIT WHEN found IS NOT NULL;
 		END LOOP;
 	ELSIF beyond AND depth > 0 AND json_typeof(j) NOT IN ('object', 'null') THEN
@@ -323,7 +411,7 @@ END $$;
 -- One field of a row: its expression in INSERT ... VALUES.
 CREATE FUNCTION model.field(c model.col, j json, OUT expr text, OUT reason text) LANGUAGE plpgsql AS $$
 DECLARE
-	is_null boolean := j IS NOT NULL AND json_typeof(j) = 'null';
+	is_null boolean := j IS NOT NULL AND (json_typeof(j) = 'null' OR (json_typeof(j) = 'string' AND j #>> '{}' = ANY (c.nulls)));
 	value	text;
 BEGIN
 	IF j IS NULL OR is_null THEN
@@ -373,9 +461,9 @@ END $$;
 
 -- ----- rows -----
 
--- The expressions of one row, or reason and path.
-CREATE FUNCTION model.row(t model.targets, j json, element json, n bigint, m record, shared boolean, taken text[],
-	OUT exprs text[], OUT casts text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
+-- The expressions of one row, or reason and path; absent are its columns that the message does not have.
+CREATE FUNCTION model.row(t model.targets, j json, rec json, rec_path text, element json, element_path text, n bigint, m record, shared boolean,
+	taken text[], OUT exprs text[], OUT casts text[], OUT absent text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
 DECLARE
 	c		model.col;
 	f		record;
@@ -383,18 +471,21 @@ DECLARE
 BEGIN
 	exprs := '{}';
 	casts := '{}';
+	absent := '{}';
 	FOREACH c IN ARRAY t.columns LOOP
-		CONTINUE WHEN t.n > 0 AND shared <> (c.path NOT LIKE '@%' AND c.path <> '#' AND NOT c.extra);
-		path := CASE WHEN c.extra AND t.n = 0 THEN '$'
-			WHEN c.extra THEN regexp_replace(t.rows_path, '\*\]$', '') || n - 1 || ']'
-			WHEN c.path LIKE '@%' THEN regexp_replace(t.rows_path, '\*\]$', '') || n - 1 || ']' || substr(c.path, 2)
+		CONTINUE WHEN shared <> (c.path NOT LIKE '@%' AND c.path NOT LIKE '^%' AND c.path <> '#' AND NOT c.extra);
+		path := CASE WHEN c.extra THEN element_path
+			WHEN c.path LIKE '@%' THEN element_path || substr(c.path, 2)
+			WHEN c.path LIKE '^%' THEN rec_path || substr(c.path, 2)
 			ELSE c.path END;
 		IF c.extra THEN
 			SELECT * INTO f FROM model.extra(c, element, taken) AS (expr text, reason text);
+			value := CASE WHEN json_typeof(element) = 'object' AND EXISTS (SELECT FROM json_object_keys(element) k WHERE k <> ALL (taken)) THEN element END;
 		ELSE
 			value := CASE WHEN c.path LIKE 'kafka.%' THEN model.kafka(c, m)
 				WHEN c.path = '#' THEN to_json(n)
-				WHEN c.path LIKE '@%' THEN model.pick(element, c.steps) ELSE model.pick(j, c.steps) END;
+				WHEN c.path LIKE '@%' THEN model.pick(element, c.steps)
+				WHEN c.path LIKE '^%' THEN model.pick(rec, c.steps) ELSE model.pick(j, c.steps) END;
 			-- Kafka's numbers and texts, whatever the column
 			IF (c.path LIKE 'kafka.%' OR c.path = '#') AND json_typeof(value) = 'number' AND c.class IN ('text', 'citext') THEN
 				value := to_json(value::text);
@@ -406,6 +497,7 @@ BEGIN
 			reason := f.reason;
 			RETURN;
 		END IF;
+		IF value IS NULL THEN absent := absent || c.name; END IF;
 		exprs := exprs || format('%I=%s', c.name, f.expr);
 		-- an assignment: a cast would cut what is too long
 		casts := casts || format('DO $do$ DECLARE v %s := %s; BEGIN END $do$', c.type, f.expr);
@@ -423,55 +515,131 @@ CREATE FUNCTION model.insert(rel regclass, exprs text[]) RETURNS text LANGUAGE s
 	  FROM unnest(exprs) WITH ORDINALITY x(e, n)
 $$;
 
--- The statements that store a message, or reason and path.
-CREATE FUNCTION model.statements(t model.targets[], j json, m record,
-	OUT parent text, OUT children text[], OUT casts text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
+-- Where the rows are, or reason: absent, null, or another type than an array.
+CREATE FUNCTION model.rows_of(t model.targets, j json, OUT rows json, OUT reason text) LANGUAGE plpgsql AS $$
+BEGIN
+	rows := model.pick(j, t.rows_steps);
+	reason := CASE WHEN rows IS NULL OR json_typeof(rows) = 'null' THEN CASE WHEN t.optional THEN NULL WHEN rows IS NULL THEN 'missing_field' ELSE 'null_field' END
+		WHEN json_typeof(rows) <> 'array' AND NOT (t.single AND json_typeof(rows) = 'object') THEN 'wrong_type' END;
+	rows := CASE WHEN reason IS NULL AND json_typeof(rows) IN ('array', 'object') THEN model.elements(rows) ELSE '[]' END;
+END $$;
+
+-- Whether an element must be an object and is not.
+CREATE FUNCTION model.is_bare(t model.targets, element json) RETURNS boolean LANGUAGE sql AS $$
+	SELECT json_typeof(element) <> 'object' AND EXISTS (SELECT FROM unnest(t.columns) c WHERE c.path LIKE '@_%')
+$$;
+
+-- The statements of one record, its children's in order.
+CREATE FUNCTION model.record(t model.targets[], w model.words, j json, rec json, rec_path text, rec_n bigint, m record,
+	OUT made model.record, OUT casts text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
 DECLARE
-	taken	text[] := ARRAY(SELECT c.steps[1] FROM unnest(t) x, unnest(x.columns) c WHERE c.path LIKE '$%' AND cardinality(c.steps) > 0
-		UNION SELECT x.rows_steps[1] FROM unnest(t) x WHERE x.n > 0);
 	x		model.targets;
 	r		record;
+	found	record;
 	shared	text[];
-	rows	json;
 	item	record;
+	part	boolean;
+	base	text;
+	taken	text[] := ARRAY(SELECT p[1] FROM model.paths(CASE WHEN t[1].rows_path IS NULL THEN 0 ELSE -1 END, t, w) p WHERE cardinality(p) > 0);
 BEGIN
-	path := model.misstep(j, '$', '{}', 0, t);
-	IF path IS NOT NULL THEN reason := 'wrong_type'; RETURN; END IF;
-	r := model.row(t[1], j, j, 0, m, true, taken);
-	reason := r.reason;
-	path := r.path;
-	casts := r.casts;
-	parent := model.insert(t[1].expected, r.exprs);
-	children := '{}';
+	made.children := '{}';
+	made.kept := '{}';
+	casts := '{}';
+	IF model.is_bare(t[1], rec) AND t[1].rows_path IS NOT NULL THEN
+		reason := 'wrong_type';
+		path := rec_path;
+		RETURN;
+	END IF;
+	-- its columns in their order, wherever they are from
+	FOR i IN 1 .. cardinality(t[1].columns) LOOP
+		x := t[1];
+		x.columns := x.columns[i:i];
+		FOREACH part IN ARRAY '{t,f}'::boolean[] LOOP
+			r := model.row(x, j, rec, rec_path, rec, rec_path, rec_n, m, part, taken);
+			reason := r.reason;
+			path := r.path;
+			IF reason IS NOT NULL THEN RETURN; END IF;
+			casts := casts || r.casts;
+			shared := shared || r.exprs;
+			made.absent := made.absent || r.absent;
+		END LOOP;
+	END LOOP;
+	made.parent := model.insert(t[1].expected, shared);
+	made.id := (SELECT substr(e, 4) FROM unnest(shared) e WHERE e LIKE 'id=%');
 	FOREACH x IN ARRAY t[2:] LOOP
-		EXIT WHEN reason IS NOT NULL;
-		rows := model.pick(j, x.rows_steps);
-		path := regexp_replace(x.rows_path, '\[\*\]$', '');
-		reason := CASE WHEN rows IS NULL THEN 'missing_field' WHEN json_typeof(rows) = 'null' THEN 'null_field'
-			WHEN json_typeof(rows) <> 'array' THEN 'wrong_type' END;
+		base := CASE WHEN x.rows_path LIKE '@%' THEN rec_path || substr(regexp_replace(x.rows_path, '\[\*\]$', ''), 2)
+			ELSE regexp_replace(x.rows_path, '\[\*\]$', '') END;
+		found := model.rows_of(x, CASE WHEN x.rows_path LIKE '@%' THEN rec ELSE j END);
+		reason := found.reason;
+		path := base;
 		EXIT WHEN reason IS NOT NULL;
 		path := NULL;
-		CONTINUE WHEN json_array_length(rows) = 0;
-		r := model.row(x, j, NULL, 0, m, true, taken);
+		IF model.pick(CASE WHEN x.rows_path LIKE '@%' THEN rec ELSE j END, x.rows_steps) IS NULL THEN made.kept := made.kept || x.n; END IF;
+		CONTINUE WHEN json_array_length(found.rows) = 0;
+		r := model.row(x, j, rec, rec_path, NULL, NULL, 0, m, true, taken);
 		reason := r.reason;
 		path := r.path;
 		shared := r.exprs;
 		casts := casts || r.casts;
 		EXIT WHEN reason IS NOT NULL;
-		FOR item IN SELECT * FROM json_array_elements(rows) WITH ORDINALITY e(j, n) LOOP
-			IF json_typeof(item.j) <> 'object' AND EXISTS (SELECT FROM unnest(x.columns) c WHERE c.path LIKE '@_%') THEN
+		FOR item IN SELECT * FROM json_array_elements(found.rows) WITH ORDINALITY e(j, n) LOOP
+			IF model.is_bare(x, item.j) THEN
 				reason := 'wrong_type';
-				path := regexp_replace(x.rows_path, '\*\]$', '') || item.n - 1 || ']';
+				path := base || '[' || item.n - 1 || ']';
 				EXIT;
 			END IF;
-			r := model.row(x, j, item.j, item.n, m, false,
-				ARRAY(SELECT c.steps[1] FROM unnest(x.columns) c WHERE c.path LIKE '@%' AND cardinality(c.steps) > 0));
+			r := model.row(x, j, rec, rec_path, item.j, base || '[' || item.n - 1 || ']', item.n, m, false,
+				ARRAY(SELECT p[1] FROM model.paths(x.n, t, w) p WHERE cardinality(p) > 0));
 			reason := r.reason;
 			path := r.path;
 			EXIT WHEN reason IS NOT NULL;
 			casts := casts || r.casts;
-			children := children || model.insert(x.expected, shared || r.exprs);
+			made.children := made.children || model.insert(x.expected, shared || r.exprs);
 		END LOOP;
+		EXIT WHEN reason IS NOT NULL;
+	END LOOP;
+END $$;
+
+-- What becomes of a message: its records, or reason and path.
+CREATE FUNCTION model.statements(t model.targets[], w model.words, j json, m record, deletes boolean,
+	OUT records model.record[], OUT casts text[], OUT reason text, OUT path text) LANGUAGE plpgsql AS $$
+DECLARE
+	x		model.targets := t[1];
+	found	record;
+	item	record;
+	r		record;
+	one		model.record;
+	top		text := regexp_replace(t[1].rows_path, '\[\*\]$', '');
+BEGIN
+	records := '{}';
+	casts := '{}';
+	path := model.misstep(j, '$', '{}', 0, t, w);
+	IF path IS NOT NULL THEN reason := 'wrong_type'; RETURN; END IF;
+	IF top IS NULL THEN
+		SELECT json_build_array(j) AS rows, NULL::text AS reason INTO found;
+	ELSE
+		found := model.rows_of(x, j);
+		reason := found.reason;
+		path := top;
+		IF reason IS NOT NULL THEN RETURN; END IF;
+	END IF;
+	path := NULL;
+	x.columns := ARRAY[w.deleted];
+	FOR item IN SELECT * FROM json_array_elements(found.rows) WITH ORDINALITY e(j, n) LOOP
+		IF deletes THEN
+			SELECT * INTO r FROM model.row(x, j, item.j, NULL, item.j, coalesce(top || '[' || item.n - 1 || ']', '$'), item.n, m, (w.deleted).path NOT LIKE '@%', '{}');
+			one := NULL;
+			one.deletes := true;
+			one.id := substr(r.exprs[1], 4);
+		ELSE
+			SELECT * INTO r FROM model.record(t, w, j, item.j, coalesce(top || '[' || item.n - 1 || ']', '$'), item.n, m);
+			one := r.made;
+		END IF;
+		reason := r.reason;
+		path := r.path;
+		EXIT WHEN reason IS NOT NULL;
+		casts := casts || r.casts;
+		records := records || one;
 	END LOOP;
 END $$;
 
@@ -481,62 +649,115 @@ CREATE FUNCTION model.reason_of(state text) RETURNS text LANGUAGE sql AS $$
 		ELSE state END
 $$;
 
--- Stores one message, as on_conflict says; false if there was one of its key.
-CREATE FUNCTION model.store(t model.targets[], parent text, children text[], on_conflict text) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Stores one record, as on_conflict says, or deletes; false if there was one of its key, or nothing to delete.
+CREATE FUNCTION model.store(t model.targets[], w model.words, r model.record, on_conflict text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	keys	text := (SELECT string_agg(quote_ident(c.name), ', ') FROM unnest(t[1].columns) c WHERE c.key);
 	n		int;
 	x		model.targets;
 	old		text;
 	child	text;
+	id		text := format('CAST(%s AS %s)', r.id, (SELECT c.type FROM unnest(t[1].columns) c WHERE c.name = 'id'));
 BEGIN
-	IF keys IS NULL OR on_conflict = 'error' THEN
-		EXECUTE parent;
+	IF r.deletes THEN
+		FOREACH x IN ARRAY t[2:] LOOP
+			EXECUTE format('DELETE FROM %s WHERE id = %s', x.expected, id);
+		END LOOP;
+		EXECUTE format('DELETE FROM %s WHERE id = %s', t[1].expected, id);
+		GET DIAGNOSTICS n = ROW_COUNT;
+		RETURN n > 0;
+	ELSIF keys IS NULL OR on_conflict = 'error' THEN
+		EXECUTE r.parent;
 	ELSIF on_conflict = 'nothing' THEN
-		EXECUTE parent || format(' ON CONFLICT (%s) DO NOTHING', keys);
+		EXECUTE r.parent || format(' ON CONFLICT (%s) DO NOTHING', keys);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		IF n = 0 THEN RETURN false; END IF;
 	ELSE
-		EXECUTE parent || format(' ON CONFLICT (%s) DO UPDATE SET %s RETURNING id::text', keys,
-			(SELECT string_agg(format('%1$I = excluded.%1$I', c.name), ', ') FROM unnest(t[1].columns) c)) INTO old;
+		EXECUTE regexp_replace(r.parent, '^(INSERT INTO \S+) ', '\1 AS c ') || format(' ON CONFLICT (%s) DO UPDATE SET %s %s RETURNING c.id::text', keys,
+			(SELECT string_agg(format('%1$I = excluded.%1$I', c.name), ', ') FROM unnest(t[1].columns) c WHERE NOT (w.keep AND c.name = ANY (r.absent))),
+			CASE WHEN w.version IS NOT NULL THEN format('WHERE c.%1$I IS NULL OR excluded.%1$I >= c.%1$I', w.version) END) INTO old;
+		IF old IS NULL THEN RETURN false; END IF;
 		FOREACH x IN ARRAY t[2:] LOOP
+			CONTINUE WHEN w.keep AND x.n = ANY (r.kept);
 			EXECUTE format('DELETE FROM %s WHERE id = %L', x.expected, old);
 		END LOOP;
 	END IF;
-	FOREACH child IN ARRAY children LOOP
+	FOREACH child IN ARRAY r.children LOOP
 		EXECUTE child;
 	END LOOP;
 	RETURN true;
 END $$;
 
--- All messages of a stream; returns how many were stored, refused, and had
--- been stored before.
-CREATE FUNCTION model.run(name text, on_conflict text, OUT stored int, OUT refused int, OUT repeated int)
+-- Whether a later record of the message replaces this one, which is not written then.
+CREATE FUNCTION model.is_replaced(t model.targets[], w model.words, records model.record[], n int) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	type	text := (SELECT c.type FROM unnest(t[1].columns) c WHERE c.name = 'id');
+	same	boolean;
+BEGIN
+	FOR i IN n + 1 .. cardinality(records) LOOP
+		EXECUTE format('SELECT CAST(%s AS %3$s) = CAST(%s AS %3$s)', records[n].id, records[i].id, type) INTO same;
+		IF same THEN RETURN NOT w.keep; END IF;
+	END LOOP;
+	RETURN false;
+EXCEPTION WHEN OTHERS THEN
+	RETURN false;
+END $$;
+
+-- All messages of a stream; returns how many were stored, refused, had been
+-- stored before, and were not meant.
+CREATE FUNCTION model.run(name text, on_conflict text, OUT stored int, OUT refused int, OUT repeated int, OUT filtered int)
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 DECLARE
 	t		model.targets[] := ARRAY(SELECT x FROM model.targets x WHERE x.stream = name ORDER BY n);
+	w		model.words;
 	m		record;
 	d		record;
+	e		record;
 	s		record;
 	others	text[];
+	new		boolean;
+	went_in boolean;
 BEGIN
+	SELECT * INTO w FROM model.words x WHERE x.stream = name;
 	stored := 0;
 	refused := 0;
 	repeated := 0;
+	filtered := 0;
 	FOR m IN SELECT topic, partition, "offset", key, headers, value, message_time FROM sales.raw_messages r
 			  WHERE r.stream = name ORDER BY "offset"
 	LOOP
-		CONTINUE WHEN m.value IS NULL;
 		others := NULL;
 		d := model.read(m.value);
-		IF d.reason IS NULL THEN
-			s := model.statements(t, d.j, m);
+		SELECT CASE WHEN d.reason IS NULL THEN d.j END AS j, false AS deletes, d.reason AS outcome, NULL::text AS path INTO e;
+		IF d.reason IS NULL AND w.envelope THEN
+			SELECT * INTO e FROM model.open(d.j);
+		END IF;
+		-- what has no fields is not meant, either
+		IF (e.outcome IS NULL OR d.reason = 'not_an_object') AND NOT model.holds(w.wanted, e.j, m, e.deletes) THEN
+			e.outcome := 'filtered';
+		END IF;
+		IF e.outcome = 'filtered' THEN
+			filtered := filtered + 1;
+			CONTINUE;
+		END IF;
+		IF e.outcome IS NULL THEN
+			s := model.statements(t, w, e.j, m, e.deletes OR (w.deleting IS NOT NULL AND model.holds(w.deleting, e.j, m, false)));
 		ELSE
-			SELECT NULL::text AS parent, NULL::text[] AS children, NULL::text[] AS casts, d.reason, NULL::text AS path INTO s;
+			SELECT NULL::model.record[] AS records, NULL::text[] AS casts, e.outcome AS reason, CASE WHEN d.reason IS NULL THEN e.path END AS path INTO s;
 		END IF;
 		IF s.reason IS NULL THEN
 			BEGIN
-				IF model.store(t, s.parent, s.children, on_conflict) THEN stored := stored + 1; ELSE repeated := repeated + 1; END IF;
+				new := cardinality(s.records) = 0;
+				-- a key that no row can have
+				FOR i IN 1 .. CASE WHEN s.records[1].deletes THEN cardinality(s.casts) ELSE 0 END LOOP
+					EXECUTE s.casts[i];
+				END LOOP;
+				FOR i IN 1 .. cardinality(s.records) LOOP
+					CONTINUE WHEN on_conflict = 'update' AND cardinality(s.records) > 1 AND model.is_replaced(t, w, s.records, i);
+					went_in := model.store(t, w, s.records[i], on_conflict);
+					new := new OR went_in;
+				END LOOP;
+				IF new THEN stored := stored + 1; ELSE repeated := repeated + 1; END IF;
 			EXCEPTION WHEN OTHERS THEN
 				s.reason := model.reason_of(SQLSTATE);
 				s.path := NULL;

@@ -3,7 +3,7 @@
 # every dead letter with its reason and path, and what the stream counted; then
 # the same again from the raw copy by reprocess_stream.
 #
-# FUZZ_SEED repeats the choices; FUZZ_ITERATIONS is how many messages (3,000).
+# FUZZ_SEED repeats the choices; FUZZ_ITERATIONS is how many messages (2,400).
 use strict;
 use warnings;
 use lib 'test/t/lib';
@@ -11,7 +11,7 @@ use Fluct;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $iterations = $ENV{FUZZ_ITERATIONS} // 3_000;
+my $iterations = $ENV{FUZZ_ITERATIONS} // 2_400;
 my $seed = $ENV{FUZZ_SEED} // 20261126;
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 8);
@@ -117,6 +117,7 @@ sub column
 		$fill = sub { my $n = $plain->(); return $n =~ /^"/ ? one_of('7', '"+7"', '"007"', '"-inf"') : "\"$n\"" };
 	}
 	$spec{required} = one_of('true', 'false') if chance(5) == 0;
+	$spec{null} = one_of('["abc", ""]', '["7"]', '["a\\\\b", "{1,2}", "x"]') if chance(6) == 0;
 	$spec{default} = $spec{format} ? 'null' : one_of('null', '"d"', '"w"')
 	  if chance(8) == 0 && $definition =~ /^(text|word|citext|char)/;
 	$round->{fill}{$path} = $fill if $path !~ /^kafka|^#/ && !($round->{fill}{$path} && chance(2));
@@ -134,6 +135,39 @@ sub kafka_column
 		[ 'k timestamptz', '"k": "kafka.timestamp"' ], [ 'k text', '"k": "kafka.topic"' ], [ 'k jsonb', '"k": "kafka.key"' ]);
 }
 
+# Words of the whole mapping, and the fields that they ask for.
+sub words
+{
+	my ($round) = @_;
+	my $update = $round->{conflict} eq 'update';
+	my $record = $round->{record};
+	my @words;
+
+	if (chance(3) == 0)
+	{
+		my $path = one_of('$.kind', '$.n.kind');
+		push(@words, "\"where\": {\"$path\": " . one_of('["a", "abc", null]', '["a", 1, true]', '[1.0, false, null, ""]', '"a"', '["ü", -50]')
+			  . one_of('', ', "kafka.key": ["k1", "12", "C:\\\\x"]', ', "kafka.headers.h": ["u", "v"]') . '}');
+		$round->{fill}{$path} = among([ '"a"', '"abc"', '1', '1.00', 'true', 'false', '""', '-5E1', '"\u0061"' ], [ '[]', '{}', 'null', '2' ]);
+	}
+	return @words unless $update;
+	if (chance(4) == 0)
+	{
+		push(@words, '"envelope": "debezium"');
+		$round->{envelope} = 1;
+	}
+	elsif (chance(3) == 0)
+	{
+		my $path = $record ? '@.gone.id' : '$.gone.id';
+		push(@words, '"delete": {"where": {"$.op": ["d", 1]}' . one_of('', ", \"columns\": {\"id\": \"$path\"}") . '}');
+		$round->{fill}{'$.op'} = among([ '"d"', '"c"', '"u"', 'null' ], [ '1', '[]' ]);
+		($record // $round->{fill})->{$path} = $round->{id}[1];
+	}
+	push(@words, "\"version\": \"$round->{orderly}\"") if $round->{orderly} && (!$record || $round->{keep}) && chance(2);
+	push(@words, '"absent": "keep"') if $round->{keep};
+	return @words;
+}
+
 sub new_round
 {
 	my ($name) = @_;
@@ -142,16 +176,23 @@ sub new_round
 	my $id = one_of(grep { $_->[2] } @types);
 	my ($key, $extra) = ('', '');
 
-	$round{conflict} = one_of('nothing', 'update', 'error');
-	$round{fill}{'$.id'} = $id->[1];
+	$round{conflict} = one_of('nothing', 'update', 'update', 'error');
+	$round{id} = $id;
+	$round{keep} = $round{conflict} eq 'update' && chance(3) == 0;
+	my %record = (fill => {});
+	$round{record} = $record{fill} if chance(4) == 0;
+	my ($own, $at, $up) = $round{record} ? (\%record, '@', '^') : (\%round, '$', '$');
+	my @own_places = map { s/^\$/$at/r } @places;
+	$own->{fill}{"$at.id"} = $id->[1];
 	$key = ' PRIMARY KEY' if $round{conflict} ne 'error' || chance(2);
 	push(@definitions, "id $id->[0]$key");
-	push(@columns, '"id": "$.id"');
+	push(@columns, "\"id\": \"$at.id\"");
 	for my $i (1 .. 1 + chance(5))
 	{
-		my ($definition, $mapped) = column("c$i", \%round, @places);
+		my ($definition, $mapped) = $round{record} && chance(4) == 0 ? column("c$i", \%round, @places) : column("c$i", $own, @own_places);
 		push(@definitions, $definition);
 		push(@columns, $mapped);
+		$round{orderly} = "c$i" if $definition !~ /^c\d json /;
 	}
 	if (chance(2))
 	{
@@ -170,10 +211,10 @@ sub new_round
 	# their rows lie in different arrays
 	foreach my $child (1 .. chance(3))
 	{
-		my $rows = $child == 1 ? '$.lines[*]' : '$.n.rows[*]';
+		my $rows = $child == 1 ? "$at.lines[*]" : "$at.n.rows[*]";
 		my (@d, @c, %paths);
 		my %inner = (fill => {});
-		if ($round{conflict} eq 'update' || chance(2)) { push(@d, "id $id->[0]"); push(@c, '"id": "$.id"') }
+		if ($round{conflict} eq 'update' || chance(2)) { push(@d, "id $id->[0]"); push(@c, "\"id\": \"$up.id\"") }
 		if (chance(2)) { push(@d, 'n ' . one_of('int', 'bigint', 'text', 'numeric')); push(@c, '"n": "#"') }
 		if (chance(4) == 0 || !@c)
 		{
@@ -193,12 +234,18 @@ sub new_round
 		if (chance(4) == 0) { my ($definition, $mapped) = column('s', \%round, @places); push(@d, $definition); push(@c, $mapped) }
 		my $more = chance(3) == 0 ? ', "extra": "rest"' : '';
 		push(@d, 'rest jsonb') if $more;
+		$more .= ', "required": ' . one_of('false', 'false', 'true') if chance(2);
+		$more .= ', "single": ' . one_of('true', 'false') if chance(3) == 0;
 		push(@tables, "CREATE TABLE ${name}_$child (" . join(', ', @d) . ')');
 		push(@children, "{\"target\": \"${name}_$child\", \"rows\": \"$rows\", \"columns\": {" . join(', ', @c) . "}$more}");
 		$round{rows}{$rows} = $inner{fill};
 	}
+	my $records = $round{record} ? '"rows": "$.recs[*]", ' . one_of('', '"required": false, ') . one_of('', '"single": true, ') : '';
 	$round{tables} = join(';', @tables);
-	$round{mapping} = '{"columns": {' . join(', ', @columns) . "}$extra" . (@children ? ', "children": [' . join(', ', @children) . ']' : '') . '}';
+	$round{mapping} = '{' . $records . join('', map { "$_, " } words(\%round)) . '"columns": {' . join(', ', @columns) . "}$extra"
+	  . (@children ? ', "children": [' . join(', ', @children) . ']' : '') . '}';
+	# what a batch replaces is not written, nor refused
+	$round{batch} = $round{record} && $round{conflict} eq 'update' ? 1 : one_of(7, 50, 99);
 	return \%round;
 }
 
@@ -268,19 +315,51 @@ sub spoil
 		sub { "[$json]" }, sub { '"x"' }, sub { '' }, sub { ' ' }, sub { "\xef\xbb\xbf$json" })->();
 }
 
-sub message
+# With the rows of children in it.
+sub with_rows
 {
-	my ($round) = @_;
-	my $object = filled($round->{fill});
+	my ($round, $object) = @_;
 
 	foreach my $rows (sort keys %{ $round->{rows} // {} })
 	{
 		my $path = $rows =~ s/\[\*\]$//r;
 		my @elements = map { my $e = filled($round->{rows}{$rows}); chance(60) == 0 ? one_of(@any) : write_json($e) } 1 .. chance(4);
 		my $luck = chance(50);
-		set($object, $path, $luck == 0 ? one_of(@any) : '[' . join(', ', @elements) . ']') if $luck != 1;
+		set($object, $path, $luck == 0 ? one_of(@any) : $luck == 1 ? 'null' : $luck < 5 && @elements ? $elements[0] : '[' . join(', ', @elements) . ']')
+		  if $luck < 40 || !$round->{keep} && $luck < 46;
 	}
+	return $object;
+}
+
+# In one of the forms of an envelope, or without.
+sub enveloped
+{
+	my ($json) = @_;
+	my $op = one_of('c', 'u', 'u', 'r', 'd', 'd', chance(10) == 0 ? one_of('m', 't', 'x', '') : 'u');
+	my ($before, $after) = $op eq 'd' ? ($json, 'null') : (one_of('null', $json), $json);
+
+	return $json =~ s/^\{/one_of('{"__deleted": ' . one_of('true', '"true"', 'false', '"false"', 'null') . one_of(', ', ', '), '{')/er =~ s/, \}$/}/r if chance(3) == 0;
+	$after = one_of('null', '5', '"x"', '[]') if chance(60) == 0;
+	$before = one_of('null', '5', '{}') if chance(60) == 0;
+	my $whole = "{\"before\": $before, \"after\": $after, \"source\": {\"lsn\": 1}, \"op\": \"$op\"}";
+	$whole =~ s/"(?:before|after)": null, // if chance(10) == 0;
+	return chance(3) ? $whole : "{\"schema\": {\"type\": \"struct\"}, \"payload\": $whole}";
+}
+
+sub message
+{
+	my ($round) = @_;
+	my $object = filled($round->{fill});
+
+	if ($round->{record})
+	{
+		my @records = map { chance(60) == 0 ? one_of(@any) : write_json(with_rows($round, filled($round->{record}))) } 1 .. chance(5);
+		my $luck = chance(40);
+		$object->{recs} = $luck == 0 ? one_of(@any) : $luck < 4 && @records ? $records[0] : '[' . join(', ', @records) . ']' if $luck < 38;
+	}
+	else { with_rows($round, $object) }
 	my $json = write_json($object);
+	$json = enveloped($json) if $round->{envelope};
 	$json = spoil($json) if chance(20) == 0;
 	return one_of('k1', '12', 'abc', "\xc3\xbc", 'C:\x', '-5') . "\t$json";
 }
@@ -298,7 +377,7 @@ sub begin_round
 	etl($round->{tables});
 	my ($rc, $out, $err) = outcome("SET client_min_messages = warning;
 		SELECT fluct.create_stream('$name', 'shop', '$name', '$name', \$m\$$round->{mapping}\$m\$, on_conflict => '$round->{conflict}',
-			max_dead_letters => 1000000, batch_size => " . one_of(7, 50, 99) . ')', as => 'etl');
+			max_dead_letters => 1000000, batch_size => $round->{batch})", as => 'etl');
 	is($err, '', "$name: a stream") or diag("$round->{tables}\n$round->{mapping}");
 	sql("SELECT model.prepare('$name', '$name', \$m\$$round->{mapping}\$m\$)");
 	etl("SELECT fluct.start_stream('$name')");
@@ -319,13 +398,15 @@ sub end_round
 
 	$told->(ok(poll_until($node, "SELECT coalesce(sum(messages), 0) FROM fluct.stream_offsets WHERE stream = '$name'", sub { $_[0] == $n }, 120),
 		"$name: all messages")) or diag(detail($name));
-	my ($stored, $refused, $repeated) = split(/\|/, sql("SELECT * FROM model.run('$name', '$round->{conflict}')"));
+	my ($stored, $refused, $repeated, $filtered) = split(/\|/, sql("SELECT * FROM model.run('$name', '$round->{conflict}')"));
 	my $updates = $round->{conflict} eq 'update' ? 'true' : 'false';
 	$told->(is(sql("SELECT model.letters('$name', $updates)"), '', "$name: dead letters"));
 	$told->(is(sql("SELECT model.differences('$name')"), '', "$name: rows"));
 	$told->(is(sql("SELECT duplicates FROM fluct.stat_streams WHERE stream = '$name'"), $repeated, "$name: duplicates"))
 	  unless $updates eq 'true';
+	$told->(is(sql("SELECT filtered FROM fluct.stat_streams WHERE stream = '$name'"), $filtered, "$name: not meant"));
 	$reasons{stored} += $stored;
+	$reasons{filtered} += $filtered;
 	$reasons{$_}++ foreach split(/\n/, sql("SELECT reason FROM model.verdicts WHERE stream = '$name'"));
 
 	# the same from the raw copy
