@@ -82,6 +82,7 @@ OBJS = \
 	src/mapping/update.o \
 	src/mapping/where.o \
 	src/mapping/words.o \
+	src/members/answer.o \
 	src/members/ask.o \
 	src/members/login.o \
 	src/pg/argument.o \

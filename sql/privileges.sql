@@ -41,7 +41,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	compare drivers help report_html trend version'),
 ('reader', 'routine', '
-	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _length _moment _nearest_word _page_drivers _page_part _page_podium
+	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _length _moment _nearest_word _page_drivers _page_members _page_part _page_podium
 	_page_series _page_streams _page_style _podium_1 _series _signed _span _way _wrapped'),
 ('nobody', 'routine', '
 	__check_retention __check_sample __fluctuation_history_1 __require_tables _apply_schema_drift _compare _report_html _trend'),
@@ -52,10 +52,10 @@ SELECT l.grantee, l.kind, n.name
 	_dependents _listed_databases _remedy _rollup_problem _scheduled'),
 -- members: what they are asked, and what adds it up
 ('reader', 'relation', '
-	_handovers_under_way cluster_health cluster_streams cluster_unattributed_spend handovers members'),
+	_handovers_under_way cluster_freshness cluster_health cluster_streams cluster_unattributed_spend handovers members'),
 ('reader', 'routine', '
-	_allow_missing _answers _ask_all _ask_members _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
-	_member_state_1 _member_streams_1 _moving_partition _numbered_spend _parts _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members shared_orders'),
+	_allow_missing _answers _ask_all _ask_members _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _fault_of _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
+	_member_state_1 _member_streams_1 _moving_partition _numbered_spend _of_one_time _planted_in_apply _parts _parts_and_deleted _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members shared_orders'),
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),
 ('nobody', 'routine', '

@@ -139,6 +139,15 @@ COMMENT ON COLUMN fluct.cluster_streams.data_until IS 'every message up to this 
 COMMENT ON COLUMN fluct.cluster_streams.partitions IS 'Kafka partitions that it consumes';
 COMMENT ON COLUMN fluct.cluster_streams.topic IS 'Kafka topic';
 
+CREATE OR REPLACE VIEW fluct.cluster_freshness AS
+SELECT c.member, c.stream, c.data_until, c.behind, c.state FROM fluct._cluster_streams() c;
+COMMENT ON VIEW fluct.cluster_freshness IS 'How far behind the data of the members is, each stream as in freshness there; a member that does not answer has a row with the state unreachable. Without members freshness of this server.';
+COMMENT ON COLUMN fluct.cluster_freshness.member IS 'name of the member; NULL without members';
+COMMENT ON COLUMN fluct.cluster_freshness.stream IS 'name of the stream';
+COMMENT ON COLUMN fluct.cluster_freshness.data_until IS 'every message up to this time is committed';
+COMMENT ON COLUMN fluct.cluster_freshness.behind IS 'its age';
+COMMENT ON COLUMN fluct.cluster_freshness.state IS 'as in stat_streams; unreachable where the member does not answer';
+
 -- Digests do not depend on the order of the rows.
 CREATE OR REPLACE FUNCTION fluct._customers_digest()
 RETURNS text
@@ -156,16 +165,48 @@ END
 $$;
 COMMENT ON FUNCTION fluct._customers_digest() IS 'a digest of industries, customers and their industries';
 
-CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text)
+-- Before PostgreSQL 16, and later where it was asked for, what logical replication
+-- brings is written as the subscription's owner: what fires there has that role's
+-- rights, whoever planted it.
+CREATE OR REPLACE FUNCTION fluct._planted_in_apply() RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (
+		SELECT format('%s of %s, which role "%s" owns and subscription "%s" of superuser "%s" writes', p.what, t.name, pg_get_userbyid(c.relowner), s.subname, o.rolname)
+		  FROM pg_subscription s
+		  JOIN pg_roles o ON o.oid = s.subowner AND o.rolsuper
+		  JOIN pg_subscription_rel r ON r.srsubid = s.oid
+		  JOIN pg_class c ON c.oid = r.srrelid
+		  JOIN pg_roles w ON w.oid = c.relowner AND NOT w.rolsuper
+		 CROSS JOIN LATERAL (SELECT c.oid::regclass::text) t(name)
+		 CROSS JOIN LATERAL (
+			SELECT format('trigger "%s"', g.tgname) FROM pg_trigger g
+			 WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+			   AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+								WHERE d.classid = 'pg_proc'::regclass AND d.objid = g.tgfoid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'fluct')
+			UNION ALL
+			SELECT format('the default of column "%s"', a.attname) FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+			 WHERE f.adrelid = c.oid) p(what)
+		 WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+		   AND coalesce((to_jsonb(s) ->> 'subrunasowner')::boolean, true)
+		 ORDER BY t.name, p.what LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION fluct._planted_in_apply() IS
+'a trigger or default, not of fluct, of a table that a superuser''s subscription writes as that superuser, and another role owns; NULL = there is none';
+
+CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text, OUT planted text)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct._member_state_1(timestamptz) IS 'how this server is as a member, for check_members(); version 1';
 
-CREATE OR REPLACE FUNCTION fluct.__member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text)
+CREATE OR REPLACE FUNCTION fluct.__member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text, OUT planted text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	SELECT e.extversion INTO version FROM pg_extension e WHERE e.extname = 'fluct';
 	skew := clock_timestamp() - asked;
+	planted := fluct._planted_in_apply();
 	has_tables := to_regclass('sales.customer_industries') IS NOT NULL;
 	IF has_tables THEN
 		PERFORM fluct._require_tables();
@@ -179,7 +220,7 @@ CREATE OR REPLACE FUNCTION fluct.check_members()
 RETURNS TABLE (member text, item text, status text, detail text, hint text)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct.check_members() IS
-'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), partitions (each of those that the topic had when the members'' streams saw it last, with one member), freshness. status ok, warn, fail or skipped, with what to do.';
+'How the members are, one row an item: reachable, version, time (clocks), customers (a digest of industries, customers and their industries against those of this server; it reads them all), subscription (whether a superuser''s runs code of the tables'' owner), partitions (each of those that the topic had when the members'' streams saw it last, with one member), freshness. status ok, warn, fail or skipped, with what to do.';
 
 CREATE OR REPLACE FUNCTION fluct._check_members()
 RETURNS TABLE (member text, item text, status text, detail text, hint text)
@@ -189,23 +230,29 @@ DECLARE
 	asked CONSTANT timestamptz := clock_timestamp();
 	a record;
 	mine record;
+	at_least numeric;		-- by how much its clock is ahead, in seconds: the answer took a while
+	at_most numeric;
 BEGIN
 	mine := fluct._member_state_1(asked);
-	FOR a IN SELECT x.member, x.missing, x.answer[1] AS version, x.answer[2]::interval AS skew, x.answer[3]::boolean AS has_tables, x.answer[4] AS digest
+	FOR a IN SELECT x.member, x.missing, x.answer[1] AS version, x.answer[2]::interval AS skew, x.answer[3]::boolean AS has_tables, x.answer[4] AS digest, x.answer[5] AS planted
 			   FROM fluct._ask_all('state', asked::text) x LOOP
 		IF a.missing IS NOT NULL THEN
 			RETURN QUERY VALUES (a.member, 'reachable', 'fail', a.missing, 'Rankings fail until it answers; allow_missing => true goes without it.');
 			CONTINUE;
 		END IF;
+		at_most := round(extract(epoch FROM a.skew), 3);
+		at_least := round(extract(epoch FROM a.skew - (clock_timestamp() - asked)), 3);
 		RETURN QUERY VALUES
 			(a.member, 'reachable', 'ok', NULL, NULL),
 			(a.member, 'version', CASE WHEN a.version = mine.version THEN 'ok' ELSE 'warn' END, a.version,
 			 CASE WHEN a.version <> mine.version THEN format('Here it is %s: ALTER EXTENSION fluct UPDATE', mine.version) END),
-			(a.member, 'time', CASE WHEN abs(extract(epoch FROM a.skew)) > 2 THEN 'warn' ELSE 'ok' END, format('its clock is %s s ahead at most', round(extract(epoch FROM a.skew), 3)),
-			 CASE WHEN abs(extract(epoch FROM a.skew)) > 2 THEN 'Synchronize the clocks: windows end at now().' END),
+			(a.member, 'time', CASE WHEN at_most >= -2 AND at_least <= 2 THEN 'ok' ELSE 'warn' END, format('its clock is %s to %s s ahead', at_least, at_most),
+			 CASE WHEN at_most < -2 OR at_least > 2 THEN 'Synchronize the clocks: windows end at now().' END),
 			(a.member, 'customers', CASE WHEN NOT a.has_tables OR a.digest IS DISTINCT FROM mine.digest THEN 'fail' ELSE 'ok' END,
 			 CASE WHEN NOT a.has_tables THEN 'it has no tables' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'its industries, customers or their industries are not those of this server' ELSE a.digest END,
-			 CASE WHEN NOT a.has_tables THEN 'SELECT fluct.create_tables() there' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'A moment later it may have caught up. Else look at pg_stat_subscription there.' END);
+			 CASE WHEN NOT a.has_tables THEN 'SELECT fluct.create_tables() there' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'A moment later it may have caught up. Else look at pg_stat_subscription there.' END),
+			(a.member, 'subscription', CASE WHEN a.planted IS NULL THEN 'ok' ELSE 'fail' END, a.planted,
+			 CASE WHEN a.planted IS NOT NULL THEN 'It runs with the superuser''s rights: drop it, or ALTER SUBSCRIPTION ... OWNER TO a role that is not a superuser.' END);
 	END LOOP;
 	RETURN QUERY
 		WITH s AS MATERIALIZED (

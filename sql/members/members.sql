@@ -112,12 +112,12 @@ $$;
 COMMENT ON FUNCTION fluct._numbered_spend(fluct._windows, boolean) IS
 '_spend() with numbers in place of the count of windows that have orders, so that those of several servers can be united';
 
-CREATE OR REPLACE FUNCTION fluct._member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
+CREATE OR REPLACE FUNCTION fluct._member_spend_1(w fluct._windows, per_window boolean, with_offsets boolean,
 									  OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
-COMMENT ON FUNCTION fluct._member_spend_1(fluct._windows, boolean, text, text) IS 'what this server, as a member, has for a ranking of these windows; version 1';
+COMMENT ON FUNCTION fluct._member_spend_1(fluct._windows, boolean, boolean) IS 'what this server, as a member, has for a ranking of these windows; version 1';
 
-CREATE OR REPLACE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
+CREATE OR REPLACE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, with_offsets boolean,
 									   OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -126,18 +126,40 @@ BEGIN
 	shortfall := fluct._local_shortfall(w);
 	SELECT min(o.ordered_at) INTO oldest FROM sales.orders o WHERE o.ordered_at > '-infinity' AND o.ordered_at < 'infinity';
 	SELECT max(o.ordered_at) INTO newest FROM sales.orders o;
-	offsets := fluct._source_offsets();
+	IF with_offsets THEN
+		offsets := fluct._source_offsets();
+	END IF;
 	spend := ARRAY(SELECT s FROM fluct._numbered_spend(w, per_window) s);
 	links := fluct._links();
 END
 $$;
-COMMENT ON FUNCTION fluct.__member_spend_1(fluct._windows, boolean, text, text) IS '_member_spend_1, with the rights of the tables'' owner where the caller has them';
+COMMENT ON FUNCTION fluct.__member_spend_1(fluct._windows, boolean, boolean) IS '_member_spend_1, with the rights of the tables'' owner where the caller has them';
 
 -- ---------------------------------------------------------------------------
 -- Gathered and added up
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._gather(w fluct._windows, per_window boolean, measure text, average text)
+-- The types are right (src/members/answer.c); the sums can still be none.
+CREATE OR REPLACE FUNCTION fluct._fault_of(a fluct._answer, w fluct._windows)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	most CONSTANT bigint := 1000000000000000;		-- orders, so that no sum of them overflows
+BEGIN
+	IF a.links IS NULL OR EXISTS (
+		SELECT FROM unnest(a.spend) s
+		 WHERE (s.industry IS NOT NULL AND s.starts >= w.since AND s.starts <= w.mid AND s.orders > 0 AND s.orders < most
+				AND s.amount > '-Infinity' AND s.amount < 'Infinity'
+				AND coalesce(cardinality(s.windows), 0) <= ceil(w.denominator::numeric / w.numerator)) IS NOT TRUE) THEN
+		RETURN 'its answer is not valid: a sum is missing, not finite, or not of these windows';
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION fluct._fault_of(fluct._answer, fluct._windows) IS 'what is wrong with a member''s sums; NULL = nothing';
+
+CREATE OR REPLACE FUNCTION fluct._gather(w fluct._windows, per_window boolean, with_offsets boolean DEFAULT false)
 RETURNS fluct._answer[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
@@ -149,19 +171,21 @@ BEGIN
 	IF NOT fluct._has_members() THEN
 		RETURN NULL;
 	END IF;
-	SELECT array_agg((a.member, a.missing, a.answer[1]::fluct._shortfall, a.answer[2]::timestamptz, a.answer[3]::timestamptz, a.answer[4]::jsonb,
-					  a.answer[5]::fluct._member_spend[], a.answer[6]::bigint)::fluct._answer),
-		   array_agg(a.member) FILTER (WHERE a.missing IS NOT NULL), array_agg(a.missing) FILTER (WHERE a.missing IS NOT NULL)
+	SELECT array_agg(CASE WHEN x.missing IS NULL THEN x.whole ELSE ((x.whole).member, x.missing, NULL, NULL, NULL, NULL, NULL, NULL)::fluct._answer END),
+		   array_agg((x.whole).member) FILTER (WHERE x.missing IS NOT NULL), array_agg(x.missing) FILTER (WHERE x.missing IS NOT NULL)
 	  INTO answers, missing, reasons
-	  FROM fluct._ask_all('spend', w::text, per_window::text, measure, average) a;
+	  FROM (SELECT u.whole, coalesce((u.whole).missing, fluct._fault_of(u.whole, w)) AS missing
+			  FROM (SELECT (a.member, a.missing, a.answer[1]::fluct._shortfall, a.answer[2]::timestamptz, a.answer[3]::timestamptz, a.answer[4]::jsonb,
+							a.answer[5]::fluct._member_spend[], a.answer[6]::bigint)::fluct._answer
+					  FROM fluct._ask_all('spend', w::text, per_window::text, with_offsets::text) a OFFSET 0) u(whole) OFFSET 0) x;
 	IF missing IS NOT NULL THEN
 		PERFORM fluct._tell_missing(missing, reasons);
 	END IF;
 	RETURN answers;
 END
 $$;
-COMMENT ON FUNCTION fluct._gather(fluct._windows, boolean, text, text) IS
-'what each member has for a ranking; NULL where there are no members. Errors: connection_failure where one does not answer, unless fluct.allow_missing is on';
+COMMENT ON FUNCTION fluct._gather(fluct._windows, boolean, boolean) IS
+'what each member has for a ranking, with the positions of its streams or without; NULL where there are no members. Errors: connection_failure where one does not answer, unless fluct.allow_missing is on';
 
 CREATE OR REPLACE FUNCTION fluct._spend_of(answers fluct._answer[], w fluct._windows, per_window boolean,
 								OUT industry text, OUT starts timestamptz, OUT orders bigint, OUT amount numeric, OUT windows bigint)
@@ -181,7 +205,7 @@ BEGIN
 			WITH s AS MATERIALIZED (
 				SELECT u.* FROM unnest(answers) a, unnest(a.spend) u
 			), active AS (
-				SELECT s.industry, count(DISTINCT n) AS windows FROM s, unnest(s.windows) n GROUP BY 1
+				SELECT d.industry, count(*) AS windows FROM (SELECT DISTINCT s.industry, n FROM s, unnest(s.windows) n) d GROUP BY 1
 			)
 			SELECT s.industry, s.starts, sum(s.orders)::bigint, sum(s.amount), max(a.windows)
 			  FROM s LEFT JOIN active a ON a.industry = s.industry
@@ -191,6 +215,12 @@ END
 $$;
 COMMENT ON FUNCTION fluct._spend_of(fluct._answer[], fluct._windows, boolean) IS
 '_spend() of all members together; of this server where answers is NULL';
+
+CREATE OR REPLACE FUNCTION fluct._of_one_time(value text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN position('%' IN regexp_replace(replace(value, '%%', ''), '%s', '')) > 0 THEN replace(value, '%', '%%') ELSE value END $$;
+COMMENT ON FUNCTION fluct._of_one_time(text) IS 'what another server said, as a format for one time: if it is none, as it is';
 
 -- Which member's shortfall speaks: a missing one's, else one's that has other
 -- industries of the customers, else that of the one that is most behind.
@@ -208,7 +238,7 @@ BEGIN
 		s.reason := replace('no answer from member ' || missing, '%', '%%');
 		RETURN s;
 	END IF;
-	SELECT u.* INTO a FROM unnest(answers) u WHERE u.links <> mine ORDER BY u.member COLLATE "C" LIMIT 1;
+	SELECT u.* INTO a FROM unnest(answers) u WHERE u.links IS DISTINCT FROM mine ORDER BY u.member COLLATE "C" LIMIT 1;
 	IF FOUND THEN
 		s.reason := format('member "%s" has other industries of the customers', replace(a.member, '%', '%%'));
 		s.message := s.reason;
@@ -220,8 +250,8 @@ BEGIN
 	 ORDER BY (u.shortfall).at NULLS FIRST, u.member COLLATE "C" LIMIT 1;
 	IF FOUND THEN
 		s := a.shortfall;
-		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._printable(s.reason));
-		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._printable(s.message));
+		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._of_one_time(fluct._printable(s.reason)));
+		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._of_one_time(fluct._printable(s.message)));
 		s.detail := fluct._printable(s.detail);
 		s.hint := 'SELECT * FROM fluct.cluster_streams';
 	END IF;

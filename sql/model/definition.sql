@@ -8,9 +8,10 @@
 
 CREATE OR REPLACE FUNCTION fluct._model_tables(OUT table_name text, OUT partitioned text, OUT comment text)
 RETURNS SETOF record
-LANGUAGE sql IMMUTABLE ROWS 10 SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$
-VALUES
+BEGIN
+RETURN QUERY VALUES
 ('industries', NULL,
  'The known industries. An order counts for each industry of its customer; each one listed here has a row in every ranking.'),
 ('products', NULL,
@@ -30,7 +31,8 @@ VALUES
 ('industry_spend', NULL,
  'The rollup: orders and their sum per industry and bucket of a minute, an hour and a day (UTC), kept by triggers on orders and customer_industries in the transaction that changes those. Add up the slots. Not to be written by hand; fluct.verify_rollup() compares, fluct.rebuild_rollup() repairs.'),
 ('rollup_state', NULL,
- 'Whether the rollup can be read; its lock keeps changes of orders and of customers'' industries apart.')
+ 'Whether the rollup can be read; its lock keeps changes of orders and of customers'' industries apart.');
+END
 $$;
 COMMENT ON FUNCTION fluct._model_tables() IS 'the users'' tables, in the order in which they are made';
 
@@ -260,9 +262,10 @@ COMMENT ON FUNCTION fluct._model_view_columns() IS 'the comments of the columns 
 -- row trigger with a transition table, a disabled one included.
 CREATE OR REPLACE FUNCTION fluct._model_triggers(OUT table_name text, OUT trigger_name text, OUT definition text, OUT fires text, OUT comment text)
 RETURNS SETOF record
-LANGUAGE sql IMMUTABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql IMMUTABLE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
-VALUES
+BEGIN
+RETURN QUERY VALUES
 ('orders', 'orders_delete_lines',
  'AFTER DELETE ON sales.orders REFERENCING OLD TABLE AS old_orders FOR EACH STATEMENT EXECUTE FUNCTION fluct._orders_delete_lines()', 'ORIGIN',
  'the lines of deleted orders go with them'),
@@ -331,6 +334,7 @@ VALUES
  'marks the rollup as not valid where something else than the triggers writes it'),
 ('industry_spend', 'industry_spend_rollup_skip',
  'BEFORE INSERT OR UPDATE OR DELETE ON sales.industry_spend FOR EACH ROW EXECUTE FUNCTION fluct._rollup_skip_row()', 'REPLICA',
- 'skips the rows of another server''s rollup that logical replication applies')
+ 'skips the rows of another server''s rollup that logical replication applies');
+END
 $$;
 COMMENT ON FUNCTION fluct._model_triggers() IS 'the triggers on the users'' tables; fires: by session_replication_role, ORIGIN, REPLICA or ALWAYS; or NEVER';

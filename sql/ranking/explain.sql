@@ -100,38 +100,55 @@ END
 $$;
 COMMENT ON FUNCTION fluct._parts(fluct._windows, text, timestamptz[]) IS 'the sums of each customer and each product of an industry in the recent window (r) and in the baseline (b), or in those parts of it that begin at each odd edge';
 
-CREATE OR REPLACE FUNCTION fluct._member_explain_1(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct._parts_and_deleted(w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
+	IF w.since < fluct._horizon() THEN
+		RETURN QUERY
+			SELECT 'deleted', NULL::text, s.r - coalesce(c.r, 0), s.b - coalesce(c.b, 0)
+			  FROM fluct._ranked_sums(w, industry, average) s,
+				   (SELECT sum(p.r) AS r, sum(p.b) AS b FROM fluct._parts(w, industry, edges) p WHERE p.part = 'customer') c;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._parts_and_deleted(fluct._windows, text, timestamptz[], text) IS
+'_parts(), and where orders of the windows were deleted, what the ranking has beyond them';
+
+CREATE OR REPLACE FUNCTION fluct._member_explain_1(w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
-COMMENT ON FUNCTION fluct._member_explain_1(fluct._windows, text, timestamptz[]) IS 'what this server, as a member, has for explain_fluctuation(); version 1';
+COMMENT ON FUNCTION fluct._member_explain_1(fluct._windows, text, timestamptz[], text) IS 'what this server, as a member, has for explain_fluctuation(); version 1';
 
-CREATE OR REPLACE FUNCTION fluct.__member_explain_1(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct.__member_explain_1(w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM fluct._require_tables();
-	RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
+	RETURN QUERY SELECT p.* FROM fluct._parts_and_deleted(w, industry, edges, average) p;
 END
 $$;
-COMMENT ON FUNCTION fluct.__member_explain_1(fluct._windows, text, timestamptz[]) IS '_member_explain_1, with the rights of the tables'' owner where the caller has them';
+COMMENT ON FUNCTION fluct.__member_explain_1(fluct._windows, text, timestamptz[], text) IS '_member_explain_1, with the rights of the tables'' owner where the caller has them';
 
-CREATE OR REPLACE FUNCTION fluct._parts_of(of_members boolean, w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct._parts_of(of_members boolean, w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
 BEGIN
 	IF NOT of_members THEN
-		RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
+		RETURN QUERY SELECT p.* FROM fluct._parts_and_deleted(w, industry, edges, average) p;
 		RETURN;
 	END IF;
 	RETURN QUERY
 		SELECT a.answer[1], a.answer[2], sum(a.answer[3]::numeric), sum(a.answer[4]::numeric)
-		  FROM fluct._answers('explain', w::text, industry, edges::text) a
+		  FROM fluct._answers('explain', w::text, industry, edges::text, average) a
 		 GROUP BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION fluct._parts_of(boolean, fluct._windows, text, timestamptz[]) IS '_parts(), or those of all members added up';
+COMMENT ON FUNCTION fluct._parts_of(boolean, fluct._windows, text, timestamptz[], text) IS '_parts_and_deleted(), or those of all members added up';
 
 CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	industry text,
@@ -167,8 +184,6 @@ DECLARE
 	edges timestamptz[];
 	n numeric;
 	d numeric;
-	whole_recent numeric;
-	whole_baseline numeric;
 BEGIN
 	PERFORM fluct._require_tables();
 	PERFORM fluct._check_top_n(top_n);
@@ -177,7 +192,7 @@ BEGIN
 	PERFORM fluct._check_industry(industry);
 	PERFORM fluct._tell_zone(time_zone);
 	PERFORM fluct._allow_missing(allow_missing);
-	answers := fluct._gather(w, average = 'active', 'absolute', average);
+	answers := fluct._gather(w, average = 'active');
 	PERFORM fluct._tell_incomplete(fluct._find_shortfall(w, 'absolute', average, answers));
 	n := w.numerator;
 	d := w.denominator;
@@ -190,19 +205,15 @@ BEGIN
 		n := least(d, 1);
 		d := greatest(d, 1);
 	END IF;
-	IF answers IS NULL AND w.since < fluct._horizon() THEN
-		SELECT s.r, s.b INTO whole_recent, whole_baseline FROM fluct._ranked_sums(w, industry, average) s;
-	END IF;
 	RETURN QUERY EXECUTE $q$
 		WITH both_parts AS MATERIALIZED (
-			SELECT * FROM fluct._parts_of($1, $2, $3, $4)
-		), customers AS (
-			SELECT p.r, p.b FROM both_parts p WHERE p.part = 'customer'
+			SELECT * FROM fluct._parts_of($1, $2, $3, $4, $8)
 		), wholes AS (
-			SELECT coalesce($8, sum(c.r), 0) AS r, coalesce($9, sum(c.b), 0) AS b FROM customers c
+			SELECT coalesce(sum(p.r), 0) AS r, coalesce(sum(p.b), 0) AS b, coalesce(bool_or(p.part = 'deleted'), false) AS deleted
+			  FROM both_parts p WHERE p.part <> 'product'
 		), placed AS (
 			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * $6 - p.b * $5) DESC, p.id COLLATE "C") AS place
-			  FROM both_parts p
+			  FROM both_parts p WHERE p.part <> 'deleted'
 		), rows AS (
 			SELECT p.part, p.place, p.id, true AS is_one, p.r, p.b
 			  FROM placed p WHERE p.place <= coalesce($7, p.place)
@@ -214,7 +225,7 @@ BEGIN
 						   ('customer', 2e18::bigint, '(deleted)'), ('product', 2e18::bigint, '(not in lines)')) v(part, place, id)
 			 CROSS JOIN wholes w
 			  LEFT JOIN placed o ON o.part = v.part AND (v.id <> '(others)' OR o.place > $7)
-			 WHERE v.id <> '(deleted)' OR $8 IS NOT NULL
+			 WHERE v.id <> '(deleted)' OR w.deleted
 			 GROUP BY v.part, v.place, v.id, w.r, w.b
 		), sums AS (
 			SELECT r.*,
@@ -235,7 +246,7 @@ BEGIN
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.part, s.place $q$
-		USING answers IS NOT NULL, w, industry, edges, n, d, top_n, whole_recent, whole_baseline;
+		USING answers IS NOT NULL, w, industry, edges, n, d, top_n, average;
 END
 $$;
 COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int, boolean) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';

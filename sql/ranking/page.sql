@@ -237,13 +237,27 @@ AS $$
 				'' ORDER BY p.rank, p.industry COLLATE "C") || '</div></section>', '')
 	  FROM unnest(podium) p
 	 CROSS JOIN LATERAL (
-		SELECT array_agg((e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(not in lines)'))::fluct._page_driver) FILTER (WHERE e.part = 'customer') AS customers,
-			   array_agg((e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(not in lines)'))::fluct._page_driver) FILTER (WHERE e.part = 'product') AS products
+		SELECT array_agg((e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(deleted)', '(not in lines)'))::fluct._page_driver) FILTER (WHERE e.part = 'customer') AS customers,
+			   array_agg((e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(deleted)', '(not in lines)'))::fluct._page_driver) FILTER (WHERE e.part = 'product') AS products
 		  FROM fluct.drivers(p.industry, day, recent, baseline, average, time_zone)
 			   WITH ORDINALITY e(part, name, recent_value, baseline_avg, delta, share_pct, place)) d
 $$;
 COMMENT ON FUNCTION fluct._page_drivers(fluct._fluctuation[], date, interval, interval, text, text) IS
 'HTML: the customers and products that drove each industry of the podium';
+
+CREATE OR REPLACE FUNCTION fluct._page_members(zone text)
+RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '<section id="streams"><h2>The data</h2><div class="grid wide"><article class="card"><h3>Freshness</h3>'
+		   || '<table><tr><th>member</th><th>stream</th><th>state</th><th>whole up to</th><th>behind</th><th class="num">dead letters</th></tr>'
+		   || coalesce(string_agg(format('<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td class="num">%s</td></tr>', fluct._html(m.name), fluct._html(coalesce(c.stream, 'none')),
+							  fluct._html(coalesce(c.state, '')), CASE WHEN c.stream IS NOT NULL THEN fluct._moment(c.data_until, zone) END, coalesce(c.behind::text, ''), fluct._figure(c.dead_letters, 0)), ''
+							  ORDER BY m.name COLLATE "C", c.stream), '')
+		   || '</table></article></div></section>'
+	  FROM fluct.members m LEFT JOIN fluct._cluster_streams() c ON c.member = m.name
+$$;
+COMMENT ON FUNCTION fluct._page_members(text) IS 'HTML: how fresh the data of each member is';
 
 CREATE OR REPLACE FUNCTION fluct._page_streams(zone text)
 RETURNS text
@@ -287,7 +301,7 @@ DECLARE
 	days CONSTANT record := fluct._end_of_day(day, time_zone);
 	zone CONSTANT text := coalesce(days.zone, current_setting('TimeZone'));
 	w CONSTANT fluct._windows := fluct._windows_of(days.as_of, recent, baseline, days.zone);
-	answers CONSTANT fluct._answer[] := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed', measure, average);
+	answers CONSTANT fluct._answer[] := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed');
 	ranking CONSTANT fluct._fluctuation[] := fluct._rank(w, measure, direction, average, NULL, answers);
 	in_days CONSTANT boolean := days.zone IS NOT NULL;
 	span CONSTANT text[] := fluct._span(w.mid, w.until, zone, in_days);
@@ -310,7 +324,7 @@ BEGIN
 		fluct._page_podium(podium, recent_name, average_name),
 		fluct._page_drivers(podium, day, recent, baseline, average, time_zone),
 		fluct._page_series(ranking, w, days.as_of, recent, days.zone, zone, recent_name),
-		fluct._page_streams(zone),
+		CASE WHEN answers IS NULL THEN fluct._page_streams(zone) ELSE fluct._page_members(zone) END,
 		'</main>', format('<footer><p class="soft">Computed %s by fluct.</p></footer>', fluct._moment(now(), zone)), '</body>', '</html>');
 END
 $$;

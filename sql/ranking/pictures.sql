@@ -33,7 +33,7 @@ BEGIN
 	PERFORM fluct._require_tables();
 	RETURN QUERY
 		WITH spend AS MATERIALIZED (
-			SELECT s.industry, s.starts, s.amount FROM fluct._spend_of(fluct._gather(w, true, 'absolute', 'elapsed'), w, true) s
+			SELECT s.industry, s.starts, s.amount FROM fluct._spend_of(fluct._gather(w, true), w, true) s
 		)
 		SELECT i.industry, array_agg(u.start ORDER BY u.n), array_agg(coalesce(s.amount, 0) ORDER BY u.n)
 		  FROM sales.industries i

@@ -463,10 +463,12 @@ BEGIN
 	ELSE
 		SELECT max(a.newest) INTO newest FROM unnest(answers) a;
 	END IF;
-	SELECT sum(abs(o.amount)), sum(abs(o.amount)) FILTER (WHERE NOT EXISTS (
-			SELECT 1 FROM sales.customer_industries ci WHERE ci.customer_id = o.customer_id))
-	  INTO spend, lost
-	  FROM sales.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
+	IF answers IS NULL THEN		-- those here are not those of the members
+		SELECT sum(abs(o.amount)), sum(abs(o.amount)) FILTER (WHERE NOT EXISTS (
+				SELECT 1 FROM sales.customer_industries ci WHERE ci.customer_id = o.customer_id))
+		  INTO spend, lost
+		  FROM sales.orders o WHERE o.ordered_at >= w.since AND o.ordered_at < w.until;
+	END IF;
 	RAISE NOTICE 'no order counts between % and %', w.mid, w.until
 		USING DETAIL = concat_ws(' ',
 				CASE WHEN newest IS NULL THEN 'There are no orders at all.'
@@ -476,6 +478,7 @@ BEGIN
 				|| ' % of the spend since ' || w.since || ' has no industry.'),
 		      HINT = CASE WHEN ranking = '{}' THEN 'Load sales.industries and the customers first.'
 		                  WHEN lost > 0 THEN 'SELECT * FROM sales.unattributed_spend'
+		                  WHEN answers IS NOT NULL THEN 'SELECT * FROM fluct.cluster_streams; SELECT * FROM fluct.cluster_unattributed_spend'
 		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
 END
 $$;
@@ -526,7 +529,7 @@ BEGIN
 	PERFORM fluct._tell_zone(time_zone);
 	PERFORM fluct._allow_missing(allow_missing);
 	PERFORM fluct._check_ranking_options(w, measure, direction, average, min_baseline);
-	answers := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed', measure, average);
+	answers := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed');
 	ranking := fluct._rank(w, measure, direction, average, min_baseline, answers);
 	shortfall := fluct._find_shortfall(w, measure, average, answers);
 	PERFORM fluct._tell(w, ranking, shortfall, answers);
@@ -600,7 +603,7 @@ BEGIN
 	PERFORM fluct._tell_zone(time_zone);
 	PERFORM fluct._allow_missing(allow_missing);
 	PERFORM fluct._check_ranking_options(w, measure, direction, average, NULL);
-	answers := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed', measure, average);
+	answers := fluct._gather(w, measure = 'zscore' OR average <> 'elapsed');
 	ranking := fluct._rank(w, measure, direction, average, NULL, answers);
 	shortfall := fluct._find_shortfall(w, measure, average, answers);
 	PERFORM fluct._tell(w, ranking, shortfall, answers);

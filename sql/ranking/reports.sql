@@ -142,7 +142,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	w fluct._windows := fluct._windows_of(as_of, r.recent, r.baseline, r.time_zone);
-	answers fluct._answer[] := fluct._gather(w, r.measure = 'zscore' OR r.average <> 'elapsed', r.measure, r.average);
+	answers fluct._answer[] := fluct._gather(w, r.measure = 'zscore' OR r.average <> 'elapsed', true);
 	ranking fluct._fluctuation[] := fluct._rank(w, r.measure, r.direction, r.average, r.min_baseline, answers);
 	shortfall fluct._shortfall := fluct._find_shortfall(w, r.measure, r.average, answers);
 	reason text := fluct._incomplete_reason(shortfall);

@@ -397,8 +397,9 @@ COMMENT ON FUNCTION fluct._rollup_spend(timestamptz[], timestamptz[]) IS
 'orders and their sum per window [start, end) and industry, from the rollup; what comes to no order has no row';
 
 -- Which windows have orders of an industry, without adding them all up.  Most
--- show it by their first whole hour, and a silent industry by its days.  Where
--- both leave it open the window's hours are read, and where these do, too (all
+-- show it by their first whole hour, of those left most by the next four, and a
+-- silent industry by its days.  Where all leave it open the window's hours are
+-- read, each window's once (OFFSET 0), and where these do, too (all
 -- orders lie in the hours that the window cuts), all of it.
 CREATE OR REPLACE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows int[])
 RETURNS SETOF record
@@ -419,18 +420,30 @@ BEGIN
 		), after_first_hour AS MATERIALIZED (
 			SELECT w.n, i.industry FROM w CROSS JOIN sales.industries i
 			EXCEPT SELECT f.n, f.industry FROM by_first_hour f
-		), after_days AS MATERIALIZED (
+		), by_next_hours AS MATERIALIZED (
+			SELECT x.n, x.industry
+			  FROM (SELECT w.n, y.industry
+					  FROM (SELECT DISTINCT a.n FROM after_first_hour a) d
+					  JOIN w ON w.n = d.n
+					 CROSS JOIN LATERAL (
+						SELECT s.industry FROM sales.industry_spend s
+						 WHERE s.width = 3600 AND s.bucket > w.first_hour AND s.bucket < least(w.past_hour, w.first_hour + interval '5 hours')
+						 GROUP BY 1 HAVING sum(s.orders) > 0) y OFFSET 0) x
+			  JOIN after_first_hour o ON o.n = x.n AND o.industry = x.industry
+		), after_next_hours AS MATERIALIZED (
+			SELECT a.n, a.industry FROM after_first_hour a EXCEPT SELECT f.n, f.industry FROM by_next_hours f
+), after_days AS MATERIALIZED (
 			SELECT o.n, o.industry
-			  FROM (SELECT DISTINCT a.n FROM after_first_hour a) d
+			  FROM (SELECT DISTINCT a.n FROM after_next_hours a) d
 			  JOIN w ON w.n = d.n
 			 CROSS JOIN LATERAL (
 				SELECT s.industry FROM sales.industry_spend s
 				 WHERE s.width = 86400 AND s.bucket >= fluct._bucket(w.a, 86400) AND s.bucket < w.b
 				 GROUP BY 1 HAVING sum(s.orders) > 0) x
-			  JOIN after_first_hour o ON o.n = d.n AND o.industry = x.industry
+			  JOIN after_next_hours o ON o.n = d.n AND o.industry = x.industry
 		), by_hours AS MATERIALIZED (
 			SELECT o.n, o.industry, w.a, w.b, x.whole > 0 AS active
-			  FROM (SELECT DISTINCT a.n FROM after_days a) d
+			  FROM (SELECT DISTINCT a.n FROM after_days a OFFSET 0) d
 			  JOIN w ON w.n = d.n
 			 CROSS JOIN LATERAL (
 				SELECT s.industry, coalesce(sum(s.orders) FILTER (WHERE s.bucket >= w.first_hour AND s.bucket < w.past_hour), 0) AS whole
@@ -443,6 +456,8 @@ BEGIN
 			  FROM (SELECT DISTINCT x.a, x.b FROM by_hours x WHERE NOT x.active) h
 		), active AS (
 			SELECT f.n, f.industry FROM by_first_hour f
+			UNION ALL
+			SELECT f.n, f.industry FROM by_next_hours f
 			UNION ALL
 			SELECT h.n, h.industry FROM by_hours h WHERE h.active
 			UNION ALL

@@ -260,15 +260,18 @@ COMMENT ON FUNCTION fluct._data_until() IS
 'Time up to which all streams into sales.orders that have run are whole; NULL where there is none or nothing is known.';
 
 CREATE OR REPLACE FUNCTION fluct._source_offsets() RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+	RETURN (
 	SELECT jsonb_object_agg(u.stream, u.topics)
 	FROM (SELECT t.stream, jsonb_object_agg(t.topic, t.positions) AS topics
 	FROM (SELECT o.stream, o.topic, jsonb_object_agg(o.partition, o.next_offset) AS positions
 		  FROM fluct.stream_offsets o JOIN fluct.streams s ON s.name = o.stream
 		  WHERE to_regclass(s.target) = to_regclass('sales.orders') AND fluct._consumes(s.topic, o.topic)
 			AND (o.partition = ANY (s.partitions)) IS NOT FALSE
-		  GROUP BY o.stream, o.topic) t GROUP BY t.stream) u
+		  GROUP BY o.stream, o.topic) t GROUP BY t.stream) u);
+END
 $$;
 COMMENT ON FUNCTION fluct._source_offsets() IS
 'Positions of the streams into sales.orders, {"stream": {"topic": {"partition": next offset}}}; NULL without streams.';

@@ -3,9 +3,7 @@
  * ask.c
  *	  A question to all members at the same time.
  *
- * One question is one statement of a fixed list, so that whoever may ask gets
- * the rankings' sums and nothing else by a user mapping that is not theirs (the
- * one for PUBLIC).  It goes to all members at once, by libpq's asynchronous
+ * A question (answer.c) goes to all members at once, by libpq's asynchronous
  * calls and one wait for all; a member that does not answer within fluct.member_timeout
  * is missing, with the reason.  So the time of an answer is that of the slowest
  * member, and a hanging one costs the timeout and no more.
@@ -39,6 +37,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "members/answer.h"
 #include "members/login.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
@@ -49,24 +48,7 @@ PG_FUNCTION_INFO_V1(fluct_ask_members);
 PG_FUNCTION_INFO_V1(fluct_let_be_missing);
 
 #define MOST_ARGS	10
-
-typedef struct Known
-{
-	const char *name;
-	const char *statement;
-	bool		writes;
-} Known;
-
-static const Known questions[] = {
-	{"spend", "SELECT * FROM fluct._member_spend_1($1, $2, $3, $4)"},
-	{"explain", "SELECT * FROM fluct._member_explain_1($1, $2, $3)"},
-	{"streams", "SELECT * FROM fluct._member_streams_1()"},
-	{"state", "SELECT * FROM fluct._member_state_1($1)"},
-	{"health", "SELECT * FROM fluct._member_health_1()"},
-	{"unattributed", "SELECT * FROM fluct._member_unattributed_1()"},
-	{"orders", "SELECT * FROM fluct._member_orders_1($1, $2, $3)"},
-	{"take_over", "SELECT * FROM fluct._take_over_1($1, $2, $3, $4, $5)", true},
-};
+#define MOST_OF_A_REASON	1000	/* bytes */
 
 /* ----- connections that are kept ----- */
 
@@ -131,13 +113,16 @@ typedef struct Member
 	bool		kept;			/* the connection is from an earlier question */
 	Phase		phase;
 	PostgresPollingStatusType wants;
-	PGresult   *result;
+	PGresult   *result;			/* at hand */
+	FluctAnswer *answer;
+	bool		whole;			/* its end has come */
+	char	   *refusal;		/* or an error in its place */
 	char	   *missing;		/* why there is no answer; NULL = there is */
 } Member;
 
 typedef struct Question
 {
-	const Known *known;
+	const FluctQuestion *known;
 	int			nargs;
 	const char *args[MOST_ARGS];
 	int			nmembers;
@@ -205,7 +190,8 @@ fail(Member *member)
 		dial(member);
 	}
 	else
-		give_up(member, first_line(PQerrorMessage(conn_of(member))));
+		give_up(member, member->refusal ? member->refusal :
+				first_line(PQerrorMessage(conn_of(member))));
 }
 
 static void
@@ -220,13 +206,19 @@ send_question(Member *member, const Question *question)
 
 	member->phase = ASKING;
 	lines[member->line].clean = false;
+	fluct_answer_clear(member->answer);
+	member->whole = false;
+	member->refusal = NULL;
 	PQsetNoticeReceiver(conn, ignore_notice, NULL);
 	if (PQsetnonblocking(conn, 1) != 0 ||
 		!PQsendQueryParams(conn, question->known->statement, question->nargs, NULL,
 						   question->args, NULL, NULL, 0))
 		fail(member);
 	else
+	{
+		(void) PQsetSingleRowMode(conn);
 		member->wants = PGRES_POLLING_WRITING;
+	}
 }
 
 static void
@@ -273,40 +265,59 @@ remote_error(const PGresult * result)
 					state ? state : "unknown");
 }
 
+/* Nothing more will come. */
 static void
+end_answer(Member *member)
+{
+	if (PQstatus(conn_of(member)) == CONNECTION_BAD ||
+		!(member->whole || member->refusal))
+		fail(member);
+	else if (member->refusal)
+		give_up(member, member->refusal);
+	else
+	{
+		lines[member->line].clean = true;
+		member->missing = fluct_answer_check(member->answer);
+		member->phase = DONE;
+	}
+}
+
+/* The rows of a result, or why it has none; returns whether more may come. */
+static bool
 take_result(Member *member)
 {
-	PGconn	   *conn = conn_of(member);
-	PGresult   *result;
+	ExecStatusType status = PQresultStatus(member->result);
+	char	   *fault;
 
-	while (!PQisBusy(conn))
+	if (status != PGRES_TUPLES_OK && status != PGRES_SINGLE_TUPLE)
 	{
-		result = PQgetResult(conn);
-		if (result == NULL)
+		member->refusal = remote_error(member->result);
+		return true;
+	}
+	member->whole = status == PGRES_TUPLES_OK;
+	fault = fluct_answer_add(member->answer, member->result);
+	if (fault != NULL)
+		give_up(member, fault);
+	return fault == NULL;
+}
+
+static void
+take_results(Member *member)
+{
+	PGconn	   *conn = conn_of(member);
+	bool		more = true;
+
+	while (more && !PQisBusy(conn))
+	{
+		member->result = PQgetResult(conn);
+		if (member->result == NULL)
 		{
-			if (member->result == NULL)
-			{
-				fail(member);
-				return;
-			}
-			lines[member->line].clean = true;
-			member->phase = DONE;
-			if (PQresultStatus(member->result) != PGRES_TUPLES_OK)
-			{
-				member->missing = remote_error(member->result);
-				hang_up(&lines[member->line]);
-			}
+			end_answer(member);
 			return;
 		}
+		more = take_result(member);
 		PQclear(member->result);
-		member->result = result;
-		if (PQstatus(conn) == CONNECTION_BAD)
-		{
-			PQclear(member->result);
-			member->result = NULL;
-			fail(member);
-			return;
-		}
+		member->result = NULL;
 	}
 }
 
@@ -328,7 +339,7 @@ go_on_asking(Member *member)
 		return;
 	}
 	member->wants = left > 0 ? PGRES_POLLING_WRITING : PGRES_POLLING_READING;
-	take_result(member);
+	take_results(member);
 }
 
 /* ----- all of them ----- */
@@ -446,15 +457,14 @@ servers_of(Datum members, char **names, int n)
 static void
 read_question(FunctionCallInfo fcinfo, Question *question)
 {
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			nmembers;
 	char	  **names = texts_of(PG_GETARG_ARRAYTYPE_P(1), &nmembers);
 	char	  **servers = servers_of(PG_GETARG_DATUM(1), names, nmembers);
 	char	  **args = texts_of(PG_GETARG_ARRAYTYPE_P(2), &question->nargs);
 
-	for (int i = 0; i < lengthof(questions); i++)
-		if (strcmp(questions[i].name, name) == 0)
-			question->known = &questions[i];
+	question->known = fluct_answer_question(name);
 	if (question->known == NULL || question->nargs > MOST_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -468,6 +478,8 @@ read_question(FunctionCallInfo fcinfo, Question *question)
 		question->members[i].login = fluct_login_find(servers[i], GetUserId(),
 													  question->known->writes);
 		question->members[i].line = -1;
+		question->members[i].answer =
+			fluct_answer_begin(question->known, names[i], rsinfo->setDesc);
 	}
 	for (int i = 0; i < question->nmembers; i++)
 	{
@@ -483,36 +495,16 @@ static void
 put_answer(ReturnSetInfo *rsinfo, const Member *member)
 {
 	Datum		values[3] = {CStringGetTextDatum(member->name)};
-	bool		nulls[3] = {false, true, true};
-	int			ncolumns = member->missing ? 0 : PQnfields(member->result);
+	bool		nulls[3] = {false, false, true};
 
-	if (member->missing)
+	if (member->missing == NULL)
 	{
-		values[1] = CStringGetTextDatum(fluct_printable(member->missing,
-														strlen(member->missing)));
-		nulls[1] = false;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		fluct_answer_give(member->answer, rsinfo);
 		return;
 	}
-	for (int r = 0; r < PQntuples(member->result); r++)
-	{
-		Datum	   *fields = palloc(sizeof(Datum) * ncolumns);
-		bool	   *absent = palloc(sizeof(bool) * ncolumns);
-		int			dims[] = {ncolumns};
-		int			lower[] = {1};
-
-		for (int c = 0; c < ncolumns; c++)
-		{
-			absent[c] = PQgetisnull(member->result, r, c);
-			fields[c] = absent[c] ? (Datum) 0 :
-				CStringGetTextDatum(PQgetvalue(member->result, r, c));
-		}
-		values[2] = PointerGetDatum(construct_md_array(fields, absent, 1, dims,
-													   lower, TEXTOID, -1, false,
-													   TYPALIGN_INT));
-		nulls[2] = false;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
+	values[1] = CStringGetTextDatum(fluct_printable(member->missing,
+													strnlen(member->missing, MOST_OF_A_REASON)));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 /* What an ERROR leaves under way is never used again. */

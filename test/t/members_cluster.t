@@ -121,6 +121,14 @@ arrive() foreach 1 .. 10;
 equal('at first', 15);
 is(sql($hub, q{SELECT string_agg(concat_ws(' ', member, item, detail), ', ') FROM fluct.check_members() WHERE item <> 'freshness' AND status <> 'ok'}), '', 'check_members() finds nothing wrong');
 
+is(sql($hub, q{SELECT string_agg(member, ',' ORDER BY member) FROM fluct.cluster_freshness WHERE state = 'running' AND data_until IS NOT NULL}), 'm1,m2,m3', 'cluster_freshness has their streams');
+etl($member{m1}, 'CREATE TRIGGER planted BEFORE INSERT ON sales.customers FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()');
+is(sql($hub, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'subscription' AND status <> 'ok'}),
+	sql($hub, 'SHOW server_version_num') >= 160000 ? '' :
+	  'm1|fail|trigger "planted" of sales.customers, which role "etl" owns and subscription "customers_m1" of superuser "postgres" writes',
+	'a trigger that would run as the superuser of a subscription');
+etl($member{m1}, 'DROP TRIGGER planted ON sales.customers');
+
 # ----- while all of it moves -----
 
 foreach my $round (1 .. $ENV{FLUCT_ROUNDS} || 4)

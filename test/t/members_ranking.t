@@ -1,6 +1,7 @@
 # Rankings over three members: equal to those of one server with all orders,
 # while orders arrive, customers change and orders move from one member to
-# another; and what is wrong with a member is said, never half an answer.
+# another; and what is wrong with a member is said, never half an answer, also
+# where it only looks like a member and answers what it likes.
 use strict;
 use warnings;
 use lib 'test/t/lib';
@@ -138,9 +139,9 @@ sub ranking
 {
 	my $zone = pick('NULL', 'NULL', "'Europe/Berlin'", "'Asia/Kathmandu'");
 	my $recent = $zone eq 'NULL' ? pick('24 hours', '7 hours 13 minutes', '3 days', '36 hours') : pick('1 day', '2 days', '7 days');
-	my $times = pick(4, 9, 13);
+	my $times = pick(4, 7, 9, 13, 14);
 	my $measure = pick('absolute', 'relative', 'zscore');
-	my $average = pick('elapsed', 'active');
+	my $average = $recent =~ /^(24 hours|1 day)$/ && $times % 7 == 0 ? 'weekday' : pick('elapsed', 'active');
 	my $as_of = sprintf("'2026-02-%02d %02d:%02d:%06.3fZ'", 8 + rand(20), rand(24), rand(60), rand(59));
 
 	return "$as_of, '$recent', $times * interval '$recent', NULL, '$measure', '" . pick('both', 'up', 'down') . "', '$average', $zone";
@@ -185,6 +186,8 @@ $equal += same($_, 'others') foreach
   q{SELECT replace(fluct.report_html('2026-02-20'), fluct._page_streams('Europe/Berlin'), '') ~ 'podium'},
   map({ "SELECT * FROM fluct.explain_fluctuation('i$_', '2026-02-20Z', '3 days', '12 days', '" . pick('elapsed', 'active') . "', top_n => 4)" } 1 .. 5);
 is($equal, 10, 'and so do podium, trend, compare and explain_fluctuation');
+like(sql(q{SELECT fluct.report_html('2026-02-20')}, as => 'analyst'), qr{<td>m1</td><td>none</td>.*<td>m3</td>}s, 'the page shows the members');
+like(said(q{SELECT * FROM fluct.podium('2027-02-20')}, as => 'analyst'), qr/NOTICE:  no order counts.*cluster_unattributed_spend/s, 'where no order counts the hint is about members');
 my $unattributed = 'SELECT reason, customer_id, company_name, orders, amount, first_order, last_order FROM';
 
 is(sql("$unattributed fluct.cluster_unattributed_spend ORDER BY 2", as => 'analyst'), sql("$unattributed sales.unattributed_spend ORDER BY 2", db => 'one'), 'orders without an industry');
@@ -224,7 +227,7 @@ etl(q{SELECT fluct.mark_complete('infinity')}, db => $_) foreach 'm1', 'm2';
 
 # late
 sql('BEGIN; ALTER FUNCTION fluct.__member_spend_1 RENAME TO _member_spend_quick;
-	CREATE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, measure text, average text,
+	CREATE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, with_offsets boolean,
 		OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
 	LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); END $$;
 	GRANT EXECUTE ON FUNCTION fluct.__member_spend_1 TO asker; COMMIT', db => 'm2');
@@ -240,6 +243,81 @@ sql('BEGIN; DROP FUNCTION fluct.__member_spend_1; ALTER FUNCTION fluct._member_s
 sql('ALTER FUNCTION fluct._member_spend_1 RENAME TO _member_spend_2', db => 'm2');
 fails_like($node, q{SELECT * FROM fluct.top_fluctuations('2026-02-20Z')}, qr/member "m2" does not answer.*it has no fluct of this version/s, 'one of another version', as => 'analyst');
 sql('ALTER FUNCTION fluct._member_spend_2 RENAME TO _member_spend_1', db => 'm2');
+
+# one that lies, or is no member at all: what it answers is its own fault
+sql('CREATE DATABASE liar');
+sql('CREATE SCHEMA fluct; GRANT USAGE ON SCHEMA fluct TO asker', db => 'liar');
+etl(qq{CREATE SERVER at_liar FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'liar');
+	CREATE USER MAPPING FOR PUBLIC SERVER at_liar OPTIONS (user 'asker', password 'a secret')});
+sql(q{INSERT INTO fluct.members (name, server, added_by) VALUES ('liar', 'at_liar', 'etl')});
+
+# It answers what this query gives, in so many columns of text.
+sub lies
+{
+	my ($question, $arguments, $columns, $query) = @_;
+	my $returned = join(', ', map { "c$_ text" } 1 .. $columns);
+
+	return sql("DROP FUNCTION IF EXISTS fluct._member_${question}_1;
+		CREATE FUNCTION fluct._member_${question}_1($arguments) RETURNS TABLE ($returned) LANGUAGE sql STABLE AS \$f\$ $query \$f\$", db => 'liar');
+}
+
+my $links = sql('SELECT links FROM sales.rollup_state', db => 'm1');
+my $ranking = q{SELECT * FROM fluct.top_fluctuations('2026-02-20Z', baseline => '14 days')};
+
+sub lies_of_spend
+{
+	my ($spend, $shortfall, $from) = @_;
+
+	return lies('spend', 'text, text, text', 6, sprintf("SELECT %s, NULL, NULL, NULL, %s, '$links' %s", $shortfall // 'NULL', $spend, $from // ''));
+}
+
+lies('spend', 'text, text, text', 1, q{SELECT '1'});
+fails_like($node, $ranking, qr/08006: member "liar" does not answer\nDETAIL:  liar: its answer has 1 columns instead of 6\./, 'other columns', as => 'analyst');
+lies('spend', 'text, text, text', 6, q{SELECT 'x', 'x', 'x', repeat('[', 100000), 'x', 'x'});
+fails_like($node, $ranking, qr/08006: .*liar: its answer is not valid: malformed record literal: "x"/s, 'values of other types', as => 'analyst');
+my ($liar_rc, $liar_out, $liar_err) = outcome(qq{SET fluct.allow_missing = on; SELECT DISTINCT complete FROM ($ranking) r}, as => 'analyst');
+is($liar_out, 'f', 'allow_missing goes without it');
+like($liar_err, qr/WARNING:  member "liar" does not answer/, 'and says so');
+lies('spend', 'text, text, text', 6, q{SELECT NULL, NULL, NULL, NULL, NULL, NULL});
+fails_like($node, $ranking, qr/08006: .*liar: its answer is not valid: a sum is missing/s, 'nothing but NULL', as => 'analyst');
+lies('spend', 'text, text, text', 6, qq{SELECT NULL, NULL, NULL, repeat('[', 100000), '{}', '$links'});
+fails_like($node, $ranking, qr/08006: .*liar: its answer is not valid: stack depth/s, 'what cannot be parsed', as => 'analyst');
+lies_of_spend(q{'{}'}, undef, 'WHERE false');
+fails_like($node, $ranking, qr/08006: .*liar: its answer has no row/s, 'no row', as => 'analyst');
+lies_of_spend(q{'{}'}, undef, 'FROM (SELECT generate_series(1, 1000000000)) s');
+fails_like($node, $ranking, qr/08006: .*liar: its answer has more than one row/s, 'rows without end', as => 'analyst');
+foreach my $sum ('i1,2026-02-19Z,1,NaN,', 'i1,2026-02-19Z,1,-Infinity,', 'i1,2026-02-19Z,9223372036854775807,1,', 'i1,2026-02-19Z,-1,1,', 'i1,2026-02-10Z,1,,',
+	',,,,', 'i1,2026-02-20Z,1,1,')
+{
+	lies_of_spend(qq{'{"($sum)"}'});
+	fails_like($node, $ranking, qr/08006: .*liar: its answer is not valid: a sum is missing/s, "a sum that is none: $sum", as => 'analyst');
+}
+lies_of_spend(q{'{}'}, q{E'("at %s %s %I\x1b[31m","at %d \x1b[31m",2026-01-01Z,"\x1b[31m","\x1b[31m")'});
+like(said($ranking, as => 'analyst'), qr/WARNING:  the ranking may be incomplete: member "liar": at %d \\x1b\[31m\nDETAIL:  \\x1b/, 'words of its own are shown as they are, safely');
+lies_of_spend(q{'{}'});
+is(sql("SET client_min_messages = error; $ranking", as => 'analyst'), sql("SET client_min_messages = error; $ranking", db => 'one'), 'one that has nothing adds nothing');
+lies('explain', 'text, text, text, text', 4, q{VALUES ('customer', 'c1', 'NaN', '1')});
+fails_like($node, q{SELECT * FROM fluct.explain_fluctuation('i1', '2026-02-20Z')}, qr/08006: .*liar: its answer is not valid: a number is not finite/s, 'nor is explain_fluctuation() taken in', as => 'analyst');
+lies('streams', '', 11, q{VALUES (E'x\x1b[31m', 'running', 'r', 'many', '', '', '', '', '{}', 't', '1')});
+like(sql(q{SELECT concat_ws(' ', state, reason) FROM fluct.cluster_streams WHERE member = 'liar'}, as => 'analyst'), qr/^unreachable its answer is not valid: invalid input syntax for type bigint: "many"/, 'nor cluster_streams');
+lies('health', '', 6, q{VALUES ('critical', E'x\x1b[31m', E'p\x1b', NULL, 'd', E'h\x1b')});
+is(sql(q{SELECT what, problem, hint FROM fluct.cluster_health WHERE member = 'liar'}, as => 'analyst'), 'x\x1b[31m|p\x1b|h\x1b', 'cluster_health shows no control characters');
+lies('state', 'text', 5, q{VALUES (E'9\x1b', '00:00:09', 't', '', NULL)});
+is(sql(q{SELECT string_agg(item || ' ' || status, ', ') FROM fluct.check_members() WHERE member = 'liar'}, as => 'analyst'),
+	'reachable ok, version warn, time warn, customers fail, subscription ok', 'check_members() tells what it says of itself');
+sql(q{DELETE FROM fluct.members WHERE name = 'liar'});
+
+# what apply_retention() deleted at one member
+etl(q{CALL fluct.apply_retention(orders => now() - '2026-02-10 00:00Z')}, db => 'm1');
+$equal = 0;
+foreach my $industry (1 .. 3)
+{
+	my $explained = "SELECT trim_scale(sum(recent_value)) || ' ' || trim_scale(round(sum(baseline_avg), 15)) FROM fluct.explain_fluctuation('i$industry', '2026-02-20Z', average => 'active', top_n => 1) WHERE part = 'customer'";
+
+	$equal += same("SELECT recent_value || ' ' || trim_scale(round(baseline_avg, 15)) FROM fluct.top_fluctuations('2026-02-20Z', average => 'active', top_n => NULL) WHERE industry = 'i$industry'", 'the ranking');
+	is(sql("SET client_min_messages = error; $explained", as => 'analyst'), sql("SET client_min_messages = error; $explained", db => 'one'), "what deleted orders made of i$industry is explained");
+}
+is($equal, 3, 'a ranking has it still');
 
 # connections that are kept
 ($rc, $out, $err) = outcome(q{SET client_min_messages = error;
@@ -257,6 +335,7 @@ sql('ALTER DATABASE m3 WITH ALLOW_CONNECTIONS false');
 sql(q{SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'asker'});
 fails_like($node, q{SELECT * FROM fluct.podium()}, qr/08006: member "m3" does not answer.*m3: .*not currently accepting connections/s, 'one that is down', as => 'analyst');
 is(sql(q{SELECT member, state FROM fluct.cluster_streams}, as => 'analyst'), 'm3|unreachable', 'cluster_streams has it');
+is(sql(q{SELECT member, state FROM fluct.cluster_freshness}, as => 'analyst'), 'm3|unreachable', 'cluster_freshness, too');
 is(sql(q{SELECT member, item, status FROM fluct.check_members() WHERE status = 'fail'}, as => 'analyst'), 'm3|reachable|fail', 'check_members() too');
 is(sql(q{SELECT member, severity, what, problem FROM fluct.cluster_health WHERE member = 'm3'}, as => 'analyst'), 'm3|critical|member "m3"|unreachable', 'and cluster_health');
 fails_like($node, 'SELECT * FROM fluct.cluster_unattributed_spend', qr/08006: member "m3" does not answer/, 'orders without an industry: an error', as => 'analyst');
