@@ -166,20 +166,21 @@ DECLARE
 	g record;
 BEGIN
 	FOR g IN
-		SELECT l.privilege, l.privilege ~ 'ROUTINE' AND l.name LIKE '\_%' AS is_internal, string_agg(l.object, ', ' ORDER BY l.object) AS objects,
+		SELECT l.privilege, l.name LIKE '\_%' AS is_internal, string_agg(l.object, ', ' ORDER BY l.object) AS objects,
 			   string_agg('fluct.' || l.name, ', ' ORDER BY l.name) AS names, count(*)
 		  FROM fluct._listed(grantee) l GROUP BY 1, 2 ORDER BY 1, 2
 	LOOP
 		IF g.is_internal THEN
 			PERFORM FROM fluct._grant(role, g.privilege, g.objects);
-			RETURN NEXT format('-- and EXECUTE on %s internal functions that these call', g.count);
+			RETURN NEXT CASE WHEN g.privilege ~ 'ROUTINE' THEN format('-- and EXECUTE on %s internal functions that these call', g.count)
+							 ELSE format('-- and SELECT on %s internal views that these read', g.count) END;
 		ELSE
 			RETURN QUERY SELECT * FROM fluct._grant(role, g.privilege, g.names);
 		END IF;
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION fluct._grant_listed(regrole, text) IS 'Does what the list lets a grantee do; returns the GRANTs, those of internal functions as their number.';
+COMMENT ON FUNCTION fluct._grant_listed(regrole, text) IS 'Does what the list lets a grantee do; returns the GRANTs, those on what is internal as their number.';
 
 CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -198,7 +199,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_reader(regrole) IS
-'Lets a role read all of fluct and of sales: orders, rankings, how the streams are doing. Does the GRANTs and returns them, those of internal functions as their number; create_tables() repeats them for what it makes later.';
+'Lets a role read all of fluct and of sales: orders, rankings, how the streams are doing. Does the GRANTs and returns them, those on internal functions and views as their number; create_tables() repeats them for what it makes later.';
 
 CREATE OR REPLACE FUNCTION fluct._next_step(role regrole) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -223,7 +224,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
-'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, those of internal functions as their number, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
+'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, those on internal functions and views as their number, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
 
 -- Of what is not so yet, and nothing else: the privileges of an object on which
 -- an update's script grants or revokes are all taken for initial ones, those

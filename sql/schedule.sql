@@ -220,7 +220,7 @@ BEGIN
 		RAISE EXCEPTION 'pg_cron is not created in this database'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			      DETAIL = 'The server has preloaded it for this database.',
-			      HINT = 'CREATE EXTENSION pg_cron';
+			      HINT = 'CREATE EXTENSION pg_cron;';
 	ELSIF s.cron_database IS NULL THEN
 		RAISE EXCEPTION 'pg_cron is not available'
 			USING ERRCODE = 'object_not_in_prerequisite_state',

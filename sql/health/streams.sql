@@ -4,7 +4,7 @@
 -- rights of the extension's owner, asks nobody outside of the server, and reads
 -- bookkeeping and catalogs: no table of a user's.
 
-CREATE OR REPLACE FUNCTION fluct._remedy(reason text, detail text, stream text, server text) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._remedy(reason text, detail text, stream text, server text, owner text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 SELECT format(CASE reason
@@ -13,7 +13,8 @@ SELECT format(CASE reason
 	WHEN 'database_not_listed' THEN 'SELECT fluct.start_stream(%1$L); says which line to change.'
 	WHEN 'not_preloaded' THEN 'SELECT fluct.start_stream(%1$L); says which lines to add to postgresql.conf.'
 	WHEN 'restored_elsewhere' THEN 'If the stream is to run here, and no longer where it ran: SELECT fluct.start_stream(%1$L);'
-	WHEN 'waiting_for_lock' THEN 'End the transaction that holds the lock: SELECT pg_terminate_backend(PID);'
+	WHEN 'waiting_for_lock' THEN CASE WHEN detail ~ 'prepared' THEN 'SELECT gid, prepared, owner FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED.'
+						 ELSE 'End the transaction that holds the lock: SELECT pg_terminate_backend(' || coalesce(substring(detail FROM 'pid (\d+)'), 'PID') || ');' END
 	WHEN 'open_transaction' THEN 'kafka-transactions.sh find-hanging shows the producer; Kafka aborts its transaction in the end.'
 	WHEN 'stalled' THEN 'SELECT pid, wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = ''fluct stream worker'';'
 	WHEN 'node_unreachable' THEN 'Start the server that detail names; the stream goes on by itself.'
@@ -38,22 +39,26 @@ SELECT format(CASE reason
 	WHEN 'too_many_dead_letters' THEN 'SELECT * FROM fluct.open_dead_letters; then correct the producer or the mapping, and SELECT fluct.start_stream(%1$L);'
 	WHEN 'nothing_fits' THEN 'SELECT * FROM fluct.preview_stream(%1$L); then correct the mapping, and SELECT fluct.start_stream(%1$L);'
 	WHEN 'column_missing' THEN 'Add the column again, or: SELECT fluct.unmap_column(%1$L, %4$L, %3$L); then: SELECT fluct.start_stream(%1$L);'
-	WHEN 'owner_is_superuser' THEN 'ALTER ROLE the owner NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
+	WHEN 'target_missing' THEN 'Make the table again, then: SELECT fluct.start_stream(%1$L); or, if it is gone for good: SELECT fluct.drop_stream(%1$L);'
+	WHEN 'key_missing' THEN 'Add the unique key again, or: SELECT fluct.alter_stream(%1$L, on_conflict => ''error''); then: SELECT fluct.start_stream(%1$L);'
+	WHEN 'privilege_lost' THEN 'SELECT * FROM fluct.check_stream(%1$L); shows the GRANT that is missing; then: SELECT fluct.start_stream(%1$L);'
+	WHEN 'target_refused' THEN 'Detach or replace the relation that the detail names, then: SELECT fluct.start_stream(%1$L);'
+	WHEN 'owner_is_superuser' THEN 'ALTER ROLE %5$I NOSUPERUSER; then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
-	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server, missing[1], missing[2])
+	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server, missing[1], missing[2], owner)
   FROM regexp_match(detail, '^mapping: table (.*) has no column "(.*)" \(SQLSTATE') AS missing
 $$;
-COMMENT ON FUNCTION fluct._remedy(text, text, text, text) IS 'what to do about a stream with that reason; detail: what its state says, which names the column that is missing';
+COMMENT ON FUNCTION fluct._remedy(text, text, text, text, text) IS 'what to do about a stream with that reason; detail: what its state says, which names the column that is missing';
 
 CREATE OR REPLACE FUNCTION fluct._health_streams() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT p.severity, format('stream "%s"', v.stream), p.problem, v.since,
 	   concat_ws(': ', v.reason, nullif(v.detail, v.reason)),
-	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.reason, v.detail, v.stream, v.server) END,
+	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.reason, v.detail, v.stream, v.server, v.owner) END,
 												   format('SELECT fluct.start_stream(%L);', v.stream))
 					  WHEN 'starting' THEN 'The server''s log says why its worker does not start.'
-					  ELSE fluct._remedy(v.reason, v.detail, v.stream, v.server) END
+					  ELSE fluct._remedy(v.reason, v.detail, v.stream, v.server, v.owner) END
   FROM fluct.stat_streams v
   JOIN fluct.streams s ON s.name = v.stream
  CROSS JOIN LATERAL (SELECT

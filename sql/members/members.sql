@@ -27,7 +27,7 @@ DECLARE
 	detail CONSTANT text := (SELECT string_agg(format('%s: %s.', n, rtrim(r, '.')), ' ' ORDER BY o) FROM unnest(names, reasons) WITH ORDINALITY u(n, r, o));
 BEGIN
 	IF current_setting('fluct.allow_missing') = 'on' THEN
-		PERFORM fluct._warn(message, detail, 'SELECT * FROM fluct.check_members()');
+		PERFORM fluct._warn(message, detail, 'SELECT * FROM fluct.check_members();');
 	ELSE
 		RAISE EXCEPTION USING ERRCODE = 'connection_failure', MESSAGE = message, DETAIL = detail,
 			HINT = 'SELECT * FROM fluct.check_members() says more; allow_missing => true goes without.';
@@ -243,7 +243,7 @@ BEGIN
 		s.reason := format('member "%s" has other industries of the customers', replace(a.member, '%', '%%'));
 		s.message := s.reason;
 		s.detail := 'Its sums are not of the same customers as those of this server.';
-		s.hint := 'A moment later it may have caught up. Else SELECT * FROM fluct.check_members()';
+		s.hint := 'A moment later it may have caught up. Else SELECT * FROM fluct.check_members();';
 		RETURN s;
 	END IF;
 	SELECT u.* INTO a FROM unnest(answers) u WHERE (u.shortfall).reason IS NOT NULL
@@ -253,7 +253,7 @@ BEGIN
 		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._of_one_time(fluct._printable(s.reason)));
 		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._of_one_time(fluct._printable(s.message)));
 		s.detail := fluct._printable(s.detail);
-		s.hint := 'SELECT * FROM fluct.cluster_streams';
+		s.hint := 'SELECT * FROM fluct.cluster_streams;';
 	END IF;
 	RETURN s;
 END

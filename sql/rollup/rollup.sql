@@ -155,7 +155,7 @@ BEGIN
 		RAISE WARNING 'the rollup is not valid'
 			USING ERRCODE = '01000',
 			      DETAIL = 'Orders were there before what keeps it. The ranking reads them one by one.',
-			      HINT = 'SELECT fluct.rebuild_rollup()';
+			      HINT = 'SELECT fluct.rebuild_rollup();';
 	ELSE
 		DELETE FROM sales.rollup_state;
 		INSERT INTO sales.rollup_state (valid, horizon, links) VALUES (true, kept, fluct._links_to_keep());
@@ -238,10 +238,10 @@ BEGIN
 	obstacle := fluct._rollup_obstacle();
 	IF obstacle IS NOT NULL THEN
 		PERFORM fluct._warn('the rollup is not in use: ' || obstacle, 'The ranking reads the orders one by one.',
-			CASE WHEN obstacle LIKE 'trigger % disabled' THEN 'Enable the trigger, then SELECT fluct.rebuild_rollup()'
-							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(), then SELECT fluct.rebuild_rollup()'
-							  WHEN obstacle LIKE 'sales.% is %' AND obstacle <> 'sales.rollup_state is empty' THEN 'Make it a table on its own, then SELECT fluct.rebuild_rollup()'
-							  ELSE 'SELECT fluct.rebuild_rollup()' END);
+			CASE WHEN obstacle LIKE 'trigger % disabled' THEN 'Enable the trigger, then SELECT fluct.rebuild_rollup();'
+							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(); then SELECT fluct.rebuild_rollup();'
+							  WHEN obstacle LIKE 'sales.% is %' AND obstacle <> 'sales.rollup_state is empty' THEN 'Make it a table on its own, then SELECT fluct.rebuild_rollup();'
+							  ELSE 'SELECT fluct.rebuild_rollup();' END);
 	END IF;
 	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
 	RETURN QUERY

@@ -95,7 +95,7 @@ EXCEPTION WHEN data_exception THEN
 	RAISE EXCEPTION USING
 		ERRCODE = 'invalid_parameter_value',
 		MESSAGE = format('invalid start_at: "%s"', start_at),
-		HINT = 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}'', of several topics ''{"TOPIC": {"0": 42}}''.';
+		HINT = fluct._did_you_mean(start_at, '{earliest,latest}', 'It is earliest, latest, a timestamp, a negative interval such as ''-7 days'', or offsets by partition such as ''{"0": 42}'', of several topics ''{"TOPIC": {"0": 42}}''.');
 END
 $$;
 COMMENT ON FUNCTION fluct._start_of(text, text, int) IS
@@ -871,7 +871,7 @@ DECLARE
 	waiting boolean;
 BEGIN
 	LOOP
-		SELECT v.state, v.reason, v.detail, v.server, t.workers INTO s
+		SELECT v.state, v.reason, v.detail, v.server, v.owner, t.workers INTO s
 		FROM fluct.stat_streams v JOIN fluct.streams t ON t.name = v.stream
 		WHERE v.stream = _wait_for_stream.name;
 		IF NOT FOUND THEN
@@ -882,7 +882,7 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
 				DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
-				HINT = coalesce(CASE WHEN s.reason IS NOT NULL THEN fluct._remedy(s.reason, s.detail, name, s.server) END,
+				HINT = coalesce(CASE WHEN s.reason IS NOT NULL THEN fluct._remedy(s.reason, s.detail, name, s.server, s.owner) END,
 								format('SELECT fluct.start_stream(%L);', name));
 		END IF;
 		waiting := false;

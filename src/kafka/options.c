@@ -38,6 +38,7 @@
 
 #include "kafka/brokers.h"
 #include "kafka/options.h"
+#include "mapping/words.h"
 #include "pg/guc.h"
 #include "pg/printable.h"
 
@@ -221,19 +222,37 @@ find_word(const char *words, const char *word)
 	return NULL;
 }
 
+/* The words of the list, each by itself. */
+static const char **
+split_words(const char *words, int *n)
+{
+	const char **list = palloc(sizeof(char *) * (strlen(words) / 2 + 1));
+	char	   *rest;
+
+	*n = 0;
+	for (char *one = strtok_r(pstrdup(words), " ", &rest); one != NULL;
+		 one = strtok_r(NULL, " ", &rest))
+		list[(*n)++] = one;
+	return list;
+}
+
 static void
 check_word(const Option *option, const char *value)
 {
 	StringInfoData list;
+	const char **words;
+	int			n;
 
 	if (find_word(option->words, value) != NULL)
 		return;
 	initStringInfo(&list);
-	for (const char *c = option->words; *c; c++)
-		appendStringInfo(&list, *c == ' ' ? ", " : "%c", *c);
+	words = split_words(option->words, &n);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&list, "%s%s", i == 0 ? "" : ", ", words[i]);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" must be one of %s", option->name, list.data)));
+			 errmsg("option \"%s\" must be one of %s", option->name, list.data),
+			 fluct_words_hint(value, words, n)));
 }
 
 /* Each broker must be one that the administrator allows. */

@@ -448,7 +448,7 @@ servers_of(Datum members, char **names, int n)
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("member \"%s\" does not exist",
 							names[i] ? names[i] : "NULL"),
-					 errhint("SELECT * FROM fluct.members")));
+					 errhint("SELECT name, server FROM fluct.members; lists all.")));
 	}
 	SPI_finish();
 	return servers;

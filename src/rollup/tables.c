@@ -37,7 +37,7 @@ find_table(const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table sales.%s does not exist", name),
 				 errdetail("The rollup needs it."),
-				 errhint("SELECT fluct.create_tables()")));
+				 errhint("SELECT fluct.create_tables();")));
 	return relid;
 }
 

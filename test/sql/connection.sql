@@ -25,6 +25,7 @@ CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '
 CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'k1:9092', ssl_ca_pem '/etc/ssl/ca.pem');
 CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'k1:9092', ssl_ca_pem 'file:/etc/ssl/ca.pem');
 CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'k1:9092', socket_keepalive_enable 'yes');
+CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'k1:9092', security_protocol 'sasl-ssl');
 CREATE SERVER upper FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'K1, [::1]:9093 k_2.example:1', security_protocol 'SASL_SSL', sasl_mechanism 'scram-sha-256', socket_keepalive_enable 'TRUE');
 DROP SERVER upper;
 CREATE SERVER shop FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers 'k1:9092,k2:9092', security_protocol 'sasl_ssl', sasl_mechanism 'SCRAM-SHA-512', group_id 'etl');

@@ -20,6 +20,7 @@ SELECT fluct.create_stream('my orders', server => 'shop', topic => 'orders');
 SELECT fluct.create_stream('orders', server => 'shop', topic => NULL);
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', on_conflict => 'ignore');
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', start_at => 'yesterday noon');
+SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', start_at => 'earlist');
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', batch_size => 0);
 SELECT fluct.create_stream('orders', server => 'shop', topic => 'orders', partitions => '{0,-1}');
 

@@ -91,7 +91,7 @@ sql(q{UPDATE fluct.stream_offsets SET last_message_time = now() - $$2 hours$$::i
 other_session('BEGIN; LOCK sales.order_lines IN SHARE MODE;');
 $kafka->produce('orders', [ an_order('o21') ], partition => 0);
 etl(q{SELECT fluct.start_stream('orders')});
-like(await_problem('stream "orders"', 'waiting_for_lock'), qr/^warning\|waiting_for_lock: blocked by pid \d+\|End the transaction/, 'it waits for a lock');
+like(await_problem('stream "orders"', 'waiting_for_lock'), qr/^warning\|waiting_for_lock: blocked by pid (\d+)\|End the transaction that holds the lock: SELECT pg_terminate_backend\(\1\);$/, 'it waits for a lock');
 like(await_problem('stream "orders"', 'behind'), qr/^critical\|behind by 02:00:\d\d, lag \d+ messages, 0 a second\|/, 'and is behind');
 is(sql('SELECT severity FROM fluct.health LIMIT 1'), 'critical', 'the worst comes first');
 other_session('ROLLBACK;');
@@ -123,6 +123,9 @@ like(await_problem('stream "kept"', 'failed'), qr/^critical\|data_loss: .*\|SELE
 etl(sql(q{SELECT hint FROM fluct.health WHERE problem = 'failed'}));
 ok(caught_up($node, 'kept'), 'the hint helps');
 like(await_problem('stream "kept"', 'gap'), qr/^warning\|Kafka had deleted 5 messages before they were read, in topic kept, partition 0 from 0 to 5\|/, 'and leaves a gap');
+is(sql(q{SELECT string_agg(r.reason || ': ' || fluct._remedy(r.reason, 'no key', 'it''s', 'shop', 'et l'), E'\n') FROM unnest('{key_missing,owner_is_superuser}'::text[]) r(reason)}),
+	q(key_missing: Add the unique key again, or: SELECT fluct.alter_stream('it''s', on_conflict => 'error'); then: SELECT fluct.start_stream('it''s');
+owner_is_superuser: ALTER ROLE "et l" NOSUPERUSER; then: SELECT fluct.start_stream('it''s');), 'what to do can be pasted');
 sql(q{UPDATE fluct.gaps SET created_at = now() - $$8 days$$::interval});
 is(sql('SELECT * FROM fluct.health'), '', 'for a week');
 
