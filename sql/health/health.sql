@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION fluct._health() RETURNS SETOF fluct._problem
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-	checks text[] := '{streams,freshness,dead_letters,gaps,retention,handovers,schedules,files,cron,disk,replication,rollup,slots,version}';
+	checks text[] := '{streams,freshness,dead_letters,gaps,retention,handovers,members,schedules,files,cron,disk,replication,rollup,slots,version}';
 	for_primary text[] := '{schedules,cron}';
 	name text;
 BEGIN
@@ -29,8 +29,8 @@ SELECT h.severity, h.what, h.problem, h.since, fluct._printable(h.detail) AS det
  ORDER BY array_position('{critical,warning,notice}'::text[], h.severity), h.since, h.what, h.problem;
 COMMENT ON VIEW fluct.health IS 'What is wrong, a row a problem, the worst first; empty = well. No broker is asked.';
 COMMENT ON COLUMN fluct.health.severity IS 'critical (data is late or may be lost), warning (will be, or needs a look), notice (a person did it)';
-COMMENT ON COLUMN fluct.health.what IS 'stream, report or inbox with its name; rollup, pg_cron, …';
-COMMENT ON COLUMN fluct.health.problem IS 'one word: failed, backing_off, stalled, waiting_for_lock, open_transaction, starting, paused, behind, dead_letters, gap, retention, handover, late, refused_file, cron_dead, job_missing, job_failed, job_inactive, disk, replication_slot, rollup_invalid, slots, unknown_database, version, unknown';
+COMMENT ON COLUMN fluct.health.what IS 'stream, report, inbox or member with its name; rollup, pg_cron, …';
+COMMENT ON COLUMN fluct.health.problem IS 'one word: failed, backing_off, stalled, waiting_for_lock, open_transaction, starting, paused, behind, dead_letters, gap, retention, handover, member, late, refused_file, cron_dead, job_missing, job_failed, job_inactive, disk, replication_slot, rollup_invalid, slots, unknown_database, version, unknown';
 COMMENT ON COLUMN fluct.health.since IS 'since when, as far as is known';
 COMMENT ON COLUMN fluct.health.detail IS 'the fact';
 COMMENT ON COLUMN fluct.health.hint IS 'what to do, statements first';

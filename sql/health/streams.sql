@@ -146,3 +146,21 @@ SELECT CASE WHEN clock_timestamp() - h.begun_at > interval '5 minutes' THEN 'cri
   FROM fluct._handovers_under_way h
 $$;
 COMMENT ON FUNCTION fluct._health_handovers() IS 'partitions that nobody consumes, since their hand-over is not completed; after 5 minutes critical';
+
+-- Whether a member answers is not asked here: that takes a connection, and up
+-- to fluct.member_timeout.  cluster_health and check_members() ask.
+CREATE OR REPLACE FUNCTION fluct._health_members() RETURNS SETOF fluct._problem
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT 'critical', format('member "%s"', m.name), 'member', NULL::timestamptz,
+	   CASE WHEN s.oid IS NULL THEN format('its server "%s" does not exist, so that no ranking can ask it', m.server)
+			ELSE format('server "%s" has no user mapping for PUBLIC or role "%s", who owns the tables', m.server, o.owner) END,
+	   CASE WHEN s.oid IS NULL THEN format('CREATE SERVER %I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE''); with its user mapping, or: SELECT fluct.remove_member(%L);', m.server, m.name)
+			ELSE format('CREATE USER MAPPING FOR PUBLIC SERVER %I OPTIONS (user ''ROLE'', password ''SECRET'');', m.server) END
+  FROM fluct.members m
+  LEFT JOIN pg_foreign_server s ON s.srvname = m.server
+  LEFT JOIN (SELECT c.relowner, pg_get_userbyid(c.relowner) AS owner FROM pg_class c WHERE c.oid = to_regclass('sales.orders')) o ON true
+ WHERE s.oid IS NULL
+	OR o.owner IS NOT NULL AND NOT EXISTS (SELECT FROM pg_user_mappings u WHERE u.srvid = s.oid AND u.umuser IN (0, o.relowner))
+$$;
+COMMENT ON FUNCTION fluct._health_members() IS 'members that cannot be asked, as far as this server knows by itself: their foreign server, or its user mapping, is gone';

@@ -340,6 +340,11 @@ is(sql(q{SELECT member, item, status FROM fluct.check_members() WHERE status = '
 is(sql(q{SELECT member, severity, what, problem FROM fluct.cluster_health WHERE member = 'm3'}, as => 'analyst'), 'm3|critical|member "m3"|unreachable', 'and cluster_health');
 fails_like($node, 'SELECT * FROM fluct.cluster_unattributed_spend', qr/08006: member "m3" does not answer/, 'orders without an industry: an error', as => 'analyst');
 etl(q{SELECT fluct.remove_member('m3')});
+is(sql(q{SELECT * FROM fluct.health WHERE problem = 'member'}), '', 'health: the members can be asked');
+my $lost = sql(q{BEGIN; SET LOCAL client_min_messages = error; DROP SERVER at_m2 CASCADE; DROP USER MAPPING FOR PUBLIC SERVER at_m1;
+	SELECT severity, what, detail, hint FROM fluct.health WHERE problem = 'member' ORDER BY what; ROLLBACK});
+like($lost, qr/^critical\|member "m1"\|server "at_m1" has no user mapping for PUBLIC or role "etl", who owns the tables\|CREATE USER MAPPING FOR PUBLIC SERVER at_m1 OPTIONS/m, 'health: a user mapping is gone');
+like($lost, qr/^critical\|member "m2"\|its server "at_m2" does not exist.*SELECT fluct\.remove_member\('m2'\);$/m, 'and a server');
 is(sql(q{SELECT count(*) FROM fluct.members}), 2, 'it can be removed');
 $session->quit;
 

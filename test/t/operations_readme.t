@@ -71,6 +71,21 @@ sub as
 	return $block =~ /CREATE (EXTENSION|ROLE)|uninstall/ ? () : (as => 'etl');
 }
 
+# Every reason of the README's table is in the runbook, and every problem of
+# health in the page's table and in an alert.
+sub cells
+{
+	my ($table, $column) = @_;
+
+	return map { (split(/ *\| */))[$column] =~ /(\w+)(?=,|$| \()/g } $table =~ /^\|(?! *-)(.*)\|$/mg;
+}
+my $operations = slurp_file('doc/operations.md');
+my ($runbook) = $operations =~ /^## Reasons of a stream$(.*?)^## /ms;
+my ($reasons) = $text =~ /^(\| state \| reason \|.*?)^## /ms;
+my %known = map { $_ => 1 } cells($runbook, 0);
+is(join(' ', grep { !$known{$_} } cells($reasons, 1)), '', 'the runbook has each reason');
+my $alerts = slurp_file('doc/monitoring/alerts.yml');
+
 my ($start) = $text =~ /^## Quick start$(.*?)^## /ms;
 my $statements = () = join('', $start =~ /^```sql\n(.*?)^```$/gms) =~ /;$/gm;
 cmp_ok($statements, '<=', 14, "the quick start has $statements statements");
@@ -96,6 +111,9 @@ foreach my $block (@blocks)
 	}
 }
 
+is(sql(q{SELECT string_agg(w, ' ') FROM regexp_split_to_table(substring(col_description('fluct.health'::regclass, 3) FROM ': (.*)'), ', ') w
+	WHERE strpos($page$} . $operations . q{$page$, w) = 0 OR w <> 'behind' AND $alerts$} . $alerts . q{$alerts$ !~ ('["|]' || w || '["|]')}),
+	'', 'each problem of health is explained, and in an alert');
 is(sql("SELECT count(*) FROM sales.raw_messages WHERE stream = 'orders'"),
 	20001, 'the messages went through Kafka');
 
