@@ -90,6 +90,7 @@ OBJS = \
 	src/pg/guc.o \
 	src/pg/lock.o \
 	src/pg/model.o \
+	src/pg/pins.o \
 	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \

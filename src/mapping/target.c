@@ -27,6 +27,7 @@
 #include "mapping/decode.h"
 #include "mapping/relations.h"
 #include "mapping/target.h"
+#include "pg/pins.h"
 #include "pg/rights.h"
 
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
@@ -176,10 +177,11 @@ check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner,
 {
 	FluctRights before = fluct_rights_take(owner);
 	bool		update = strcmp(on_conflict, "update") == 0;
-	FluctMapping *mapping = fluct_mapping_compile(target, document, on_conflict,
-												  framing, on_tombstone,
-												  CurrentMemoryContext);
+	FluctMapping *mapping;
 
+	fluct_pins_set_here();
+	mapping = fluct_mapping_compile(target, document, on_conflict, framing,
+									on_tombstone, CurrentMemoryContext);
 	if (update && mapping->targets[0].nkeys == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -32,6 +32,7 @@
 
 #include "bookkeeping/owner.h"
 #include "pg/compat.h"
+#include "pg/pins.h"
 #include "process/worker.h"
 
 #define LOCK_TIMEOUT		"1s"
@@ -66,10 +67,8 @@ fluct_worker_pin_settings(void)
 	static const char *const pins[][2] = {
 		{"role", "none"},
 		{"search_path", "pg_catalog, pg_temp"},
-		{"TimeZone", "UTC"},
-		{"DateStyle", "ISO, YMD"},
-		{"IntervalStyle", "postgres"},
 		{"statement_timeout", "0"},
+		{"transaction_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_isolation", "read committed"},
@@ -77,18 +76,18 @@ fluct_worker_pin_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
 		{"session_replication_role", "origin"},
-		{"standard_conforming_strings", "on"},
-		{"array_nulls", "on"},
-		{"transform_null_equals", "off"},
 		{"default_tablespace", ""},
 		{"check_function_bodies", "on"},
-		{"bytea_output", "hex"},
-		{"extra_float_digits", "1"},
+		{"restrict_nonsystem_relation_kind", ""},
+		{"exit_on_error", "off"},
 		{"jit", "off"},
 	};
 
+	/* not every version has every one of them */
 	for (int i = 0; i < lengthof(pins); i++)
-		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+		if (GetConfigOption(pins[i][0], true, false))
+			SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	fluct_pins_set();
 }
 
 void

@@ -58,6 +58,7 @@
 #include "mapping/decode.h"
 #include "mapping/relations.h"
 #include "mapping/target.h"
+#include "pg/pins.h"
 #include "pg/rights.h"
 #include "pg/unixtime.h"
 #include "process/worker.h"
@@ -134,6 +135,7 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 {
 	FluctRights before = fluct_rights_take(sink->owner);
 
+	fluct_pins_set_here();
 	if (stream->keep_raw)
 		sink->raw = fluct_mapping_find_relation("sales.raw_messages");
 	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
@@ -374,6 +376,7 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 	FluctRights before = fluct_rights_take(sink->owner);
 	MemoryContext old;
 
+	fluct_pins_set_here();
 	MemoryContextReset(sink->batch);
 	old = MemoryContextSwitchTo(sink->batch);
 	sink->taken = limit_input(sink, messages, count);

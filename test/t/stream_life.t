@@ -176,16 +176,20 @@ is(sql("SELECT string_agg(backend_type || ': ' || query, ', ' ORDER BY 1)
 	'pg_stat_activity');
 
 
-# ----- nothing bends a timestamp -----
+# ----- nothing bends a value -----
 
 etl("SELECT fluct.pause_stream('orders', 'for the test')");
 ok(await_state($node, 'orders', 'paused/for the test'), 'paused, and why');
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'fluct stream worker'", 0),
 	'the worker leaves');
+etl('ALTER TABLE sales.orders ADD COLUMN page xml');
+etl("SELECT fluct.map_column('orders', 'page', '\$.page')");
 sql(q{
 	ALTER ROLE postgres SET timezone = 'Asia/Tokyo';
 	ALTER ROLE etl SET timezone = 'Asia/Tokyo';
+	ALTER ROLE etl SET client_encoding = 'LATIN1';
+	ALTER ROLE etl SET xmloption = 'document';
 	ALTER DATABASE postgres SET timezone = 'America/New_York';
 	ALTER DATABASE postgres SET datestyle = 'SQL, DMY';
 	ALTER DATABASE postgres SET search_path = nowhere;
@@ -195,8 +199,9 @@ sql(q{
 	ALTER DATABASE postgres SET row_security = off});
 $kafka->produce('orders', [
 	an_order('zone 1', timestamp => '"2026-03-04T05:06:07.123456"'),
-	an_order('zone 2', timestamp => '"2026-03-04T05:06:07.123456+02:00"') ]);
-my $free = 'SET default_transaction_read_only = off; SET statement_timeout = 0;';
+	an_order('zone 2', timestamp => '"2026-03-04T05:06:07.123456+02:00"'),
+	an_order('text', customer_id => "\"\xc3\xa9\xe2\x82\xac\"", page => '"<a/>b"', more => "\"\xc3\xbc\"") ]);
+my $free = 'SET default_transaction_read_only = off; SET statement_timeout = 0; SET client_encoding = UTF8;';
 sql("$free BEGIN READ WRITE; SELECT fluct.start_stream('orders'); COMMIT",
 	as => 'etl');
 ok(poll($node, "$free SELECT fluct.wait_for_stream('orders')", "t"),
@@ -211,8 +216,20 @@ is(sql("$free SET timezone = 'UTC'; SET datestyle = 'ISO';
 		WHERE order_id LIKE 'zone%' ORDER BY 1 DESC"),
 	"2026-03-04 05:06:07.123456+00\n2026-03-04 03:06:07.123456+00",
 	'in the lines, too');
+my $text = "SELECT encode(convert_to(concat_ws('|', customer_id, page, extra->>'more'), 'UTF8'), 'escape')
+	FROM sales.orders WHERE order_id = 'text'";
+is(sql("$free SET row_security = on; $text"),
+	'\\303\\251\\342\\202\\254|<a/>b|\\303\\274', 'text is the text that came, and no other');
 sql("$free BEGIN READ WRITE; ALTER ROLE postgres RESET ALL;
 	 ALTER ROLE etl RESET ALL; ALTER DATABASE postgres RESET ALL; COMMIT");
+
+# nor where a session stores them: what was stored is deleted, and comes from the raw copy
+etl("SELECT fluct.pause_stream('orders')");
+sql("DELETE FROM sales.orders WHERE order_id = 'text'; SET client_encoding = 'LATIN1'; SET xmloption = 'document';
+	CALL fluct.reprocess_stream('orders', '-infinity', 'infinity')", as => 'etl');
+is(sql($text),
+	'\\303\\251\\342\\202\\254|<a/>b|\\303\\274', 'nor does a session');
+etl("SELECT fluct.unmap_column('orders', 'page'); ALTER TABLE sales.orders DROP COLUMN page; SELECT fluct.start_stream('orders')");
 
 # ----- changes under load -----
 

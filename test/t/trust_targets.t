@@ -255,9 +255,12 @@ ok(caught_up($node, 'off'), 'it goes on as an operator');
 
 # settings of a role do not bend the session
 sql(q{ALTER ROLE etl SET role = 'anna'; ALTER ROLE etl SET "TimeZone" = 'Asia/Tokyo';
-	ALTER ROLE etl SET array_nulls = off; GRANT anna TO etl});
+	ALTER ROLE etl SET array_nulls = off; GRANT anna TO etl;
+	ALTER ROLE etl SET exit_on_error = on; ALTER TABLE off ADD CHECK (n >= 0)});
 sql("SELECT fluct.pause_stream('off'); SELECT fluct.start_stream('off')");
+$kafka->produce('numbers', ['{"n": -1}']);
 $n = produce();
 ok(poll($node, "SELECT count(*) FROM off WHERE n = $n", 1), 'settings of the role');
+like(letters('off'), qr/ constraint$/, 'a message that is refused does not end the worker');
 
 done_testing();
