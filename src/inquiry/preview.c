@@ -30,6 +30,7 @@
 #include "mapping/target.h"
 #include "pg/rights.h"
 #include "process/worker.h"
+#include "sink/diagnosis.h"
 
 #define READ_TIME		4000	/* ms for messages to arrive */
 
@@ -145,6 +146,12 @@ preview_message(FluctMapping *mapping, const FluctMessage *message)
 	}
 	else if (fluct_decode_deletes(rows, 0))
 		preview_delete(mapping, rows, fields);
+	else if (!fluct_diagnosis_check(mapping, rows, 0, &refusal))
+	{
+		fields[5] = psprintf("%s: %s", fluct_reason_name(refusal.reason),
+							 refusal.detail);
+		fields[6] = refusal.path;
+	}
 	if (fields[5])
 	{
 		fluct_answer_put_row(fields, lengthof(fields));

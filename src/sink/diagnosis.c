@@ -20,8 +20,10 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "base/refusal.h"
 #include "mapping/column.h"
 #include "mapping/place.h"
+#include "sink/blame.h"
 #include "sink/diagnosis.h"
 
 /* The value at hand. */
@@ -105,13 +107,14 @@ is_of_value(const ErrorData *error)
 		error->datatype_name != NULL;
 }
 
-static bool
-fails_alone(const FluctMapping *mapping, const FluctRows *rows, int message,
-			Place *place)
+/* Reads the values of the message; NULL, or the error at the place. */
+static ErrorData *
+read_alone(const FluctMapping *mapping, const FluctRows *rows, int message,
+		   Place *place)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner resources = CurrentResourceOwner;
-	volatile bool failed = false;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -123,14 +126,14 @@ fails_alone(const FluctMapping *mapping, const FluctRows *rows, int message,
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		failed = true;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = resources;
-	return failed;
+	return error;
 }
 
 void
@@ -146,8 +149,42 @@ fluct_diagnosis_find(const FluctMapping *mapping, const FluctRows *rows,
 		place.column = find_named(place.target, error);
 	}
 	if (place.column == NULL &&
-		!(is_of_value(error) && fails_alone(mapping, rows, message, &place)))
+		!(is_of_value(error) && read_alone(mapping, rows, message, &place)))
 		return;
 	fluct_place_of_column(mapping, place.target, place.column, place.record,
 						  place.row, path);
+}
+
+void
+fluct_diagnosis_refuse(FluctRefusal *refusal, FluctReason reason,
+					   const char *path, const ErrorData *error)
+{
+	fluct_refuse(refusal, reason, path[0] ? path : NULL, "%s%s%s",
+				 error->message, error->detail ? ": " : "",
+				 error->detail ? error->detail : "");
+	strlcpy(refusal->sqlstate, unpack_sql_state(error->sqlerrcode),
+			sizeof(refusal->sqlstate));
+}
+
+bool
+fluct_diagnosis_check(const FluctMapping *mapping, const FluctRows *rows,
+					  int message, FluctRefusal *refusal)
+{
+	Place		place = {NULL, NULL, 0, -1};
+	ErrorContextCallback callback;
+	char		path[FLUCT_PATH_LEN];
+	FluctReason reason;
+	ErrorData  *error;
+
+	fluct_blame_begin(&callback);
+	error = read_alone(mapping, rows, message, &place);
+	fluct_blame_end(&callback);
+	if (error == NULL)
+		return true;
+	if (!fluct_blame_data(error, &reason))
+		ReThrowError(error);
+	fluct_place_of_column(mapping, place.target, place.column, place.record,
+						  place.row, path);
+	fluct_diagnosis_refuse(refusal, reason, path, error);
+	return false;
 }

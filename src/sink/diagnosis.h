@@ -21,4 +21,16 @@ extern void fluct_diagnosis_find(const FluctMapping *mapping,
 								 const FluctRows *rows, int message,
 								 const ErrorData *error, char *path);
 
+/* The refusal of a message by that error; an empty path is none. */
+extern void fluct_diagnosis_refuse(FluctRefusal *refusal, FluctReason reason,
+								   const char *path, const ErrorData *error);
+
+/*
+ * Whether the columns take all values of a message that is decoded, to judge
+ * by their types and domains; if not, why.  Nothing is stored.
+ */
+extern bool fluct_diagnosis_check(const FluctMapping *mapping,
+								  const FluctRows *rows, int message,
+								  FluctRefusal *refusal);
+
 #endif							/* FLUCT_SINK_DIAGNOSIS_H */

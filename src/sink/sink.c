@@ -325,11 +325,7 @@ bury(void *arg, FluctMessage *messages, int guilty, FluctReason reason,
 		fluct_diagnosis_find(sink->mapping, sink->rows, guilty, error, path);
 	message->outcome = FLUCT_DEAD;
 	message->refusal = palloc0(sizeof(FluctRefusal));
-	fluct_refuse(message->refusal, reason, path[0] ? path : NULL, "%s%s%s",
-				 error->message, error->detail ? ": " : "",
-				 error->detail ? error->detail : "");
-	strlcpy(message->refusal->sqlstate, unpack_sql_state(error->sqlerrcode),
-			sizeof(message->refusal->sqlstate));
+	fluct_diagnosis_refuse(message->refusal, reason, path, error);
 }
 
 /* A message that has no rows, because decoding it ended in an error. */

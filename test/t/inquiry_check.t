@@ -112,6 +112,16 @@ is(etl("SELECT first_row FROM fluct.preview_stream('kinds')"),
 	'{"at": "2026-02-03T04:05:06.7+00:00", "by": "etl", "id": 1, "day": "2026-02-03",'
 	  . ' "doc": {"a": [1]}, "who": "10.0.0.1", "yes": true, "said": "\\"hi\\"", "ratio": 0.5}',
 	'a row of all kinds, with the default of the owner');
+sql('CREATE DOMAIN public.positive AS int CHECK (VALUE > 0)');
+etl(q{ALTER TABLE sales.kinds ADD COLUMN code varchar(3), ADD COLUMN rate numeric(3,1), ADD COLUMN pieces public.positive;
+	SELECT fluct.map_column('kinds', c, '$.' || c) FROM unnest('{code,rate,pieces}'::text[]) c});
+$kafka->produce('kinds', [ '{"id": 2, "code": "abcd"}', '{"id": 3, "rate": 1000}', '{"id": 4, "pieces": -1}', '{"id": 5, "who": "x"}', '{"id": 6}' ]);
+is(etl(q{SELECT "offset", target, error, path FROM fluct.preview_stream('kinds', 5, '{"0": 1}')}),
+	join("\n", '1||too_long: value too long for type character varying(3)|$.code',
+		'2||out_of_range: numeric field overflow: A field with precision 3, scale 1 must round to an absolute value less than 10^2.|$.rate',
+		'3||constraint: value for domain public.positive violates check constraint "positive_check"|$.pieces',
+		'4||wrong_type: invalid input syntax for type inet: "x"|$.who', '5|sales.kinds||'),
+	'values that a column does not take are rows with the error and the path');
 
 # ----- what can be wrong -----
 
