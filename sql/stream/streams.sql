@@ -91,7 +91,7 @@ BEGIN
 	ELSE
 		at := greatest(0, ceil(1000 * extract(epoch FROM start_at::timestamptz)))::bigint;
 	END IF;
-EXCEPTION WHEN data_exception THEN
+EXCEPTION WHEN data_exception OR feature_not_supported THEN
 	RAISE EXCEPTION USING
 		ERRCODE = 'invalid_parameter_value',
 		MESSAGE = format('invalid start_at: "%s"', start_at),

@@ -351,7 +351,9 @@ throw_refusal(const FluctMessage *message)
 			(errcode(MAKE_SQLSTATE(refusal->sqlstate[0], refusal->sqlstate[1],
 								   refusal->sqlstate[2], refusal->sqlstate[3],
 								   refusal->sqlstate[4])),
-			 errmsg("message cannot be stored: %s%s%s",
+			 errmsg("message %s[%d]@%lld cannot be stored: %s%s%s",
+					message->topic, message->partition,
+					(long long) message->offset,
 					fluct_reason_name(refusal->reason),
 					refusal->path[0] ? " at " : "", refusal->path),
 			 errdetail("%s", refusal->detail)));

@@ -210,6 +210,7 @@ $kafka->produce('n', [ map { qq({"n": $_}) } 1 .. 5, '"x"', 7 .. 10 ]);
 etl("SELECT fluct.create_stream('strict', 'shop', 'n', 'n', '$columns',
 		on_bad_message => 'fail', batch_size => 1, start => true)");
 ok(await_state($node, 'strict', 'failed'), 'on_bad_message fail');
+like(detail('strict'), qr/^message \w+\[0\]\@5 cannot be stored: \w+ at \$\.n \(SQLSTATE/, 'says which');
 is(sql("SELECT count(*), max(n) FROM n"), '5|5', 'stops before the message');
 is(sql("SELECT next_offset FROM fluct.stream_offsets WHERE stream = 'strict'"),
 	5, 'where it stays');
