@@ -5,7 +5,8 @@
  *
  * A client keeps its settings for life, and one whose password is wrong tries
  * it for ever.  So a worker compares now and then, whatever its state, and
- * leaves its place to a successor with the new settings.
+ * leaves its place to a successor with the new settings.  So it does when the
+ * list of allowed brokers changes: it may be connected to one that was.
  *
  * The server and the user mapping are rows of the catalog: when one of them
  * changes, the caches are told, and the options are read again.  A file is
@@ -51,6 +52,7 @@ typedef struct Noted
 	bool		told;			/* that the caches may have changed */
 	Oid			owner;
 	uint64		options;		/* hash of the catalog's rows */
+	uint64		allowed;		/* hash of fluct.allowed_brokers */
 	int			nfiles;
 	char		files[MOST_FILES][MAXPGPATH];	/* below the role's folder */
 	FileVersion versions[MOST_FILES];
@@ -187,6 +189,7 @@ fluct_changes_begin(const FluctStream *stream, Oid owner)
 	noted.owner = owner;
 	fluct_worker_begin();
 	noted.options = hash_options(stream, &options);
+	noted.allowed = add_text(0, fluct_allowed_brokers);
 	note_files(stream, options);
 	fluct_worker_commit();
 	noted.looked_at = GetCurrentTimestamp();
@@ -213,6 +216,8 @@ fluct_changes_found(const FluctStream *stream)
 		return false;
 	AcceptInvalidationMessages();
 	if (noted.told && have_options_changed(stream))
+		return true;
+	if (add_text(0, fluct_allowed_brokers) != noted.allowed)
 		return true;
 	if (fluct_worker_ms_since(noted.looked_at) < LOOK_INTERVAL)
 		return false;

@@ -405,6 +405,17 @@ read_regular(const char *role, const char *file, char *content, size_t size)
 	return len;
 }
 
+static void
+refuse_file(const Option *option, const char *role, char *content, size_t len,
+			const char *what)
+{
+	explicit_bzero(content, len);
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+			 errmsg("the file of option \"%s\" for role \"%s\" is %s",
+					option->name, role, what)));
+}
+
 static char *
 read_secret(const Option *option, const char *file, const char *role)
 {
@@ -433,16 +444,15 @@ read_secret(const Option *option, const char *file, const char *role)
 						option->name, role, why)));
 	}
 	if (len > MAX_SECRET_LEN)
-	{
-		explicit_bzero(content, len);
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("the file of option \"%s\" for role \"%s\" is longer than %d bytes",
-						option->name, role, MAX_SECRET_LEN)));
-	}
+		refuse_file(option, role, content, len,
+					psprintf("longer than %d bytes", MAX_SECRET_LEN));
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
 		len--;
 	content[len] = '\0';
+	if (len == 0)
+		refuse_file(option, role, content, len, "empty");
+	if (strlen(content) != len)
+		refuse_file(option, role, content, len, "not text: it has a zero byte");
 	return content;
 }
 

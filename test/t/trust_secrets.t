@@ -132,6 +132,8 @@ foreach my $case (
 	[ 'a device by a link', sub { symlink('/dev/zero', $file) or die $! }, 'it is a symbolic link' ],
 	[ 'another role\'s by a link', sub { symlink('../postgres/kafka.pw', $file) or die $! }, 'it is a symbolic link' ],
 	[ 'too long', sub { put_secret('etl', 'kafka.pw', 'x' x 65537) }, 'is longer than 65536 bytes' ],
+	[ 'empty', sub { put_secret('etl', 'kafka.pw', "\n") }, 'is empty' ],
+	[ 'with a zero byte', sub { put_secret('etl', 'kafka.pw', "a\0b") }, 'is not text: it has a zero byte' ],
 	[ 'none', sub { }, 'No such file' ])
 {
 	my ($name, $make, $why) = @$case;
@@ -190,8 +192,10 @@ is(detail('orders'), "broker 127.0.0.1:$port is not in fluct.allowed_brokers", '
 like(check('partitions'), qr/^fail\|broker_not_allowed: broker 127.0.0.1:$port is not in fluct.allowed_brokers\|.*fluct.allowed_brokers/, 'check_stream says so');
 $node->append_conf('postgresql.conf', "fluct.allowed_brokers = 'localhost:$port, 127.0.0.1:$port'");
 $node->reload;
-etl("SELECT fluct.pause_stream('orders'); SELECT fluct.start_stream('orders')");
 ok(caught_up($node, 'orders'), 'and when both are allowed the stream runs');
+$node->append_conf('postgresql.conf', "fluct.allowed_brokers = 'localhost:$port'");
+$node->reload;
+ok(await_state($node, 'orders', 'backing_off/broker_not_allowed'), 'a broker that is not allowed any more is left');
 
 nobody_came('nobody connected to the broker of the attacker at all');
 done_testing();
