@@ -122,6 +122,18 @@ fluct_streams_find(const char *name, MemoryContext context)
 	return stream;
 }
 
+FluctStream *
+fluct_streams_get(const char *name, MemoryContext context)
+{
+	FluctStream *stream = fluct_streams_find(name, context);
+
+	if (stream == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("stream \"%s\" does not exist", name)));
+	return stream;
+}
+
 List *
 fluct_streams_wanted(MemoryContext context)
 {

@@ -66,6 +66,9 @@ extern bool fluct_streams_installed(void);
 extern FluctStream *fluct_streams_find(const char *name,
 									   MemoryContext context);
 
+/* The same, but an error (42704) when there is none. */
+extern FluctStream *fluct_streams_get(const char *name, MemoryContext context);
+
 /* FluctWanted of all workers that should run in this database. */
 extern List *fluct_streams_wanted(MemoryContext context);
 

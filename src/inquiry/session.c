@@ -240,7 +240,6 @@ fluct_session_next(FluctSession *session, long longest, StringInfo message)
 
 /* ----- check, preview, seek and reconcile ----- */
 
-
 static FluctInquiryKind
 read_kind(const char *word)
 {
@@ -261,9 +260,7 @@ find_owner(const char *name)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	stream = fluct_streams_find(name, CurrentMemoryContext);
-	if (stream == NULL)
-		elog(ERROR, "stream \"%s\" not found", name);
+	stream = fluct_streams_get(name, CurrentMemoryContext);
 	role = stream->role;
 	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
 						stream->owner, role, true);

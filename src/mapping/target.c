@@ -193,6 +193,17 @@ check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner,
 	return mapping;
 }
 
+/* With the arguments of _check_mapping. */
+static FluctMapping *
+check_arguments(FunctionCallInfo fcinfo)
+{
+	return check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
+						  text_to_cstring(PG_GETARG_TEXT_PP(2)),
+						  PG_GETARG_OID(3),
+						  text_to_cstring(PG_GETARG_TEXT_PP(4)),
+						  text_to_cstring(PG_GETARG_TEXT_PP(5)));
+}
+
 /*
  * _check_mapping(target regclass, mapping jsonb, on_conflict text, owner oid,
  *				  framing text, on_tombstone text):
@@ -201,14 +212,9 @@ check_as_owner(Oid target, Jsonb *document, const char *on_conflict, Oid owner,
 Datum
 fluct_check_mapping(PG_FUNCTION_ARGS)
 {
-	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
-										   text_to_cstring(PG_GETARG_TEXT_PP(2)),
-										   PG_GETARG_OID(3),
-										   text_to_cstring(PG_GETARG_TEXT_PP(4)),
-										   text_to_cstring(PG_GETARG_TEXT_PP(5)));
-	Datum	   *names;
+	FluctMapping *mapping = check_arguments(fcinfo);
+	Datum	   *names = palloc(sizeof(Datum) * mapping->ntargets);
 
-	names = palloc(sizeof(Datum) * mapping->ntargets);
 	for (int t = 0; t < mapping->ntargets; t++)
 		names[t] = CStringGetTextDatum(mapping->targets[t].name);
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, mapping->ntargets, TEXTOID,
@@ -223,13 +229,7 @@ fluct_check_mapping(PG_FUNCTION_ARGS)
 Datum
 fluct_is_keyed(PG_FUNCTION_ARGS)
 {
-	FluctMapping *mapping = check_as_owner(PG_GETARG_OID(0), PG_GETARG_JSONB_P(1),
-										   text_to_cstring(PG_GETARG_TEXT_PP(2)),
-										   PG_GETARG_OID(3),
-										   text_to_cstring(PG_GETARG_TEXT_PP(4)),
-										   text_to_cstring(PG_GETARG_TEXT_PP(5)));
-
-	PG_RETURN_BOOL(mapping->targets[0].nkeys > 0);
+	PG_RETURN_BOOL(check_arguments(fcinfo)->targets[0].nkeys > 0);
 }
 
 /*

@@ -289,10 +289,7 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	fluct_argument_require(fcinfo, 6, "force");
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								context);
-	if (stream == NULL)
-		elog(ERROR, "there is no such stream");
+	stream = fluct_streams_get(text_to_cstring(PG_GETARG_TEXT_PP(0)), context);
 	owner = stream->role;
 	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
 						stream->owner, owner, false);

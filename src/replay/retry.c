@@ -76,10 +76,7 @@ fluct_retry(PG_FUNCTION_ARGS)
 	fluct_argument_require(fcinfo, 1, "ids");
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	stream = fluct_streams_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								context);
-	if (stream == NULL)
-		elog(ERROR, "there is no such stream");
+	stream = fluct_streams_get(text_to_cstring(PG_GETARG_TEXT_PP(0)), context);
 	fluct_owner_require(psprintf("stream \"%s\"", stream->name),
 						stream->owner, stream->role, false);
 	fluct_owner_require_session(stream->role);
