@@ -56,7 +56,7 @@ COMMENT ON FUNCTION fluct._check_kafka(text) IS 'the items of check_stream that 
 CREATE OR REPLACE FUNCTION fluct._routed_among(relations regclass[], owner oid) RETURNS regclass[]
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_routed_among';
 COMMENT ON FUNCTION fluct._routed_among(regclass[], oid) IS
-'those of the relations of which another extension decides where the rows lie, as Citus does; planned with the rights of that role';
+'those of the relations whose rows another extension stores elsewhere, as Citus does; planned with the rights of that role';
 
 -- An item only where there is something to say.
 CREATE OR REPLACE FUNCTION fluct._check_distribution(s fluct.streams, targets text[], owner oid)

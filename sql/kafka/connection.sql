@@ -1,4 +1,4 @@
--- connection.sql: who calls, and what the processes behind the connections are told.
+-- connection.sql: who calls, and what is announced to the processes.
 --
 -- Servers and user mappings hold the connections to Kafka; their wrapper is in
 -- tables/kafka.sql.

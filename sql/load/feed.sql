@@ -47,7 +47,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._refuse_header(fluct.files) IS 'refuses rows for customer_feed of which the first is a header';
+COMMENT ON FUNCTION fluct._refuse_header(fluct.files) IS 'refuses rows for customer_feed whose first one is a header';
 
 CREATE OR REPLACE FUNCTION fluct._apply_feed()
 RETURNS trigger

@@ -166,7 +166,7 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._refuse_strangers(fluct.files, text) IS 'refuses a file of at least 10 customers with industries of which none is known';
+COMMENT ON FUNCTION fluct._refuse_strangers(fluct.files, text) IS 'refuses a file of at least 10 customers with industries none of which is known';
 
 -- A customer may lose industries.  Many at once, or a few to a file that knows none
 -- of its names, are a fault of the file.

@@ -4,8 +4,8 @@
 -- records why it is refused; after its commit the file is moved, and a second
 -- one notes where to.  So at a crash between the two the file is still there,
 -- and the next scan knows it by what was recorded (size, time, number) and moves
--- it.  A file in done/ of which nothing is recorded, as after a restore to a
--- moment before its load, is loaded again.
+-- it.  A file in done/ that is not recorded, as after a restore to a moment
+-- before its load, is loaded again.
 
 -- ---------------------------------------------------------------------------
 -- Scanning
@@ -27,7 +27,7 @@ COMMENT ON FUNCTION fluct._is_settled(fluct.inboxes, timestamptz) IS 'whether a 
 CREATE OR REPLACE FUNCTION fluct._inbox_work(inbox text)
 RETURNS TABLE (folder text, file text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
-COMMENT ON FUNCTION fluct._inbox_work(text) IS 'the files of a scan: those that lie in the inbox, oldest first, and those in done/ of which nothing is recorded';
+COMMENT ON FUNCTION fluct._inbox_work(text) IS 'the files of a scan: those that lie in the inbox, oldest first, and those in done/ that are not recorded';
 
 CREATE OR REPLACE FUNCTION fluct.__inbox_work(inbox text)
 RETURNS TABLE (folder text, file text)

@@ -72,7 +72,7 @@ $$;
 COMMENT ON FUNCTION fluct._mapped_paths(fluct.streams) IS
 'the paths into the message that a mapping has, from its root; the column is NULL where a path serves a condition only';
 
--- A field is missing where the newest tenth of the messages has it no more.
+-- A field is missing where the newest tenth of the messages no longer has it.
 CREATE OR REPLACE FUNCTION fluct._drift_of(stream fluct.streams, documents jsonb[])
 RETURNS TABLE (target text, path text, drift text, first_message int, messages bigint, type text, format text, sample jsonb, "column" text, written text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
@@ -160,7 +160,7 @@ COMMENT ON VIEW fluct.schema_drift IS
 COMMENT ON COLUMN fluct.schema_drift.stream IS 'name of the stream';
 COMMENT ON COLUMN fluct.schema_drift.target IS 'table that the field is or would be a column of';
 COMMENT ON COLUMN fluct.schema_drift.path IS 'the field, from the root of the message; [*] = of an element';
-COMMENT ON COLUMN fluct.schema_drift.drift IS 'new: nothing maps it; missing: it is mapped, and the newest tenth of the messages has it no more; changed: it is mapped, and has another JSON type than before';
+COMMENT ON COLUMN fluct.schema_drift.drift IS 'new: nothing maps it; missing: it is mapped, and the newest tenth of the messages no longer has it; changed: it is mapped, and has another JSON type than before';
 COMMENT ON COLUMN fluct.schema_drift.topic IS 'Kafka topic of the first message';
 COMMENT ON COLUMN fluct.schema_drift.partition IS 'Kafka partition of that message';
 COMMENT ON COLUMN fluct.schema_drift."offset" IS 'Kafka offset of the first message, of those looked at, with the field, without it, or with the other type';
@@ -192,7 +192,7 @@ EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION fluct._as_value(jsonb, text, text) IS 'a value as text that the type takes; NULL where it takes it not';
+COMMENT ON FUNCTION fluct._as_value(jsonb, text, text) IS 'a value as text that the type accepts; NULL where it does not';
 
 -- Only what a row holds NULL for: again, or after the worker, it finds the rest.
 CREATE OR REPLACE FUNCTION fluct._fill_from_extra(target regclass, extra text, "column" text, type text, format text, keys text[]) RETURNS bigint

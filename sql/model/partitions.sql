@@ -106,7 +106,7 @@ CREATE OR REPLACE FUNCTION fluct._is_routed(rel regclass) RETURNS boolean
 LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_is_routed';
 COMMENT ON FUNCTION fluct._is_routed(regclass) IS
-'whether another extension decides where the rows of a table lie, as Citus does; planned with the rights of the caller, who may write there';
+'whether another extension stores the rows of a table elsewhere, as Citus does; planned with the rights of the caller, who may write there';
 
 CREATE OR REPLACE FUNCTION fluct._move_from_default(default_partition regclass, target text, key_column text, since timestamptz, until timestamptz)
 RETURNS bigint

@@ -1,7 +1,7 @@
 -- rollup.sql: spend per industry and bucket, kept, compared, mended and read.
 --
--- sales.industry_spend is kept by triggers; how it stays exact is told in
--- src/rollup/triggers.c (who excludes whom) and src/rollup/delta.c (slots).
+-- sales.industry_spend is kept by triggers; how it stays exact is described in
+-- src/rollup/triggers.c (who excludes whom) and src/rollup/spend.c (slots).
 
 -- ---------------------------------------------------------------------------
 -- The triggers
@@ -171,6 +171,7 @@ COMMENT ON FUNCTION fluct._judge_rollup(text[]) IS
 
 -- One aggregate reads all orders, by minute; hours and days are made of the
 -- minutes.  What is stored is mostly in slot 0, and is not aggregated again.
+-- src/rollup/fill.c has the same aggregate.
 CREATE OR REPLACE FUNCTION fluct._wrong_spend(since timestamptz, OUT width int, OUT bucket timestamptz, OUT industry text,
 									OUT stored_orders bigint, OUT expected_orders bigint,
 									OUT stored_amount numeric, OUT expected_amount numeric, OUT is_stored boolean)

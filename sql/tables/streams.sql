@@ -113,7 +113,7 @@ COMMENT ON TABLE fluct.stream_states IS
 'What the worker processes of each stream last said of themselves. stat_streams shows it to people.';
 COMMENT ON COLUMN fluct.stream_states.stream IS 'name of the stream';
 COMMENT ON COLUMN fluct.stream_states.worker IS 'number of the worker, from 0';
-COMMENT ON COLUMN fluct.stream_states.starts IS 'streams.starts when this was said; an older word counts no more';
+COMMENT ON COLUMN fluct.stream_states.starts IS 'streams.starts when this was written; a row of an earlier start does not count';
 COMMENT ON COLUMN fluct.stream_states.state IS 'starting, running, backing_off, failed or paused';
 COMMENT ON COLUMN fluct.stream_states.reason IS 'one word for why';
 COMMENT ON COLUMN fluct.stream_states.detail IS 'the fact behind the reason';
@@ -180,7 +180,7 @@ COMMENT ON COLUMN fluct.stream_offsets.epoch_duplicates IS 'duplicates when the 
 COMMENT ON COLUMN fluct.stream_offsets.epoch_dead_letters IS 'dead_letters when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.epoch_tombstones IS 'tombstones when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.stored_with IS 'hash of the mapping with which a message was stored last; NULL = none since the position began';
-COMMENT ON COLUMN fluct.stream_offsets.retention IS 'how long Kafka keeps messages of the topic (retention.ms), as its worker was last told; NULL = for ever, or not known';
+COMMENT ON COLUMN fluct.stream_offsets.retention IS 'how long Kafka keeps messages of the topic (retention.ms), as Kafka last answered; NULL = for ever, or not known';
 COMMENT ON COLUMN fluct.stream_offsets.filtered IS 'messages that the mapping''s "where" does not mean';
 COMMENT ON COLUMN fluct.stream_offsets.epoch_filtered IS 'filtered when the epoch began';
 COMMENT ON COLUMN fluct.stream_offsets.held_until IS 'last time at which all that Kafka had in this partition was known to be committed here';

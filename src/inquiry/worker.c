@@ -3,9 +3,9 @@
  * worker.c
  *	  The worker that answers a session's inquiry about a stream.
  *
- * It connects as the stream's worker does, with a session of the owner's, asks Kafka, writes nothing, moves
- * nothing, and ends.  Or it is the stream's worker itself, for a session that
- * watches (foreground.c).
+ * It connects as the stream's worker does, with a session of the owner's, asks
+ * Kafka, writes nothing, moves nothing, and ends.  Or it is the stream's worker
+ * itself, for a session that watches (foreground.c).
  *
  *-------------------------------------------------------------------------
  */

@@ -9,8 +9,8 @@
  * list of allowed brokers changes: it may be connected to one that was.
  *
  * The server and the user mapping are rows of the catalog: when one of them
- * changes, the caches are told, and the options are read again.  A file is
- * polled, since nobody tells of it.  What is gone is not a change: a client
+ * changes, the caches are invalidated, and the options are read again.  A file
+ * is polled, since nothing announces its change.  What is gone is not a change: a client
  * that works needs its file no longer, and one that could not be created for
  * want of it waits for it to be there.
  *
@@ -49,7 +49,7 @@ typedef struct FileVersion
 typedef struct Noted
 {
 	bool		valid;
-	bool		told;			/* that the caches may have changed */
+	bool		invalidated;	/* the caches may have changed */
 	Oid			owner;
 	uint64		options;		/* hash of the catalog's rows */
 	uint64		allowed;		/* hash of fluct.allowed_brokers */
@@ -64,7 +64,7 @@ static Noted noted;
 static void
 on_invalidation(Datum arg, int cache, uint32 hash)
 {
-	noted.told = true;
+	noted.invalidated = true;
 }
 
 /* ----- the catalog ----- */
@@ -185,7 +185,7 @@ fluct_changes_begin(const FluctStream *stream, Oid owner)
 		CacheRegisterSyscacheCallback(USERMAPPINGOID, on_invalidation, 0);
 	}
 	registered = true;
-	noted.told = false;
+	noted.invalidated = false;
 	noted.owner = owner;
 	fluct_worker_begin();
 	noted.options = hash_options(stream, &options);
@@ -202,7 +202,7 @@ have_options_changed(const FluctStream *stream)
 	uint64		now;
 	List	   *options;
 
-	noted.told = false;
+	noted.invalidated = false;
 	fluct_worker_begin();
 	now = hash_options(stream, &options);
 	fluct_worker_commit();
@@ -215,7 +215,7 @@ fluct_changes_found(const FluctStream *stream)
 	if (!noted.valid)
 		return false;
 	AcceptInvalidationMessages();
-	if (noted.told && have_options_changed(stream))
+	if (noted.invalidated && have_options_changed(stream))
 		return true;
 	if (add_text(0, fluct_allowed_brokers) != noted.allowed)
 		return true;

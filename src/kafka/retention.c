@@ -3,9 +3,9 @@
  * retention.c
  *	  How long Kafka keeps the messages of a topic.
  *
- * A question for the broker's configuration, of which nothing depends but a
- * warning (fluct.health).  So the answer is never waited for, and a refusal
- * (Kafka's ACLs may deny DESCRIBE_CONFIGS) is not reported: the retention is then not
+ * It is asked of the broker's configuration, and only a warning depends on it
+ * (fluct.health).  So the answer is never waited for, and a refusal (Kafka's
+ * ACLs may deny DESCRIBE_CONFIGS) is not reported: the retention is then not
  * known.
  *
  *-------------------------------------------------------------------------

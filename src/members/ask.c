@@ -4,9 +4,9 @@
  *	  A question to all members at the same time.
  *
  * A question (answer.c) goes to all members at once, by libpq's asynchronous
- * calls and one wait for all; a member that does not answer within fluct.member_timeout
- * is missing, with the reason.  So the time of an answer is that of the slowest
- * member, and a hanging one costs the timeout and no more.
+ * calls and one wait for all; a member that does not answer within
+ * fluct.member_timeout is missing, with the reason.  So the time of an answer is
+ * that of the slowest member, and a hanging one costs the timeout and no more.
  *
  * Connections are kept for the life of the session, one for each member and
  * role, since making one costs as much as the answer: a login, and at the

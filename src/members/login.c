@@ -4,8 +4,8 @@
  *	  How to log in to a member: a server of postgres_fdw, and a user mapping.
  *
  * A member is asked with the user mapping of the role whose rights the question
- * is asked with, or else the one for PUBLIC, which is for reading alone: who may
- * write there is not for whoever asks to borrow.  The rules are those of
+ * is asked with, or else the one for PUBLIC.  That one only reads: a role that
+ * may write there must not be borrowed by everybody here.  The rules are those of
  * postgres_fdw, so that nobody borrows the rights of this server's
  * operating-system user at the member: the mapping holds a password, and the
  * member asks for it (ask.c looks when it is connected); or a superuser has

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * routed.c
- *	  Tables of which another extension decides where their rows lie.
+ *	  Tables whose rows another extension stores elsewhere.
  *
- * Such an extension takes the table's place in the planner: what comes of a
- * statement that writes is a plan of its own.  The relation itself is an empty
- * shell, of which whoever opens it sees nothing, and in which nobody would
- * look for rows.
+ * Such an extension takes the table's place in the planner: a statement that
+ * writes gets a plan of its own.  The relation itself is an empty shell: code
+ * that opens it sees no rows, and nobody would look for rows that it stores.
  *
  *-------------------------------------------------------------------------
  */
@@ -104,8 +103,8 @@ fluct_is_routed(PG_FUNCTION_ARGS)
 /*
  * fluct._routed_among(relations regclass[], owner oid) RETURNS regclass[]
  *
- * Those of which another extension decides where the rows lie; planned with
- * the rights of the owner, who may insert there.
+ * Those whose rows another extension stores elsewhere; planned with the rights
+ * of the owner, who may insert there.
  */
 Datum
 fluct_routed_among(PG_FUNCTION_ARGS)

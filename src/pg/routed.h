@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * routed.h
- *	  Tables of which another extension decides where their rows lie.
+ *	  Tables whose rows another extension stores elsewhere.
  *
  *-------------------------------------------------------------------------
  */

@@ -34,7 +34,7 @@
 #include "process/maintenance.h"
 #include "process/worker.h"
 
-/* What a process is told, in its bgw_extra. */
+/* What a process is to do, in its bgw_extra. */
 typedef struct Task
 {
 	Oid			database;

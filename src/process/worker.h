@@ -47,8 +47,9 @@ extern long fluct_worker_ms_since(TimestampTz then);
 extern void fluct_worker_limit_locks(void);
 
 /*
- * In a PG_CATCH: logs the error (of a lock now and then only), ends its transactions, and switches to the
- * memory context.  For work whose failure must not stop other work.
+ * In a PG_CATCH: logs the error (of a lock now and then only), ends its
+ * transactions, and switches to the memory context.  For work whose failure
+ * must not stop other work.
  */
 extern void fluct_worker_report_error(MemoryContext context);
 

@@ -5,7 +5,8 @@
  *
  * To compare an empty rollup with the orders, and then to insert what differs,
  * costs as much again as to sum them up.  So the minutes go from the aggregate,
- * which gives them in the order of the key, into the table as they come.
+ * which gives them in the order of the key, into the table as they come.  It is
+ * that of fluct._wrong_spend, which verifies the result.
  *
  *-------------------------------------------------------------------------
  */

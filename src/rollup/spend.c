@@ -9,11 +9,11 @@
  * end: the lowest that is free.  There are as many slots as there were ever
  * writers at once, one with one stream, and a reader sums over them.  What
  * another transaction did in a slot before is committed when its lock is had,
- * so with the latest snapshot no row of the slot can be in the way, at any
+ * so with the latest snapshot every row of the slot can be seen, at any
  * isolation level.  The rows of a statement go in by ON CONFLICT, which reads
  * the table with no snapshot of the transaction's: serializable writers of
  * orders have no conflict with each other on account of the rollup.  (Mostly
- * they don't even go that way: buckets.c.)
+ * they do not even go that way: buckets.c.)
  *
  *-------------------------------------------------------------------------
  */

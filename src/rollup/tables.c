@@ -81,7 +81,7 @@ check_table(const FluctRollup *rollup, Oid relid, bool ordinary)
 						 GetUserNameFromId(rollup->owner, true))));
 }
 
-/* Else whoever was the owner before would leave code there to run as one. */
+/* Code that an earlier owner left there would run as a superuser. */
 static void
 check_owner(const FluctRollup *rollup)
 {

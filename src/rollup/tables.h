@@ -43,7 +43,7 @@ extern Datum fluct_rollup_work(void (*trigger) (FunctionCallInfo fcinfo),
 							   FunctionCallInfo fcinfo);
 
 /*
- * Whether a trigger of the rollup is at work: an error that happens now is of the rollup's
+ * Whether a trigger of the rollup is at work: an error now is one of the rollup's
  * own statements, or of what somebody put on its tables, and no row's fault.
  */
 extern bool fluct_rollup_is_working(void);

@@ -21,9 +21,10 @@
  * before its trigger runs, would wait for the lock, and its holder for the
  * table.  A renamed industry and a deleted customer go on to
  * customer_industries; they, too, take these locks before they have a row that
- * a foreign key's check would wait for.  Left are two transactions that write orders first and industries
- * then, and a TRUNCATE of orders beside a transaction that truncates
- * customer_industries and fills it again: one of the two is told 40P01.
+ * a foreign key's check would wait for.  What is left: two transactions that
+ * write orders first and industries then, and a TRUNCATE of orders beside a
+ * transaction that truncates customer_industries and fills it again.  One of
+ * the two fails with 40P01.
  *
  * One statement, one side.  What a statement changed is booked when it ends.
  * If orders and industries changed within one statement (by WITH, or in a

@@ -11,11 +11,12 @@
  * What that costs.  With one guilty message, the halves that succeed come to
  * one batch, and the attempts that fail to at most 1 + 1/2 + 1/4 ... = 2 more,
  * if each is refused only at its end.  Decoding, the raw copy and the rows are
- * steps of their own, so that what one of them refuses costs no other.  So it stays below 3 batches, whatever the size (measured: at most 2.3, for
- * a CHECK on a child; test/bench/README.md).  An attempt ends at its first
- * guilty message, so many of them cost less than one each: n attempts of a
- * statement or two, and the parents of every attempt that a child refuses, at
- * most log2(n) times (measured: 4.4 batches with every second one guilty).
+ * steps of their own, so that what one of them refuses costs no other.  So it
+ * stays below 3 batches, whatever the size (measured: at most 2.3, for a CHECK
+ * on a child; test/bench/README.md).  An attempt ends at its first guilty
+ * message, so many of them cost less than one each: n attempts of a statement
+ * or two, and the parents of every attempt that a child refuses, at most
+ * log2(n) times (measured: 4.4 batches with every second one guilty).
  *
  *-------------------------------------------------------------------------
  */

@@ -16,7 +16,7 @@
 typedef void (*FluctStep) (void *arg, FluctMessage *messages, int from,
 						   int to);
 
-/* What is told of a message that is guilty, alone. */
+/* Called for a message that fails by itself, with the error. */
 typedef void (*FluctBury) (void *arg, FluctMessage *messages, int guilty,
 						   FluctReason reason, const ErrorData *error);
 

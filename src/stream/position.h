@@ -51,8 +51,8 @@ extern void fluct_position_mirror(const FluctPosition *touched, int n);
 extern bool fluct_position_behind_markers(void);
 
 /*
- * Whether all is read that Kafka had by its last answers.  Markers at the end
- * say no, until it has told of the end.
+ * Whether all is read that Kafka had by its last answers.  False with markers
+ * at the end, until Kafka has reported that end.
  */
 extern bool fluct_position_in_hand(void);
 

@@ -46,7 +46,7 @@ static uint64 changes_seen = 0;
 static char database[NAMEDATALEN];	/* the name of this one */
 static char last_reason[FLUCT_STATE_LEN];	/* as stored in the table */
 
-/* The reason of which the log tells last, by this worker or the one before. */
+/* The reason that the log named last, by this worker or the one before. */
 static char trouble[FLUCT_STATE_LEN];
 
 /* ----- states ----- */
