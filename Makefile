@@ -139,6 +139,7 @@ OBJS = \
 	src/sink/samekey.o \
 	src/sink/sink.o \
 	src/sink/stored.o \
+	src/sink/unchanged.o \
 	src/sink/watch.o \
 	src/sink/write.o \
 	src/stream/backoff.o \

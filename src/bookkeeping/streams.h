@@ -45,6 +45,7 @@ typedef struct FluctStream
 	int			starts;
 	int			version;
 	bool		keyed;			/* its target had a unique key when it was set */
+	bool		again;			/* what is stored is mostly there already */
 	TimestampTz created_at;		/* another time: another stream of this name */
 } FluctStream;
 

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "common/base64.h"
 #include "executor/executor.h"
@@ -21,6 +22,17 @@
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
 #error "fluct is for PostgreSQL 15 to 19"
 #endif
+
+/* Whether the role has the rights of the relation's owner. */
+static inline bool
+fluct_compat_owns_relation(Oid relid, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, role);
+#else
+	return pg_class_ownercheck(relid, role);
+#endif
+}
 
 /* A wait event of the extension's own; before 17 they had no names. */
 static inline uint32

@@ -57,9 +57,8 @@ fluct_routed_is(SPIPlanPtr plan)
 	return root != T_Invalid && root != T_ModifyTable;
 }
 
-/* Planned with the rights at hand; SPI must be connected. */
-static bool
-is_table_routed(Oid relid)
+bool
+fluct_routed_table(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 	SPIPlanPtr	plan;
@@ -80,7 +79,7 @@ is_table_routed(Oid relid)
 void
 fluct_routed_refuse_orders(Oid relid)
 {
-	if (relid == fluct_model_find("orders") && is_table_routed(relid))
+	if (relid == fluct_model_find("orders") && fluct_routed_table(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("sales.orders cannot be distributed"),
@@ -95,7 +94,7 @@ fluct_is_routed(PG_FUNCTION_ARGS)
 	bool		routed;
 
 	SPI_connect();
-	routed = is_table_routed(PG_GETARG_OID(0));
+	routed = fluct_routed_table(PG_GETARG_OID(0));
 	SPI_finish();
 	PG_RETURN_BOOL(routed);
 }
@@ -121,7 +120,7 @@ fluct_routed_among(PG_FUNCTION_ARGS)
 	SPI_connect();
 	before = fluct_rights_take(PG_GETARG_OID(1));
 	for (int i = 0; i < n; i++)
-		if (is_table_routed(DatumGetObjectId(relids[i])))
+		if (fluct_routed_table(DatumGetObjectId(relids[i])))
 			relids[found++] = relids[i];
 	fluct_rights_give_back(before);
 	SPI_finish();

@@ -22,6 +22,12 @@ extern NodeTag fluct_routed_root(SPIPlanPtr plan);
 /* Whether another extension carries out a statement that writes. */
 extern bool fluct_routed_is(SPIPlanPtr plan);
 
+/*
+ * Whether one carries out what writes to the table; planned with the rights at
+ * hand, and SPI must be connected.
+ */
+extern bool fluct_routed_table(Oid relid);
+
 /* Refuses sales.orders where it is routed (42809). */
 extern void fluct_routed_refuse_orders(Oid relid);
 

@@ -22,11 +22,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
@@ -39,6 +41,8 @@
 #include "mapping/framing.h"
 #include "mapping/mapping.h"
 #include "pg/argument.h"
+#include "pg/compat.h"
+#include "pg/model.h"
 #include "pg/procedure.h"
 #include "pg/query.h"
 #include "pg/rights.h"
@@ -295,6 +299,7 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 						stream->owner, owner, false);
 	fluct_owner_require_session(owner);
 	stream->keep_raw = false;	/* the messages come from there */
+	stream->again = true;
 	if (strcmp(stream->on_conflict, "error") == 0)
 		stream->on_conflict = "nothing";	/* a row that exists is not an
 											 * error here */
@@ -311,6 +316,42 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 }
 
 /* ----- reprocess_stream ----- */
+
+/*
+ * Under on_conflict update the lines of each chunk are looked for by their time,
+ * and pages that BRIN has not summarized yet are read each time; autovacuum
+ * would see to it, but a minute later.  Nobody is waited for, and who is not
+ * the owner leaves it.
+ */
+static void
+summarize_lines(void)
+{
+	Oid			lines = fluct_model_find("order_lines");
+	FluctQuery	query = {0};
+	Datum	   *partitions;
+	int			n = 0;
+	List	   *children;
+	ListCell   *cell;
+
+	if (!OidIsValid(lines))
+		return;
+	children = find_inheritance_children(lines, NoLock);
+	partitions = palloc(sizeof(Datum) * (list_length(children) + 1));
+	foreach(cell, children)
+		if (fluct_compat_owns_relation(lfirst_oid(cell), GetUserId()) &&
+			ConditionalLockRelationOid(lfirst_oid(cell), ShareUpdateExclusiveLock))
+		partitions[n++] = ObjectIdGetDatum(lfirst_oid(cell));
+	fluct_query_add_array(&query, OIDOID, partitions, n);
+	fluct_query_run(&query,
+					"SELECT pg_catalog.brin_summarize_new_values(i.indexrelid)"
+					" FROM pg_catalog.pg_index i"
+					" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid"
+					" JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) c.relam"
+					" WHERE i.indrelid OPERATOR(pg_catalog.=) ANY ($1)"
+					" AND i.indisvalid AND a.amname OPERATOR(pg_catalog.=) 'brin'");
+	SPI_freetuptable(SPI_tuptable);
+	SPI_commit();
+}
 
 /*
  * fluct.reprocess_stream(name text, since timestamptz, until timestamptz,
@@ -337,6 +378,7 @@ fluct_reprocess_stream(PG_FUNCTION_ARGS)
 		Datum		progress;
 
 		CHECK_FOR_INTERRUPTS();
+		summarize_lines();
 		fluct_query_run(&query,
 						"SELECT fluct._reprocess_chunk($1, $2, $3, $4, $5)");
 		progress = fluct_query_field(0, 1, &null);

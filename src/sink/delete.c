@@ -19,7 +19,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "mapping/delete.h"
@@ -40,52 +42,157 @@ append_equality(StringInfo sql, const FluctColumn *column, int k)
 					 fluct_arrays_element(column, psprintf("u.k%d", k)));
 }
 
-/* So that only those partitions and pages are read in which a row may be. */
+/* The arrays as rows u(k0, ..., n), n from 1 on. */
 static void
-append_range(StringInfo sql, const FluctColumn *time, int parameter)
+append_rows(StringInfo sql, int nplaces)
 {
-	const char *name = quote_identifier(time->name);
+	appendStringInfoString(sql, " ROWS FROM (");
+	for (int k = 0; k < nplaces; k++)
+		appendStringInfo(sql, "%spg_catalog.unnest($%d)", k == 0 ? "" : ", ", k + 1);
+	appendStringInfoString(sql, ") WITH ORDINALITY AS u(");
+	for (int k = 0; k < nplaces; k++)
+		appendStringInfo(sql, "k%d, ", k);
+	appendStringInfoString(sql, "n)");
+}
 
-	appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.>=)"
-					 " (SELECT pg_catalog.min(t) FROM pg_catalog.unnest($%d) t)"
-					 " AND c.%s OPERATOR(pg_catalog.<=)"
-					 " (SELECT pg_catalog.max(t) FROM pg_catalog.unnest($%d) t)",
-					 name, parameter, name, parameter);
+/* The types of the arrays, and of the first and the last time. */
+static Oid *
+types_of(const FluctTarget *target, const int *places, int nplaces)
+{
+	Oid		   *types = palloc(sizeof(Oid) * (nplaces + 2));
+
+	for (int k = 0; k < nplaces; k++)
+		types[k] = fluct_arrays_type(&target->columns[places[k]]);
+	types[nplaces] = types[nplaces + 1] = TIMESTAMPTZOID;
+	return types;
+}
+
+/* Both columns that take from one path need not be equal, or may be NULL. */
+SPIPlanPtr
+fluct_delete_prepare_parents(const char *begin, const FluctTarget *parent,
+							 const char *end)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, begin);
+	append_rows(&sql, parent->nkeys);
+	appendStringInfoString(&sql, " WHERE true");
+	for (int k = 0; k < parent->nkeys; k++)
+		append_equality(&sql, &parent->columns[parent->keys[k]], k);
+	appendStringInfoString(&sql, end);
+	return fluct_query_prepare(sql.data, parent->nkeys,
+							   types_of(parent, parent->keys, parent->nkeys), 0);
+}
+
+/* The operator that compares all of these columns with arrays; or NULL. */
+static const char *
+common_operator(const FluctTarget *child, int nkeys)
+{
+	const char *common = NULL;
+
+	for (int k = 0; k < nkeys; k++)
+	{
+		const FluctColumn *column = &child->columns[child->parent_keys[k]];
+		const char *operator = fluct_arrays_operator(lookup_type_cache(column->base,
+																	   TYPECACHE_EQ_OPR)->eq_opr);
+
+		if (column->as_text || (common && strcmp(common, operator) != 0))
+			return NULL;
+		common = operator;
+	}
+	return common;
 }
 
 /*
- * What `begin` does with the rows c of which these columns have the values of
- * the arrays; both that take from one path need not be equal, or may be NULL.
+ * A join would be planned for as few rows as a table that was never analyzed
+ * seems to have, and sort all lines of a month.  So the columns are filters,
+ * each by itself, which an index may serve, and then together.
  */
-static SPIPlanPtr
-prepare(const char *begin, const FluctTarget *target, const int *places,
-		int nplaces, bool by_time, const char *end)
+static void
+append_filters(StringInfo sql, const FluctTarget *child, int nkeys, bool exact,
+			   const char *operator)
 {
-	StringInfoData sql;
-	Oid		   *types = palloc(sizeof(Oid) * nplaces);
+	bool		by_time = child->keyed_by_time && nkeys == child->nparent_keys;
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, begin, target->name);
-	appendStringInfoString(&sql, " ROWS FROM (");
-	for (int k = 0; k < nplaces; k++)
-	{
-		types[k] = fluct_arrays_type(&target->columns[places[k]]);
-		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k == 0 ? "" : ", ",
-						 k + 1);
-	}
-	appendStringInfoString(&sql, ") AS u(");
-	for (int k = 0; k < nplaces; k++)
-		appendStringInfo(&sql, "%sk%d", k == 0 ? "" : ", ", k);
-	appendStringInfoString(&sql, ") WHERE true");
-	for (int k = 0; k < nplaces; k++)
-		append_equality(&sql, &target->columns[places[k]], k);
-	if (by_time)
-		append_range(&sql, &target->columns[places[nplaces - 1]], nplaces);
-	appendStringInfoString(&sql, end);
-	return fluct_query_prepare(sql.data, nplaces, types, 0);
+	for (int k = 0; k < nkeys - by_time; k++)
+		appendStringInfo(sql, " AND c.%s %s ANY ($%d)",
+						 quote_identifier(child->columns[child->parent_keys[k]].name),
+						 operator, k + 1);
+	if (!exact || nkeys == 1)
+		return;
+	appendStringInfoString(sql, " AND ((");
+	for (int k = 0; k < nkeys; k++)
+		appendStringInfo(sql, "%sc.%s", k == 0 ? "" : ", ",
+						 quote_identifier(child->columns[child->parent_keys[k]].name));
+	appendStringInfo(sql, ") %s ANY (SELECT ", operator);
+	for (int k = 0; k < nkeys; k++)
+		appendStringInfo(sql, "%su.k%d", k == 0 ? "" : ", ", k);
+	appendStringInfoString(sql, " FROM");
+	append_rows(sql, nkeys);
+	appendStringInfoString(sql, ")) IS TRUE");
 }
 
-#define DELETE_FROM "DELETE FROM %s c USING"
+/* So that only those partitions and pages are read in which a row may be. */
+static void
+append_range(StringInfo sql, const FluctTarget *child)
+{
+	int			n = child->nparent_keys;
+	const char *name = quote_identifier(child->columns[child->parent_keys[n - 1]].name);
+
+	appendStringInfo(sql, " AND c.%s OPERATOR(pg_catalog.>=) $%d"
+					 " AND c.%s OPERATOR(pg_catalog.<=) $%d", name, n + 1, name, n + 2);
+}
+
+SPIPlanPtr
+fluct_delete_prepare_children(const char *begin, const FluctTarget *child,
+							  int nkeys, bool exact)
+{
+	bool		by_time = child->keyed_by_time && nkeys == child->nparent_keys;
+	const char *operator = common_operator(child, nkeys);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, begin);
+	if (operator == NULL)
+	{
+		appendStringInfoString(&sql, strncmp(begin, "DELETE", 6) == 0 ? " USING" : ",");
+		append_rows(&sql, nkeys);
+	}
+	appendStringInfoString(&sql, " WHERE true");
+	if (operator)
+		append_filters(&sql, child, nkeys, exact, operator);
+	else
+		for (int k = 0; k < nkeys; k++)
+			append_equality(&sql, &child->columns[child->parent_keys[k]], k);
+	if (by_time)
+		append_range(&sql, child);
+	return fluct_query_prepare(sql.data, nkeys + (by_time ? 2 : 0),
+							   types_of(child, child->parent_keys, nkeys),
+							   CURSOR_OPT_CUSTOM_PLAN);
+}
+
+/* The last of the arrays is that of the times, where the child has them. */
+uint64
+fluct_delete_run(const FluctTarget *child, SPIPlanPtr plan, FluctArrays *keys)
+{
+	int			n = keys->ncolumns;
+	Datum	   *args = palloc(sizeof(Datum) * (n + 2));
+	TimestampTz first = DT_NOEND;
+	TimestampTz last = DT_NOBEGIN;
+
+	for (int c = 0; c < n; c++)
+		args[c] = fluct_arrays_column(keys, c);
+	for (int r = 0; child->keyed_by_time && r < keys->nrows; r++)
+		if (n == child->nparent_keys && !keys->nulls[n - 1][r])
+		{
+			first = Min(first, DatumGetTimestampTz(keys->values[n - 1][r]));
+			last = Max(last, DatumGetTimestampTz(keys->values[n - 1][r]));
+		}
+	args[n] = TimestampTzGetDatum(first);
+	args[n + 1] = TimestampTzGetDatum(last);
+	return fluct_query_execute(plan, args);
+}
 
 static void
 prepare_parent(const FluctMapping *mapping, FluctStatements *statements)
@@ -97,11 +204,13 @@ prepare_parent(const FluctMapping *mapping, FluctStatements *statements)
 	for (int k = 0; k < parent->nkeys; k++)
 		appendStringInfo(&end, "%s c.%s", k == 0 ? " RETURNING" : ",",
 						 quote_identifier(parent->columns[parent->keys[k]].name));
-	statements->remove = prepare(DELETE_FROM, parent, parent->keys,
-								 parent->nkeys, false, end.data);
+	statements->remove =
+		fluct_delete_prepare_parents(psprintf("DELETE FROM %s c USING", parent->name),
+									 parent, end.data);
 	if (mapping->ntargets > 1 && !fluct_routed_is(statements->remove))
-		statements->lock = prepare("SELECT 1 FROM %s c,", parent, parent->keys,
-								   parent->nkeys, false, " FOR UPDATE OF c");
+		statements->lock =
+			fluct_delete_prepare_parents(psprintf("SELECT 1 FROM %s c,", parent->name),
+										 parent, " FOR UPDATE OF c");
 }
 
 void
@@ -111,14 +220,14 @@ fluct_delete_prepare(const FluctMapping *mapping, FluctStatements *statements)
 	{
 		const FluctTarget *child = &mapping->targets[t];
 		int			nkeys = fluct_delete_key(mapping, t);
+		const char *begin = psprintf("DELETE FROM %s c", child->name);
 
 		if (child->parent_keys)
-			statements[t].clear = prepare(DELETE_FROM, child, child->parent_keys,
-										  child->nparent_keys,
-										  child->keyed_by_time, "");
+			statements[t].clear = fluct_delete_prepare_children(begin, child,
+																child->nparent_keys, true);
 		if (nkeys > 0)
-			statements[t].remove = prepare(DELETE_FROM, child, child->parent_keys,
-										   nkeys, false, "");
+			statements[t].remove = fluct_delete_prepare_children(begin, child,
+																 nkeys, true);
 	}
 	if (mapping->deletes)
 		prepare_parent(mapping, statements);
@@ -137,7 +246,7 @@ fluct_delete_replaced(const FluctTarget *child, SPIPlanPtr plan,
 
 	fluct_arrays_read_rows(arrays, &rows->keys, rows->records, from, to);
 	if (arrays->nrows > 0)
-		fluct_store_execute(plan, arrays);
+		fluct_delete_run(child, plan, arrays);
 }
 
 /* ----- messages that delete ----- */
@@ -163,10 +272,10 @@ remove_children(const FluctMapping *mapping, const FluctStatements *statements,
 		const FluctTarget *child = &mapping->targets[t];
 
 		if (statements[t].remove)
-			fluct_store_execute(statements[t].remove,
-								read_deleted(child, child->parent_keys,
-											 fluct_delete_key(mapping, t),
-											 &rows[t], from, to));
+			fluct_delete_run(child, statements[t].remove,
+							 read_deleted(child, child->parent_keys,
+										  fluct_delete_key(mapping, t), &rows[t],
+										  from, to));
 	}
 }
 

@@ -23,6 +23,26 @@ extern void fluct_delete_prepare(const FluctMapping *mapping,
 								 FluctStatements *statements);
 
 /*
+ * A statement about the rows c of the parent's table that have the keys u of
+ * the arrays, its parameters; u.n is the place of one in them, from 1 on.  It
+ * begins with what names c, and a comma or USING.
+ */
+extern SPIPlanPtr fluct_delete_prepare_parents(const char *begin,
+											   const FluctTarget *parent,
+											   const char *end);
+
+/*
+ * The same of a child's rows c by the first columns of their parents' keys, to
+ * be run by fluct_delete_run; it begins with what names c.  Unless exact it
+ * may be about more rows than these.
+ */
+extern SPIPlanPtr fluct_delete_prepare_children(const char *begin,
+												const FluctTarget *child,
+												int nkeys, bool exact);
+extern uint64 fluct_delete_run(const FluctTarget *child, SPIPlanPtr plan,
+							   FluctArrays *keys);
+
+/*
  * Deletes the rows, and those of children, that records which are FLUCT_STORED
  * delete.  Records that store a row of which a later one says so become
  * FLUCT_DUPLICATE, and so does what deletes a row that is not there.

@@ -177,7 +177,7 @@ void
 fluct_store_end(FluctStatements *statements)
 {
 	SPIPlanPtr	plans[] = {statements->insert, statements->clear,
-	statements->lock, statements->remove};
+	statements->lock, statements->remove, statements->stored};
 
 	for (int i = 0; i < lengthof(plans); i++)
 		if (plans[i])

@@ -24,6 +24,8 @@ typedef struct FluctStatements
 	SPIPlanPtr	lock;			/* locks rows that are deleted next */
 	SPIPlanPtr	remove;			/* deletes rows by their own or their parent's
 								 * key */
+	SPIPlanPtr	stored;			/* reads what is there, to be compared; NULL =
+								 * it is not */
 } FluctStatements;
 
 /*

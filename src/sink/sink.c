@@ -69,6 +69,7 @@
 #include "sink/insert.h"
 #include "sink/raw.h"
 #include "sink/sink.h"
+#include "sink/unchanged.h"
 #include "sink/watch.h"
 #include "sink/write.h"
 
@@ -112,7 +113,7 @@ check_relations(FluctSink *sink)
 }
 
 static void
-prepare_targets(FluctSink *sink)
+prepare_targets(FluctSink *sink, bool again)
 {
 	sink->ntargets = sink->mapping->ntargets;
 	sink->statements = MemoryContextAllocZero(sink->context,
@@ -121,6 +122,8 @@ prepare_targets(FluctSink *sink)
 	for (int t = 0; t < sink->mapping->ntargets; t++)
 		fluct_store_prepare(&sink->mapping->targets[t], sink->update, &sink->statements[t]);
 	fluct_delete_prepare(sink->mapping, sink->statements);
+	if (sink->update && again)
+		fluct_unchanged_prepare(sink->mapping, sink->statements);
 	if (OidIsValid(sink->raw))
 		sink->insert_raw = fluct_raw_prepare(sink->raw);
 }
@@ -149,7 +152,7 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 	check_relations(sink);
 	fluct_target_check_rights(sink->mapping, sink->update, sink->raw);
 	fluct_mapping_ready(sink->mapping);
-	prepare_targets(sink);
+	prepare_targets(sink, stream->again);
 	fluct_rights_give_back(before);
 }
 

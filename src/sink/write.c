@@ -15,6 +15,7 @@
 #include "sink/arrays.h"
 #include "sink/delete.h"
 #include "sink/stored.h"
+#include "sink/unchanged.h"
 #include "sink/write.h"
 
 static void
@@ -44,6 +45,23 @@ write_stored(const FluctMapping *mapping, const FluctStatements *statements,
 		fluct_store_insert(parent, statements->insert, rows, from, to);
 	for (int t = 1; t < mapping->ntargets; t++)
 		write_children(&mapping->targets[t], &statements[t], &rows[t], from, to);
+}
+
+/* The same but for what exists already as it is, which counts as stored. */
+static void
+write_changed(const FluctMapping *mapping, const FluctStatements *statements,
+			  const FluctRows *rows, int from, int to)
+{
+	FluctOutcome *outcomes = rows->records->outcomes;
+	bool	   *unchanged = fluct_unchanged_find(mapping, statements, rows, from, to);
+
+	for (int r = from; r < to; r++)
+		if (unchanged[r - from])
+			outcomes[r] = FLUCT_PENDING;
+	write_stored(mapping, statements, rows, from, to);
+	for (int r = from; r < to; r++)
+		if (unchanged[r - from])
+			outcomes[r] = FLUCT_STORED;
 }
 
 /* ----- turns ----- */
@@ -152,7 +170,10 @@ write_records(const FluctMapping *mapping, const FluctStatements *statements,
 	}
 	if (update)
 		fluct_store_keep_last(parent, rows, from, to);
-	write_stored(mapping, statements, rows, from, to);
+	if (statements->stored)
+		write_changed(mapping, statements, rows, from, to);
+	else
+		write_stored(mapping, statements, rows, from, to);
 }
 
 /*

@@ -44,6 +44,53 @@ my $now = sql('TABLE webhooks; TABLE webhook_lines');
 etl("SELECT fluct.pause_stream('webhooks'); CALL fluct.reprocess_stream('webhooks')");
 is(sql('TABLE webhooks; TABLE webhook_lines'), $now, 'reprocess_stream changes nothing');
 
+# ----- stored again: what is there as it is stays -----
+
+stream('again', 'CREATE TABLE again (id int PRIMARY KEY, v numeric, note text, seen int); CREATE TABLE again_lines (id int, sku text, "50%" int)',
+	'{"columns": {"id": "$.id", "v": "$.v", "note": "$.note"},
+		"children": [{"target": "again_lines", "rows": "$.lines[*]", "columns": {"id": "$.id", "sku": "@.sku", "50%": "@.n"}}]}',
+	map { "{\"id\": $_, \"v\": 1.50, \"note\": null, \"lines\": [{\"sku\": \"a\", \"n\": 1}, {\"sku\": \"b\", \"n\": null}, {\"sku\": \"b\", \"n\": null}, {\"sku\": \"c\", \"n\": 2}]}" } 1 .. 9);
+etl("SELECT fluct.pause_stream('again'); UPDATE again SET seen = id; CREATE TABLE as_sent AS TABLE again; CREATE TABLE lines_sent AS TABLE again_lines");
+
+# what differs from what was sent, and which orders' rows were written since
+my $differences = 'SELECT count(*) FROM ((TABLE again EXCEPT ALL TABLE as_sent) UNION ALL (TABLE as_sent EXCEPT ALL TABLE again)) p
+	UNION ALL SELECT count(*) FROM ((TABLE again_lines EXCEPT ALL TABLE lines_sent) UNION ALL (TABLE lines_sent EXCEPT ALL TABLE again_lines)) l';
+my $newest = q(SELECT coalesce(string_agg(DISTINCT id::text, ' '), '') FROM (SELECT id, xmin FROM again UNION ALL SELECT id, xmin FROM again_lines) r WHERE xmin::text::bigint >= );
+
+sub stored_again
+{
+	my ($what, $written, $change) = @_;
+
+	etl($change) if $change;
+	my $now = sql('SELECT pg_current_xact_id()::text');
+	etl("CALL fluct.reprocess_stream('again')");
+	is(sql($differences), "0\n0", "$what: stored again as sent");
+	return is(sql($newest . $now), $written, "$what: ... and only what was not");
+}
+
+stored_again('all is there', '');
+stored_again('values', '1 2', 'UPDATE again SET v = 1.5 WHERE id = 1; UPDATE again SET note = $$x$$ WHERE id = 2');
+stored_again('lines', '3 4 5', 'DELETE FROM again_lines WHERE ctid IN (SELECT min(ctid) FROM again_lines WHERE id = 3 AND sku = $$b$$);
+	INSERT INTO again_lines SELECT DISTINCT ON (id) * FROM again_lines WHERE id = 4; UPDATE again_lines SET sku = $$c$$, "50%" = 2 WHERE id = 5 AND sku = $$a$$');
+stored_again('another order', '', 'INSERT INTO again_lines SELECT * FROM lines_sent WHERE id = 6 ORDER BY sku DESC; DELETE FROM again_lines WHERE ctid IN (SELECT ctid FROM again_lines WHERE id = 6 ORDER BY ctid LIMIT 4)');
+stored_again('rows that are gone', '7 8', 'DELETE FROM again_lines WHERE id = 7; DELETE FROM again WHERE id = 8; INSERT INTO again (id, seen) VALUES (8, 8)');
+stored_again('a trigger', '1 2 3 4 5 6 7 8 9', 'CREATE TABLE met (); CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.met DEFAULT VALUES; RETURN NEW; END$$;
+	CREATE TRIGGER meet BEFORE UPDATE ON again FOR EACH ROW EXECUTE FUNCTION meet()');
+is(sql('SELECT count(*) FROM met'), '9', '... fires for each');
+stored_again('a column that nothing maps', '1 2 3 4 5 6 7 8 9', 'DROP TRIGGER meet ON again; ALTER TABLE again_lines ADD COLUMN more int DEFAULT 1; ALTER TABLE lines_sent ADD COLUMN more int DEFAULT 1; UPDATE again_lines SET more = 2 WHERE id = 9');
+
+# somebody else's change that is not committed yet is waited for, and seen
+etl('ALTER TABLE again_lines DROP COLUMN more; ALTER TABLE lines_sent DROP COLUMN more');
+my $other = $node->background_psql('postgres');
+my $again = $node->background_psql('postgres', extra_params => [ '-U', 'etl' ]);
+$other->query_safe('BEGIN; UPDATE again SET note = note WHERE id = 9; DELETE FROM again_lines WHERE id = 9');
+$again->query_until(qr/begun/, "\\echo begun\nCALL fluct.reprocess_stream('again');\n");
+ok(poll($node, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL fluct.reprocess%' AND wait_event_type = 'Lock'", 1), 'a writer is waited for');
+$other->query_safe('COMMIT');
+$other->quit;
+$again->quit;
+is(sql($differences), "0\n0", '... and what it did is seen');
+
 # ----- some columns at a time -----
 
 stream('state', q(CREATE TABLE state (id int PRIMARY KEY, flavor text, item text DEFAULT 'none', n int, tags text[], extra jsonb); CREATE TABLE state_kids (id int, k text)),
