@@ -33,6 +33,7 @@
 #include "rollup/statement.h"
 
 #define CHUNK			10000
+#define FIRST_ROOM		16		/* a power of 2 */
 /* More than these, and the planner should know how many. */
 #define FEW_INDUSTRIES	20
 
@@ -324,6 +325,17 @@ spread_links(FluctDelta *delta, int *n)
 
 /* ----- collecting ----- */
 
+/* Room for one more than n: replication books each row by itself. */
+static void *
+make_room(void *array, int n, size_t size)
+{
+	if (n == 0)
+		return palloc(FIRST_ROOM * size);
+	if (n < FIRST_ROOM || (n & (n - 1)) != 0)
+		return array;
+	return repalloc(array, 2 * n * size);
+}
+
 static void
 flush(FluctDelta *delta)
 {
@@ -356,8 +368,7 @@ fluct_delta_order(FluctDelta *delta, Datum customer, Datum at,
 	if (DatumGetTimestampTz(at) < delta->horizon)
 		return;
 	old = MemoryContextSwitchTo(delta->chunk);
-	if (delta->orders == NULL)
-		delta->orders = palloc(sizeof(Order) * CHUNK);
+	delta->orders = make_room(delta->orders, delta->norders, sizeof(Order));
 	order = &delta->orders[delta->norders++];
 	order->customer = copy_text(customer);
 	order->minute = fluct_spend_bucket(DatumGetTimestampTz(at), MINUTE);
@@ -376,8 +387,7 @@ fluct_delta_industry(FluctDelta *delta, Datum customer, Datum industry,
 	MemoryContext old = MemoryContextSwitchTo(delta->chunk);
 	Link	   *link;
 
-	if (delta->links == NULL)
-		delta->links = palloc(sizeof(Link) * CHUNK);
+	delta->links = make_room(delta->links, delta->nlinks, sizeof(Link));
 	link = &delta->links[delta->nlinks++];
 	link->customer = copy_text(customer);
 	link->industry = copy_text(industry);
