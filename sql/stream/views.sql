@@ -40,11 +40,12 @@ SELECT s.name AS stream,
 	CASE WHEN idle.true THEN 'paused'
 		 WHEN failed.state IS NOT NULL THEN 'failed'
 		 WHEN halted.reason IS NOT NULL THEN 'paused'
-		 ELSE coalesce(live.state, said.state, 'starting') END AS state,
+		 ELSE coalesce(dying.state, live.state, said.state, 'starting') END AS state,
 	CASE WHEN away.true THEN 'restored_elsewhere'
 		 WHEN idle.true THEN s.pause_reason
 		 WHEN failed.state IS NOT NULL THEN failed.reason
 		 WHEN halted.reason IS NOT NULL THEN halted.reason
+		 WHEN dying.state IS NOT NULL THEN 'error'
 		 WHEN blocked.by IS NOT NULL THEN 'waiting_for_lock'
 		 WHEN live.state IS NOT NULL THEN live.reason
 		 WHEN said.state IS NOT NULL THEN said.reason END AS reason,
@@ -52,11 +53,12 @@ SELECT s.name AS stream,
 		 WHEN idle.true THEN NULL
 		 WHEN failed.state IS NOT NULL THEN failed.detail
 		 WHEN halted.reason IS NOT NULL THEN halted.detail
+		 WHEN dying.state IS NOT NULL THEN dying.detail
 		 WHEN blocked.by IS NOT NULL THEN blocked.by
 		 WHEN live.state IS NOT NULL THEN live.detail
 		 ELSE said.detail END AS detail,
 	CASE WHEN idle.true THEN s.changed_at
-		 ELSE coalesce(failed.since, halted.since, live.since, said.since, s.changed_at) END AS since,
+		 ELSE coalesce(failed.since, halted.since, dying.since, live.since, said.since, s.changed_at) END AS since,
 	live.lag, live.rate, live.pids, live.held_at
 FROM fluct.streams s
 CROSS JOIN LATERAL (
@@ -94,6 +96,15 @@ LEFT JOIN LATERAL (
 		array_agg(l.pid) FILTER (WHERE l.pid IS NOT NULL) AS pids,
 		CASE WHEN count(l.held_at) = s.workers THEN min(l.held_at) END AS held_at
 	FROM fluct._live() l WHERE l.stream = s.name HAVING count(*) > 0) live ON true
+LEFT JOIN LATERAL (
+	-- a worker that ends again and again, and could not say why
+	SELECT 'backing_off' AS state, st.since,
+		format('its worker has ended by itself %s times without storing a batch; the server''s log says why', st.failures) AS detail
+	FROM fluct.stream_states st
+	WHERE st.stream = s.name AND st.starts = s.starts AND st.state IN ('starting', 'running')
+		AND st.failures >= 4 AND st.next_start > clock_timestamp() AND st.since >= pg_postmaster_start_time()
+		AND NOT EXISTS (SELECT FROM fluct._live() l WHERE l.stream = st.stream AND l.worker = st.worker)
+	ORDER BY st.failures DESC LIMIT 1) dying ON true
 LEFT JOIN LATERAL (
 	SELECT 'blocked by ' || string_agg(DISTINCT CASE b.pid WHEN 0 THEN 'a prepared transaction' ELSE 'pid ' || b.pid END, ', ') AS by
 	FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true

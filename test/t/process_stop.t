@@ -222,6 +222,15 @@ cmp_ok(sql("SELECT failures FROM fluct.stream_states WHERE stream = 'later'"),
 is(sql("SELECT next_start - since BETWEEN '1 s' AND '1 min'
 		FROM fluct.stream_states WHERE stream = 'later'"),
 	't', 'and the next start waits longer');
+# ten failures and a long wait, and the worker gone, whoever is quicker
+ok(poll($node, q{
+	DO $$ BEGIN
+		UPDATE fluct.stream_states SET failures = 10, next_start = now() + interval '1 hour' WHERE stream = 'later';
+		PERFORM pg_terminate_backend(pids[1]) FROM fluct.stat_streams WHERE stream = 'later';
+	END $$;
+	SELECT concat_ws('/', state, reason) FROM fluct.stat_streams WHERE stream = 'later'}, 'backing_off/error'),
+	'which is its state, though it could not say it');
+like(detail('later'), qr/^its worker has ended by itself 10 times without storing a batch; the server's log says why$/, 'and why');
 $node->restart;
 ok(await_state($node, 'later', 'running', 30), 'a server that is started anew');
 is(sql("SELECT failures FROM fluct.stream_states WHERE stream = 'later'"),
