@@ -94,6 +94,7 @@ OBJS = \
 	src/pg/printable.o \
 	src/pg/procedure.o \
 	src/pg/query.o \
+	src/pg/relation.o \
 	src/pg/rights.o \
 	src/pg/routed.o \
 	src/pg/sqlstate.o \

@@ -108,7 +108,7 @@ SELECT l.grantee, l.kind, n.name
 	__list_folder __lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations
 	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account _as_set
 	_alter_inbox _alter_stream _announce_change _announce_connections _announce_event _ask _await_progress _begin_progress _begin_reprocess
-	_check_distribution _check_here _check_kafka _routed_among _check_loader _check_mapping _check_raw _check_refused _check_report _check_report_owner _check_rights
+	_check_distribution _check_grantee _check_here _check_kafka _routed_among _check_loader _check_mapping _check_raw _check_refused _check_report _check_report_owner _check_rights
 	_check_server_owner _check_settle _check_start_topics _check_stream _check_stream_options _check_targets _chosen_places _check_topic _claim_directory
 	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_or_alter_stream _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _deletes _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
@@ -182,10 +182,26 @@ END
 $$;
 COMMENT ON FUNCTION fluct._grant_listed(regrole, text) IS 'Does what the list lets a grantee do; returns the GRANTs, those on what is internal as their number.';
 
+-- NULL would be PUBLIC: a name that to_regrole() does not find, for one.
+CREATE OR REPLACE FUNCTION fluct._check_grantee(role regrole) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF role IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'the role must not be null',
+			HINT = 'PUBLIC cannot be granted this: name a role.';
+	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role with OID %s does not exist', role::oid);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._check_grantee(regrole) IS 'the role of a call of grant_reader() or grant_operator(); errors: null_value_not_allowed, undefined_object';
+
 CREATE OR REPLACE FUNCTION fluct.grant_reader(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM fluct._check_grantee(role);
 	INSERT INTO fluct.granted_roles (role, role_oid, system_identifier)
 	SELECT r.rolname, r.oid, c.system_identifier FROM pg_roles r, pg_control_system() c WHERE r.oid = grant_reader.role
 	ON CONFLICT DO NOTHING;
@@ -217,6 +233,7 @@ CREATE OR REPLACE FUNCTION fluct.grant_operator(role regrole) RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM fluct._check_grantee(role);
 	RETURN QUERY SELECT * FROM fluct._grant(role, 'USAGE ON FOREIGN DATA WRAPPER', 'fluct_kafka');
 	RETURN QUERY SELECT * FROM fluct._grant_listed(role, 'operator');
 	RETURN QUERY SELECT * FROM fluct.grant_reader(role);

@@ -25,6 +25,7 @@
 #include "mapping/document.h"
 #include "mapping/update.h"
 #include "mapping/where.h"
+#include "pg/relation.h"
 
 /* ----- the key ----- */
 
@@ -129,7 +130,7 @@ compile_keys(FluctCompiler *c, JsonbContainer *columns)
 	FluctDeletes *deletes = mapping->deletes;
 
 	c->target = &mapping->targets[0];
-	c->rel = relation_open(c->target->relid, AccessShareLock);
+	c->rel = fluct_relation_open(c->target->relid, AccessShareLock);
 	deletes->keys = palloc0(sizeof(FluctColumn *) * mapping->ntargets);
 	deletes->keys[0] = compile_key(c, columns);
 	relation_close(c->rel, AccessShareLock);

@@ -53,6 +53,7 @@
 #include "mapping/where.h"
 #include "pg/alloc.h"
 #include "pg/compat.h"
+#include "pg/relation.h"
 
 /* ----- one target ----- */
 
@@ -183,7 +184,7 @@ compile_target(FluctCompiler *c, FluctTarget *t, Oid relid,
 	char		kind;
 
 	c->target = t;
-	c->rel = relation_open(relid, AccessShareLock);
+	c->rel = fluct_relation_open(relid, AccessShareLock);
 	kind = c->rel->rd_rel->relkind;
 	t->relid = relid;
 	t->version = -1;

@@ -36,6 +36,7 @@
 #include "utils/syscache.h"
 
 #include "mapping/relations.h"
+#include "pg/relation.h"
 
 /* One target, and what has been looked at. */
 typedef struct Look
@@ -199,7 +200,7 @@ look_at_from(Look *look, Oid view, const Query *query, int events)
 static void
 look_at_rules(Look *look, Oid relid, int events)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation	rel = fluct_relation_open(relid, AccessShareLock);
 
 	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
 	{

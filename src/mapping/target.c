@@ -28,6 +28,7 @@
 #include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/pins.h"
+#include "pg/relation.h"
 #include "pg/rights.h"
 
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
@@ -119,7 +120,7 @@ format_in_envelope(Form_pg_attribute att)
 Jsonb *
 fluct_target_derive(Oid target, bool envelope, bool rows)
 {
-	Relation	rel = relation_open(target, AccessShareLock);
+	Relation	rel = fluct_relation_open(target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
 	StringInfoData text;
 	bool		extra = false;

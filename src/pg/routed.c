@@ -23,6 +23,7 @@
 #include "pg/argument.h"
 #include "pg/model.h"
 #include "pg/query.h"
+#include "pg/relation.h"
 #include "pg/rights.h"
 #include "pg/routed.h"
 
@@ -60,14 +61,10 @@ fluct_routed_is(SPIPlanPtr plan)
 bool
 fluct_routed_table(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char	   *name = fluct_relation_name(relid);
 	SPIPlanPtr	plan;
 	bool		routed;
 
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
 	plan = fluct_query_prepare(psprintf("INSERT INTO %s DEFAULT VALUES",
 										quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name)),
 							   0, NULL, 0);

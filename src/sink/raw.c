@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/query.h"
+#include "pg/relation.h"
 #include "pg/routed.h"
 #include "pg/unixtime.h"
 #include "sink/copy.h"
@@ -342,7 +343,7 @@ prepare(Oid relid, bool returning)
 SPIPlanPtr
 fluct_raw_prepare(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation	rel = fluct_relation_open(relid, AccessShareLock);
 	bool		ruled = rel->rd_rules != NULL;
 	SPIPlanPtr	plan = prepare(relid, false);
 	AttrNumber	attnums[COLUMNS];

@@ -128,6 +128,8 @@ is(sum($printed =~ /^-- and EXECUTE on (\d+) internal functions/mg), scalar(spli
 
 # ----- what has its own check, tried by those who must not -----
 
+fails_like($node, "SELECT fluct.$_(to_regrole('misspelt'))", qr/22004: the role must not be null/, "$_ to a role that is not there is not one to PUBLIC") foreach qw(grant_reader grant_operator);
+fails_like($node, 'SELECT fluct.grant_reader(0)', qr/42704: role with OID 0 does not exist/, 'nor to any number');
 fails_like($node, $_->[0], qr/42501: permission denied/, "an operator: $_->[0]", as => 'etl') foreach
   [ q{SELECT fluct._lock('load', 'customers')} ],
   [ q{SELECT fluct._try_lock('report', 'default')} ],
