@@ -58,7 +58,7 @@ read_more(FluctLines *lines)
 		fluct_refuse(&refusal, FLUCT_TOO_LARGE, NULL,
 					 "the line is longer than fluct.max_message_bytes, %d",
 					 fluct_max_message_bytes);
-		fluct_lines_refuse(lines, lines->number + 1, &refusal);
+		fluct_lines_refuse(lines, lines->read + 1, &refusal);
 	}
 	if (lines->end == lines->capacity)
 	{
@@ -124,8 +124,8 @@ next_raw_line(FluctLines *lines, char **line, size_t *len)
 	lines->at += *len + (stop ? 1 : 0);
 	if (*len > 0 && (*line)[*len - 1] == '\r')
 		(*len)--;
-	lines->number++;
-	if (lines->number == 1 && *len >= 3 &&
+	lines->read++;
+	if (lines->read == 1 && *len >= 3 &&
 		memcmp(*line, "\xEF\xBB\xBF", 3) == 0)
 	{
 		*line += 3;				/* a byte order mark */
@@ -134,30 +134,57 @@ next_raw_line(FluctLines *lines, char **line, size_t *len)
 	return true;
 }
 
-/* Blank lines at the end are ignored; before another line they are wrong. */
+static bool
+is_blank(const char *line, size_t len)
+{
+	while (len > 0 && strchr(" \t\r", line[len - 1]) && line[len - 1] != '\0')
+		len--;
+	return len == 0;
+}
+
+/*
+ * Reads up to a line that is not blank, since blank lines count only where one
+ * follows.
+ */
+static bool
+hold_line(FluctLines *lines)
+{
+	while (next_raw_line(lines, &lines->held, &lines->held_len))
+		if (!is_blank(lines->held, lines->held_len))
+			return true;
+	lines->held = NULL;
+	return false;
+}
+
+bool
+fluct_lines_next_row(FluctLines *lines, char **line, size_t *len)
+{
+	if (lines->held == NULL && !hold_line(lines))
+	{
+		if (lines->number == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+					 errmsg("file \"%s\" is refused: empty_file",
+							fluct_files_name(lines->file)),
+					 errdetail("It has no lines.")));
+		return false;
+	}
+	*line = lines->held;
+	*len = ++lines->number < lines->read ? 0 : lines->held_len;
+	if (*len > 0)
+		lines->held = NULL;
+	return true;
+}
+
 bool
 fluct_lines_next(FluctLines *lines, char **line, size_t *len)
 {
-	while (next_raw_line(lines, line, len))
-	{
-		if (*len > 0)
-		{
-			FluctRefusal refusal = {0};
+	FluctRefusal refusal = {0};
 
-			if (lines->blank == 0)
-				return true;
-			fluct_refuse(&refusal, FLUCT_EMPTY_VALUE, NULL,
-						 "the line is blank");
-			fluct_lines_refuse(lines, lines->blank, &refusal);
-		}
-		if (lines->blank == 0)
-			lines->blank = lines->number;
-	}
-	if (lines->number == 0 || lines->blank == 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-				 errmsg("file \"%s\" is refused: empty_file",
-						fluct_files_name(lines->file)),
-				 errdetail("It has no lines.")));
-	return false;
+	if (!fluct_lines_next_row(lines, line, len))
+		return false;
+	if (*len > 0)
+		return true;
+	fluct_refuse(&refusal, FLUCT_EMPTY_VALUE, NULL, "the line is blank");
+	fluct_lines_refuse(lines, lines->number, &refusal);
 }

@@ -24,7 +24,9 @@ typedef struct FluctLines
 	size_t		end;			/* of what was read */
 	bool		eof;
 	int64		number;			/* of the line last given, from 1 */
-	int64		blank;			/* the first blank line, or 0 */
+	int64		read;			/* of the line last read */
+	char	   *held;			/* that line, if it is not given yet */
+	size_t		held_len;
 } FluctLines;
 
 /* Opens the file, as fluct_reader_open does. */
@@ -33,8 +35,11 @@ extern void fluct_lines_open(FluctLines *lines, bytea *path, text * encoding,
 
 /*
  * The next line without its end; false at the end of the file.  Blank lines
- * at the end are ignored; before another line they refuse the file.
+ * at the end are ignored; one before another line is given with length 0.
  */
+extern bool fluct_lines_next_row(FluctLines *lines, char **line, size_t *len);
+
+/* The same, but a blank line refuses the file. */
 extern bool fluct_lines_next(FluctLines *lines, char **line, size_t *len);
 
 /* Refuses the file where its whole has not that SHA-256 (NULL = any). */

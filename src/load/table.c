@@ -276,9 +276,13 @@ next_json(TableLoad *load, FluctMessage *message)
 	char	   *line;
 	size_t		len;
 
-	if (!fluct_lines_next(&load->lines, &line, &len))
+	load->ended = !fluct_lines_next_row(&load->lines, &line, &len);
+	if (load->ended)
+		return false;
+	if (len == 0)
 	{
-		load->ended = true;
+		put_refused(load, load->lines.number, "empty_value", "the line is blank",
+					NULL, 0, false);
 		return false;
 	}
 	memset(message, 0, sizeof(FluctMessage));

@@ -71,6 +71,12 @@ my $carts = q{'{"columns": {"id": "$.id", "at": "$.at"}, "children": [{"target":
 is(load_file('c.jsonl', qq({"id": 1, "at": "2026-01-01T00:00Z", "items": [{"sku": "a"}, {"sku": "b"}]}\n{"id": "x"}\n{"id": 3, "at": null, "items": []}\n), "'shop.carts', $carts, on_bad_row => 'reject_row'"),
 	'loaded|3|2|0|0|1', 'JSON lines, by their name');
 is(sql('SELECT string_agg(concat_ws(chr(58), cart, n, sku), $$ $$ ORDER BY n) FROM shop.items'), '1:1:a 1:2:b', 'with children');
+is(load_file('blank.jsonl', qq(\n{"id": 8, "at": null, "items": []}\n \t\n\n{"id": 9, "at": null, "items": []}\n\n \n\n), "'shop.carts', $carts, on_bad_row => 'reject_row'"),
+	'loaded|5|2|0|0|3', 'blank lines are left out, but for those at the end');
+is(sql("SELECT string_agg(concat_ws(' ', line, reason, detail), ', ' ORDER BY line) FROM fluct.file_rejects WHERE file_id = (SELECT max(id) FROM fluct.files)"),
+	'1 empty_value the line is blank, 3 empty_value the line is blank, 4 empty_value the line is blank', 'and kept with their reason');
+refused('blank2.jsonl', qq({"id": 8, "at": null, "items": []}\n\n{"id": 9, "at": null, "items": []}\n), "'shop.carts', $carts", qr/refused at line 2: empty_value\n.*The line is blank/s, 'or they refuse the file');
+sql('DELETE FROM shop.carts WHERE id > 7');
 is(load_file('c.txt', qq({"id": 1, "at": "2026-01-01T00:00Z", "items": [{"sku": "z"}]}\n), "'shop.carts', $carts, format => 'json'"), 'loaded|1|1|0|0|0', 'by the option');
 is(sql('SELECT string_agg(sku, $$ $$) FROM shop.items'), 'z', 'an upsert replaces the children');
 
@@ -136,6 +142,7 @@ like(etl(q{SELECT status FROM fluct.reload_file('in', 'b.csv')}), qr/^loaded$/, 
 
 foreach my $wrong (
 	[ q{'shop.articles', '{"columns": {"skuu": "$.sku"}}'}, qr/42703: mapping: table shop\.articles has no column "skuu"/ ], [ q{NULL}, qr/target must be given\n.*HINT/s ],
+	[ q{0}, qr/42P01: relation with OID 0 does not exist/ ], [ q{4294967295, '{"columns": {"sku": "$.sku"}}'}, qr/42P01: relation with OID 4294967295 does not exist/ ],
 	[ q{'shop.articles', mode => 'replace'}, qr/mode must be one of upsert, append, snapshot/ ], [ q{'shop.articles', format => 'xml'}, qr/format must be one of auto, csv, json/ ])
 {
 	refused('a.csv', $csv, $wrong->[0], $wrong->[1], $wrong->[0]);
