@@ -4,63 +4,82 @@
 -- rights of the extension's owner, asks nobody outside of the server, and reads
 -- bookkeeping and catalogs: no table of a user's.
 
-CREATE OR REPLACE FUNCTION fluct._remedy(reason text, detail text, stream text, server text, owner text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+CREATE OR REPLACE FUNCTION fluct._remedy(stream text, reason text, about text[], pids int[] DEFAULT NULL, in_session boolean DEFAULT false) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
+SELECT CASE WHEN in_session THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream)) ELSE t.text END
+  FROM fluct.streams s
+ CROSS JOIN LATERAL (
 SELECT format(CASE reason
 	WHEN 'in_recovery' THEN NULL
 	WHEN 'switched_off' THEN 'ALTER SYSTEM SET fluct.enabled = on; SELECT pg_reload_conf();'
 	WHEN 'database_not_listed' THEN 'SELECT fluct.start_stream(%1$L); says which line to change.'
 	WHEN 'not_preloaded' THEN 'SELECT fluct.start_stream(%1$L); says which lines to add to postgresql.conf.'
 	WHEN 'restored_elsewhere' THEN 'If the stream is to run here, and no longer where it ran: SELECT fluct.start_stream(%1$L);'
-	WHEN 'waiting_for_lock' THEN CASE WHEN detail ~ 'prepared' THEN 'SELECT gid, prepared, owner FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED.'
-						 ELSE 'End the transaction that holds the lock: SELECT pg_terminate_backend(' || coalesce(substring(detail FROM 'pid (\d+)'), 'PID') || ');' END
+	WHEN 'waiting_for_lock' THEN coalesce('End the transaction that holds the lock: ' || w.kill, 'SELECT gid, prepared, owner FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED.')
 	WHEN 'open_transaction' THEN 'kafka-transactions.sh find-hanging shows the producer; Kafka aborts its transaction in the end.'
 	WHEN 'stalled' THEN 'SELECT pid, wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = ''fluct stream worker'';'
 	WHEN 'node_unreachable' THEN 'Start the server that detail names; the stream goes on by itself.'
-	WHEN 'broker_unreachable' THEN 'Start the brokers, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092'');'
-	WHEN 'dns_failure' THEN 'Correct the name resolution, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092'');'
+	WHEN 'broker_unreachable' THEN 'Start the brokers, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers %6$L);'
+	WHEN 'dns_failure' THEN 'Correct the name resolution, or: ALTER SERVER %2$I OPTIONS (SET bootstrap_servers %6$L);'
 	WHEN 'broker_not_allowed' THEN 'Add the broker to fluct.allowed_brokers, or correct advertised.listeners of the broker.'
 	WHEN 'tls_failure' THEN 'Correct ssl_ca_pem, certificates or security_protocol; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
 	WHEN 'bad_connection' THEN 'Correct the option or the file of the secret; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
 	WHEN 'authentication_failed' THEN 'As the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
 	WHEN 'authorization_failed' THEN 'Allow READ on the topic in Kafka''s ACLs.'
 	WHEN 'unknown_topic' THEN 'Create the topic in Kafka, or: SELECT fluct.drop_stream(%1$L);'
-	WHEN 'unknown_partition' THEN 'Add the partition in Kafka, or correct the number: SELECT fluct.alter_stream(%1$L, partitions => ..., start_at => ...);'
-	WHEN 'unknown_offset' THEN 'SELECT fluct.alter_stream(%1$L, start_at => ...); SELECT fluct.start_stream(%1$L);'
+	WHEN 'unknown_partition' THEN 'Add the partition in Kafka, or correct the number: SELECT fluct.alter_stream(%1$L, %8$s);'
+	WHEN 'unknown_offset' THEN 'SELECT fluct.alter_stream(%1$L, start_at => %5$L); SELECT fluct.start_stream(%1$L);'
 	WHEN 'no_worker_slot' THEN 'Raise the setting, and restart the server if it is max_worker_processes.'
 	WHEN 'owner_cannot_connect' THEN 'ALTER ROLE or GRANT as the detail says; the stream goes on by itself.'
 	WHEN 'disk_full' THEN 'Make space; the stream goes on by itself.'
 	WHEN 'read_only' THEN 'Make the database writable; the stream goes on by itself.'
 	WHEN 'data_loss' THEN 'SELECT fluct.alter_stream(%1$L, on_data_loss => ''skip''); SELECT fluct.start_stream(%1$L);'
-	WHEN 'message_too_large' THEN 'SELECT fluct.seek_stream(%1$L, ''{"PARTITION": OFFSET_AFTER_THE_MESSAGE}''); SELECT fluct.start_stream(%1$L);'
+	WHEN 'message_too_large' THEN 'SELECT fluct.seek_stream(%1$L, %5$L); SELECT fluct.start_stream(%1$L);'
 	WHEN 'topic_changed' THEN 'SELECT fluct.seek_stream(%1$L, ''earliest'', force => true); SELECT fluct.start_stream(%1$L);'
-	WHEN 'cluster_changed' THEN 'ALTER SERVER %2$I OPTIONS (SET bootstrap_servers ''host:9092''); SELECT fluct.start_stream(%1$L);'
+	WHEN 'cluster_changed' THEN 'ALTER SERVER %2$I OPTIONS (SET bootstrap_servers %6$L); SELECT fluct.start_stream(%1$L);'
 	WHEN 'too_many_dead_letters' THEN 'SELECT * FROM fluct.open_dead_letters; then correct the producer or the mapping, and SELECT fluct.start_stream(%1$L);'
 	WHEN 'nothing_fits' THEN 'SELECT * FROM fluct.preview_stream(%1$L); then correct the mapping, and SELECT fluct.start_stream(%1$L);'
-	WHEN 'column_missing' THEN 'Add the column again, or: SELECT fluct.unmap_column(%1$L, %4$L, %3$L); then: SELECT fluct.start_stream(%1$L);'
+	WHEN 'column_missing' THEN CASE WHEN about IS NULL THEN 'Add the column that the detail names, or correct the mapping; then: SELECT fluct.start_stream(%1$L);'
+		ELSE 'Add the column again, or: SELECT fluct.unmap_column(%1$L, %4$L, %3$L); then: SELECT fluct.start_stream(%1$L);' END
 	WHEN 'target_missing' THEN 'Make the table again, then: SELECT fluct.start_stream(%1$L); or, if it is gone for good: SELECT fluct.drop_stream(%1$L);'
 	WHEN 'key_missing' THEN 'Add the unique key again, or: SELECT fluct.alter_stream(%1$L, on_conflict => ''error''); then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'privilege_lost' THEN 'SELECT * FROM fluct.check_stream(%1$L); shows the GRANT that is missing; then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'target_refused' THEN 'Detach or replace the relation that the detail names, then: SELECT fluct.start_stream(%1$L);'
-	WHEN 'owner_is_superuser' THEN 'ALTER ROLE %5$I NOSUPERUSER; then: SELECT fluct.start_stream(%1$L);'
+	WHEN 'owner_is_superuser' THEN 'ALTER ROLE %7$I NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
-	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, server, missing[1], missing[2], owner)
-  FROM regexp_match(detail, '^mapping: table (.*) has no column "(.*)" \(SQLSTATE') AS missing
+	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, s.server, about[2], about[1], w.places, coalesce(w.brokers, 'host:9092'), w.owner, w.named) AS text
+  FROM (SELECT
+	-- the offset in the form of start_at
+	CASE WHEN about IS NULL THEN '{"PARTITION": OFFSET}'
+		 WHEN reason = 'unknown_offset' AND s.start_at ~ '^\s*\{' THEN jsonb_set(s.start_at::jsonb, array_remove(ARRAY[about[3], about[1]], NULL), about[2]::jsonb)::text
+		 WHEN about[3] IS NULL THEN format('{"%s": %s}', about[1], about[2])
+		 ELSE format('{"%s": {"%s": %s}}', about[3], about[1], about[2]) END AS places,
+	-- what may name a partition, as it is now
+	concat_ws(', ', CASE WHEN s.partitions <> '{}' THEN format('partitions => %L', s.partitions) END, CASE WHEN s.start_at ~ '^\s*\{' THEN format('start_at => %L', s.start_at) END) AS named,
+	(SELECT o.option_value FROM pg_foreign_server f, pg_options_to_table(f.srvoptions) o
+	  WHERE f.srvname = s.server AND o.option_name = 'bootstrap_servers') AS brokers,
+	(SELECT string_agg(DISTINCT format('SELECT pg_terminate_backend(%s);', b.pid), ' ')
+	   FROM unnest(pids) AS waiting(pid), unnest(pg_blocking_pids(waiting.pid)) AS b(pid) WHERE b.pid > 0) AS kill,
+	coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = s.owner_oid), s.owner) AS owner) w) t
+ WHERE s.name = stream
 $$;
-COMMENT ON FUNCTION fluct._remedy(text, text, text, text, text) IS 'what to do about a stream with that reason; detail: what its state says, which names the column that is missing';
+COMMENT ON FUNCTION fluct._remedy(text, text, text[], int[], boolean) IS 'what to do about a stream with that reason; about: as in stream_states; pids: of its workers; in_session: whether run_stream runs it';
 
 CREATE OR REPLACE FUNCTION fluct._health_streams() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT p.severity, format('stream "%s"', v.stream), p.problem, v.since,
 	   concat_ws(': ', v.reason, nullif(v.detail, v.reason)),
-	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.reason, v.detail, v.stream, v.server, v.owner) END,
+	   CASE p.problem WHEN 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.stream, v.reason, st.about, v.pids) END,
 												   format('SELECT fluct.start_stream(%L);', v.stream))
 					  WHEN 'starting' THEN 'The server''s log says why its worker does not start.'
-					  ELSE fluct._remedy(v.reason, v.detail, v.stream, v.server, v.owner) END
+					  WHEN 'backing_off' THEN CASE v.reason WHEN 'error' THEN 'Remove the cause that the detail names; the stream goes on by itself.'
+															ELSE fluct._remedy(v.stream, v.reason, st.about, v.pids) END
+					  ELSE fluct._remedy(v.stream, v.reason, st.about, v.pids) END
   FROM fluct.stat_streams v
   JOIN fluct.streams s ON s.name = v.stream
+  JOIN fluct._stream_state st ON st.stream = v.stream
  CROSS JOIN LATERAL (SELECT
 		CASE v.state WHEN 'running' THEN v.reason WHEN 'starting' THEN coalesce(v.reason, v.state) ELSE v.state END AS problem,
 		clock_timestamp() - v.since AS age) a

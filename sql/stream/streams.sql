@@ -871,8 +871,8 @@ DECLARE
 	waiting boolean;
 BEGIN
 	LOOP
-		SELECT v.state, v.reason, v.detail, v.server, v.owner, t.workers INTO s
-		FROM fluct.stat_streams v JOIN fluct.streams t ON t.name = v.stream
+		SELECT v.state, v.reason, fluct._printable(v.detail) AS detail, v.about, v.pids, t.workers INTO s
+		FROM fluct._stream_state v JOIN fluct.streams t ON t.name = v.stream
 		WHERE v.stream = _wait_for_stream.name;
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
@@ -882,7 +882,7 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('stream "%s" is %s%s', name, s.state, ': ' || s.reason),
 				DETAIL = coalesce(s.detail, 'Nothing is read until it is started.'),
-				HINT = coalesce(CASE WHEN s.reason IS NOT NULL THEN fluct._remedy(s.reason, s.detail, name, s.server, s.owner) END,
+				HINT = coalesce(CASE WHEN s.reason IS NOT NULL THEN fluct._remedy(name, s.reason, s.about, s.pids) END,
 								format('SELECT fluct.start_stream(%L);', name));
 		END IF;
 		waiting := false;

@@ -59,7 +59,7 @@ SELECT s.name AS stream,
 		 ELSE said.detail END AS detail,
 	CASE WHEN idle.true THEN s.changed_at
 		 ELSE coalesce(failed.since, halted.since, dying.since, live.since, said.since, s.changed_at) END AS since,
-	live.lag, live.rate, live.pids, live.held_at
+	live.lag, live.rate, live.pids, live.held_at, failed.about
 FROM fluct.streams s
 CROSS JOIN LATERAL (
 	SELECT s.starts > 0 AND (s.system_identifier, s.database_oid) IS DISTINCT FROM
@@ -80,7 +80,7 @@ LEFT JOIN LATERAL (
 		) AS h(n, "true", reason, since, detail)
 	WHERE h."true" ORDER BY h.n LIMIT 1) halted ON true
 LEFT JOIN LATERAL (
-	SELECT st.state, st.reason, st.detail, st.since
+	SELECT st.state, st.reason, st.detail, st.since, st.about
 	FROM fluct.stream_states st
 	WHERE st.stream = s.name AND st.starts = s.starts AND st.state = 'failed'
 	ORDER BY st.since LIMIT 1) failed ON true

@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
 #include "bookkeeping/states.h"
 #include "pg/query.h"
 
@@ -71,9 +74,12 @@ fluct_states_count_success(const char *stream, int worker)
 void
 fluct_states_set(const char *stream, int worker, int starts,
 				 const char *state, const char *reason,
-				 const char *detail, const char *error)
+				 const char *detail, const char *error,
+				 const char *const *about)
 {
 	FluctQuery	query = {0};
+	Datum		words[4];
+	int			n = 0;
 
 	fluct_query_add_text(&query, stream);
 	fluct_query_add_int(&query, worker);
@@ -82,17 +88,38 @@ fluct_states_set(const char *stream, int worker, int starts,
 	fluct_query_add_text(&query, reason);
 	fluct_query_add_text(&query, detail);
 	fluct_query_add_text(&query, error);
+	for (; about && about[n]; n++)
+		words[n] = CStringGetTextDatum(about[n]);
+	fluct_query_add_array(&query, TEXTOID, words, n);
 	fluct_query_run(&query,
 					"INSERT INTO fluct.stream_states AS s"
 					" (stream, worker, starts, state, reason, detail, last_error,"
-					"  last_error_at)"
+					"  last_error_at, about)"
 					" VALUES ($1, $2, $3, $4, $5, $6, $7,"
-					"  CASE WHEN $7 IS NOT NULL THEN clock_timestamp() END)"
+					"  CASE WHEN $7 IS NOT NULL THEN clock_timestamp() END,"
+					"  nullif($8, '{}'))"
 					" ON CONFLICT (stream, worker) DO UPDATE SET"
 					" starts = $3, state = $4, reason = $5, detail = $6,"
+					" about = EXCLUDED.about,"
 					" since = CASE WHEN s.state = $4 AND s.reason IS NOT DISTINCT FROM $5"
 					"  THEN s.since ELSE clock_timestamp() END,"
 					" last_error = coalesce($7, s.last_error),"
 					" last_error_at = CASE WHEN $7 IS NULL THEN s.last_error_at"
 					"  ELSE clock_timestamp() END");
+}
+
+char *
+fluct_states_remedy(const char *stream, int worker, bool in_session,
+					MemoryContext context)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add_text(&query, stream);
+	fluct_query_add_int(&query, worker);
+	fluct_query_add(&query, BOOLOID, BoolGetDatum(in_session), false);
+	if (fluct_query_run(&query,
+						"SELECT fluct._remedy(stream, reason, about, in_session => $3)"
+						" FROM fluct.stream_states WHERE stream = $1 AND worker = $2") == 0)
+		return NULL;
+	return fluct_query_field_text(context, 0, 1);
 }

@@ -30,9 +30,21 @@ extern void fluct_states_count_start(const char *stream, int worker,
 /* Resets the count. */
 extern void fluct_states_count_success(const char *stream, int worker);
 
-/* Replaces the worker's state; last_error too when error is not NULL. */
+/*
+ * Replaces the worker's state; last_error too when error is not NULL.  What the
+ * reason is about, for its remedy, is a list of words that ends with NULL, or
+ * NULL.
+ */
 extern void fluct_states_set(const char *stream, int worker, int starts,
 							 const char *state, const char *reason,
-							 const char *detail, const char *error);
+							 const char *detail, const char *error,
+							 const char *const *about);
+
+/*
+ * What to do about the worker's state, for a session that runs the stream
+ * itself or for others; NULL if it has none.
+ */
+extern char *fluct_states_remedy(const char *stream, int worker,
+								 bool in_session, MemoryContext context);
 
 #endif							/* FLUCT_BOOKKEEPING_STATES_H */

@@ -147,7 +147,8 @@ fluct_streams_wanted(MemoryContext context)
 						" CASE WHEN st.since >= pg_postmaster_start_time()"
 						"  THEN coalesce(ceil(1000 * extract(epoch FROM"
 						"   st.next_start - clock_timestamp())), 0)"
-						"  ELSE 0 END::int8, s.owner, s.owner_oid, s.system_identifier"
+						"  ELSE 0 END::int8, s.owner, s.owner_oid, s.system_identifier,"
+						" s.version, s.created_at"
 						" FROM fluct.streams s"
 						" CROSS JOIN LATERAL generate_series(0, s.workers - 1) AS w(n)"
 						" LEFT JOIN fluct.stream_states st"
@@ -163,12 +164,15 @@ fluct_streams_wanted(MemoryContext context)
 	{
 		FluctWanted *one = MemoryContextAlloc(context, sizeof(FluctWanted));
 		MemoryContext old;
+		bool		null;
 
 		one->stream = fluct_query_field_text(context, i, 1);
 		one->worker = fluct_query_field_int(i, 2);
 		one->starts = fluct_query_field_int(i, 3);
 		one->wait = fluct_query_field_int(i, 4);
 		one->role = read_owner(context, i, 5, 6, &one->owner);
+		one->version = fluct_query_field_int(i, 8);
+		one->created_at = DatumGetTimestampTz(fluct_query_field(i, 9, &null));
 		old = MemoryContextSwitchTo(context);
 		wanted = lappend(wanted, one);
 		MemoryContextSwitchTo(old);

@@ -58,6 +58,8 @@ typedef struct FluctWanted
 	int			worker;
 	int			starts;
 	int64		wait;			/* milliseconds until it may start */
+	int			version;		/* as in FluctStream */
+	TimestampTz created_at;
 } FluctWanted;
 
 /* Whether this database has the extension.  Needs no SPI. */

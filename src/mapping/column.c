@@ -234,6 +234,8 @@ refuse_unknown_column(const FluctCompiler *c, const char *name)
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("mapping: table %s has no column \"%s\"",
 					c->target->name, name),
+			 err_generic_string(PG_DIAG_TABLE_NAME, c->target->name),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, name),
 			 near ?
 			 errhint("Did you mean \"%s\"? Otherwise add the column, or take it out of the mapping with fluct.unmap_column().",
 					 near) :

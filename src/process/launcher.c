@@ -124,7 +124,8 @@ note_no_slot(const FluctWanted *wanted, const char *detail)
 						  &reason))
 	{
 		fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
-						 "backing_off", "no_worker_slot", detail, detail);
+						 "backing_off", "no_worker_slot", detail, detail,
+						 NULL);
 		if (reason == NULL || strcmp(reason, "no_worker_slot") != 0)
 		{
 			fluct_announce_event(FLUCT_EVENT_STATE, wanted->stream,
@@ -149,7 +150,7 @@ note_owner(const FluctWanted *wanted, const char *reason, const char *detail)
 		return;
 	fluct_states_set(wanted->stream, wanted->worker, wanted->starts,
 					 passes ? "backing_off" : "failed", reason, detail,
-					 detail);
+					 detail, NULL);
 	if (before == NULL || strcmp(before, reason) != 0)
 		ereport(LOG,
 				(passes ? errmsg("stream \"%s\" is backing_off: %s",
@@ -251,6 +252,7 @@ start(const FluctWanted *wanted)
 	return slot != NULL;
 }
 
+/* One that has not read its stream yet will read it as it is. */
 static bool
 is_wanted(const FluctSlot *slot, const List *wanted)
 {
@@ -261,14 +263,16 @@ is_wanted(const FluctSlot *slot, const List *wanted)
 		const FluctWanted *one = lfirst(lc);
 
 		if (one->worker == slot->worker && strcmp(one->stream, slot->stream) == 0)
-			return true;
+			return slot->version == 0 || (slot->version == one->version &&
+										  slot->created_at == one->created_at);
 	}
 	return false;
 }
 
 /*
- * A worker whose stream is paused or dropped leaves by itself, unless it waits
- * for a lock: then the wait is cancelled.  True if there are such workers.
+ * A worker whose stream is paused, dropped or altered leaves by itself, unless
+ * it waits for a lock: then the wait is cancelled.  True if there are such
+ * workers.
  */
 static bool
 cancel_waits(const List *wanted)

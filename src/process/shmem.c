@@ -236,6 +236,7 @@ fluct_shmem_reserve(Oid database, const char *stream, int worker, Oid owner)
 	slot->reason[0] = slot->detail[0] = '\0';
 	slot->since = GetCurrentTimestamp();
 	slot->held_at = 0;
+	slot->version = 0;
 	fluct_shmem_note_alive(slot);
 	pg_atomic_write_u64(&slot->lag, 0);
 	pg_atomic_write_u64(&slot->rate, 0);
@@ -302,6 +303,15 @@ fluct_shmem_attach(Datum ticket)
 		return NULL;
 	before_shmem_exit(detach, PointerGetDatum(slot));
 	return slot;
+}
+
+void
+fluct_shmem_set_served(FluctSlot *slot, int version, TimestampTz created_at)
+{
+	LWLockAcquire(fluct_shared->lock, LW_EXCLUSIVE);
+	slot->version = version;
+	slot->created_at = created_at;
+	LWLockRelease(fluct_shared->lock);
 }
 
 /* `since` moves only when the state or its reason changes. */

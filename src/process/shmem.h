@@ -46,6 +46,8 @@ typedef struct FluctSlot
 	TimestampTz since;
 	TimestampTz held_at;		/* when it last knew that it had committed all
 								 * that Kafka had; 0 = not yet */
+	int			version;		/* of the stream that it serves; 0 = not read */
+	TimestampTz created_at;		/* of that stream */
 
 	/* when this worker, or its predecessor in the slot, logged a state */
 	TimestampTz logged_at[FLUCT_LINES_PER_MINUTE];
@@ -127,6 +129,10 @@ extern void fluct_shmem_free(FluctSlot *slot);
  */
 extern Datum fluct_shmem_ticket(const FluctSlot *slot);
 extern FluctSlot *fluct_shmem_attach(Datum ticket);
+
+/* The version of the stream, and which one of its name, that it serves. */
+extern void fluct_shmem_set_served(FluctSlot *slot, int version,
+								   TimestampTz created_at);
 
 extern void fluct_shmem_set_state(FluctSlot *slot, const char *state,
 								  const char *reason, const char *detail);

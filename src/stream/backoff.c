@@ -59,6 +59,7 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	ErrorData  *error;
 	const char *reason;
 	const char *names;			/* of relations, which say why */
+	const char *about[3] = {0};
 	char	   *detail;
 	double		wait;
 
@@ -83,7 +84,9 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	{
 		/* perhaps because the stream was changed and then its table */
 		fluct_state_check();
-		fluct_state_fail(reason, detail);
+		about[0] = error->column_name;
+		about[1] = error->table_name;
+		fluct_state_fail_about(reason, detail, about);
 	}
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 	{

@@ -201,12 +201,13 @@ find_beyond(const int64 *starts, const FluctOffset *ends)
 static void
 fail_beyond(int64 start, const FluctOffset *end)
 {
-	fluct_state_fail("unknown_offset",
-					 psprintf("%s: start_at names offset " INT64_FORMAT ", but Kafka's log ends at " INT64_FORMAT ". SELECT fluct.alter_stream('%s', start_at => ...); corrects it",
-							  fluct_topics_describe(fluct_stream->topic,
-													end->topic,
-													end->partition),
-							  start, end->offset, fluct_stream->name));
+	fluct_state_fail_at("unknown_offset",
+						psprintf("%s: start_at names offset " INT64_FORMAT ", but Kafka's log ends at " INT64_FORMAT,
+								 fluct_topics_describe(fluct_stream->topic,
+													   end->topic,
+													   end->partition),
+								 start, end->offset),
+						end->topic, end->partition, end->offset);
 }
 
 /*

@@ -175,8 +175,8 @@ describe(const FluctPosition *position)
 								 position->partition);
 }
 
-char *
-fluct_stall_locate(const char *detail)
+void
+fluct_stall_fail(const char *reason, const char *detail)
 {
 	const FluctPosition *behind = NULL;
 
@@ -187,12 +187,15 @@ fluct_stall_locate(const char *detail)
 		if (p->log_end <= stands_at(p))
 			continue;
 		if (behind)
-			return pstrdup(detail);
+			fluct_state_fail(reason, detail);
 		behind = p;
 	}
-	return behind == NULL ? pstrdup(detail) :
-		psprintf("%s, offset " INT64_FORMAT ": %s", describe(behind),
-				 stands_at(behind), detail);
+	if (behind == NULL)
+		fluct_state_fail(reason, detail);
+	fluct_state_fail_at(reason,
+						psprintf("%s, offset " INT64_FORMAT ": %s", describe(behind),
+								 stands_at(behind), detail),
+						behind->topic, behind->partition, stands_at(behind) + 1);
 }
 
 static void

@@ -21,10 +21,11 @@ extern void fluct_stall_note_received(size_t bytes);
 extern bool fluct_stall_look(void);
 
 /*
- * A fault of Kafka's log, with where it is: known if the log goes on in one
- * partition only.
+ * Fails for a fault of Kafka's log, and says where it is: known if the log goes
+ * on in one partition only.
  */
-extern char *fluct_stall_locate(const char *detail);
+extern void fluct_stall_fail(const char *reason, const char *detail)
+			__attribute__((noreturn));
 
 /* Sets the state `running`, with the reason that was found, if any. */
 extern void fluct_stall_say(void);

@@ -64,7 +64,7 @@ swallow_error(MemoryContext context)
 
 static void
 store_state(const char *state, const char *reason, const char *detail,
-			const char *error)
+			const char *error, const char *const *about)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -73,7 +73,7 @@ store_state(const char *state, const char *reason, const char *detail,
 		fluct_worker_begin();
 		fluct_states_set(fluct_stream->name, fluct_slot->worker,
 						 fluct_stream->starts, state, reason, detail,
-						 error);
+						 error, about);
 		fluct_worker_commit();
 	}
 	PG_CATCH();
@@ -81,6 +81,28 @@ store_state(const char *state, const char *reason, const char *detail,
 		swallow_error(context);
 	}
 	PG_END_TRY();
+}
+
+/* What to do about the state that was stored; NULL where that fails. */
+static char *
+find_remedy(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *volatile remedy = NULL;
+
+	PG_TRY();
+	{
+		fluct_worker_begin();
+		remedy = fluct_states_remedy(fluct_stream->name, fluct_slot->worker,
+									 fluct_watch, context);
+		fluct_worker_commit();
+	}
+	PG_CATCH();
+	{
+		swallow_error(context);
+	}
+	PG_END_TRY();
+	return remedy;
 }
 
 static void
@@ -185,7 +207,7 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		return;
 	}
 	strlcpy(last_reason, key, sizeof(last_reason));
-	store_state(state, reason, detail, reason ? detail : NULL);
+	store_state(state, reason, detail, reason ? detail : NULL, NULL);
 	fluct_events_put(FLUCT_EVENT_STATE, fluct_stream->name, state,
 					 GetCurrentTimestamp());
 	if (reason && fluct_watch)
@@ -196,13 +218,22 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		fluct_shmem_wake_launchers();
 }
 
-/* Ends the stream until somebody starts it again. */
 void
 fluct_state_fail(const char *reason, const char *detail)
 {
+	fluct_state_fail_about(reason, detail, NULL);
+}
+
+void
+fluct_state_fail_about(const char *reason, const char *detail,
+					   const char *const *about)
+{
+	char	   *remedy;
+
 	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
 	prepare_to_leave();
-	store_state("failed", reason, detail, detail);
+	store_state("failed", reason, detail, detail, about);
+	remedy = find_remedy();
 	fluct_events_put(FLUCT_EVENT_STATE, fluct_stream->name, "failed",
 					 GetCurrentTimestamp());
 	if (fluct_watch)
@@ -212,17 +243,28 @@ fluct_state_fail(const char *reason, const char *detail)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
 				 detail ? errdetail_internal("%s", detail) : 0,
-				 errhint("What was committed is kept. Once the cause is fixed: CALL fluct.run_stream('%s');",
-						 fluct_stream->name)));
+				 errhint("What was committed is kept.%s%s", remedy ? " " : "",
+						 remedy ? remedy : "")));
 	}
 	ereport(LOG,
 			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
 			 detail ? errdetail_internal("%s", detail) : 0,
 			 errhidecontext(true),
-			 errhint("Once the cause is fixed: SELECT fluct.start_stream('%s');",
-					 fluct_stream->name)));
+			 remedy ? errhint("%s", remedy) : 0));
 
 	proc_exit(0);
+}
+
+void
+fluct_state_fail_at(const char *reason, const char *detail, const char *topic,
+					int partition, int64 offset)
+{
+	const char *about[] = {
+		psprintf("%d", partition), psprintf(INT64_FORMAT, offset),
+		strcmp(topic, fluct_stream->topic) == 0 ? NULL : topic, NULL
+	};
+
+	fluct_state_fail_about(reason, detail, about);
 }
 
 /* ----- changes ----- */
@@ -302,6 +344,7 @@ fluct_state_begin(FluctSlot *slot)
 	else if (fluct_stream == NULL || !fluct_stream->enabled ||
 			 !fluct_stream->here)
 		proc_exit(0);
+	fluct_shmem_set_served(slot, fluct_stream->version, fluct_stream->created_at);
 	begin_in_trouble();
 }
 

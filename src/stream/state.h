@@ -24,9 +24,21 @@ extern void fluct_state_begin(FluctSlot *slot);
 extern void fluct_state_set(const char *state, const char *reason,
 							const char *detail);
 
-/* Ends the stream until somebody starts it again. */
+/*
+ * Ends the stream until somebody starts it again.  What the reason is about
+ * goes into the statement that mends it: words that end with NULL, as in
+ * fluct.stream_states.
+ */
 extern void fluct_state_fail(const char *reason,
 							 const char *detail)
+			__attribute__((noreturn));
+extern void fluct_state_fail_about(const char *reason, const char *detail,
+								   const char *const *about)
+			__attribute__((noreturn));
+
+/* The same about an offset of a partition. */
+extern void fluct_state_fail_at(const char *reason, const char *detail,
+								const char *topic, int partition, int64 offset)
 			__attribute__((noreturn));
 
 /*

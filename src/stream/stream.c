@@ -148,7 +148,7 @@ heed_trouble(const FluctTrouble *trouble)
 	{
 		if (gathered() > 0)
 			return false;		/* what came before it is stored first */
-		fluct_state_fail(trouble->reason, fluct_stall_locate(trouble->detail));
+		fluct_stall_fail(trouble->reason, trouble->detail);
 	}
 	if (trouble->reason[0] == '\0')
 		return true;

@@ -118,6 +118,8 @@ ok($node->wait_for_log(
 ok(poll($node, "SELECT state, reason, detail FROM fluct.stat_streams
 		WHERE stream = 'free'", "running|waiting_for_lock|blocked by pid $blocker"),
 	'and so does the state');
+is(sql(q(SELECT fluct._remedy('free', 'waiting_for_lock', NULL, pids) FROM fluct.stat_streams WHERE stream = 'free')),
+	"End the transaction that holds the lock: SELECT pg_terminate_backend($blocker);", 'with the call that ends it');
 $session->query_safe('ROLLBACK');
 ok($node->wait_for_log(qr/stream "free" has recovered from waiting_for_lock/,
 		$from), 'and the log tells of the end');
@@ -167,6 +169,10 @@ ok(poll($node, $ends), 'switched off, it leaves');
 sql('ALTER SYSTEM RESET fluct.enabled');
 sql('SELECT pg_reload_conf()');
 ok(poll($node, $waits), 'on again, another one waits');
+my $waiting = sql("SELECT pids[1] FROM fluct.stat_streams WHERE stream = 'endless'");
+etl("SELECT fluct.alter_stream('endless', batch_size => 10)");
+ok(poll($node, "SELECT pids[1] <> $waiting FROM fluct.stat_streams WHERE stream = 'endless'"), 'altered, it leaves to another one');
+ok(poll($node, $waits), 'which waits');
 etl("SELECT fluct.drop_stream('endless')");
 ok(poll($node, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 0), 'dropped, it leaves');
 eval { $session->quit };

@@ -88,6 +88,7 @@ number_stream('one', more => q(, start_at => '{"0": 1, "1": 0}'));
 ok(await_state($node, 'one', 'backing_off/unknown_partition'),
 	'start_at names a partition that the topic has not');
 is(detail('one'), 'start_at names partition 1, but the topic has 1', 'which one');
+like(sql(q{SELECT hint FROM fluct.health WHERE what = 'stream "one"'}), qr/SELECT fluct\.alter_stream\('one', start_at => '\{"0": 1, "1": 0\}'\);$/, 'with the call that corrects it');
 like(etl("SELECT detail || '|' || hint FROM fluct.check_stream('one') WHERE status = 'fail'"),
 	qr/^start_at names partition 1, .*\|.*alter_stream\('one', partitions/, 'and so says check_stream');
 fails_like($node, "SELECT fluct.preview_stream('one')",
@@ -100,11 +101,13 @@ is(sql('SELECT sum(n) FROM one'), 2 + 3 + 11 + 12 + 13 + 14, 'from these offsets
 
 number_stream('beyond', topic => 'one', more => q(, start_at => '{"0": 4}'));
 ok(await_state($node, 'beyond', 'failed/unknown_offset'), 'an offset beyond the end');
-like(detail('beyond'), qr/^partition 0: start_at names offset 4, but Kafka's log ends at 3\. SELECT fluct\.alter_stream/,
+like(detail('beyond'), qr/^partition 0: start_at names offset 4, but Kafka's log ends at 3$/,
 	'which one, and where the log ends');
+is(sql(q{SELECT hint FROM fluct.health WHERE what = 'stream "beyond"'}),
+	q(SELECT fluct.alter_stream('beyond', start_at => '{"0": 3}'); SELECT fluct.start_stream('beyond');), 'the call that mends it');
 like(etl("SELECT detail FROM fluct.check_stream('beyond') WHERE status = 'fail'"),
 	qr/offset 4, but Kafka's log ends at 3$/, 'and so says check_stream');
-etl(q(SELECT fluct.alter_stream('beyond', start_at => '{"0": 3}'); SELECT fluct.start_stream('beyond')));
+etl(sql(q{SELECT hint FROM fluct.health WHERE what = 'stream "beyond"'}));
 ok(caught_up($node, 'beyond'), 'the end itself is none');
 
 number_stream('share', topic => 'one', start => 0, more => q(, partitions => '{0,5}'));
