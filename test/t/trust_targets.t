@@ -253,6 +253,27 @@ fails_like($node, "CALL fluct.run_stream('off')", qr/ERROR:  (42501|55000)/, 'no
 sql("ALTER ROLE etl NOSUPERUSER; SELECT fluct.start_stream('off')");
 ok(caught_up($node, 'off'), 'it goes on as an operator');
 
+# partitions that go away beside a running stream
+mapped_stream('parts', 'CREATE TABLE parts (n int) PARTITION BY RANGE (n); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
+		CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (100) TO (200); CREATE TABLE parts_rest PARTITION OF parts DEFAULT',
+	'{"columns": {"n": "$.n"}}', ', keep_raw => false', numbers(1, 101));
+my $lies = q(SELECT string_agg(concat_ws(' ', tableoid::regclass, n), ', ' ORDER BY n) FROM parts);
+etl('ALTER TABLE parts DETACH PARTITION parts_2');
+more_messages('parts', numbers(2, 102));
+is(sql($lies), 'parts_1 1, parts_1 2, parts_rest 102', 'one is detached: the default has its rows');
+etl('DROP TABLE parts_1');
+more_messages('parts', numbers(3));
+is(sql($lies), 'parts_rest 3, parts_rest 102', 'or dropped');
+etl('DROP TABLE parts_rest; CREATE TABLE parts_3 PARTITION OF parts FOR VALUES FROM (200) TO (300)');
+more_messages('parts', numbers(201));
+etl('ALTER TABLE parts DETACH PARTITION parts_3 CONCURRENTLY');
+$kafka->produce('parts', [ numbers(202) ]);
+ok(await_state($node, 'parts', 'failed/error'), 'detached concurrently, and no default');
+is(letters('parts') . detail('parts'), 'no partition of relation "parts" found for row (SQLSTATE 23514)', 'that is no fault of the message');
+etl(q(ALTER TABLE parts ATTACH PARTITION parts_3 FOR VALUES FROM (200) TO (300); SELECT fluct.start_stream('parts')));
+ok(caught_up($node, 'parts'), 'attached again, it goes on');
+is(sql($lies), 'parts_3 201, parts_3 202', 'with nothing lost or doubled');
+
 # settings of a role do not bend the session
 sql(q{ALTER ROLE etl SET role = 'anna'; ALTER ROLE etl SET "TimeZone" = 'Asia/Tokyo';
 	ALTER ROLE etl SET array_nulls = off; GRANT anna TO etl;
