@@ -101,7 +101,7 @@ LEFT JOIN LATERAL (
 	SELECT 'backing_off' AS state, st.since,
 		format('its worker has ended by itself %s times without storing a batch; the server''s log says why', st.failures) AS detail
 	FROM fluct.stream_states st
-	WHERE st.stream = s.name AND st.starts = s.starts AND st.state IN ('starting', 'running')
+	WHERE st.stream = s.name AND st.starts = s.starts AND st.state IN ('starting', 'running') AND st.reason IS NULL
 		AND st.failures >= 4 AND st.next_start > clock_timestamp() AND st.since >= pg_postmaster_start_time()
 		AND NOT EXISTS (SELECT FROM fluct._live() l WHERE l.stream = st.stream AND l.worker = st.worker)
 	ORDER BY st.failures DESC LIMIT 1) dying ON true
