@@ -70,7 +70,7 @@ BEGIN
 		PERFORM fluct._start_stream(name);
 		did := 'started';
 	END IF;
-	RETURN format('stream "%s" %s', name, coalesce(nullif(concat_ws('; ', 'altered: ' || changed, did), ''), 'is so already'));
+	RETURN format('stream "%s" %s', name, coalesce(nullif(concat_ws('; ', 'altered: ' || changed, did), ''), 'is unchanged'));
 END
 $$;
 COMMENT ON FUNCTION fluct._create_or_alter_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text, text) IS

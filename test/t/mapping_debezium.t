@@ -110,7 +110,7 @@ is(etl("SELECT sum(offsets - stored - duplicates - tombstones), sum(unexplained)
 like(sql("SELECT mapping FROM fluct.streams WHERE name = 'plain.customers'"), qr/"balance": \{"path": "\$\.balance", "scale": 2, "format": "decimal"\}.*"envelope": "debezium"/,
 	'the mapping has the columns');
 is(etl("SELECT fluct.create_or_alter_stream('plain.customers', 'shop', 'plain.public.customers', target => 'plain.customers', batch_size => 13,
-		on_conflict => 'update', mapping => '{\"envelope\": \"debezium\"}')"), 'stream "plain.customers" is so already', 'declared again, it is the same');
+		on_conflict => 'update', mapping => '{\"envelope\": \"debezium\"}')"), 'stream "plain.customers" is unchanged', 'declared again, it is the same');
 
 # ----- tombstones, a condition, what is not a row -----
 

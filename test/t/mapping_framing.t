@@ -73,7 +73,7 @@ etl("SELECT fluct.create_or_alter_stream($plain)");
 ok(caught_up($node, 'plain'), 'the same topic without framing');
 like(sql(q{SELECT detail FROM fluct.dead_letters WHERE stream = 'plain' AND "offset" = 0}), qr/framing => 'registry' skips it/, 'says what is missing');
 is(etl("SELECT fluct.create_or_alter_stream($plain, framing => 'registry')"), 'stream "plain" altered: framing', 'which can be given later');
-is(etl("SELECT fluct.create_or_alter_stream($plain, framing => 'registry')"), 'stream "plain" is so already', 'once');
+is(etl("SELECT fluct.create_or_alter_stream($plain, framing => 'registry')"), 'stream "plain" is unchanged', 'once');
 is(etl("SELECT count(*) FROM fluct.retry_dead_letters(stream => 'plain') WHERE status = 'retried'"), '3', 'and for the dead letters');
 
 done_testing();

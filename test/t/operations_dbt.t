@@ -54,7 +54,7 @@ is($rc, 0, $streams) or diag($said);
 like($said, qr/stream "orders" created and started/, 'creates the stream');
 ok(caught_up($node, 'orders'), 'which runs');
 ($rc, $said) = dbt($streams);
-like($said, qr/stream "orders" is so already/, 'and then changes nothing');
+like($said, qr/stream "orders" is unchanged/, 'and then changes nothing');
 
 # ----- sources, a model, a test -----
 
