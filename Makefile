@@ -86,6 +86,7 @@ OBJS = \
 	src/members/ask.o \
 	src/members/login.o \
 	src/pg/argument.o \
+	src/pg/attempt.o \
 	src/pg/caller.o \
 	src/pg/guc.o \
 	src/pg/lock.o \

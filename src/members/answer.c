@@ -22,7 +22,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
@@ -34,11 +33,11 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "members/answer.h"
+#include "pg/attempt.h"
 #include "pg/printable.h"
 
 #define MOST_OF_A_REASON	200 /* bytes */
@@ -240,9 +239,18 @@ read_row(Input *inputs, Datum row)
 	}
 }
 
-static void
-read_rows(FluctAnswer *answer, Input *inputs)
+/* An answer whose fields are read. */
+typedef struct Reading
 {
+	FluctAnswer *answer;
+	Input		inputs[FLUCT_ANSWER_COLUMNS];
+} Reading;
+
+static void
+read_rows(void *arg)
+{
+	Reading    *reading = arg;
+	FluctAnswer *answer = reading->answer;
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(answer->desc,
 													&TTSOpsMinimalTuple);
 
@@ -252,7 +260,7 @@ read_rows(FluctAnswer *answer, Input *inputs)
 		bool		isnull;
 		MemoryContext before = MemoryContextSwitchTo(answer->row);
 
-		read_row(inputs, slot_getattr(slot, 3, &isnull));
+		read_row(reading->inputs, slot_getattr(slot, 3, &isnull));
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(answer->row);
 		CHECK_FOR_INTERRUPTS();
@@ -277,32 +285,14 @@ reason_of(ErrorData *error)
 char *
 fluct_answer_check(FluctAnswer *answer)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	Input		inputs[FLUCT_ANSWER_COLUMNS];
+	Reading		reading = {answer};
+	ErrorData  *error;
 
 	if (answer->question->one && answer->nrows != 1)
 		return pstrdup("its answer has no row");
-	if (!find_inputs(answer->question, inputs))
+	if (!find_inputs(answer->question, reading.inputs))
 		return NULL;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		read_rows(answer, inputs);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
+	error = fluct_attempt(read_rows, &reading);
 	return error ? reason_of(error) : NULL;
 }
 

@@ -12,17 +12,15 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "base/refusal.h"
 #include "mapping/column.h"
 #include "mapping/place.h"
+#include "pg/attempt.h"
 #include "sink/blame.h"
 #include "sink/diagnosis.h"
 
@@ -34,6 +32,15 @@ typedef struct Place
 	int			record;			/* of the message */
 	int			row;			/* of the record, or -1 */
 } Place;
+
+/* A message whose values are read again. */
+typedef struct Reading
+{
+	const FluctMapping *mapping;
+	const FluctRows *rows;
+	int			message;
+	Place	   *place;
+} Reading;
 
 /* Reads a field; returns what follows it. */
 static const char *
@@ -71,11 +78,14 @@ read_rows(const FluctRowData *data, int record, Place *place)
 }
 
 static void
-read_all(const FluctMapping *mapping, const FluctRows *rows, int message,
-		 Place *place)
+read_all(void *arg)
 {
-	int			first = rows->records->starts[message];
-	int			n = rows->records->starts[message + 1] - first;
+	const Reading *reading = arg;
+	const FluctMapping *mapping = reading->mapping;
+	const FluctRows *rows = reading->rows;
+	Place	   *place = reading->place;
+	int			first = rows->records->starts[reading->message];
+	int			n = rows->records->starts[reading->message + 1] - first;
 
 	for (place->record = 0; place->record < n; place->record++)
 		for (int t = 0; t < mapping->ntargets; t++)
@@ -112,28 +122,9 @@ static ErrorData *
 read_alone(const FluctMapping *mapping, const FluctRows *rows, int message,
 		   Place *place)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Reading		reading = {mapping, rows, message, place};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		read_all(mapping, rows, message, place);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	return error;
+	return fluct_attempt(read_all, &reading);
 }
 
 void

@@ -22,11 +22,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
+#include "pg/attempt.h"
 #include "sink/blame.h"
 #include "sink/halving.h"
 
@@ -39,40 +37,35 @@ typedef struct Search
 	FluctMessage *messages;
 } Search;
 
-/*
- * The step in a subtransaction; NULL, or the error that the data is to blame
- * for.
- */
+/* The step on some of the messages. */
+typedef struct Attempt
+{
+	const Search *search;
+	int			from;
+	int			to;
+} Attempt;
+
+static void
+take_step(void *arg)
+{
+	const Attempt *attempt = arg;
+	const Search *search = attempt->search;
+	ErrorContextCallback callback;
+
+	fluct_blame_begin(&callback);
+	search->step(search->arg, search->messages, attempt->from, attempt->to);
+	fluct_blame_end(&callback);
+}
+
+/* NULL, or the error that the data is to blame for. */
 static ErrorData *
 try_step(const Search *search, int from, int to, FluctReason *reason)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	ErrorContextCallback callback;
-	ErrorData  *volatile error = NULL;
+	Attempt		attempt = {search, from, to};
+	ErrorData  *error = fluct_attempt(take_step, &attempt);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		fluct_blame_begin(&callback);
-		search->step(search->arg, search->messages, from, to);
-		fluct_blame_end(&callback);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		/* before all else: a session's transaction would stay in it */
-		RollbackAndReleaseCurrentSubTransaction();
-		if (!fluct_blame_data(error, reason))
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
+	if (error && !fluct_blame_data(error, reason))
+		ReThrowError(error);
 	return error;
 }
 
