@@ -85,6 +85,13 @@ fluct_delete_prepare_parents(const char *begin, const FluctTarget *parent,
 							   types_of(parent, parent->keys, parent->nkeys), 0);
 }
 
+/* Whether these keys of the parent end in the time that the child has, too. */
+static bool
+is_by_time(const FluctTarget *child, int nkeys)
+{
+	return child->keyed_by_time && nkeys == child->nparent_keys;
+}
+
 /* The operator that compares all of these columns with arrays; or NULL. */
 static const char *
 common_operator(const FluctTarget *child, int nkeys)
@@ -113,9 +120,7 @@ static void
 append_filters(StringInfo sql, const FluctTarget *child, int nkeys, bool exact,
 			   const char *operator)
 {
-	bool		by_time = child->keyed_by_time && nkeys == child->nparent_keys;
-
-	for (int k = 0; k < nkeys - by_time; k++)
+	for (int k = 0; k < nkeys - is_by_time(child, nkeys); k++)
 		appendStringInfo(sql, " AND c.%s %s ANY ($%d)",
 						 quote_identifier(child->columns[child->parent_keys[k]].name),
 						 operator, k + 1);
@@ -145,10 +150,10 @@ append_range(StringInfo sql, const FluctTarget *child)
 }
 
 SPIPlanPtr
-fluct_delete_prepare_children(const char *begin, const FluctTarget *child,
-							  int nkeys, bool exact)
+fluct_delete_prepare_children(const char *begin, const char *with,
+							  const FluctTarget *child, int nkeys, bool exact)
 {
-	bool		by_time = child->keyed_by_time && nkeys == child->nparent_keys;
+	bool		by_time = is_by_time(child, nkeys);
 	const char *operator = common_operator(child, nkeys);
 	StringInfoData sql;
 
@@ -156,7 +161,7 @@ fluct_delete_prepare_children(const char *begin, const FluctTarget *child,
 	appendStringInfoString(&sql, begin);
 	if (operator == NULL)
 	{
-		appendStringInfoString(&sql, strncmp(begin, "DELETE", 6) == 0 ? " USING" : ",");
+		appendStringInfoString(&sql, with);
 		append_rows(&sql, nkeys);
 	}
 	appendStringInfoString(&sql, " WHERE true");
@@ -183,8 +188,8 @@ fluct_delete_run(const FluctTarget *child, SPIPlanPtr plan, FluctArrays *keys)
 
 	for (int c = 0; c < n; c++)
 		args[c] = fluct_arrays_column(keys, c);
-	for (int r = 0; child->keyed_by_time && r < keys->nrows; r++)
-		if (n == child->nparent_keys && !keys->nulls[n - 1][r])
+	for (int r = 0; is_by_time(child, n) && r < keys->nrows; r++)
+		if (!keys->nulls[n - 1][r])
 		{
 			first = Min(first, DatumGetTimestampTz(keys->values[n - 1][r]));
 			last = Max(last, DatumGetTimestampTz(keys->values[n - 1][r]));
@@ -223,10 +228,10 @@ fluct_delete_prepare(const FluctMapping *mapping, FluctStatements *statements)
 		const char *begin = psprintf("DELETE FROM %s c", child->name);
 
 		if (child->parent_keys)
-			statements[t].clear = fluct_delete_prepare_children(begin, child,
+			statements[t].clear = fluct_delete_prepare_children(begin, " USING", child,
 																child->nparent_keys, true);
 		if (nkeys > 0)
-			statements[t].remove = fluct_delete_prepare_children(begin, child,
+			statements[t].remove = fluct_delete_prepare_children(begin, " USING", child,
 																 nkeys, true);
 	}
 	if (mapping->deletes)

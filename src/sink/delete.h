@@ -33,10 +33,11 @@ extern SPIPlanPtr fluct_delete_prepare_parents(const char *begin,
 
 /*
  * The same of a child's rows c by the first columns of their parents' keys, to
- * be run by fluct_delete_run; it begins with what names c.  Unless exact it
- * may be about more rows than these.
+ * be run by fluct_delete_run; it begins with what names c, and `with` comes
+ * before u where it needs that.  Unless exact it may be about more rows.
  */
 extern SPIPlanPtr fluct_delete_prepare_children(const char *begin,
+												const char *with,
 												const FluctTarget *child,
 												int nkeys, bool exact);
 extern uint64 fluct_delete_run(const FluctTarget *child, SPIPlanPtr plan,

@@ -142,7 +142,7 @@ prepare(const FluctTarget *target, bool child)
 						 quote_identifier(target->columns[c].name));
 	appendStringInfo(&begin, " FROM %s c%s", target->name, child ? "" : ",");
 	if (child)
-		return fluct_delete_prepare_children(begin.data, target,
+		return fluct_delete_prepare_children(begin.data, ",", target,
 											 target->nparent_keys, false);
 	return fluct_delete_prepare_parents(begin.data, target,
 										" ORDER BY u.n FOR NO KEY UPDATE OF c");
