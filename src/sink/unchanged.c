@@ -384,21 +384,27 @@ compare(const FluctTarget *target, bool child, SPIPlanPtr plan,
 	leave_missing(wanted, outcomes, from, to);
 }
 
-/* A record that has no key here, or half of one, is not FLUCT_STORED. */
-static void
+/*
+ * A record that has no key here, or half of one, is not FLUCT_STORED.  False if
+ * keys of such a record are among these.
+ */
+static bool
 keep_records(const FluctArrays *keys, FluctOutcome *outcomes, int from, int to)
 {
 	bool	   *has = palloc0(sizeof(bool) * (to - from + 1));
+	bool		all = true;
 
 	for (int i = 0; i < keys->nrows; i++)
 	{
 		has[keys->record[i] - from] = true;
 		for (int k = 0; k < keys->ncolumns; k++)
 			has[keys->record[i] - from] &= !keys->nulls[k][i];
+		all &= has[keys->record[i] - from];
 	}
 	for (int r = from; r < to; r++)
 		if (!has[r - from])
 			outcomes[r] = FLUCT_PENDING;
+	return all;
 }
 
 static FluctArrays *
@@ -434,9 +440,9 @@ fluct_unchanged_find(const FluctMapping *mapping,
 
 		mine.records = &records;
 		keys = read_keys(target, t > 0, &mine, from, to);
-		keep_records(keys, records.outcomes, from, to);
 		/* with half a key there is no record left that has it */
-		keys = read_keys(target, t > 0, &mine, from, to);
+		if (!keep_records(keys, records.outcomes, from, to))
+			keys = read_keys(target, t > 0, &mine, from, to);
 		if (keys->nrows > 0)
 			compare(target, t > 0, statements[t].stored, keys, &mine, from, to);
 	}
