@@ -113,13 +113,19 @@ RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
-	IF w.since < fluct._horizon() THEN
-		RETURN QUERY
-			SELECT 'deleted', NULL::text, s.r - coalesce(c.r, 0), s.b - coalesce(c.b, 0)
-			  FROM fluct._ranked_sums(w, industry, average) s,
-				   (SELECT sum(p.r) AS r, sum(p.b) AS b FROM fluct._parts(w, industry, edges) p WHERE p.part = 'customer') c;
+	IF (w.since < fluct._horizon()) IS NOT TRUE THEN
+		RETURN QUERY SELECT p.* FROM fluct._parts(w, industry, edges) p;
+		RETURN;
 	END IF;
+	RETURN QUERY
+		WITH parts AS MATERIALIZED (
+			SELECT p.* FROM fluct._parts(w, industry, edges) p
+		)
+		SELECT p.* FROM parts p
+		UNION ALL
+		SELECT 'deleted', NULL::text, s.r - coalesce(c.r, 0), s.b - coalesce(c.b, 0)
+		  FROM fluct._ranked_sums(w, industry, average) s,
+			   (SELECT sum(p.r) AS r, sum(p.b) AS b FROM parts p WHERE p.part = 'customer') c;
 END
 $$;
 COMMENT ON FUNCTION fluct._parts_and_deleted(fluct._windows, text, timestamptz[], text) IS
