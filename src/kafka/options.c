@@ -207,21 +207,6 @@ check_int(const Option *option, const char *value)
 						option->name, option->min, option->max)));
 }
 
-/* The word of the list, whatever case it was written in; or NULL. */
-static char *
-find_word(const char *words, const char *word)
-{
-	size_t		len = strlen(word);
-
-	for (const char *one = words; one != NULL; one = strchr(one, ' '))
-	{
-		one += *one == ' ';
-		if (strcspn(one, " ") == len && pg_strncasecmp(one, word, len) == 0)
-			return pnstrdup(one, len);
-	}
-	return NULL;
-}
-
 /* The words of the list, each by itself. */
 static const char **
 split_words(const char *words, int *n)
@@ -234,6 +219,19 @@ split_words(const char *words, int *n)
 		 one = strtok_r(NULL, " ", &rest))
 		list[(*n)++] = one;
 	return list;
+}
+
+/* The word of the list, whatever case it was written in; or NULL. */
+static char *
+find_word(const char *words, const char *word)
+{
+	int			n;
+	const char **list = split_words(words, &n);
+
+	for (int i = 0; i < n; i++)
+		if (pg_strcasecmp(list[i], word) == 0)
+			return pstrdup(list[i]);
+	return NULL;
 }
 
 static void
