@@ -433,7 +433,7 @@ BEGIN
 			  JOIN after_first_hour o ON o.n = x.n AND o.industry = x.industry
 		), after_next_hours AS MATERIALIZED (
 			SELECT a.n, a.industry FROM after_first_hour a EXCEPT SELECT f.n, f.industry FROM by_next_hours f
-), after_days AS MATERIALIZED (
+		), after_days AS MATERIALIZED (
 			SELECT o.n, o.industry
 			  FROM (SELECT DISTINCT a.n FROM after_next_hours a) d
 			  JOIN w ON w.n = d.n
