@@ -173,16 +173,24 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	locks.sql \
 	text.sql \
 	model/definition.sql \
+	model/superuser.sql \
+	model/relations.sql \
 	model/create.sql \
 	model/lines.sql \
 	model/partitions.sql \
 	kafka/connection.sql \
 	rollup/rollup.sql \
+	mapping/mapping.sql \
+	stream/owner.sql \
+	stream/topics.sql \
+	stream/preload.sql \
 	stream/streams.sql \
+	stream/alter.sql \
 	stream/declare.sql \
 	stream/positions.sql \
 	stream/dead_letters.sql \
 	stream/run.sql \
+	stream/wait.sql \
 	stream/views.sql \
 	inquiry/check.sql \
 	mapping/shapes.sql \
@@ -195,6 +203,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	members/views.sql \
 	members/orders.sql \
 	ranking/complete.sql \
+	ranking/windows.sql \
 	ranking/ranking.sql \
 	ranking/fluctuation.sql \
 	ranking/explain.sql \
@@ -203,7 +212,9 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	ranking/pictures.sql \
 	ranking/page.sql \
 	ranking/reports.sql \
+	load/options.sql \
 	load/files.sql \
+	load/customers.sql \
 	load/loaders.sql \
 	load/tables.sql \
 	load/feed.sql \
