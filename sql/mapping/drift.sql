@@ -255,10 +255,70 @@ $$;
 COMMENT ON FUNCTION fluct._fill_from_raw(fluct.streams, text, text, text, text[]) IS
 'fills a column of the target from the raw copy, in the rows where it is NULL; returns how many, or NULL where rows cannot be found by a primary key that is mapped, or another extension routes the table';
 
+-- Before anything of the table is run, be it to read it.
+CREATE OR REPLACE FUNCTION fluct._require_own_table(target regclass) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM fluct._refuse_superuser_writer(r.oid, target) FROM pg_roles r WHERE r.rolname = current_user;
+	IF NOT (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = target) THEN
+		RAISE EXCEPTION 'must be owner of table %', target USING ERRCODE = 'insufficient_privilege';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._require_own_table(regclass) IS 'raises insufficient_privilege where the table is not the caller''s, or a superuser would run what others planted on it';
+
+-- Of the first thousand rows that have the field, which need not be the newest.
+CREATE OR REPLACE FUNCTION fluct._drift_in_extra(s fluct.streams, path text)
+RETURNS TABLE (target text, "column" text, written text, type text, format text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	documents jsonb[];
+	field text := (fluct._path_keys(path))[1];
+BEGIN
+	IF s.mapping ? 'extra' AND field IS NOT NULL AND NOT fluct._is_routed(s.target::regclass) THEN
+		PERFORM fluct._require_own_table(s.target::regclass);
+		EXECUTE pg_catalog.format('SELECT array_agg(jsonb_build_object($1, found)) FROM'
+			' (SELECT %2$I::jsonb -> $1 AS found FROM %1$s WHERE %2$I::jsonb ? $1 LIMIT 1000) rows', s.target, s.mapping ->> 'extra')
+		INTO documents USING field;
+	END IF;
+	RETURN QUERY SELECT d.target, d."column", d.written, d.type, d.format FROM fluct._drift_of(s, documents) d
+		WHERE documents IS NOT NULL AND d.path = fluct._canonical_path(_drift_in_extra.path) AND d.drift = 'new';
+END
+$$;
+COMMENT ON FUNCTION fluct._drift_in_extra(fluct.streams, text) IS 'a field that nothing maps, as rows of the target have it in extra, with the rights of the caller';
+
+-- One that was applied before has no type: it is to fill what is left.
+CREATE OR REPLACE FUNCTION fluct._field_to_apply(s fluct.streams, path text)
+RETURNS TABLE (target text, "column" text, written text, type text, format text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY SELECT d.target, d."column", d.written, d.type, d.format FROM fluct._drift(s.name) d
+		WHERE d.path = fluct._canonical_path(_field_to_apply.path) AND d.drift = 'new';
+	IF NOT FOUND THEN
+		RETURN QUERY SELECT * FROM fluct._drift_in_extra(s, _field_to_apply.path);
+	END IF;
+	IF NOT FOUND THEN
+		RETURN QUERY SELECT m.target, m."column", m.written, NULL, NULL FROM fluct._mapped_paths(s) m
+			WHERE m.path = fluct._canonical_path(_field_to_apply.path) AND m."column" IS NOT NULL LIMIT 1;
+	END IF;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+			MESSAGE = format('stream "%s" has no new field "%s"', s.name, _field_to_apply.path),
+			HINT = CASE WHEN s.keep_raw THEN format('SELECT path, type, sample FROM fluct.schema_drift WHERE stream = %L; lists them.', s.name)
+				ELSE 'They are looked for in "extra" and in the raw copy, which this stream does not keep: add the column by hand, and map it with fluct.map_column().' END;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._field_to_apply(fluct.streams, text) IS 'the field of apply_schema_drift: new, in the raw copy or in extra, or mapped already';
+
 CREATE OR REPLACE FUNCTION fluct.apply_schema_drift(stream text, path text, "column" text DEFAULT NULL, type text DEFAULT NULL) RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct.apply_schema_drift(text, text, text, text) IS
-'Adds a column for a new field of schema_drift, maps it from the next batch on, and fills the rows that are there: from extra, or else from the raw copy by the primary key. path as schema_drift shows it; column and type NULL: as there. In one transaction, which holds the table: the stream waits for it. Called again it fills what is NULL still. With the rights of the caller, on a table of its own. Returns how many rows it filled; values that the type does not take are left where they are. Errors: undefined_object, insufficient_privilege.';
+'Adds a column for a new field of schema_drift, maps it from the next batch on, and fills the rows that are there: from extra, or else from the raw copy by the primary key. path as schema_drift shows it; without a raw copy any that extra has; column and type NULL: as there. In one transaction, which holds the table: the stream waits for it. Called again it fills what is NULL still. With the rights of the caller, on a table of its own. Returns how many rows it filled; values that the type does not take are left where they are. Errors: undefined_object, insufficient_privilege.';
 
 CREATE OR REPLACE FUNCTION fluct._apply_schema_drift(stream text, path text, "column" text, type text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -278,24 +338,12 @@ BEGIN
 			MESSAGE = pg_catalog.format('stream %s does not exist', coalesce('"' || stream || '"', 'NULL')),
 			HINT = fluct._did_you_mean(stream, ARRAY(SELECT t.name FROM fluct.streams t), 'SELECT stream, state FROM fluct.stat_streams; lists all.');
 	END IF;
-	SELECT v.* INTO d FROM fluct._drift(stream) v WHERE v.path = fluct._canonical_path(path) AND v.drift = 'new';
-	IF NOT FOUND THEN
-		-- it was applied before, and is to fill what is left
-		SELECT m.target, m."column", m.written, NULL AS type, NULL AS format INTO d
-		FROM fluct._mapped_paths(s) m WHERE m.path = fluct._canonical_path(path) AND m."column" IS NOT NULL;
-		IF NOT FOUND THEN
-			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-				MESSAGE = pg_catalog.format('stream "%s" has no new field "%s"', stream, path),
-				HINT = CASE WHEN s.keep_raw THEN pg_catalog.format('SELECT path, type, sample FROM fluct.schema_drift WHERE stream = %L; lists them.', stream)
-							ELSE 'They are looked for in the raw copy, which this stream does not keep: add the column by hand, and map it with fluct.map_column().' END;
-		END IF;
-		"column" := d."column";
-	END IF;
-	"column" := coalesce("column", d."column");
+	SELECT f.* INTO d FROM fluct._field_to_apply(s, path) f;
+	"column" := CASE WHEN d.type IS NULL THEN d."column" ELSE coalesce("column", d."column") END;
 	IF type IS DISTINCT FROM d.type AND type IS NOT NULL THEN
 		d.format := CASE type WHEN 'text' THEN 'text' END;
 	END IF;
-	PERFORM fluct._refuse_superuser_writer(r.oid, d.target::regclass) FROM pg_roles r WHERE r.rolname = current_user;
+	PERFORM fluct._require_own_table(d.target::regclass);
 	-- locks the table: the worker's next batch waits, and then has the new mapping
 	EXECUTE pg_catalog.format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS %I %s', d.target, "column", coalesce(type, d.type, 'text'));
 	type := (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a WHERE a.attrelid = d.target::regclass AND a.attname = "column");
@@ -310,9 +358,10 @@ BEGIN
 		from_raw := fluct._fill_from_raw(s, "column", type, d.format, keys);
 		filled := coalesce(filled + from_raw, filled, from_raw);
 	END IF;
-	IF filled IS NULL THEN
+	IF filled IS NULL OR from_raw IS NULL AND filled = 0 AND cardinality(keys) > 1 THEN
 		RAISE NOTICE 'the rows that are in % keep NULL in column "%"', d.target, "column"
-			USING HINT = pg_catalog.format('CALL fluct.reprocess_stream(%L); under on_conflict update stores all that the raw copy has again.', stream);
+			USING HINT = pg_catalog.format(CASE WHEN s.keep_raw THEN 'CALL fluct.reprocess_stream(%L); under on_conflict update stores all that the raw copy has again.'
+				ELSE 'The stream keeps no raw copy. Under on_conflict update, fluct.seek_stream(%L, ''earliest'', force => true) while it is paused has what Kafka still holds stored again.' END, stream);
 	END IF;
 	RETURN coalesce(filled, 0);
 END

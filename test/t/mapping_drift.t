@@ -112,6 +112,21 @@ stream('bare', 'CREATE TABLE bare (id int PRIMARY KEY)', '{"columns": {"id": "$.
 fails_like($node, q{SELECT fluct.apply_schema_drift('bare', '$.x')}, qr/42704: stream "bare" has no new field "\$\.x"\n.*which this stream does not keep/s, 'without a raw copy', as => 'etl');
 fails_like($node, q{SELECT fluct.apply_schema_drift('bear', '$.x')}, qr/42704: stream "bear" does not exist/, 'no such stream', as => 'etl');
 
+stream('thin', 'CREATE TABLE thin (id int PRIMARY KEY, a text, extra jsonb)', '{"columns": {"id": "$.id", "a": "$.box.a"}, "extra": "extra"}', ", on_conflict => 'update', keep_raw => false");
+ok(produce('thin', map { qq({"id": $_, "box": {"a": "x", "b": 1}, "seen_at": "2026-11-2${_}T10:00:00Z", "odd": {"a": $_}}) } 1 .. 3), 'with extra');
+is(apply(q{'thin', '$.seen_at'}), 3, 'without a raw copy: from extra');
+is(apply(q{'thin', '$.odd.a'}), 3, '... a field deeper in it');
+is(sql('SELECT pg_typeof(seen_at), count(*), sum(odd_a), count(seen_at), min(extra::text) FROM thin GROUP BY 1'), 'timestamp with time zone|3|6|3|{"odd": {"a": 1}}', '... of the type that it has there');
+is(apply(q{'thin', '$.seen_at'}), 0, '... again');
+fails_like($node, q{SELECT fluct.apply_schema_drift('thin', '$.box.b')}, qr/42704: stream "thin" has no new field "\$\.box\.b"\n.*looked for in "extra" and/s, '... but not one that is in neither', as => 'etl');
+etl(q{ALTER TABLE thin ADD COLUMN b int; SELECT fluct.map_column('thin', 'b', '$.box.b')});
+like(said(q{SELECT fluct.apply_schema_drift('thin', '$.box.b')}, as => 'etl'), qr/NOTICE: +the rows that are in public\.thin keep NULL in column "b".*seek_stream\('thin', 'earliest'/s, '... whose rows stay as they are, which is said');
+ok(produce('thin', '{"id": 4, "box": {"b": 2}, "seen_at": "2026-11-27T10:00:00Z", "odd": {"a": 1}}'), 'the next message');
+is(sql('SELECT b, odd_a, seen_at IS NOT NULL, extra FROM thin WHERE id = 4'), '2|1|t|', '... has them');
+sql('CREATE ROLE planter LOGIN; ALTER TABLE bare OWNER TO planter; ALTER TABLE bare ADD COLUMN extra jsonb; GRANT ALL ON bare TO etl;
+	UPDATE fluct.streams SET mapping = mapping || $${"extra": "extra"}$$ WHERE name = $$bare$$');
+fails_like($node, q{SELECT fluct.apply_schema_drift('bare', '$.x')}, qr/42501: must be owner of table public\.bare/, "nothing of another's table is run", as => 'etl');
+
 # ----- who may -----
 
 sql("CREATE ROLE analyst LOGIN; SELECT fluct.grant_reader('analyst'); CREATE ROLE stranger LOGIN");
