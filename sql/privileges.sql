@@ -54,7 +54,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'relation', '
 	_handovers_under_way cluster_freshness cluster_health cluster_streams cluster_unattributed_spend handovers members'),
 ('reader', 'routine', '
-	_allow_missing _answers _ask_all _ask_members _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _fault_of _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
+	_allow_missing _answers _ask_all _ask_members _check_member_streams _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _explain _fault_of _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
 	_member_state_1 _member_streams_1 _moving_partition _numbered_spend _of_one_time _planted_in_apply _parts _parts_and_deleted _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members shared_orders'),
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),
@@ -92,7 +92,7 @@ SELECT l.grantee, l.kind, n.name
 	grant_operator grant_reader kafka_options_validator uninstall'),
 -- what the messages of a topic look like
 ('nobody', 'routine', '
-	_form_of _free_table _sample _suggest_columns _suggest_key _suggest_mapping _suggest_statements _suggest_targets __recent_messages'),
+	_form_of _free_stream _free_table _rows_of _sample _suggest_columns _suggest_key _suggest_mapping _suggest_statements _suggest_targets __recent_messages'),
 ('reader', 'relation', '
 	schema_drift'),
 ('reader', 'routine', '
@@ -108,8 +108,8 @@ SELECT l.grantee, l.kind, n.name
 	__list_folder __lock_tables __move_at_commit __move_file __open_inbox __real_directory __record __remember_relations
 	__reprocess_chunk __retire_rows __run_report __scan_file __settle_constraints __store __trim_bookkeeping _account _as_set
 	_alter_inbox _alter_stream _announce_change _announce_connections _announce_event _ask _await_progress _begin_progress _begin_reprocess
-	_check_distribution _check_grantee _check_here _check_kafka _routed_among _check_loader _check_mapping _check_raw _check_refused _check_report _check_report_owner _check_rights
-	_check_server_owner _check_settle _check_start_topics _check_stream _check_stream_options _check_targets _chosen_places _check_topic _claim_directory
+	_changed_options _check_distribution _check_grantee _check_here _check_kafka _routed_among _check_loader _check_mapping _check_raw _check_refused _check_report _check_report_owner _check_rights
+	_check_server_owner _check_settle _check_start_topics _check_stream _check_stream_options _check_targets _chosen_places _check_topic _claim_directory _claim_stream_name _continue_dropped_stream
 	_counts_of _database_list _preload_lines _served _workers_needed _create_inbox _create_or_alter_stream _create_stream _create_tables _cron_database _cron_field _cron_schedule _cron_settings _cron_unschedule
 	_cron_zone _day_fits _deletes _derive_mapping _discard_dead_letters _drop_inbox _drop_stream _end_progress _ensure_partitions
 	_error_reason _explain_fluctuation _find_file _fluctuation_accum _fluctuation_combine _fluctuation_deserialize
@@ -117,7 +117,7 @@ SELECT l.grantee, l.kind, n.name
 	_inbox_lock _inbox_owner _inbox_path _is_loaded _is_many _is_of_data _is_same _is_settled _job_command _job_name _labels _named_in
 	_known_report _latest_slot _lines_of _list_folder _load _load_customers _load_file _load_inbox_file _load_industries
 	_load_orders _load_products _load_result _lock _lock_shared _maintain_partitions _make_job _map_column _mark_complete
-	_may_trim _may_trim_stream _move_at_commit _move_file _move_position _next_epoch _next_step _next_window _normal_start _open_inbox
+	_may_trim _may_trim_stream _move_at_commit _move_file _move_position _moves _next_epoch _next_step _next_window _normal_start _open_inbox
 	_own_dropped_stream _own_inbox _own_stream _owner_role _parse_schedule _pause_stream _place_in_mapping _preloaded
 	_preview_stream _privileges _qualified _raw_growth _real_directory _rebuild_rollup _reconcile_stream _record
 	_record_fluctuations _record_load _refusal _refuse_schedule _reload_file _remove_job _report _reprocess _require_owner _require_orders_owner

@@ -20,6 +20,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._form_of(jsonb[]) IS 'what documents are: records (arrays of objects), changes (as Debezium writes them) or messages';
 
+CREATE OR REPLACE FUNCTION fluct._rows_of(documents jsonb[], form text) RETURNS jsonb[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE form
+		WHEN 'records' THEN ARRAY(SELECT e FROM unnest(documents) d CROSS JOIN LATERAL jsonb_array_elements(d) e WHERE jsonb_typeof(e) = 'object' LIMIT 10000)
+		WHEN 'changes' THEN ARRAY(SELECT r FROM unnest(documents) d CROSS JOIN LATERAL fluct._changed_row(d) r WHERE jsonb_typeof(r) = 'object')
+		ELSE documents END
+$$;
+COMMENT ON FUNCTION fluct._rows_of(jsonb[], text) IS 'the objects in documents of that form that each become a row';
+
 -- Lines of a target, as the rows of a table: rows_path is NULL for the parent.
 CREATE OR REPLACE FUNCTION fluct._suggest_columns(documents jsonb[])
 RETURNS TABLE (rows_path text, path text, name text, type text, format text, is_unique boolean, is_always boolean, first_message int)
@@ -84,6 +94,17 @@ AS $$
 	ORDER BY t.i LIMIT 1
 $$;
 COMMENT ON FUNCTION fluct._free_table(text, oid) IS 'a table''s name that is not taken, in sales where the role can create tables there, else in public';
+
+CREATE OR REPLACE FUNCTION fluct._free_stream(topic text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT n.name
+	FROM generate_series(1, 1000) i
+	CROSS JOIN LATERAL (SELECT left(regexp_replace(topic, '[^A-Za-z0-9_.-]+', '_', 'g'), 60) || CASE WHEN i = 1 THEN '' ELSE '_' || i END) n(name)
+	WHERE NOT EXISTS (SELECT FROM fluct.streams s WHERE s.name = n.name)
+	ORDER BY i LIMIT 1
+$$;
+COMMENT ON FUNCTION fluct._free_stream(text) IS 'a name for a stream of this topic that no stream has';
 
 -- The key comes first, in each child too, and then the number of the row, and of
 -- the one that holds it.  In a mapping with "rows" a record is @, and from
@@ -169,10 +190,8 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	caller oid := fluct._caller();
-	stream text;
 	seen record;
 	form text;
-	rows jsonb[];
 	remarks text;
 	statement text;
 	columns jsonb;
@@ -201,14 +220,7 @@ BEGIN
 			MESSAGE = CASE seen.messages WHEN 0 THEN format('topic "%s" holds no messages', topic)
 						   ELSE format('of %s messages of topic "%s" none is a JSON object', seen.messages, topic) END;
 	END IF;
-	SELECT left(regexp_replace(topic, '[^A-Za-z0-9_.-]+', '_', 'g'), 60) || CASE WHEN i = 1 THEN '' ELSE '_' || i END INTO stream
-	FROM generate_series(1, 1000) i
-	WHERE NOT EXISTS (SELECT FROM fluct.streams s WHERE s.name = left(regexp_replace(topic, '[^A-Za-z0-9_.-]+', '_', 'g'), 60) || CASE WHEN i = 1 THEN '' ELSE '_' || i END)
-	ORDER BY i LIMIT 1;
-	rows := CASE form WHEN 'records' THEN ARRAY(SELECT e FROM unnest(seen.documents) d CROSS JOIN LATERAL jsonb_array_elements(d) e WHERE jsonb_typeof(e) = 'object' LIMIT 10000)
-					  WHEN 'changes' THEN ARRAY(SELECT r FROM unnest(seen.documents) d CROSS JOIN LATERAL fluct._changed_row(d) r WHERE jsonb_typeof(r) = 'object')
-					  ELSE seen.documents END;
-	SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(rows) c;
+	SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(fluct._rows_of(seen.documents, form)) c;
 	SELECT jsonb_agg(to_jsonb(k)) INTO key
 	FROM fluct._suggest_key(columns, fluct._is_many(topic), form, ARRAY(SELECT jsonb_object_keys(seen.key))) k;
 	IF key IS NULL THEN
@@ -223,7 +235,7 @@ BEGIN
 		CASE WHEN key -> 0 ->> 'path' LIKE 'kafka.%'
 			 THEN '-- no field is an id that differs in each message: the key is the message''s place in Kafka' END);
 	FOR statement IN
-		SELECT s FROM fluct._suggest_statements(columns, key, form, stream, server, topic, CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
+		SELECT s FROM fluct._suggest_statements(columns, key, form, fluct._free_stream(topic), server, topic, CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
 	LOOP
 		RETURN NEXT concat_ws(E'\n', remarks, statement);
 		remarks := NULL;

@@ -216,6 +216,40 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__member_state_1(timestamptz) IS '_member_state_1, with the rights of the tables'' owner where the caller has them';
 
+CREATE OR REPLACE FUNCTION fluct._check_member_streams()
+RETURNS TABLE (member text, item text, status text, detail text, hint text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH s AS MATERIALIZED (
+		SELECT c.* FROM fluct._cluster_streams() c WHERE fluct._has_members() AND c.state <> 'unreachable'
+	), p AS (
+		SELECT t.topic, n.partition, count(DISTINCT s.member) AS members, string_agg(DISTINCT s.member, ', ') AS names
+		  FROM (SELECT x.topic, max(x.known) AS known FROM s x GROUP BY 1) t
+		 CROSS JOIN LATERAL generate_series(0, t.known - 1) n(partition)
+		  LEFT JOIN s ON s.topic = t.topic AND n.partition = ANY (s.partitions)
+		 GROUP BY 1, 2
+	)
+	SELECT p.names, 'partitions', 'fail', format('partition %s of topic %s is with %s members', p.partition, p.topic, p.members),
+		   'What both have stored counts twice. alter_stream(..., partitions => ...): each partition belongs to one member.'
+	  FROM p WHERE p.members > 1
+	UNION ALL
+	SELECT NULL, 'partitions', 'fail', format('no member has partition %s of topic %s', p.partition, p.topic),
+		   'If its hand_over() failed, call that again; else alter_stream(..., partitions => ...) at a member.'
+	  FROM p WHERE p.members = 0
+	UNION ALL
+	SELECT NULL, 'partitions', 'ok', format('each of the %s of topic %s is with one member', count(*), p.topic), NULL
+	  FROM p GROUP BY p.topic HAVING bool_and(p.members = 1)
+	UNION ALL
+	SELECT s.member, 'partitions', 'skipped', format('stream "%s" has not asked Kafka yet which partitions topic %s has', s.stream, s.topic), 'start_stream(...) there'
+	  FROM s WHERE s.stream IS NOT NULL AND s.known IS NULL
+	UNION ALL
+	SELECT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
+		   format('stream "%s" is %s, %s behind', s.stream, s.state, coalesce(s.behind::text, 'an unknown time')),
+		   CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN NULL ELSE 'SELECT * FROM fluct.stat_streams there' END
+	  FROM s WHERE s.stream IS NOT NULL
+$$;
+COMMENT ON FUNCTION fluct._check_member_streams() IS 'the rows of check_members() on partitions and freshness';
+
 CREATE OR REPLACE FUNCTION fluct.check_members()
 RETURNS TABLE (member text, item text, status text, detail text, hint text)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_as_is';
@@ -254,34 +288,7 @@ BEGIN
 			(a.member, 'subscription', CASE WHEN a.planted IS NULL THEN 'ok' ELSE 'fail' END, a.planted,
 			 CASE WHEN a.planted IS NOT NULL THEN 'It runs with the superuser''s rights: drop it, or ALTER SUBSCRIPTION ... OWNER TO a role that is not a superuser.' END);
 	END LOOP;
-	RETURN QUERY
-		WITH s AS MATERIALIZED (
-			SELECT c.* FROM fluct._cluster_streams() c WHERE fluct._has_members() AND c.state <> 'unreachable'
-		), p AS (
-			SELECT t.topic, n.partition, count(DISTINCT s.member) AS members, string_agg(DISTINCT s.member, ', ') AS names
-			  FROM (SELECT x.topic, max(x.known) AS known FROM s x GROUP BY 1) t
-			 CROSS JOIN LATERAL generate_series(0, t.known - 1) n(partition)
-			  LEFT JOIN s ON s.topic = t.topic AND n.partition = ANY (s.partitions)
-			 GROUP BY 1, 2
-		)
-		SELECT p.names, 'partitions', 'fail', format('partition %s of topic %s is with %s members', p.partition, p.topic, p.members),
-			   'What both have stored counts twice. alter_stream(..., partitions => ...): each partition belongs to one member.'
-		  FROM p WHERE p.members > 1
-		UNION ALL
-		SELECT NULL, 'partitions', 'fail', format('no member has partition %s of topic %s', p.partition, p.topic),
-			   'If its hand_over() failed, call that again; else alter_stream(..., partitions => ...) at a member.'
-		  FROM p WHERE p.members = 0
-		UNION ALL
-		SELECT NULL, 'partitions', 'ok', format('each of the %s of topic %s is with one member', count(*), p.topic), NULL
-		  FROM p GROUP BY p.topic HAVING bool_and(p.members = 1)
-		UNION ALL
-		SELECT s.member, 'partitions', 'skipped', format('stream "%s" has not asked Kafka yet which partitions topic %s has', s.stream, s.topic), 'start_stream(...) there'
-		  FROM s WHERE s.stream IS NOT NULL AND s.known IS NULL
-		UNION ALL
-		SELECT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
-			   format('stream "%s" is %s, %s behind', s.stream, s.state, coalesce(s.behind::text, 'an unknown time')),
-			   CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN NULL ELSE 'SELECT * FROM fluct.stat_streams there' END
-		  FROM s WHERE s.stream IS NOT NULL;
+	RETURN QUERY SELECT * FROM fluct._check_member_streams();
 END
 $$;
 COMMENT ON FUNCTION fluct._check_members() IS 'check_members, without a context';

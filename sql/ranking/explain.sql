@@ -164,6 +164,57 @@ END
 $$;
 COMMENT ON FUNCTION fluct._parts_of(boolean, fluct._windows, text, timestamptz[], text) IS '_parts_and_deleted(), or those of all members added up';
 
+CREATE OR REPLACE FUNCTION fluct._explain(of_members boolean, w fluct._windows, industry text, edges timestamptz[], n numeric, d numeric, average text, top_n int)
+RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric, share_pct numeric)
+LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+		WITH both_parts AS MATERIALIZED (
+			SELECT * FROM fluct._parts_of(of_members, w, industry, edges, average)
+		), totals AS (
+			SELECT coalesce(sum(p.r), 0) AS r, coalesce(sum(p.b), 0) AS b, coalesce(bool_or(p.part = 'deleted'), false) AS deleted
+			  FROM both_parts p WHERE p.part <> 'product'
+		), placed AS (
+			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * d - p.b * n) DESC, p.id COLLATE "C") AS place
+			  FROM both_parts p WHERE p.part <> 'deleted'
+		), rows AS (
+			SELECT p.part, p.place, p.id, true AS is_one, p.r, p.b
+			  FROM placed p WHERE p.place <= coalesce(top_n, p.place)
+			UNION ALL
+			SELECT v.part, v.place, v.id, false,
+				   CASE v.id WHEN '(others)' THEN coalesce(sum(o.r), 0) ELSE t.r - coalesce(sum(o.r), 0) END,
+				   CASE v.id WHEN '(others)' THEN coalesce(sum(o.b), 0) ELSE t.b - coalesce(sum(o.b), 0) END
+			  FROM (VALUES ('customer', 1e18::bigint, '(others)'), ('product', 1e18::bigint, '(others)'),
+						   ('customer', 2e18::bigint, '(deleted)'), ('product', 2e18::bigint, '(not in lines)')) v(part, place, id)
+			 CROSS JOIN totals t
+			  LEFT JOIN placed o ON o.part = v.part AND (v.id <> '(others)' OR o.place > top_n)
+			 WHERE v.id <> '(deleted)' OR t.deleted
+			 GROUP BY v.part, v.place, v.id, t.r, t.b
+		), sums AS (
+			SELECT r.*,
+				   round(sum(r.b) OVER so_far * n * round(1.0, 20) / d, 20) AS averages,
+				   round((sum(r.r) OVER so_far * d - sum(r.b) OVER so_far * n) * round(1.0, 20) / d, 20) AS deltas,
+				   sum(r.r * d - r.b * n) OVER (PARTITION BY r.part) AS whole
+			  FROM rows r
+			WINDOW so_far AS (PARTITION BY r.part ORDER BY r.place)
+		)
+		SELECT s.part, s.id,
+			   CASE WHEN NOT s.is_one THEN NULL
+					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM sales.customers c WHERE c.customer_id = s.id)
+					ELSE (SELECT p.product_name FROM sales.products p WHERE p.product_id = s.id) END,
+			   s.r,
+			   trim_scale(s.averages - lag(s.averages, 1, 0::numeric) OVER in_order),
+			   trim_scale(s.deltas - lag(s.deltas, 1, 0::numeric) OVER in_order),
+			   trim_scale(round(100 * (s.r * d - s.b * n) * round(1.0, 20) / nullif(s.whole, 0), 20))
+		  FROM sums s
+		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
+		 ORDER BY s.part, s.place;
+END
+$$;
+COMMENT ON FUNCTION fluct._explain(boolean, fluct._windows, text, timestamptz[], numeric, numeric, text, int) IS
+'the rows of explain_fluctuation(); n/d is what the sum of the baseline is multiplied by for its average';
+
 CREATE OR REPLACE FUNCTION fluct.explain_fluctuation(
 	industry text,
 	as_of timestamptz DEFAULT now(),
@@ -219,48 +270,7 @@ BEGIN
 		n := least(d, 1);
 		d := greatest(d, 1);
 	END IF;
-	RETURN QUERY EXECUTE $q$
-		WITH both_parts AS MATERIALIZED (
-			SELECT * FROM fluct._parts_of($1, $2, $3, $4, $8)
-		), wholes AS (
-			SELECT coalesce(sum(p.r), 0) AS r, coalesce(sum(p.b), 0) AS b, coalesce(bool_or(p.part = 'deleted'), false) AS deleted
-			  FROM both_parts p WHERE p.part <> 'product'
-		), placed AS (
-			SELECT p.*, row_number() OVER (PARTITION BY p.part ORDER BY abs(p.r * $6 - p.b * $5) DESC, p.id COLLATE "C") AS place
-			  FROM both_parts p WHERE p.part <> 'deleted'
-		), rows AS (
-			SELECT p.part, p.place, p.id, true AS is_one, p.r, p.b
-			  FROM placed p WHERE p.place <= coalesce($7, p.place)
-			UNION ALL
-			SELECT v.part, v.place, v.id, false,
-				   CASE v.id WHEN '(others)' THEN coalesce(sum(o.r), 0) ELSE w.r - coalesce(sum(o.r), 0) END,
-				   CASE v.id WHEN '(others)' THEN coalesce(sum(o.b), 0) ELSE w.b - coalesce(sum(o.b), 0) END
-			  FROM (VALUES ('customer', 1e18::bigint, '(others)'), ('product', 1e18::bigint, '(others)'),
-						   ('customer', 2e18::bigint, '(deleted)'), ('product', 2e18::bigint, '(not in lines)')) v(part, place, id)
-			 CROSS JOIN wholes w
-			  LEFT JOIN placed o ON o.part = v.part AND (v.id <> '(others)' OR o.place > $7)
-			 WHERE v.id <> '(deleted)' OR w.deleted
-			 GROUP BY v.part, v.place, v.id, w.r, w.b
-		), sums AS (
-			SELECT r.*,
-				   round(sum(r.b) OVER so_far * $5 * round(1.0, 20) / $6, 20) AS averages,
-				   round((sum(r.r) OVER so_far * $6 - sum(r.b) OVER so_far * $5) * round(1.0, 20) / $6, 20) AS deltas,
-				   sum(r.r * $6 - r.b * $5) OVER (PARTITION BY r.part) AS whole
-			  FROM rows r
-			WINDOW so_far AS (PARTITION BY r.part ORDER BY r.place)
-		)
-		SELECT s.part, s.id,
-			   CASE WHEN NOT s.is_one THEN NULL
-					WHEN s.part = 'customer' THEN (SELECT c.company_name FROM sales.customers c WHERE c.customer_id = s.id)
-					ELSE (SELECT p.product_name FROM sales.products p WHERE p.product_id = s.id) END,
-			   s.r,
-			   trim_scale(s.averages - lag(s.averages, 1, 0::numeric) OVER in_order),
-			   trim_scale(s.deltas - lag(s.deltas, 1, 0::numeric) OVER in_order),
-			   trim_scale(round(100 * (s.r * $6 - s.b * $5) * round(1.0, 20) / nullif(s.whole, 0), 20))
-		  FROM sums s
-		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
-		 ORDER BY s.part, s.place $q$
-		USING answers IS NOT NULL, w, industry, edges, n, d, top_n, average;
+	RETURN QUERY SELECT * FROM fluct._explain(answers IS NOT NULL, w, industry, edges, n, d, average, top_n);
 END
 $$;
 COMMENT ON FUNCTION fluct._explain_fluctuation(text, timestamptz, interval, interval, text, text, int, boolean) IS 'explain_fluctuation, with the rights of the tables'' owner where the caller has them';

@@ -34,6 +34,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	s fluct.streams := fluct._own_stream(name);
+	altered fluct.streams;
 	owner oid := fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
 BEGIN
 	IF start_at IS NOT NULL AND EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name) THEN
@@ -74,32 +75,25 @@ BEGIN
 		on_tombstone = coalesce(on_tombstone, t.on_tombstone),
 		version = t.version + 1,
 		changed_at = clock_timestamp()
-	WHERE t.name = s.name;
+	WHERE t.name = s.name RETURNING t.* INTO altered;
 	PERFORM fluct._announce_change(
 		format('stream "%s" was altered by role "%s"', name, pg_get_userbyid(fluct._caller())),
-		'It has another ' || nullif(concat_ws(', ',
-			CASE WHEN server <> s.server THEN 'server' END,
-			CASE WHEN topic <> s.topic THEN 'topic' END,
-			CASE WHEN mapping <> s.mapping THEN 'mapping' END,
-			CASE WHEN on_conflict <> s.on_conflict THEN 'on_conflict' END,
-			CASE WHEN start_at IS NOT NULL THEN 'start_at' END,
-			CASE WHEN on_bad_message <> s.on_bad_message THEN 'on_bad_message' END,
-			CASE WHEN on_data_loss <> s.on_data_loss THEN 'on_data_loss' END,
-			CASE WHEN max_dead_letters <> s.max_dead_letters THEN 'max_dead_letters' END,
-			CASE WHEN error_window <> s.error_window THEN 'error_window' END,
-			CASE WHEN batch_size <> s.batch_size THEN 'batch_size' END,
-			CASE WHEN batch_bytes <> s.batch_bytes THEN 'batch_bytes' END,
-			CASE WHEN batch_interval <> s.batch_interval THEN 'batch_interval' END,
-			CASE WHEN workers <> s.workers THEN 'workers' END,
-			CASE WHEN keep_raw <> s.keep_raw THEN 'keep_raw' END,
-			CASE WHEN framing <> s.framing THEN 'framing' END,
-			CASE WHEN on_tombstone <> s.on_tombstone THEN 'on_tombstone' END,
-			CASE WHEN partitions IS NOT NULL AND partitions IS DISTINCT FROM s.partitions THEN 'partitions' END), '') || '.');
+		'It has another ' || fluct._changed_options(s, altered) || '.');
 	PERFORM fluct._say_idle_workers(s.name) WHERE workers > s.workers OR partitions IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION fluct._alter_stream(text, text, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], text, text, text) IS
 'alter_stream, as the extension''s owner.';
+
+CREATE OR REPLACE FUNCTION fluct._changed_options(before fluct.streams, after fluct.streams) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(a.key, ', ' ORDER BY a.place)
+	FROM json_each(to_json(after)) WITH ORDINALITY a(key, value, place)
+	WHERE a.key NOT IN ('keyed', 'version', 'changed_at') AND a.value::jsonb <> to_jsonb(before) -> a.key
+$$;
+COMMENT ON FUNCTION fluct._changed_options(fluct.streams, fluct.streams) IS
+'The names of the options in which two versions of a stream differ; NULL if there are none.';
 
 CREATE OR REPLACE FUNCTION fluct._place_in_mapping(stream fluct.streams, target regclass) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -252,7 +252,7 @@ DECLARE
 	targets bigint[];
 	chosen int[];
 	back text;
-	is_new boolean;
+	all_gone boolean;
 	anew boolean;
 	at int;
 BEGIN
@@ -269,13 +269,12 @@ BEGIN
 	-- from here on nobody else makes or moves a position of the stream
 	PERFORM fluct._lock('positions', name);
 	PERFORM FROM fluct.stream_offsets o WHERE o.stream = name FOR UPDATE;
-	is_new := NOT FOUND;
-	IF is_new AND (only_partition IS NOT NULL OR only_topic IS NOT NULL) THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('stream "%s" has no positions yet', name),
-			HINT = format('SELECT fluct.alter_stream(%L, start_at => %L); says where all partitions begin, with the offsets of some as ''{"0": 42}''.', name, start_at);
-	END IF;
-	IF is_new THEN
+	IF NOT FOUND THEN
+		IF only_partition IS NOT NULL OR only_topic IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+				MESSAGE = format('stream "%s" has no positions yet', name),
+				HINT = format('SELECT fluct.alter_stream(%L, start_at => %L); says where all partitions begin, with the offsets of some as ''{"0": 42}''.', name, start_at);
+		END IF;
 		chosen := ARRAY(SELECT generate_series(1, cardinality(targets)));
 	END IF;
 	PERFORM fluct._check_targets(chosen, fluct._labels(s.topic, topics, partitions), begins, ends, targets);
@@ -283,28 +282,18 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 			MESSAGE = format('stream "%s" does not consume topic "%s"', name, fluct._printable(only_topic));
 	END IF;
-	-- places that Kafka no longer has go with those that are moved
-	SELECT string_agg(CASE WHEN fluct._is_many(s.topic) THEN format('%s of topic "%s"', o.partition, o.topic) ELSE o.partition::text END,
-					  ', ' ORDER BY t.n IS NOT NULL, o.topic, o.partition) INTO back
-	FROM fluct.stream_offsets o
-	LEFT JOIN unnest(topics, partitions) WITH ORDINALITY AS t(topic, partition, n) ON t.topic = o.topic AND t.partition = o.partition
-	WHERE o.stream = name AND fluct._consumes(s.topic, o.topic)
-		AND (t.n = ANY (chosen) AND targets[t.n] < o.next_offset
-			 OR t.n IS NULL AND only_partition IS NULL AND whence !~ '^\s*\{' AND o.topic = coalesce(only_topic, o.topic));
+	all_gone := only_partition IS NULL AND whence !~ '^\s*\{';
+	SELECT string_agg(CASE WHEN fluct._is_many(s.topic) THEN format('%s of topic "%s"', m.partition, m.topic) ELSE m.partition::text END,
+					  ', ' ORDER BY m.place IS NOT NULL, m.topic, m.partition) INTO back
+	FROM fluct._moves(s, topics, partitions, targets, chosen, all_gone, only_topic) m
+	WHERE m.place IS NULL OR m.new_offset < m.old_offset;
 	IF back IS NOT NULL AND NOT force THEN
 		PERFORM fluct._warn_of_going_back(s, start_at, only_topic, only_partition, back, dry_run);
 	END IF;
 	anew := EXISTS (SELECT FROM fluct.stream_states st WHERE st.stream = name AND st.starts = s.starts
 					AND st.state = 'failed' AND st.reason IN ('topic_changed', 'cluster_changed'));
 	FOR of_topic, moved, old_offset, new_offset, at IN
-		SELECT coalesce(t.topic, o.topic), coalesce(t.partition, o.partition), o.next_offset, targets[t.n], t.n
-		FROM unnest(topics, partitions) WITH ORDINALITY AS t(topic, partition, n)
-		FULL JOIN (SELECT p.topic, p.partition, p.next_offset FROM fluct.stream_offsets p
-				   WHERE p.stream = name AND fluct._consumes(s.topic, p.topic)) o
-			ON o.topic = t.topic AND o.partition = t.partition
-		WHERE t.n = ANY (chosen)
-			OR t.n IS NULL AND only_partition IS NULL AND whence !~ '^\s*\{' AND o.topic = coalesce(only_topic, o.topic)
-		ORDER BY 1, 2
+		SELECT * FROM fluct._moves(s, topics, partitions, targets, chosen, all_gone, only_topic)
 	LOOP
 		IF NOT dry_run AND new_offset IS NULL THEN
 			DELETE FROM fluct.stream_offsets o WHERE o.stream = name AND o.topic = of_topic AND o.partition = moved;
@@ -318,6 +307,21 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._seek_stream(text, text, int, boolean, boolean, text) IS 'seek_stream, as the extension''s owner.';
+
+CREATE OR REPLACE FUNCTION fluct._moves(s fluct.streams, topics text[], partitions int[], targets bigint[], chosen int[], all_gone boolean, only_topic text)
+RETURNS TABLE (topic text, partition int, old_offset bigint, new_offset bigint, place int)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(t.topic, o.topic), coalesce(t.partition, o.partition), o.next_offset, targets[t.n], t.n::int
+	FROM unnest(topics, partitions) WITH ORDINALITY AS t(topic, partition, n)
+	FULL JOIN (SELECT p.topic, p.partition, p.next_offset FROM fluct.stream_offsets p
+			   WHERE p.stream = s.name AND fluct._consumes(s.topic, p.topic)) o
+		ON o.topic = t.topic AND o.partition = t.partition
+	WHERE t.n = ANY (chosen) OR t.n IS NULL AND all_gone AND o.topic = coalesce(only_topic, o.topic)
+	ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION fluct._moves(fluct.streams, text[], int[], bigint[], int[], boolean, text) IS
+'What seek_stream moves: the chosen places, and with all_gone the positions in partitions that Kafka no longer has, whose place and new_offset are NULL.';
 
 CREATE OR REPLACE FUNCTION fluct._labels(declared text, topics text[], partitions int[]) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

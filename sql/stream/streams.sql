@@ -43,7 +43,6 @@ DECLARE
 	caller oid := fluct._caller();
 	owner name := pg_get_userbyid(caller);
 	whole jsonb;
-	kept record;
 BEGIN
 	IF name IS NULL OR server IS NULL OR topic IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
@@ -51,22 +50,8 @@ BEGIN
 	END IF;
 	PERFORM fluct._refuse_superuser(caller, 'a stream', 'A stream runs by itself, with the privileges of its owner.');
 	PERFORM fluct._require_owner(owner, NULL, NULL);
-	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
-		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
-			MESSAGE = format('invalid stream name: "%s"', name),
-			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
-	END IF;
+	PERFORM fluct._claim_stream_name(name);
 	topic := fluct._check_topic(topic);
-	-- who creates the same one at the same time, or drops it, is waited for
-	PERFORM fluct._lock('stream', name);
-	PERFORM FROM fluct.streams s WHERE s.name = _create_stream.name FOR KEY SHARE;
-	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-			MESSAGE = format('stream "%s" already exists', name),
-			HINT = 'fluct.alter_stream() changes it, fluct.drop_stream() drops it.';
-	END IF;
-	PERFORM fluct._own_dropped_stream(name);
-	DELETE FROM fluct.dropped_streams d WHERE d.name = _create_stream.name;
 	IF getdatabaseencoding() <> 'UTF8' THEN
 		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
 			MESSAGE = format('streams need a database with the encoding UTF8, and this one has %s', getdatabaseencoding());
@@ -84,15 +69,7 @@ BEGIN
 	PERFORM fluct._check_rights(caller, server, fluct._check_mapping(target, whole, on_conflict, caller, framing, on_tombstone), on_conflict, keep_raw,
 		fluct._deletes(whole, on_tombstone));
 	PERFORM fluct._check_start_topics(fluct._normal_start(start_at), topic);
-	SELECT count(*) AS partitions, count(*) FILTER (WHERE fluct._consumes(topic, o.topic)) AS consumed INTO kept
-	FROM fluct.stream_offsets o WHERE o.stream = name;
-	IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.consumed = 0) THEN
-		DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
-		DELETE FROM fluct.skipped_offsets k WHERE k.stream = name;
-	ELSIF kept.partitions > 0 THEN
-		RAISE NOTICE 'stream "%" continues where the dropped stream of that name left off', name
-			USING HINT = 'Give start_at to begin elsewhere.';
-	END IF;
+	PERFORM fluct._continue_dropped_stream(name, topic, start_at);
 	INSERT INTO fluct.streams (name, owner, owner_oid, system_identifier, database_oid, keyed, server, topic, target, mapping, on_conflict, start_at,
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
 		batch_interval, workers, keep_raw, partitions, framing, on_tombstone)
@@ -111,6 +88,50 @@ END
 $$;
 COMMENT ON FUNCTION fluct._create_stream(text, text, text, regclass, jsonb, text, text, text, text, int, interval, int, bigint, interval, int, boolean, int[], boolean, text, text) IS
 'create_stream, as the extension''s owner.';
+
+CREATE OR REPLACE FUNCTION fluct._claim_stream_name(name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_name',
+			MESSAGE = format('invalid stream name: "%s"', name),
+			HINT = 'A name has 1 to 63 letters, digits, _ . or -.';
+	END IF;
+	-- wait for whoever creates or drops the same one
+	PERFORM fluct._lock('stream', name);
+	PERFORM FROM fluct.streams s WHERE s.name = _claim_stream_name.name FOR KEY SHARE;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
+			MESSAGE = format('stream "%s" already exists', name),
+			HINT = 'fluct.alter_stream() changes it, fluct.drop_stream() drops it.';
+	END IF;
+	PERFORM fluct._own_dropped_stream(name);
+	DELETE FROM fluct.dropped_streams d WHERE d.name = _claim_stream_name.name;
+END
+$$;
+COMMENT ON FUNCTION fluct._claim_stream_name(text) IS
+'Locks the name of a new stream. Raises invalid_name, duplicate_object, or insufficient_privilege where a dropped stream of another role had it.';
+
+CREATE OR REPLACE FUNCTION fluct._continue_dropped_stream(name text, topic text, start_at text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	kept record;
+BEGIN
+	SELECT count(*) AS partitions, count(*) FILTER (WHERE fluct._consumes(_continue_dropped_stream.topic, o.topic)) AS consumed INTO kept
+	FROM fluct.stream_offsets o WHERE o.stream = name;
+	IF kept.partitions > 0 AND (start_at IS NOT NULL OR kept.consumed = 0) THEN
+		DELETE FROM fluct.stream_offsets o WHERE o.stream = name;
+		DELETE FROM fluct.skipped_offsets k WHERE k.stream = name;
+	ELSIF kept.partitions > 0 THEN
+		RAISE NOTICE 'stream "%" continues where the dropped stream of that name left off', name
+			USING HINT = 'Give start_at to begin elsewhere.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._continue_dropped_stream(text, text, text) IS
+'Keeps the positions of the dropped stream of that name, with a NOTICE, or deletes them where start_at is given or none of them is of the topic.';
 
 CREATE OR REPLACE FUNCTION fluct._as_set(numbers int[]) RETURNS int[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
