@@ -3,33 +3,14 @@
 use strict;
 use warnings;
 use lib 'test/t/lib';
-use File::Path qw(make_path);
 use Fluct;
+use Fluct::Login;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $kafka = fluct_broker('main', '--sasl-ssl');
-plan(skip_all => 'FLUCT_KAFKA has no listener with a login')
-  if $kafka->is_external;
-my $secrets = PostgreSQL::Test::Utils::tempdir();
-my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 8,
-	'fluct.secrets_dir' => $secrets);
-my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
-my $password = slurp_file($kafka->dir . '/password');
-chomp($sasl, $password);
-make_path("$secrets/etl");
-write_file("$secrets/etl/ca.pem", slurp_file($kafka->dir . '/ca.pem'));
-
-# In place of the one that is there, as a tool that rotates secrets does it.
-sub put_secret
-{
-	my ($content) = @_;
-
-	write_file("$secrets/etl/new", $content);
-	rename("$secrets/etl/new", "$secrets/etl/kafka.pw") or die $!;
-	return;
-}
+my ($kafka, $node, $secrets, $password) = login_node('fluct.max_workers' => 8);
+put_secret('etl', 'ca.pem', slurp_file($kafka->dir . '/ca.pem'));
 
 # What the design allows is 10 s; here machines may be busy.
 sub soon
@@ -65,22 +46,19 @@ sub replaced
 
 $kafka->create_topic('n', 2);
 $kafka->produce('n', [ numbers(1 .. 10) ]);
-etl("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '$sasl',
-		security_protocol 'sasl_ssl', sasl_mechanism 'PLAIN', ssl_ca_pem 'file:ca.pem');
-	CREATE USER MAPPING FOR etl SERVER safe
-		OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw')");
+make_safe_server();
 
 # ----- a file -----
 
 number_stream('n', server => 'safe');
 soon('n', 'backing_off/bad_connection', 'a file that is not there');
-put_secret('wrong');
+put_secret('etl', 'kafka.pw', 'wrong');
 soon('n', 'backing_off/authentication_failed', 'a password that is wrong');
-put_secret($password);
+put_secret('etl', 'kafka.pw', $password);
 soon('n', 'running', 'and one that is right');
 ok(caught_up($node, 'n'), 'it reads');
 my $pid = pid_of('n');
-put_secret("$password\n");
+put_secret('etl', 'kafka.pw', "$password\n");
 replaced('n', $pid, 'a file that is changed while the stream runs');
 
 # It is looked at every 5 s.
@@ -96,7 +74,7 @@ while (time() < $until)
 }
 is(pid_of('n'), $pid, 'a file that goes away does not stop a stream that runs');
 is(sql('SELECT count(*) FROM n'), $n, 'which delivers');
-put_secret($password);
+put_secret('etl', 'kafka.pw', $password);
 replaced('n', $pid, 'and one that comes back is another one');
 
 # ----- the user mapping -----

@@ -2,31 +2,12 @@
 use strict;
 use warnings;
 use lib 'test/t/lib';
-use File::Path qw(make_path);
 use Fluct;
+use Fluct::Login;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $kafka = fluct_broker('main', '--sasl-ssl');
-plan(skip_all => 'FLUCT_KAFKA has no listener with a login')
-  if $kafka->is_external;
-my $secrets = PostgreSQL::Test::Utils::tempdir();
-my $node = fluct_node('main', kafka => $kafka,
-	'fluct.secrets_dir' => $secrets);
-my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
-my $password = slurp_file($kafka->dir . '/password');
-chomp($sasl, $password);
-
-# The secret of a role, in the file that its user mapping names.
-sub put_secret
-{
-	my ($role, $name, $content) = @_;
-
-	make_path("$secrets/$role");
-	open(my $file, '>', "$secrets/$role/$name") or die $!;
-	print $file $content;
-	close($file);
-}
+my ($kafka, $node, $secrets, $password, $sasl) = login_node();
 
 sub restart_stream
 {
@@ -36,11 +17,8 @@ sub restart_stream
 
 $kafka->create_topic('orders', 2);
 $kafka->produce('orders', [ orders(50, seed => 1) ]);
-etl("CREATE SERVER safe FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '$sasl',
-		security_protocol 'sasl_ssl', sasl_mechanism 'PLAIN', ssl_ca_pem 'file:ca.pem');
-	 CREATE USER MAPPING FOR etl SERVER safe
-		OPTIONS (sasl_username 'etl', sasl_password 'file:kafka.pw');
-	 SELECT fluct.create_stream('orders', 'safe', 'orders', start => true)");
+make_safe_server();
+etl("SELECT fluct.create_stream('orders', 'safe', 'orders', start => true)");
 
 ok(await_state($node, 'orders', 'backing_off/bad_connection'),
 	'no files of secrets');

@@ -12,20 +12,6 @@ my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 4,
 	'max_prepared_transactions' => 5);
 
-sub log_since
-{
-	my ($from) = @_;
-
-	return substr(slurp_file($node->logfile), $from);
-}
-
-sub lines_like
-{
-	my ($like, $from) = @_;
-
-	return scalar(grep { /$like/ } split(/\n/, log_since($from)));
-}
-
 my $no_worker = "SELECT count(*) FROM pg_stat_activity
 	WHERE backend_type = 'fluct stream worker'";
 
@@ -104,7 +90,7 @@ ok($node->wait_for_log(qr/fluct launcher did not get a lock within 1s/, $from),
 	'a lock on the bookkeeping is given up');
 $session->query_safe('ROLLBACK');
 ok(await_state($node, 'free', 'running', 30), 'and had later');
-is(lines_like(qr/canceling statement/, $from), 0,
+is(scalar(log_lines($node, qr/canceling statement/, $from)), 0,
 	'none of that is an error in the log');
 
 # ----- a lock that is waited for -----
@@ -124,8 +110,8 @@ $session->query_safe('ROLLBACK');
 ok($node->wait_for_log(qr/stream "free" has recovered from waiting_for_lock/,
 		$from), 'and the log tells of the end');
 ok(caught_up($node, 'free'), 'the stream goes on');
-is(lines_like(qr/canceling statement/, $from), 0, 'without an error');
-is(lines_like(qr/waiting_for_lock/, $from), 2, 'in two lines');
+is(scalar(log_lines($node, qr/canceling statement/, $from)), 0, 'without an error');
+is(scalar(log_lines($node, qr/waiting_for_lock/, $from)), 2, 'in two lines');
 
 # whatever is asked of it meanwhile
 my $waits = q(SELECT count(*) = 1 FROM pg_stat_activity
@@ -190,8 +176,7 @@ etl("BEGIN; SAVEPOINT s; SELECT fluct.pause_stream('free'); ROLLBACK TO s;
 	SAVEPOINT t; SELECT fluct.alter_stream('free', batch_size => 11);
 	RELEASE t; COMMIT");
 etl("SELECT fluct.drop_stream('held')");
-my @lines = map { s/^.*(LOG|DETAIL):  //r =~ s/\\x0a/?/r } grep { /stream "(free|held)" was|DETAIL/ }
-  split(/\n/, log_since($from));
+my @lines = map { s/^.*(LOG|DETAIL):  //r =~ s/\\x0a/?/r } log_lines($node, qr/stream "(free|held)" was|DETAIL/, $from);
 is_deeply(\@lines, [
 		'stream "free" was paused by role "etl"', 'for the?night',
 		'stream "free" was altered by role "etl"', 'It has another batch_size.',
@@ -243,7 +228,7 @@ etl("SELECT fluct.pause_stream('lag')");
 etl("SELECT fluct.start_stream('lag')");
 ok(poll($node, "SELECT count(*) FROM fluct.stat_streams
 		WHERE reason = 'no_worker_slot'", 2), 'two of them');
-is(lines_like(qr/stream "late" is backing_off: no_worker_slot/, $from), 1,
+is(scalar(log_lines($node, qr/stream "late" is backing_off: no_worker_slot/, $from)), 1,
 	'is a line in the log, once');
 sql('ALTER SYSTEM RESET fluct.max_workers');
 sql('SELECT pg_reload_conf()');

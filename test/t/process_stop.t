@@ -81,8 +81,7 @@ SKIP:
 	cmp_ok(time() - $start, '<', 10, 'within 10 s');
 	like(sql('SELECT detail FROM fluct.stat_streams'), qr/\S/, 'with a detail');
 	sleep(5);
-	my @said = grep { /stream "orders"/ }
-	  split(/\n/, substr(slurp_file($node->logfile), $log));
+	my @said = log_lines($node, qr/stream "orders"/, $log);
 	cmp_ok(scalar(@said), '<=', 2, 'and is said once')
 	  or diag(join("\n", @said));
 	stops_fast('while the broker is down');

@@ -12,15 +12,6 @@ use Time::HiRes qw(sleep time);
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 16);
 
-# How often the log says that.
-sub lines_like
-{
-	my ($like, $from) = @_;
-
-	return scalar(grep { /$like/ }
-		split(/\n/, substr(slurp_file($node->logfile), $from // 0)));
-}
-
 # ----- what takes a minute begins first -----
 
 # A client that delivers nothing: every fetch is answered by a moved leader.
@@ -184,10 +175,10 @@ ok(poll($node, 'SELECT count(*), sum(n) FROM open', '6|21'),
 ok(poll($node, "SELECT state, reason IS NULL FROM fluct.stat_streams
 		WHERE stream = 'open'", 'running|t'), 'and nothing is said of it');
 
-is(lines_like(qr/stream "(idle|open)" is/), 0,
+is(scalar(log_lines($node, qr/stream "(idle|open)" is/)), 0,
 	'the log has no line of those that only waited');
-is(lines_like(qr/stream "slow" is/), 1, 'and one for each that stalled');
-is(lines_like(qr/stream "silent" is/), 1, 'of both kinds');
+is(scalar(log_lines($node, qr/stream "slow" is/)), 1, 'and one for each that stalled');
+is(scalar(log_lines($node, qr/stream "silent" is/)), 1, 'of both kinds');
 
 # ----- the log in an outage -----
 

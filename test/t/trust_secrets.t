@@ -4,34 +4,15 @@
 use strict;
 use warnings;
 use lib 'test/t/lib';
-use File::Path qw(make_path);
 use Fluct;
+use Fluct::Login;
 use IO::Select;
 use IO::Socket::INET;
 use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $kafka = fluct_broker('main', '--sasl-ssl');
-plan(skip_all => 'FLUCT_KAFKA has no listener with a login')
-  if $kafka->is_external;
-my $secrets = PostgreSQL::Test::Utils::tempdir();
-my $node = fluct_node('main', kafka => $kafka,
-	'fluct.secrets_dir' => $secrets);
-my $sasl = slurp_file($kafka->dir . '/bootstrap.sasl');
-my $password = slurp_file($kafka->dir . '/password');
-chomp($sasl, $password);
-
-sub put_secret
-{
-	my ($role, $name, $content) = @_;
-
-	make_path("$secrets/$role");
-	unlink("$secrets/$role/$name");
-	open(my $file, '>', "$secrets/$role/$name") or die $!;
-	print $file $content;
-	close($file);
-}
+my ($kafka, $node, $secrets, $password, $sasl) = login_node();
 
 # The broker of an attacker: whoever connects there would be heard.
 my $trap = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1')

@@ -25,7 +25,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(fluct_broker fluct_node make_operator sql etl outcome said fails_like poll poll_until
   await_state detail letters caught_up worker_pid worker_pids crash_worker crash_server
-  log_position orders an_order numbers number_stream mapped_stream more_messages generator
+  log_position log_lines orders an_order numbers number_stream mapped_stream more_messages generator
   write_lines write_file);
 
 my $settings = dirname(__FILE__) . '/../../lib/server.conf';
@@ -311,6 +311,14 @@ sub log_position
 	my ($node) = @_;
 
 	return -s $node->logfile;
+}
+
+# The lines of the server's log since then (default: all) that are like this.
+sub log_lines
+{
+	my ($node, $like, $from) = @_;
+
+	return grep { /$like/ } split(/\n/, substr(slurp_file($node->logfile), $from // 0));
 }
 
 

@@ -317,8 +317,7 @@ sub part_broker
 	}
 	my %result = $self->reckoning($load);
 	my $p95 = percentile(0.95, @back);
-	my $lines = () = substr(slurp_file($self->{node}->logfile), $log) =~
-	  / LOG:  stream "/g;
+	my $lines = log_lines($self->{node}, qr/ LOG:  stream "/, $log);
 
 	push(@{ $result{problems} }, "$silent times not running in spite of a broker")
 	  if $silent > 0;
@@ -468,8 +467,7 @@ sub tls_reckoning
 		$result{lost} += $sent - $distinct;
 		$result{doubled} += sql("SELECT count(*) FROM tls$i") - $distinct;
 	}
-	my @crashes = grep { /terminated by signal|reinitializing|PANIC/ }
-	  split(/\n/, substr(slurp_file($self->{node}->logfile), $log));
+	my @crashes = log_lines($self->{node}, qr/terminated by signal|reinitializing|PANIC/, $log);
 
 	push(@{ $result{problems} }, "signal deaths: $crashes[0]") if @crashes;
 	push(@{ $result{problems} }, 'messages lost or doubled')
