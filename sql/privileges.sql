@@ -70,7 +70,7 @@ SELECT l.grantee, l.kind, n.name
 -- called by these, with the rights of their caller
 ('operator', 'routine', '
 	_add_links _apply_customers _attach_partition _begin_run _blanks _check_columns _check_customer_options _check_feed_keys
-	load_table _csv_mapping _judge_rows _load_rows _mapped_keys _mapped_names _read_rows _remove_absent_rows _store_table _table_hint
+	load_table _csv_mapping _judge_rows _load_rows _mapped_keys _mapped_names _read_rows _remove_absent_rows _store_table
 	_check_format _check_option _columns_of _file_encoding _file_format _industry_delimiter _reason_hint _usual_format
 	_check_retention _check_sales _check_snapshot _compare_customers _delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan
 	_feed_rows _file_name _file_sqlstate _fill_rollup _finish_column _finish_file _grant_made _granted_roles _handle_unknown

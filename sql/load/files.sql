@@ -93,7 +93,7 @@ END
 $$;
 COMMENT ON FUNCTION fluct._refuse_file(fluct.files, bigint, text, text, text) IS 'raises the error that refuses a file';
 
-CREATE OR REPLACE FUNCTION fluct._reason_hint(reason text, detail text)
+CREATE OR REPLACE FUNCTION fluct._reason_hint(load fluct.files, reason text, detail text)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -103,11 +103,17 @@ SELECT CASE
 	   WHEN reason IN ('bad_encoding', 'nul') AND detail LIKE '%looks like UTF-16%' THEN 'Pass encoding => ''UTF16''.'
 	   WHEN reason = 'bad_encoding' AND detail LIKE '%looks like gzip%' THEN 'Name it *.gz, or pass compression => ''gzip''.'
 	   WHEN reason = 'bad_encoding' AND detail ILIKE 'byte % is not valid UTF-8%' THEN 'Pass its encoding, such as encoding => ''WIN1252'' (Windows) or ''LATIN1''.'
+	   WHEN reason = 'bad_quote' AND load.kind = 'table' AND detail ILIKE '%in the middle of field 1,%' THEN 'If it holds JSON lines, pass format => ''json''.'
+	   WHEN reason = 'bad_header' AND detail ILIKE 'an empty line%' THEN 'If the header is further below, pass skip_lines.'
 	   WHEN reason = 'bad_header' AND detail ILIKE 'no column %' THEN
-			format('If the file calls it otherwise, pass columns => ''{"%s": "its name in the file"}''.', replace(substring(detail FROM '^[Nn]o column "([^"]*)"'), '''', ''''''))
+			CASE load.kind WHEN 'table' THEN 'In mapping, $.name is a column of the header, $["odd name"] one with blanks; {"path": ..., "required": false} need not be there.'
+				 ELSE format('If the file calls it otherwise, pass columns => ''{"%s": "its name in the file"}''.', replace(
+					(SELECT coalesce((SELECT c.key FROM jsonb_each_text(load.options->'columns') c WHERE c.value = n.name), n.name)
+					   FROM (SELECT substring(detail FROM '^[Nn]o column "([^"]*)"')) n(name)), '''', '''''')) END
+			|| ' If the header is further below, pass skip_lines.'
 	   END
 $$;
-COMMENT ON FUNCTION fluct._reason_hint(text, text) IS 'the option that helps where a file is refused; NULL if there is none';
+COMMENT ON FUNCTION fluct._reason_hint(fluct.files, text, text) IS 'the option that helps where a file is refused; NULL if there is none';
 
 -- ---------------------------------------------------------------------------
 -- Progress
@@ -416,7 +422,7 @@ DECLARE
 	rejects jsonb;
 BEGIN
 	PERFORM fluct._refuse_bad_rows(load, max_rejects, (SELECT count(*) FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL),
-								   b.line, b.reason, b.detail, b.fatal, fluct._reason_hint(b.reason, b.detail))
+								   b.line, b.reason, b.detail, b.fatal, fluct._reason_hint(load, b.reason, b.detail))
 	   FROM (SELECT f.* FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL
 			  ORDER BY coalesce(f.fatal, false) AND load.options->>'on_bad_row' <> 'refuse' DESC, f.line LIMIT 1) b;
 	WITH taken AS (DELETE FROM pg_temp._fluct_feed f WHERE f.reason IS NOT NULL RETURNING *)

@@ -84,7 +84,7 @@ BEGIN
 			      HINT = format('Did you mean "%s"? In columns, the name in the file''s header comes second.',
 								(SELECT k FROM unnest(known) k ORDER BY fluct._distance(k, lower(left(strange, 200))), k LIMIT 1));
 	END IF;
-	SELECT c.value INTO strange FROM jsonb_each_text(columns || (SELECT jsonb_object_agg(k, k) FROM unnest(known) k WHERE NOT columns ? k)) c
+	SELECT c.value INTO strange FROM jsonb_each_text((SELECT jsonb_object_agg(k, k) FROM unnest(known) k) || columns) c
 	 GROUP BY c.value HAVING count(*) > 1 LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'column "%" of the file is named for two columns', fluct._printable(strange)
@@ -164,6 +164,13 @@ BEGIN
 	IF strange IS NOT NULL OR kind = 'orders' AND o->>'on_bad_row' = 'reject_row' THEN
 		RAISE EXCEPTION 'a file of % has no option %', CASE kind WHEN 'table' THEN 'any table' ELSE kind END, coalesce(strange, 'on_bad_row')
 			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	IF o->>'format' = 'json' THEN
+		SELECT f.key INTO strange FROM jsonb_each(format) f WHERE f.key = ANY ('{delimiter,skip_lines,null_words}') AND o->f.key <> f.value ORDER BY f.key LIMIT 1;
+		IF FOUND THEN
+			RAISE EXCEPTION 'a file of JSON lines has no option %', strange
+				USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out, or the option format: auto takes files by their names, *.json, *.jsonl and *.ndjson as JSON.';
+		END IF;
 	END IF;
 	PERFORM fluct._check_option('on_bad_row', o->>'on_bad_row', '{refuse,reject_row}');
 	IF kind <> 'orders' AND coalesce((o->>'max_rejects')::bigint, -1) < 0 THEN

@@ -189,7 +189,7 @@ BEGIN
 	END IF;
 	target := CASE WHEN load.status IN ('loaded', 'duplicate') THEN 'done' ELSE 'refused' END;
 	IF load.status = 'refused' THEN
-		detail := fluct._reason_hint(load.reason, load.detail);
+		detail := fluct._reason_hint(load, load.reason, load.detail);
 		IF detail IS NULL THEN
 			RAISE WARNING 'file "%": %', file, fluct._tell_load(load);
 		ELSE

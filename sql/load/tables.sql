@@ -43,7 +43,7 @@ AS $$
 SELECT jsonb_set(mapping, '{columns}', coalesce((
 	SELECT jsonb_object_agg(c.key, CASE
 		WHEN n.type = ANY ('{int2,int4,int8,numeric,float4,float8}'::regtype[]) AND NOT n.has_format AND n.name IS NOT NULL
-		THEN CASE jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE jsonb_build_object('path', c.value) END || '{"format": "text"}'
+		THEN CASE jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE jsonb_build_object('path', c.value) END || '{"format": "number"}'
 		ELSE c.value END)
 	  FROM jsonb_each(mapping->'columns') c
 	  JOIN fluct._mapped_names(target, mapping) n ON n.attname = c.key), '{}'))
@@ -129,7 +129,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM fluct._refuse_bad_rows(load, max_rejects, (SELECT count(*) FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL),
-								   b.line, b.reason, b.detail, b.fatal, fluct._table_hint(b.reason, b.detail))
+								   b.line, b.reason, b.detail, b.fatal, fluct._reason_hint(load, b.reason, b.detail))
 	   FROM (SELECT r.* FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL
 			  ORDER BY coalesce(r.fatal, false) AND load.options->>'on_bad_row' <> 'refuse' DESC, r.line LIMIT 1) b;
 	RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('line', r.line, 'reason', r.reason, 'detail', r.detail, 'fields', r.fields) ORDER BY r.line), '[]')
@@ -137,16 +137,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._judge_rows(fluct.files, bigint) IS 'refuses the file for its bad rows, or returns them';
-
-CREATE OR REPLACE FUNCTION fluct._table_hint(reason text, detail text)
-RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT CASE WHEN reason = 'bad_header' AND detail ILIKE 'no column %'
-			THEN 'In mapping, $.name is a column of the header, $["odd name"] one with blanks; {"path": ..., "required": false} need not be there.'
-	   ELSE fluct._reason_hint(reason, detail) END
-$$;
-COMMENT ON FUNCTION fluct._table_hint(text, text) IS '_reason_hint, where names come from a mapping';
 
 CREATE OR REPLACE FUNCTION fluct._read_rows(load fluct.files, path bytea, options jsonb, target text, mapping jsonb, conflict text, strict_end boolean)
 RETURNS TABLE (line bigint, reason text, detail text, fields text[], fatal boolean, rows bigint, stored bigint, duplicates bigint)

@@ -523,7 +523,7 @@ expected_type(const FluctColumn *column)
 		case FLUCT_FORMAT_TEXT:
 			return "a number in quotes";
 		case FLUCT_FORMAT_NUMBER:
-			return "a number, in quotes or not";
+			return "a number such as 12.5";
 		case FLUCT_FORMAT_SCALAR:
 			return "a string, a number, true or false";
 		case FLUCT_FORMAT_BOOLEAN:

@@ -144,11 +144,14 @@ foreach my $wrong (
 	[ "skip_lines => -1", qr/skip_lines must be 0 or more/ ], [ "null_words => '{NULL,x}'", qr/null_words must not hold NULL\n.*in quotes: null_words => '\{"NULL"\}'/s ], [ "compression => 'zip'", qr/compression must be one of auto, gzip, none\n.*compression => 'gzip'/s ],
 	[ "industry_delimiter => ''", qr/industry_delimiter must not be empty/ ], [ "columns => '[]'", qr/columns must be a JSON object of texts\n.*HINT/s ], [ "columns => '{\"customer_id\": 1}'", qr/JSON object of texts/ ],
 	[ "columns => '{\"customerid\": \"x\"}'", qr/22023: there is no column "customerid" to load\n.*HINT:  Did you mean "customer_id"/s ],
-	[ "columns => '{\"customer_id\": \"company_name\"}'", qr/column "company_name" of the file is named for two columns/ ])
+	[ "columns => '{\"customer_id\": \"company_name\"}'", qr/column "company_name" of the file is named for two columns/ ],
+	[ "columns => '{\"customer_id\": \"A\", \"company_name\": \"A\", \"specialized_industries\": \"B\"}'", qr/column "A" of the file is named for two columns/ ])
 {
 	refused($header, $wrong->[0], $wrong->[1], $wrong->[0]);
 }
 refused("Customer ID,company_name,specialized_industries\n", '', qr/bad_header\n.*closest name is "Customer ID".*HINT:  .*columns => '\{"customer_id": "its name in the file"\}'/s, 'a header with another name: the hint');
+refused("Kunde,Firma,Branchen\n", $columns, qr/bad_header\n.*No column "Kunde Nr\." in the header.*HINT:  .*columns => '\{"customer_id": "its name in the file"\}'/s, '... which names the column, not what it was called');
+refused("Export\n\ncustomer_id,company_name,specialized_industries\n", $_->[0], qr/bad_header\n.*HINT:  .*further below, .*skip_lines\./s, "... lines before the header: $_->[1]") foreach [ '', 'none skipped' ], [ 'skip_lines => 1', 'too few' ];
 refused("customer_id;company_name;specialized_industries\n", '', qr/wrong_delimiter\n.*HINT:  .*delimiter => ';'/s, 'another delimiter: the hint');
 fails_like($node, "SELECT fluct.create_inbox('o', 'orders', 'o', delimiter => ';')", qr/22023: a file of orders has no option delimiter/, 'lines of JSON have no delimiter', as => 'etl');
 fails_like($node, "SELECT fluct.create_inbox('o', 'products', 'o', industry_delimiter => ';')", qr/22023: a file of products has no option industry_delimiter/, 'nor products industries', as => 'etl');

@@ -60,6 +60,9 @@ is(sql("SELECT string_agg(r.line || ' ' || r.reason, ', ' ORDER BY r.line) FROM 
 like(sql("SELECT fields[1] FROM fluct.file_rejects WHERE line = 3 ORDER BY file_id DESC LIMIT 1"), qr/"sku":"b2","price":"x"/, 'with what they hold');
 refused('bad.csv', $bad, "'shop.articles', $map, on_bad_row => 'reject_row', max_rejects => 5, force => true", qr/refused at line 3: .*\n.*6 bad rows, at most 5 may be rejected/s, 'up to max_rejects');
 refused('e.csv', "sku,prize\nx,1\n", "'shop.articles', $map", qr/refused at line 1: bad_header\n.*No column "\w+" in the header.*HINT:  In mapping/s, 'a column that is not there');
+refused('e.csv', "List\nsku,price\nx,1\n", "'shop.articles', $map", qr/bad_header\n.*further below, pass skip_lines/s, 'a line before the header');
+refused('e.csv', "sku,price\nx,\"1,50\"\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/wrong_type\n.*found "1,50", expected a number such as 12\.5/s, 'a decimal comma');
+refused('lines.txt', qq({"sku": "x", "price": 1}\n), q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/bad_quote\n.*HINT:  .*format => 'json'/s, 'JSON lines by another name');
 refused('e.csv', "sku;price\nx;1\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/wrong_delimiter\n.*HINT:  .*delimiter => ';'/s, 'another delimiter');
 refused('e.csv', "sku,price,sku\nx,1,y\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}'}, qr/bad_header\n.*duplicated/s, 'a name twice');
 refused('e.csv', "sku,price\nx,\"1\n", q{'shop.articles', '{"columns": {"sku": "$.sku", "price": "$.price"}}, on_bad_row => 'reject_row'} =~ s/}}, on/}}', on/r, qr/open_quote/, 'a quote that is never closed');
@@ -148,6 +151,8 @@ foreach my $wrong (
 	refused('a.csv', $csv, $wrong->[0], $wrong->[1], $wrong->[0]);
 }
 fails_like($node, "SELECT fluct.create_inbox('x', 'table', 'in')", qr/target must be given/, 'an inbox needs a target', as => 'etl');
+fails_like($node, "SELECT fluct.create_inbox('x', 'table', 'in', target => 'shop.log', format => 'json', $_->[1])", qr/22023: a file of JSON lines has no option $_->[0]\n/, "lines of JSON have no $_->[0]", as => 'etl')
+  foreach [ 'delimiter', "delimiter => ';'" ], [ 'skip_lines', 'skip_lines => 1' ], [ 'null_words', "null_words => '{NULL}'" ];
 fails_like($node, "SELECT fluct.create_inbox('x', 'products', 'in', target => 'shop.log')", qr/a file of products has no option target/, 'of kind table alone', as => 'etl');
 fails_like($node, "SELECT fluct.load_table('a.csv', 'shop.articles')", qr/42501: a superuser cannot load into the tables of role "etl"/, 'not a superuser');
 etl('CREATE TABLE shop.part (id int, what text)');

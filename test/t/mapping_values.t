@@ -34,7 +34,7 @@ is(sql("SELECT string_agg(concat_ws(' ', n, i, s, b, p), ', ' ORDER BY off) FROM
 is(letters('scalars'), '4 wrong_type $.n, 5 wrong_type $.n, 6 not_finite $.n, 7 wrong_type $.s, '
 	. '8 wrong_type $.b, 9 wrong_type $.b, 10 wrong_type $.p, 11 wrong_type $.n', 'what they are not');
 is(sql("SELECT detail FROM fluct.dead_letters WHERE stream = 'scalars' AND \"offset\" IN (4, 8) ORDER BY id"),
-	"found \"x\", expected a number, in quotes or not\nfound 2, expected true, false, 1 or 0, in quotes or not", 'in words');
+	"found \"x\", expected a number such as 12.5\nfound 2, expected true, false, 1 or 0, in quotes or not", 'in words');
 
 stream('nulls', 'n numeric, d timestamptz, s text, j jsonb NOT NULL',
 	q("n": {"path": "$.n", "format": "number", "null": ["", "NULL"]}, "d": {"path": "$.d", "null": [""]},
