@@ -28,7 +28,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
 	RETURN QUERY
-	SELECT n.name, fluct._wrapped(n.arguments, 25), fluct._wrapped(substring(n.words FROM '^(?:[^.]|\.(?!\s|$))*\.?'), 44)
+	SELECT n.name, fluct._wrapped(n.arguments, 25), fluct._wrapped(CASE n.name WHEN lower(pattern) THEN n.words ELSE substring(n.words FROM '^(?:[^.]|\.(?!\s|$))*\.?') END, 44)
 	  FROM (SELECT p.proname::text, fluct._arguments(p), obj_description(p.oid, 'pg_proc')
 			  FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prorettype <> 'trigger'::regtype
 				AND p.proname NOT IN ('kafka_options_validator')
@@ -37,7 +37,7 @@ BEGIN
 			  FROM pg_class c WHERE c.relnamespace = 'fluct'::regnamespace AND c.relname NOT LIKE '\_%' AND c.relkind IN ('r', 'v')
 		   ) n(name, arguments, words)
 	 WHERE pattern IS NULL OR strpos(lower(n.name || ' ' || n.words), lower(pattern)) > 0
-	 ORDER BY strpos(n.name, lower(pattern)) = 0, n.name COLLATE "C", n.arguments;
+	 ORDER BY n.name <> lower(pattern), strpos(n.name, lower(pattern)) = 0, n.name COLLATE "C", n.arguments;
 	IF NOT FOUND THEN
 		RAISE NOTICE 'nothing here has "%" in its name or description', pattern
 			USING HINT = fluct._did_you_mean(pattern, ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%'),
@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.help(text) IS
-'What there is to call and to read, in 100 columns: each function, view and table of fluct with its arguments, the optional ones in brackets, and the first sentence of its description; those with the pattern, in any case, in name or description, those with it in the name first. \df+ fluct.NAME has types, defaults and the whole description.';
+'What there is to call and to read, in 100 columns: each function, view and table of fluct with its arguments, the optional ones in brackets, and the first sentence of its description; those with the pattern, in any case, in name or description, those with it in the name first. Of one whose whole name is given, all of the description. \df fluct.NAME has types and defaults.';
 
 -- ----- going away -----
 

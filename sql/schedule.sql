@@ -211,7 +211,7 @@ BEGIN
 			RAISE EXCEPTION 'permission denied for schema cron'
 				USING ERRCODE = 'insufficient_privilege',
 				      DETAIL = 'pg_cron keeps its jobs there.',
-				      HINT = format('GRANT USAGE ON SCHEMA cron TO %I', pg_get_userbyid(fluct._caller()));
+				      HINT = format('As a superuser: GRANT USAGE ON SCHEMA cron TO %I;', pg_get_userbyid(fluct._caller()));
 		END IF;
 		RETURN current_database();
 	END IF;

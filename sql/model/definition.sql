@@ -172,8 +172,9 @@ SELECT CASE WHEN c.customer_id IS NULL THEN 'unknown customer'
                             WHERE ci.customer_id = o.customer_id)
          GROUP BY o.customer_id) s
   LEFT JOIN sales.customers c ON c.customer_id = s.customer_id
+ ORDER BY s.amount DESC, s.customer_id
 $view$,
- 'Orders that count in no ranking, by customer: the customer is unknown, or has no industry.'),
+ 'Orders that count in no ranking, by customer, the largest sum first: the customer is unknown, or has no industry.'),
 ('latest_fluctuations', $view$
 SELECT f.report, f.as_of, f.agg_date, f.rank, f.industry,
        round(f.recent_value, 2) AS recent_value,

@@ -272,6 +272,10 @@ DECLARE
 	counted numeric;
 BEGIN
 	PERFORM fluct._tell_incomplete(shortfall);
+	IF w.mid - w.since < w.until - w.mid THEN
+		RAISE NOTICE 'the baseline, %, is shorter than the recent window, %', w.mid - w.since, w.until - w.mid
+			USING HINT = 'A number without a unit means seconds: baseline => ''30 days''.';
+	END IF;
 	SELECT coalesce(sum(r.recent_orders), 0) INTO counted FROM unnest(ranking) r;
 	IF counted > 0 THEN
 		RETURN;
@@ -295,13 +299,13 @@ BEGIN
 				round(100 * coalesce(lost, 0) / nullif(spend, 0), 1)
 				|| ' % of the spend since ' || w.since || ' has no industry.'),
 		      HINT = CASE WHEN ranking = '{}' THEN 'Load sales.industries and the customers first.'
-		                  WHEN lost > 0 THEN 'SELECT * FROM sales.unattributed_spend'
-		                  WHEN answers IS NOT NULL THEN 'SELECT * FROM fluct.cluster_streams; SELECT * FROM fluct.cluster_unattributed_spend'
-		                  ELSE 'SELECT * FROM fluct.stat_streams' END;
+		                  WHEN lost > 0 THEN 'SELECT * FROM sales.unattributed_spend;'
+		                  WHEN answers IS NOT NULL THEN 'SELECT * FROM fluct.cluster_streams; SELECT * FROM fluct.cluster_unattributed_spend;'
+		                  ELSE 'SELECT * FROM fluct.stat_streams;' END;
 END
 $$;
 COMMENT ON FUNCTION fluct._tell(fluct._windows, fluct._fluctuation[], fluct._shortfall, fluct._answer[]) IS
-'one WARNING where data of the windows may be missing, one NOTICE where no order counts in the recent window';
+'one WARNING where data of the windows may be missing, one NOTICE where no order counts in the recent window, and one where the baseline is shorter than that';
 
 CREATE OR REPLACE FUNCTION fluct.top_fluctuations(
 	as_of timestamptz DEFAULT now(),

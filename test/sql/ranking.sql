@@ -141,6 +141,8 @@ SELECT count(*) FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone 
 SELECT count(*) FROM fluct.record_fluctuations('z', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'posix/Europe/Berlin');
 SELECT count(*) FROM fluct.explain_fluctuation('Alpha', '2026-03-29 12:00Z', baseline => '3 days', time_zone => 'Europe/Rom');
 SELECT count(*) FROM fluct.podium('2026-03-29', baseline => '3 days', time_zone => 'etc/gmt+2');
+-- an interval without a unit is seconds
+SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3');
 SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'Etc/GMT-11', top_n => 1);
 SELECT count(*) FROM fluct.top_fluctuations('2026-03-29 12:00Z', baseline => '3 days', time_zone => 'europe/berlin', top_n => 1);
 
@@ -177,6 +179,7 @@ SELECT * FROM fluct.top_fluctuations(measure => NULL);
 SELECT * FROM fluct.top_fluctuations(direction => 'sideways');
 SELECT * FROM fluct.top_fluctuations(average => 'median');
 SELECT * FROM fluct.top_fluctuations(time_zone => 'Mars/Phobos');
+SELECT * FROM fluct.top_fluctuations(time_zone => 'berlin');
 SELECT * FROM fluct.top_fluctuations(time_zone => 'UTC', recent => '6 hours');
 SELECT * FROM fluct.top_fluctuations(time_zone => 'UTC', baseline => '36 hours');
 SELECT * FROM fluct.top_fluctuations(top_n => 0);

@@ -20,6 +20,7 @@ is(sql(q{SELECT string_agg(name, ' ') FROM fluct.help('PODIUM') WHERE strpos(nam
 is(sql(q{SELECT name, description FROM fluct.help('wait_for')}), 'wait_for_stream|Waits until all that Kafka held at the call
 is committed: true; false at the timeout.', 'with its first sentence');
 is(sql(q{SELECT arguments FROM fluct.help('preview_str')}), 'name [, n, start_at]', 'and its arguments');
+is(sql(q{SELECT name, replace(description, chr(10), ' ') = obj_description('fluct.freshness'::regclass) FROM fluct.help('FRESHNESS') LIMIT 1}), 'freshness|t', 'of a whole name all that is said');
 is(sql(q{SELECT count(*) FROM fluct.help() h, string_to_table(h.arguments, chr(10)) a, string_to_table(h.description, chr(10)) d WHERE length(h.name) + greatest(25, length(a)) + length(d) > 94}), '0', 'in 100 columns');
 is(sql(q{SELECT count(*) FROM fluct.help() WHERE name LIKE '\_%' OR coalesce(description, '') = ''}), '0', 'no internals, and nothing undescribed');
 is(sql(q{SELECT string_agg(proname, ' ') FROM pg_proc p WHERE pronamespace = 'fluct'::regnamespace AND proname NOT LIKE '\_%' AND proname <> 'kafka_options_validator'
