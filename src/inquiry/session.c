@@ -82,7 +82,10 @@ take_place(FluctSession *session)
 			 errhint("Wait until one of them has its answer, or cancel it.")));
 }
 
-/* Workers that are free; their processes have the places before the walsenders'. */
+/*
+ * Free slots of background workers, whose processes come right before the
+ * walsenders'.
+ */
 static int
 count_free(void)
 {

@@ -110,7 +110,7 @@ scan_unicode_escape(FluctJsonLex *lex, const char *p)
 	return p + 12;
 }
 
-/* p is at a byte of a string that fluct_jsonlex_plain stopped at, other than a quote. */
+/* p is at a byte, other than a quote, at which fluct_jsonlex_plain stopped. */
 const char *
 fluct_jsonlex_special(FluctJsonLex *lex, const char *p)
 {

@@ -71,7 +71,10 @@ form_of(Oid type)
 	}
 }
 
-/* `^.a` of the row that holds this one, `^#` its number; `^^.a` of the one above that. */
+/*
+ * `^.a` is of the row that holds this one, `^#` its number; `^^.a` is of the
+ * row above that.
+ */
 static int
 add_above(FluctCompiler *c, FluctColumn *column)
 {
@@ -199,7 +202,10 @@ fluct_column_refuses_null(Oid type)
 	return false;
 }
 
-/* Of the base type; of an array's elements; of a range's bounds if these are times. */
+/*
+ * The category of the base type; of an array, that of its elements, and of a
+ * range of times, that of its bounds.
+ */
 static char
 category_of(const FluctColumn *column)
 {

@@ -79,7 +79,7 @@ fluct_compat_primary_key(Relation rel)
 #endif
 }
 
-/* Entries of the row in all indexes; the constraints that must be looked at later. */
+/* Inserts into all indexes; returns the constraints to check later. */
 static inline List *
 fluct_compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot,
 								 EState *estate)

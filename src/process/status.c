@@ -98,7 +98,7 @@ fluct_launch_obstacle(PG_FUNCTION_ARGS)
 
 /* ----- live workers ----- */
 
-/* _live(): stream, worker, pid, state, reason, detail, since, … of this database. */
+/* _live(): the workers of this database's streams, with their states. */
 Datum
 fluct_live(PG_FUNCTION_ARGS)
 {

@@ -12,7 +12,7 @@
 
 #include "mapping/shape.h"
 
-/* Whether fluct_datum_read knows the column's form, and its type has no modifier. */
+/* Whether fluct_datum_read knows the column's form; not with a type modifier. */
 extern bool fluct_datum_is_simple(const FluctColumn *column);
 
 /*

@@ -249,7 +249,7 @@ is_equal(const Wanted *wanted, int row)
 	return true;
 }
 
-/* Takes the record's row that is equal to the stored one; false = there is none. */
+/* Takes the record's row that equals the stored one; false if there is none. */
 static bool
 take(Wanted *wanted, int record, int from)
 {
