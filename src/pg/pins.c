@@ -34,6 +34,8 @@ static const char *const pins[][2] = {
 	{"extra_float_digits", "1"},
 };
 
+static bool for_process;		/* fluct_pins_set was called */
+
 static void
 set_all(GucSource source, GucAction action)
 {
@@ -48,10 +50,12 @@ void
 fluct_pins_set(void)
 {
 	set_all(PGC_S_OVERRIDE, GUC_ACTION_SET);
+	for_process = true;
 }
 
 void
 fluct_pins_set_here(void)
 {
-	set_all(PGC_S_SESSION, GUC_ACTION_SAVE);
+	if (!for_process)
+		set_all(PGC_S_SESSION, GUC_ACTION_SAVE);
 }

@@ -11,7 +11,10 @@
 /* For the rest of the process. */
 extern void fluct_pins_set(void);
 
-/* Until the current nest level of settings ends (fluct_rights_give_back). */
+/*
+ * Until the current nest level of settings ends (fluct_rights_give_back);
+ * nothing to do in a process that has called fluct_pins_set.
+ */
 extern void fluct_pins_set_here(void);
 
 #endif							/* FLUCT_PG_PINS_H */
