@@ -79,7 +79,7 @@ SELECT l.grantee, l.kind, n.name
 	_make_views _model_columns _model_indexes _model_keys _model_partitions _model_relations _model_view_columns
 	_move_from_default _new_load _operator_statements _orders_mapping _partition_obstacle _partitions _progress
 	_read_csv _read_feed _refuse_bad_rows _refuse_file _refuse_header _refuse_lost_links _refuse_strangers _refuse_superuser
-	_refuse_superuser_writer _remember_relations _remove_absent _reprocess_chunk _require_industries _retire _retire_rows
+	_refuse_superuser_writer _remember_relations _remove_absent _replaces_lines _reprocess_chunk _require_industries _retire _retire_rows
 	_run_report _scan_file _show_path _split_industries _store_customer_feed _store_customers
 	_store_industries _store_orders _store_products _tell_load _tell_made _tell_not_open _tell_separator _told_name _trim_bookkeeping
 	_waiting_steps'),

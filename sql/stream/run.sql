@@ -208,6 +208,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._counts_of(fluct.streams, jsonb) IS 'The progress of reprocess_stream as a line for reading.';
 
+CREATE OR REPLACE FUNCTION fluct._replaces_lines(stream text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (
+		SELECT FROM fluct.streams s
+		LEFT JOIN LATERAL jsonb_array_elements(s.mapping -> 'children') child ON true
+		WHERE s.name = stream AND s.on_conflict = 'update'
+			AND to_regclass('sales.order_lines') IN (to_regclass(s.target), to_regclass(child ->> 'target')))
+$$;
+COMMENT ON FUNCTION fluct._replaces_lines(text) IS 'Whether the stream replaces rows of sales.order_lines.';
+
 CREATE OR REPLACE PROCEDURE fluct.reprocess_stream(name text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, force boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess_stream';
 COMMENT ON PROCEDURE fluct.reprocess_stream(text, timestamptz, timestamptz, boolean) IS

@@ -68,7 +68,7 @@ typedef struct Chunk
 
 /* As the stream's owner. */
 static uint64
-query_raw(FunctionCallInfo fcinfo, const FluctStream *stream, Oid owner)
+query_raw(FunctionCallInfo fcinfo, Oid owner)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID};
 	FluctQuery	query = {0};
@@ -305,7 +305,7 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 											 * error here */
 	if (!PG_GETARG_BOOL(6))
 		check_key(stream);
-	read_messages(&chunk, query_raw(fcinfo, stream, owner), context);
+	read_messages(&chunk, query_raw(fcinfo, owner), context);
 	if (chunk.count > 0)
 	{
 		find_letters(&chunk, stream, context);
@@ -318,10 +318,10 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 /* ----- reprocess_stream ----- */
 
 /*
- * Under on_conflict update the lines of each chunk are looked for by their time,
- * and pages that BRIN has not summarized yet are read each time; autovacuum
- * would see to it, but a minute later.  Nobody is waited for, and who is not
- * the owner leaves it.
+ * The order lines that a chunk replaces are looked up by their time, and each
+ * lookup reads all pages that BRIN has not summarized yet.  Autovacuum would
+ * summarize them, but a minute later.  A partition that is locked, or that
+ * another role owns, is left out.
  */
 static void
 summarize_lines(void)
@@ -365,6 +365,7 @@ fluct_reprocess_stream(PG_FUNCTION_ARGS)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
 	FluctQuery	query = {0};
+	bool		replaces_lines;
 	bool		done = false;
 
 	fluct_argument_require(fcinfo, 0, "stream name");
@@ -372,13 +373,17 @@ fluct_reprocess_stream(PG_FUNCTION_ARGS)
 	for (int i = 0; i < lengthof(types); i++)
 		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
 	fluct_query_add(&query, JSONBOID, (Datum) 0, true);
+	fluct_query_run(&query, "SELECT fluct._replaces_lines($1)");
+	replaces_lines = fluct_query_field_bool(0, 1);
+	SPI_freetuptable(SPI_tuptable);
 	while (!done)
 	{
 		bool		null;
 		Datum		progress;
 
 		CHECK_FOR_INTERRUPTS();
-		summarize_lines();
+		if (replaces_lines)
+			summarize_lines();
 		fluct_query_run(&query,
 						"SELECT fluct._reprocess_chunk($1, $2, $3, $4, $5)");
 		progress = fluct_query_field(0, 1, &null);

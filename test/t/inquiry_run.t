@@ -386,9 +386,11 @@ sql("DELETE FROM sales.orders WHERE order_id LIKE 'bulk%';
 same('and the others as they were');
 
 # a new column is filled by update
+is(etl("SELECT fluct._replaces_lines('orders')"), 'f', 'order lines are kept');
 sql(q{ALTER TABLE sales.orders ADD COLUMN sent_amount numeric;
 	SELECT fluct.map_column('orders', 'sent_amount', '$.amount');
 	SELECT fluct.alter_stream('orders', on_conflict => 'update')});
+is(etl("SELECT fluct._replaces_lines('orders')"), 't', 'but not by update');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
 is(sql('SELECT count(*) FROM sales.orders WHERE sent_amount = amount'), 500,
 	'a new column is filled') or diag($said);

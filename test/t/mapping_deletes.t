@@ -88,6 +88,7 @@ is(letters('bills') =~ s/.*, //r, '10 constraint', 'of this reason');
 sql('DROP TABLE kept');
 is(etl("SELECT status FROM fluct.retry_dead_letters((SELECT array_agg(id) FROM fluct.dead_letters WHERE \"offset\" = 10))"), 'retried', 'it can be retried');
 is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM bills"), '4e', 'and deletes');
+is(etl("SELECT fluct._replaces_lines('bills')"), 'f', 'bills: no lines of orders');
 etl("SELECT fluct.pause_stream('bills'); TRUNCATE bills, bill_lines, bill_tags; CALL fluct.reprocess_stream('bills')");
 is(sql("SELECT (SELECT string_agg(id || name, ' ') FROM bills), (SELECT count(*) FROM bill_lines), (SELECT count(*) FROM bill_tags)"), '4e|0|0',
 	'the raw copy gives the same');
