@@ -30,8 +30,9 @@ fluct_kafkalog_places(FluctPlace **places, FluctPatience patience)
 	return count;
 }
 
-bool
-fluct_kafkalog_ask(FluctOffset *offsets, int count, FluctPatience patience)
+/* All or none of the offsets. */
+static bool
+ask(FluctOffset *offsets, int count, FluctPatience patience)
 {
 	TimestampTz begin = GetCurrentTimestamp();
 
@@ -54,7 +55,7 @@ fluct_kafkalog_ends(const FluctPlace *places, int count, int64 at,
 		offsets[i].partition = places[i].partition;
 		offsets[i].at = at;
 	}
-	return fluct_kafkalog_ask(offsets, count, patience) ? offsets : NULL;
+	return ask(offsets, count, patience) ? offsets : NULL;
 }
 
 /* Where start_at begins, as far as it is a question for Kafka: their number. */
@@ -95,7 +96,7 @@ fluct_kafkalog_resolve(const char *start_at, const FluctOffset *ends,
 	int		   *of = palloc0(sizeof(int) * (count + 1));
 	int			n = read_start(start_at, ends, next, count, questions, of);
 
-	if (!fluct_kafkalog_ask(questions, n, patience))
+	if (!ask(questions, n, patience))
 		return false;
 	for (int i = 0; i < n; i++)
 		next[of[i]] = questions[i].offset < 0 ? ends[of[i]].offset :
@@ -120,7 +121,7 @@ fluct_kafkalog_confirm(const int64 *next, FluctOffset *ends, int count,
 		if (!beyond)
 			break;
 		fluct_worker_wait(PGINVALID_SOCKET, READING_INTERVAL);
-		if (!fluct_kafkalog_ask(ends, count, patience))
+		if (!ask(ends, count, patience))
 			return false;
 	}
 	return true;

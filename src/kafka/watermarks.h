@@ -19,13 +19,11 @@
 typedef bool (*FluctPatience) (TimestampTz begin);
 
 /*
- * Partitions of the topics, or -1; all or none of the offsets.  Without an
- * answer fluct_kafka_trouble says why; after one it is cleared.
+ * Partitions of the topics, or -1.  Without an answer, here and below,
+ * fluct_kafka_trouble says why; after one it is cleared.
  */
 extern int	fluct_kafkalog_places(FluctPlace **places,
 								  FluctPatience patience);
-extern bool fluct_kafkalog_ask(FluctOffset *offsets, int count,
-							   FluctPatience patience);
 
 /*
  * The log's begin or end (FLUCT_OFFSET_BEGINNING, _END) in each place, in

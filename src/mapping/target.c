@@ -117,8 +117,9 @@ format_in_envelope(Form_pg_attribute att)
 	}
 }
 
-Jsonb *
-fluct_target_derive(Oid target, bool envelope, bool rows)
+/* The mapping of each column to the top-level field of its name. */
+static Jsonb *
+derive(Oid target, bool envelope, bool rows)
 {
 	Relation	rel = fluct_relation_open(target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -272,8 +273,8 @@ Datum
 fluct_derive_mapping(PG_FUNCTION_ARGS)
 {
 	FluctRights before = fluct_rights_take(PG_GETARG_OID(1));
-	Jsonb	   *mapping = fluct_target_derive(PG_GETARG_OID(0), PG_GETARG_BOOL(2),
-											  PG_GETARG_BOOL(3));
+	Jsonb	   *mapping = derive(PG_GETARG_OID(0), PG_GETARG_BOOL(2),
+								 PG_GETARG_BOOL(3));
 
 	fluct_rights_give_back(before);
 	PG_RETURN_JSONB_P(mapping);

@@ -10,9 +10,6 @@
 
 #include "mapping/mapping.h"
 
-/* The mapping of each column to the top-level field of its name. */
-extern Jsonb *fluct_target_derive(Oid target, bool envelope, bool rows);
-
 /*
  * The rights that the current user needs on the tables, by their ACLs alone
  * (42501); update is on_conflict's, raw gets rows as well unless it is invalid.

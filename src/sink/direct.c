@@ -213,12 +213,6 @@ fluct_direct_begin(Oid relid, const AttrNumber *attnums, int nattnums)
 	return NULL;
 }
 
-Relation
-fluct_direct_relation(const FluctDirect *direct)
-{
-	return direct->rel;
-}
-
 /* ----- rows ----- */
 
 static void

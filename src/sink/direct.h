@@ -26,9 +26,6 @@ typedef struct FluctDirect FluctDirect;
 extern FluctDirect *fluct_direct_begin(Oid relid, const AttrNumber *attnums,
 									   int nattnums);
 
-/* The table, as it was opened. */
-extern Relation fluct_direct_relation(const FluctDirect *direct);
-
 /*
  * The next row, in which only the caller's columns are still to be set.  The
  * current memory context is then that of the row.

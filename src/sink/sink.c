@@ -208,6 +208,22 @@ fluct_sink_open(const FluctStream *stream, Oid owner, MemoryContext parent)
 	return sink;
 }
 
+/*
+ * Locks the tables until the end of the transaction; false if they are no
+ * longer those that were compiled.  Then nothing must be written: of another
+ * type the rows' bytes mean something else, and under another name the rows
+ * go to a table that nobody meant.
+ */
+static bool
+hold(FluctSink *sink)
+{
+	for (int t = 0; t < sink->mapping->ntargets; t++)
+		LockRelationOid(sink->mapping->targets[t].relid, RowExclusiveLock);
+	if (OidIsValid(sink->raw))
+		LockRelationOid(sink->raw, RowExclusiveLock);
+	return !sink->watch.stale;
+}
+
 FluctSink *
 fluct_sink_open_held(const FluctStream *stream, Oid owner,
 					 MemoryContext parent)
@@ -215,7 +231,7 @@ fluct_sink_open_held(const FluctStream *stream, Oid owner,
 	FluctSink  *sink = fluct_sink_open(stream, owner, parent);
 
 	/* what changed before the locks were there is seen the second time */
-	while (!fluct_sink_hold(sink))
+	while (!hold(sink))
 	{
 		fluct_sink_close(sink);
 		sink = fluct_sink_open(stream, owner, parent);
@@ -471,22 +487,6 @@ finds_nothing(const FluctSink *sink, const FluctMessage *messages, int count)
 }
 
 /*
- * Holds the tables as they are until the end of the transaction.  What was
- * compiled may be written only if they have not changed until then: another
- * type, and the rows' bytes mean something else; another name, and the rows
- * go to a table that nobody meant.
- */
-bool
-fluct_sink_hold(FluctSink *sink)
-{
-	for (int t = 0; t < sink->mapping->ntargets; t++)
-		LockRelationOid(sink->mapping->targets[t].relid, RowExclusiveLock);
-	if (OidIsValid(sink->raw))
-		LockRelationOid(sink->raw, RowExclusiveLock);
-	return !sink->watch.stale;
-}
-
-/*
  * A batch that ended before the messages `from`..count-1: the positions go to
  * the first of them, and what was skipped behind that is not theirs.
  */
@@ -534,7 +534,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 		return FLUCT_OWNER_UNFIT;
 	}
 	fluct_offsets_lock_bookkeeping();
-	if (!fluct_sink_hold(sink))
+	if (!hold(sink))
 	{
 		AbortOutOfAnyTransaction();
 		return FLUCT_TABLES_CHANGED;

@@ -48,12 +48,6 @@ extern bool fluct_sink_stale(const FluctSink *sink);
 extern char *fluct_sink_missing_paths(const FluctSink *sink);
 
 /*
- * Locks the tables, and says whether they are still what was compiled; they
- * stay so until the end of the transaction.
- */
-extern bool fluct_sink_hold(FluctSink *sink);
-
-/*
  * Stores the first of the messages in the current transaction, as the owner:
  * as many of them as one batch takes for their size, at least one, which is
  * the result.  Says in each what became of it: a message that cannot be
