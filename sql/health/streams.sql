@@ -71,14 +71,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT p.severity, format('stream "%s"', v.stream), p.problem, v.since,
 	   concat_ws(': ', v.reason, nullif(v.detail, v.reason)),
-	   CASE WHEN p.problem = 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.stream, v.reason, st.about, v.pids) END,
+	   CASE WHEN p.problem = 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.stream, v.reason, v.about, v.pids) END,
 												   format('SELECT fluct.start_stream(%L);', v.stream))
 			WHEN p.problem = 'starting' THEN 'The server''s log says why its worker does not start.'
 			WHEN p.problem = 'backing_off' AND v.reason = 'error' THEN 'Remove the cause that the detail names; the stream goes on by itself.'
-			ELSE fluct._remedy(v.stream, v.reason, st.about, v.pids) END
-  FROM fluct.stat_streams v
+			ELSE fluct._remedy(v.stream, v.reason, v.about, v.pids) END
+  FROM fluct._stream_state v
   JOIN fluct.streams s ON s.name = v.stream
-  JOIN fluct._stream_state st ON st.stream = v.stream
  CROSS JOIN LATERAL (SELECT
 		CASE v.state WHEN 'running' THEN v.reason WHEN 'starting' THEN coalesce(v.reason, v.state) ELSE v.state END AS problem,
 		clock_timestamp() - v.since AS age) a
