@@ -41,7 +41,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	compare drivers help report_html trend version'),
 ('reader', 'routine', '
-	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _length _moment _nearest_word _page_drivers _page_members _page_part _page_podium
+	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _html_table _length _moment _nearest_word _page_drivers _page_members _page_part _page_podium
 	_page_series _page_streams _page_style _podium_1 _series _signed _span _way _wrapped'),
 ('nobody', 'routine', '
 	__check_retention __check_sample __fluctuation_history_1 __require_tables _apply_schema_drift _compare _report_html _trend'),

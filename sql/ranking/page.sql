@@ -31,6 +31,20 @@ $$;
 COMMENT ON FUNCTION fluct._html(text) IS
 'the text for HTML, in an element or in a quoted attribute; other characters than those of ASCII by their numbers, those that are invisible or change the direction as \uNNNN; empty for NULL';
 
+CREATE OR REPLACE FUNCTION fluct._html_table(head text[], cells text[], number int DEFAULT NULL)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '<table>' || string_agg('<tr>' || l.text || '</tr>', '' ORDER BY l.line) || '</table>'
+	  FROM (SELECT 0, string_agg(format('<th%s>%s</th>', CASE WHEN h.n = number THEN ' class="num"' END, fluct._html(h.name)), '' ORDER BY h.n)
+			  FROM unnest(head) WITH ORDINALITY h(name, n)
+			 UNION ALL
+			SELECT line, string_agg(format('<td%s>%s</td>', CASE WHEN n = number THEN ' class="num"' END, fluct._html(cells[line][n])), '' ORDER BY n)
+			  FROM generate_subscripts(cells, 1) line, generate_subscripts(head, 1) n GROUP BY line) l(line, text)
+$$;
+COMMENT ON FUNCTION fluct._html_table(text[], text[], int) IS
+'a table with these headings; cells: an array for each line; number: the column of figures';
+
 CREATE OR REPLACE FUNCTION fluct._figure(value numeric, decimals int DEFAULT 2)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -250,11 +264,10 @@ RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT '<section id="streams"><h2>The data</h2><div class="grid wide"><article class="card"><h3>Freshness</h3>'
-		   || '<table><tr><th>member</th><th>stream</th><th>state</th><th>whole up to</th><th>behind</th><th class="num">dead letters</th></tr>'
-		   || coalesce(string_agg(format('<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td class="num">%s</td></tr>', fluct._html(m.name), fluct._html(coalesce(c.stream, 'none')),
-							  fluct._html(coalesce(c.state, '')), CASE WHEN c.stream IS NOT NULL THEN fluct._moment(c.data_until, zone) END, coalesce(c.behind::text, ''), fluct._figure(c.dead_letters, 0)), ''
-							  ORDER BY m.name COLLATE "C", c.stream), '')
-		   || '</table></article></div></section>'
+		   || fluct._html_table('{member,stream,state,whole up to,behind,dead letters}',
+				array_agg(ARRAY[m.name, coalesce(c.stream, 'none'), c.state, CASE WHEN c.stream IS NOT NULL THEN fluct._moment(c.data_until, zone) END,
+								c.behind::text, fluct._figure(c.dead_letters, 0)] ORDER BY m.name COLLATE "C", c.stream), 6)
+		   || '</article></div></section>'
 	  FROM fluct.members m LEFT JOIN fluct._cluster_streams() c ON c.member = m.name
 $$;
 COMMENT ON FUNCTION fluct._page_members(text) IS 'HTML: how fresh the data of each member is';
@@ -264,17 +277,14 @@ RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT '<section id="streams"><h2>The data</h2><div class="grid"><article class="card"><h3>Freshness</h3>'
-		   || coalesce((SELECT '<table><tr><th>stream</th><th>state</th><th>whole up to</th><th>behind</th></tr>'
-					|| string_agg(format('<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>', fluct._html(f.stream), fluct._html(f.state),
-								  fluct._moment(f.data_until, zone), coalesce(f.behind::text, '')), '' ORDER BY f.stream)
-					|| '</table>' FROM fluct.freshness f HAVING count(*) > 0), '<p>There are no streams.</p>')
+		   || coalesce((SELECT fluct._html_table('{stream,state,whole up to,behind}',
+							array_agg(ARRAY[f.stream, f.state, fluct._moment(f.data_until, zone), f.behind::text] ORDER BY f.stream))
+						  FROM fluct.freshness f HAVING count(*) > 0), '<p>There are no streams.</p>')
 		   || '</article><article class="card"><h3>Dead letters</h3>'
-		   || coalesce((SELECT '<table><tr><th>stream</th><th>reason</th><th class="num">open</th><th>oldest</th></tr>'
-					|| string_agg(format('<tr><td>%s</td><td>%s</td><td class="num">%s</td><td>%s</td></tr>', fluct._html(d.stream), fluct._html(d.reason),
-								  fluct._figure(d.open, 0), fluct._moment(d.oldest, zone)), '' ORDER BY d.stream, d.reason)
-					|| '</table>'
-					FROM (SELECT l.stream, l.reason, count(*) AS open, min(l.created_at) AS oldest
-							FROM fluct.dead_letters l WHERE l.status = 'open' GROUP BY 1, 2) d HAVING count(*) > 0), '<p>None are open.</p>')
+		   || coalesce((SELECT fluct._html_table('{stream,reason,open,oldest}',
+							array_agg(ARRAY[d.stream, d.reason, fluct._figure(d.open, 0), fluct._moment(d.oldest, zone)] ORDER BY d.stream, d.reason), 3)
+						  FROM (SELECT l.stream, l.reason, count(*) AS open, min(l.created_at) AS oldest
+								  FROM fluct.dead_letters l WHERE l.status = 'open' GROUP BY 1, 2) d HAVING count(*) > 0), '<p>None are open.</p>')
 		   || '</article></div></section>'
 $$;
 COMMENT ON FUNCTION fluct._page_streams(text) IS 'HTML: how fresh the data of each stream is, and its open dead letters';
