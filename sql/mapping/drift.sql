@@ -133,7 +133,7 @@ BEGIN
 		WITH ORDINALITY r(topic, partition, "offset", value, n)
 	CROSS JOIN LATERAL (SELECT fluct._document(r.value, s.framing)) w(whole)
 	CROSS JOIN LATERAL (SELECT CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END) d(document)
-	WHERE jsonb_typeof(d.document) IN ('object', 'array');
+	WHERE jsonb_typeof(d.document) = CASE WHEN s.mapping ->> 'rows' LIKE '$[%' THEN 'array' ELSE 'object' END;
 	RETURN QUERY SELECT d.target, d.path, d.drift, p.place ->> 0, (p.place ->> 1)::int, (p.place ->> 2)::bigint,
 			d.messages, d.type, d.format, d.sample, d."column", d.written
 		FROM fluct._drift_of(s, documents) d CROSS JOIN LATERAL (SELECT places[d.first_message]) p(place)

@@ -130,25 +130,32 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(stream);
+	place text[] := fluct._place_in_mapping(s, target) || "column";
 	spec jsonb := to_jsonb(path);
 	relation regclass := coalesce(target, to_regclass(s.target));
-	near text;
+	other text;
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_attribute a
 				   WHERE a.attrelid = relation AND a.attname = "column" AND a.attnum > 0 AND NOT a.attisdropped) THEN
-		SELECT fluct._nearest_word("column", array_agg(a.attname::text)) INTO near
-		FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
-		IF near IS NOT NULL THEN
+		SELECT format('It is a column of %s: pass target => %L.', r.name, r.name) INTO other
+		FROM jsonb_array_elements(s.mapping -> 'children') c
+		CROSS JOIN LATERAL (SELECT fluct._qualified(to_regclass(c.value ->> 'target'))) r(name)
+		JOIN pg_attribute a ON a.attrelid = to_regclass(c.value ->> 'target') AND a.attname = "column" AND a.attnum > 0 AND NOT a.attisdropped LIMIT 1;
+		IF NOT FOUND THEN
+			SELECT format('Did you mean "%s"? Otherwise add the column first.', n.near) INTO other
+			FROM fluct._nearest_word("column", ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped)) n(near)
+			WHERE n.near IS NOT NULL;
+		END IF;
+		IF other IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_column',
-				MESSAGE = format('mapping: table %s has no column "%s"', fluct._qualified(relation), "column"),
-				HINT = format('Did you mean "%s"? Otherwise add the column first.', near);
+				MESSAGE = format('mapping: table %s has no column "%s"', fluct._qualified(relation), "column"), HINT = other;
 		END IF;
 	END IF;
 	IF format IS NOT NULL OR required IS NOT NULL THEN
 		spec := jsonb_strip_nulls(jsonb_build_object('path', path, 'format', format, 'required', required));
 	END IF;
 	PERFORM fluct._alter_stream(stream, NULL,
-		jsonb_set(s.mapping, fluct._place_in_mapping(s, target) || "column", spec),
+		jsonb_set(s.mapping, place, spec),
 		NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 END
 $$;

@@ -158,6 +158,23 @@ ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 check_restored($node, 'copy', 'the same name');
 check_goes_on($node, 'copy', 'the same name');
 
+# ----- without owners: the page has what is to be done -----
+
+my ($owners) = slurp_file('doc/operations.md') =~ /After `--no-owner`.*?```sql\n(.*?)```/s;
+
+sql($node, 'DROP DATABASE copy WITH (FORCE)');
+sql($node, 'CREATE DATABASE copy');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '--no-owner', '-d',
+		$node->connstr('copy'), "$dump.custom" ], 'restored without owners');
+sql($node, "$owners ALTER TABLE arrivals OWNER TO etl", db => 'copy');
+ok(poll($node, "SELECT count(*) FROM pg_stat_activity
+		WHERE backend_type = 'fluct launcher' AND datname = 'copy'", 1),
+	'the launcher finds it');
+check_restored($node, 'copy', 'without owners');
+check_goes_on($node, 'copy', 'without owners');
+is(sql($node, 'SELECT count(*) FROM fluct.verify_rollup(); SELECT fluct.create_tables()', db => 'copy', as => 'etl'),
+	"0\nnothing was missing", 'without owners: all is the operator\'s');
+
 my $truth = "SELECT count(*), sum(amount), md5(string_agg(order_id, ' '
 		ORDER BY order_id)) FROM sales.orders";
 is(sql($other, $truth), sql($node, $truth), 'another cluster: the same orders');
