@@ -40,7 +40,8 @@ BEGIN
 	 ORDER BY n.name <> lower(pattern), strpos(n.name, lower(pattern)) = 0, n.name COLLATE "C", n.arguments;
 	IF NOT FOUND THEN
 		RAISE NOTICE 'nothing here has "%" in its name or description', pattern
-			USING HINT = fluct._did_you_mean(pattern, ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%'),
+			USING HINT = fluct._did_you_mean(pattern, ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace
+																	AND p.proname NOT LIKE '\_%'),
 											 'SELECT name FROM fluct.help(); lists all.');
 	END IF;
 END

@@ -16,7 +16,8 @@ SELECT format(CASE reason
 	WHEN 'database_not_listed' THEN 'SELECT fluct.start_stream(%1$L); says which line to change.'
 	WHEN 'not_preloaded' THEN 'SELECT fluct.start_stream(%1$L); says which lines to add to postgresql.conf.'
 	WHEN 'restored_elsewhere' THEN 'If the stream is to run here, and no longer where it ran: SELECT fluct.start_stream(%1$L);'
-	WHEN 'waiting_for_lock' THEN coalesce('End the transaction that holds the lock: ' || w.kill, 'SELECT gid, prepared, owner FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED.')
+	WHEN 'waiting_for_lock' THEN coalesce('End the transaction that holds the lock: ' || w.kill,
+		'SELECT gid, prepared, owner FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED.')
 	WHEN 'open_transaction' THEN 'kafka-transactions.sh find-hanging shows the producer; Kafka aborts its transaction in the end.'
 	WHEN 'stalled' THEN 'SELECT pid, wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = ''fluct stream worker'';'
 	WHEN 'node_unreachable' THEN 'Start the server that detail names; the stream goes on by itself.'
@@ -48,7 +49,8 @@ SELECT format(CASE reason
 	WHEN 'target_refused' THEN 'Detach or replace the relation that the detail names, then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_is_superuser' THEN 'ALTER ROLE %7$I NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
-	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END, stream, s.server, about[2], about[1], w.places, coalesce(w.brokers, 'host:9092'), w.owner, w.named) AS text
+	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END,
+	stream, s.server, about[2], about[1], w.places, coalesce(w.brokers, 'host:9092'), w.owner, w.named) AS text
   FROM (SELECT
 	-- the offset in the form of start_at
 	CASE WHEN about IS NULL THEN '{"PARTITION": OFFSET}'
@@ -56,7 +58,8 @@ SELECT format(CASE reason
 		 WHEN about[3] IS NULL THEN format('{"%s": %s}', about[1], about[2])
 		 ELSE format('{"%s": {"%s": %s}}', about[3], about[1], about[2]) END AS places,
 	-- what may name a partition, as it is now
-	concat_ws(', ', CASE WHEN s.partitions <> '{}' THEN format('partitions => %L', s.partitions) END, CASE WHEN s.start_at ~ '^\s*\{' THEN format('start_at => %L', s.start_at) END) AS named,
+	concat_ws(', ', CASE WHEN s.partitions <> '{}' THEN format('partitions => %L', s.partitions) END,
+			  CASE WHEN s.start_at ~ '^\s*\{' THEN format('start_at => %L', s.start_at) END) AS named,
 	(SELECT o.option_value FROM pg_foreign_server f, pg_options_to_table(f.srvoptions) o
 	  WHERE f.srvname = s.server AND o.option_name = 'bootstrap_servers') AS brokers,
 	(SELECT string_agg(DISTINCT format('SELECT pg_terminate_backend(%s);', b.pid), ' ')
@@ -131,7 +134,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT 'warning', format('stream "%s"', g.stream), 'gap', max(g.created_at),
 	   format('Kafka had deleted %s messages before they were read%s in topic %s, partition %s from %s to %s',
-			  sum(g.to_offset - g.from_offset), CASE WHEN count(*) > 1 THEN format(', in %s intervals, the last', count(*)) ELSE ',' END, fluct._printable((array_agg(g.topic ORDER BY g.id DESC))[1]), (array_agg(g.partition ORDER BY g.id DESC))[1],
+			  sum(g.to_offset - g.from_offset), CASE WHEN count(*) > 1 THEN format(', in %s intervals, the last', count(*)) ELSE ',' END,
+			  fluct._printable((array_agg(g.topic ORDER BY g.id DESC))[1]), (array_agg(g.partition ORDER BY g.id DESC))[1],
 			  (array_agg(g.from_offset ORDER BY g.id DESC))[1], (array_agg(g.to_offset ORDER BY g.id DESC))[1]),
 	   format('SELECT * FROM fluct.gaps WHERE stream = %L; have the producer send these again. Shown for 7 days.', g.stream)
   FROM fluct.gaps g

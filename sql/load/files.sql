@@ -211,7 +211,8 @@ BEGIN
 	END IF;
 	RETURN coalesce((SELECT f.sha256 = load.sha256 AND f.options = load.options AND f.rejected = 0 AND f.unknown_industries = 0
 					   FROM fluct.files f
-					  WHERE f.kind = load.kind AND f.status = 'loaded' AND (load.kind <> 'table' OR f.options->>'target' = load.options->>'target') AND (load.inbox IS NULL OR f.inbox = load.inbox)
+					  WHERE f.kind = load.kind AND f.status = 'loaded' AND (load.kind <> 'table' OR f.options->>'target' = load.options->>'target')
+						AND (load.inbox IS NULL OR f.inbox = load.inbox)
 					  ORDER BY f.id DESC LIMIT 1), false);
 END
 $$;

@@ -84,7 +84,8 @@ BEGIN
 	SELECT * INTO i FROM fluct.inboxes b WHERE b.name = _own_inbox.name;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'inbox % does not exist', coalesce('"' || name || '"', 'NULL')
-			USING ERRCODE = 'undefined_object', HINT = fluct._did_you_mean(name, ARRAY(SELECT b.name FROM fluct.inboxes b), 'SELECT name, directory FROM fluct.inboxes; lists all.');
+			USING ERRCODE = 'undefined_object',
+			      HINT = fluct._did_you_mean(name, ARRAY(SELECT b.name FROM fluct.inboxes b), 'SELECT name, directory FROM fluct.inboxes; lists all.');
 	ELSIF NOT coalesce(pg_has_role(fluct._caller(), fluct._inbox_owner(i), 'MEMBER'),
 					   (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = fluct._caller())) THEN
 		RAISE EXCEPTION 'must be owner of inbox "%"', name
@@ -207,7 +208,8 @@ CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory te
 								   max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								   max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
 								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL, target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
+								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL,
+								   target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS
@@ -259,7 +261,8 @@ CREATE OR REPLACE FUNCTION fluct.alter_inbox(name text, directory text DEFAULT N
 								  max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
 								  max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
 								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL, target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
+								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL,
+								   target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
 RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.alter_inbox(text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS

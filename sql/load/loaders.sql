@@ -140,8 +140,8 @@ COMMENT ON FUNCTION fluct.__store(fluct.files, bytea, jsonb, boolean) IS '_store
 -- By hand
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
-									 skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
+									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS
@@ -157,8 +157,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS 'load_industries, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
-									 skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
+									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS
@@ -176,8 +176,9 @@ COMMENT ON FUNCTION fluct._load_products(text, text, bigint, boolean, text, text
 
 CREATE OR REPLACE FUNCTION fluct.load_customers(path text, mode text DEFAULT 'upsert', unknown_industry text DEFAULT 'report',
 									 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
-									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
-									 skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL)
+									 max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false,
+									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
+									 compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_customers(text, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], jsonb, text, text) IS

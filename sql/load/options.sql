@@ -40,7 +40,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_customer_options(text, text, text, numeric) IS 'raises invalid_parameter_value for options of load_customers that make no sense';
 
-CREATE OR REPLACE FUNCTION fluct._given_format(delimiter text, encoding text, skip_lines bigint, null_words text[], columns jsonb, compression text, industry_delimiter text)
+CREATE OR REPLACE FUNCTION fluct._given_format(delimiter text, encoding text, skip_lines bigint, null_words text[], columns jsonb,
+								  compression text, industry_delimiter text)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -134,7 +135,8 @@ $$;
 COMMENT ON FUNCTION fluct._check_format(text, jsonb) IS 'raises invalid_parameter_value for options that say how a file is written';
 
 -- A number at the end is of a second file of a name in done/.
-CREATE OR REPLACE FUNCTION fluct._file_format(path bytea, options jsonb, OUT delimiter text, OUT encoding text, OUT skip_lines bigint, OUT null_words text[], OUT gzip boolean)
+CREATE OR REPLACE FUNCTION fluct._file_format(path bytea, options jsonb,
+								 OUT delimiter text, OUT encoding text, OUT skip_lines bigint, OUT null_words text[], OUT gzip boolean)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT coalesce(options->>'delimiter', ','), coalesce(options->>'encoding', 'UTF8'), coalesce((options->>'skip_lines')::bigint, 0),

@@ -270,7 +270,8 @@ COMMENT ON PROCEDURE fluct.scan_inbox(text) IS
 -- One file by hand
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._find_file(i fluct.inboxes, file text, folders text[], OUT folder text, OUT name text, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint)
+CREATE OR REPLACE FUNCTION fluct._find_file(i fluct.inboxes, file text, folders text[],
+							   OUT folder text, OUT name text, OUT bytes bigint, OUT modified_at timestamptz, OUT inode bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -144,7 +144,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT r.*
   FROM fluct._file_format(path, load.options) o
- CROSS JOIN LATERAL (SELECT CASE options->>'format' WHEN 'csv' THEN true WHEN 'json' THEN false ELSE load.file !~* '[.](json|jsonl|ndjson)([.]gz)?([.][0-9]+)?$' END) f(csv)
+ CROSS JOIN LATERAL (SELECT CASE options->>'format' WHEN 'csv' THEN true WHEN 'json' THEN false
+						 ELSE load.file !~* '[.](json|jsonl|ndjson)([.]gz)?([.][0-9]+)?$' END) f(csv)
  CROSS JOIN LATERAL fluct._load_rows(path, load.sha256, target, CASE WHEN f.csv THEN fluct._csv_mapping(target::regclass, mapping) ELSE mapping END, conflict, f.csv,
 	ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target::regclass, mapping) n WHERE n.name IS NOT NULL AND n.is_needed),
 	ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target::regclass, mapping) n WHERE n.name IS NOT NULL AND n.type = 'boolean'::regtype),
@@ -170,14 +171,16 @@ DECLARE
 	mapping jsonb := options->'mapping';
 	key text[] := (SELECT k.key FROM fluct._mapped_keys(target, mapping) k LIMIT 1);
 	names text := (SELECT string_agg(quote_ident(k), ', ') FROM unnest(key) k);
-	is_absent text := (SELECT pg_catalog.format('NOT EXISTS (SELECT FROM pg_temp._fluct_keys k WHERE %s)', string_agg(pg_catalog.format('k.%1$I = t.%1$I', k), ' AND ')) FROM unnest(key) k);
+	is_absent text := (SELECT pg_catalog.format('NOT EXISTS (SELECT FROM pg_temp._fluct_keys k WHERE %s)',
+											 string_agg(pg_catalog.format('k.%1$I = t.%1$I', k), ' AND ')) FROM unnest(key) k);
 	fraction CONSTANT numeric := (options->>'max_delete_fraction')::numeric;
 	absent bigint;
 	child record;
 BEGIN
 	EXECUTE pg_catalog.format('CREATE TEMPORARY TABLE _fluct_keys ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA', names, target);
 	PERFORM FROM fluct._read_rows(load, path, options, 'pg_temp._fluct_keys',
-		mapping - '{children,extra,version,absent}'::text[] || jsonb_build_object('columns', (SELECT jsonb_object_agg(k, mapping->'columns'->k) FROM unnest(key) k)), 'nothing', strict_end);
+		mapping - '{children,extra,version,absent}'::text[]
+		|| jsonb_build_object('columns', (SELECT jsonb_object_agg(k, mapping->'columns'->k) FROM unnest(key) k)), 'nothing', strict_end);
 	EXECUTE pg_catalog.format('SELECT count(*) FROM %s t WHERE %s', target, is_absent) INTO absent;
 	IF absent > known * fraction THEN
 		PERFORM fluct._refuse_file(load, NULL, 'too_many_deletes',
@@ -242,19 +245,22 @@ COMMENT ON FUNCTION fluct._store_table(fluct.files, bytea, jsonb, boolean) IS 'w
 
 CREATE OR REPLACE FUNCTION fluct.load_table(path text, target regclass, mapping jsonb DEFAULT NULL, mode text DEFAULT 'upsert', format text DEFAULT 'auto',
 								 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false,
-								 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, compression text DEFAULT NULL)
+								 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
+								 null_words text[] DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_table(text, regclass, jsonb, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], text) IS
 'Loads a file of the server into any table: CSV with a header, or JSON lines (format csv, json, or auto: by the name, *.json, *.jsonl, *.ndjson). mapping is a stream''s, NULL = each column from the field of its name; of CSV, fields are texts that the columns'' types read, and an empty one without quotes is NULL. mode upsert (a row whose unique key exists is replaced; inserted counts both), snapshot (so, and rows absent from the file are deleted, with their rows in children; one that would delete more than max_delete_fraction of them is refused) or append (such a row is left as it is). The other options as load_customers(). Errors: invalid_parameter_value for a mapping that does not fit; those of a file.';
 
-CREATE OR REPLACE FUNCTION fluct._load_table(path text, target regclass, mapping jsonb, mode text, format text, on_bad_row text, max_rejects bigint, max_delete_fraction numeric, force boolean,
+CREATE OR REPLACE FUNCTION fluct._load_table(path text, target regclass, mapping jsonb, mode text, format text, on_bad_row text,
+								  max_rejects bigint, max_delete_fraction numeric, force boolean,
 								  delimiter text, encoding text, skip_lines bigint, null_words text[], compression text)
 RETURNS fluct.load_result
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	options jsonb := fluct._load_options('table', jsonb_build_object('mode', mode, 'format', format, 'on_bad_row', on_bad_row, 'max_rejects', max_rejects, 'max_delete_fraction', max_delete_fraction)
+	options jsonb := fluct._load_options('table', jsonb_build_object('mode', mode, 'format', format, 'on_bad_row', on_bad_row,
+			'max_rejects', max_rejects, 'max_delete_fraction', max_delete_fraction)
 		|| fluct._given_table(target, mapping, NULL) || fluct._given_format(delimiter, encoding, skip_lines, null_words, NULL, compression, NULL));
 BEGIN
 	RETURN fluct._load_file('table', path, fluct._table_options(target, options), force);

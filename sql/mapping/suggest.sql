@@ -118,7 +118,8 @@ AS $$
 	), target AS (
 		SELECT NULL AS rows_path UNION SELECT s.rows_path FROM suggested s
 	), wanted AS (
-		SELECT s.rows_path, CASE WHEN s.rows_path IS NULL AND form = 'records' THEN '@' || substr(s.path, 2) ELSE s.path END, s.name, s.type, s.format, s.first_message AS place
+		SELECT s.rows_path, CASE WHEN s.rows_path IS NULL AND form = 'records' THEN '@' || substr(s.path, 2) ELSE s.path END,
+			s.name, s.type, s.format, s.first_message AS place
 		FROM suggested s
 		WHERE s.rows_path IS NOT NULL OR NOT EXISTS (SELECT FROM jsonb_array_elements(key) k WHERE k ->> 'path' = s.path)
 		UNION ALL
@@ -129,7 +130,8 @@ AS $$
 		UNION ALL
 		SELECT t.rows_path, CASE WHEN form <> 'records' OR k.path LIKE 'kafka.%' THEN k.path
 				WHEN t.rows_path IS NULL THEN replace(k.path, '$', '@')
-				ELSE repeat('^', regexp_count(t.rows_path, '\[\*\]')) || ltrim(k.path, '$') END, CASE WHEN t.rows_path IS NOT NULL AND length(k.name) <= 4 THEN base || '_' || k.name ELSE k.name END, k.type, k.format, -2
+				ELSE repeat('^', regexp_count(t.rows_path, '\[\*\]')) || ltrim(k.path, '$') END,
+			CASE WHEN t.rows_path IS NOT NULL AND length(k.name) <= 4 THEN base || '_' || k.name ELSE k.name END, k.type, k.format, -2
 		FROM target t, jsonb_to_recordset(key) k(path text, name text, type text, format text)
 	), numbered AS (
 		SELECT w.*, row_number() OVER (PARTITION BY w.rows_path, w.name ORDER BY w.place, w.path COLLATE "C") AS nth FROM wanted w
@@ -230,12 +232,14 @@ BEGIN
 		SELECT jsonb_agg(to_jsonb(k)) INTO key FROM fluct._suggest_key(columns, fluct._is_many(topic), form, NULL) k;
 	END IF;
 	remarks := concat_ws(E'\n', format('-- from %s messages of topic %s', cardinality(seen.documents), topic),
-		CASE WHEN seen.messages > cardinality(seen.documents) THEN format('-- %s more are not JSON objects: tombstones, or dead letters to be', seen.messages - cardinality(seen.documents)) END,
+		CASE WHEN seen.messages > cardinality(seen.documents)
+			 THEN format('-- %s more are not JSON objects: tombstones, or dead letters to be', seen.messages - cardinality(seen.documents)) END,
 		remarks, CASE form WHEN 'changes' THEN '-- these look like changes of rows, as Debezium writes them: the target becomes the table that they are of' END,
 		CASE WHEN key -> 0 ->> 'path' LIKE 'kafka.%'
 			 THEN '-- no field is an id that differs in each message: the key is the message''s place in Kafka' END);
 	FOR statement IN
-		SELECT s FROM fluct._suggest_statements(columns, key, form, fluct._free_stream(topic), server, topic, CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
+		SELECT s FROM fluct._suggest_statements(columns, key, form, fluct._free_stream(topic), server, topic,
+			CASE WHEN seen.framed THEN 'registry' ELSE 'none' END, caller) s
 	LOOP
 		RETURN NEXT concat_ws(E'\n', remarks, statement);
 		remarks := NULL;

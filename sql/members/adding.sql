@@ -117,7 +117,8 @@ BEGIN
 	END IF;
 	RETURN QUERY
 		SELECT a.member, a.answer[1], CASE WHEN a.missing IS NULL THEN a.answer[2] ELSE 'unreachable' END, coalesce(a.missing, a.answer[3]),
-			   a.answer[4]::bigint, a.answer[5]::interval, a.answer[6]::bigint, a.answer[7]::bigint, a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10], a.answer[11]::int
+			   a.answer[4]::bigint, a.answer[5]::interval, a.answer[6]::bigint, a.answer[7]::bigint,
+			   a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10], a.answer[11]::int
 		  FROM fluct._ask_all('streams') a
 		 ORDER BY 1, 2;
 END
@@ -184,7 +185,8 @@ BEGIN
 			SELECT format('trigger "%s"', g.tgname) FROM pg_trigger g
 			 WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
 			   AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-								WHERE d.classid = 'pg_proc'::regclass AND d.objid = g.tgfoid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'fluct')
+								WHERE d.classid = 'pg_proc'::regclass AND d.objid = g.tgfoid AND d.refclassid = 'pg_extension'::regclass
+								  AND d.deptype = 'e' AND e.extname = 'fluct')
 			UNION ALL
 			SELECT format('the default of column "%s"', a.attname) FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
 			 WHERE f.adrelid = c.oid) p(what)
@@ -268,7 +270,8 @@ DECLARE
 	at_most numeric;
 BEGIN
 	mine := fluct._member_state_1(asked);
-	FOR a IN SELECT x.member, x.missing, x.answer[1] AS version, x.answer[2]::interval AS skew, x.answer[3]::boolean AS has_tables, x.answer[4] AS digest, x.answer[5] AS planted
+	FOR a IN SELECT x.member, x.missing, x.answer[1] AS version, x.answer[2]::interval AS skew,
+					x.answer[3]::boolean AS has_tables, x.answer[4] AS digest, x.answer[5] AS planted
 			   FROM fluct._ask_all('state', asked::text) x LOOP
 		IF a.missing IS NOT NULL THEN
 			RETURN QUERY VALUES (a.member, 'reachable', 'fail', a.missing, 'Rankings fail until it answers; allow_missing => true goes without it.');
@@ -283,8 +286,11 @@ BEGIN
 			(a.member, 'time', CASE WHEN at_most >= -2 AND at_least <= 2 THEN 'ok' ELSE 'warn' END, format('its clock is %s to %s s ahead', at_least, at_most),
 			 CASE WHEN at_most < -2 OR at_least > 2 THEN 'Synchronize the clocks: windows end at now().' END),
 			(a.member, 'customers', CASE WHEN NOT a.has_tables OR a.digest IS DISTINCT FROM mine.digest THEN 'fail' ELSE 'ok' END,
-			 CASE WHEN NOT a.has_tables THEN 'it has no tables' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'its industries, customers or their industries are not those of this server' ELSE a.digest END,
-			 CASE WHEN NOT a.has_tables THEN 'SELECT fluct.create_tables() there' WHEN a.digest IS DISTINCT FROM mine.digest THEN 'A moment later it may have caught up. Else look at pg_stat_subscription there.' END),
+			 CASE WHEN NOT a.has_tables THEN 'it has no tables'
+				  WHEN a.digest IS DISTINCT FROM mine.digest THEN 'its industries, customers or their industries are not those of this server'
+				  ELSE a.digest END,
+			 CASE WHEN NOT a.has_tables THEN 'SELECT fluct.create_tables() there'
+				  WHEN a.digest IS DISTINCT FROM mine.digest THEN 'A moment later it may have caught up. Else look at pg_stat_subscription there.' END),
 			(a.member, 'subscription', CASE WHEN a.planted IS NULL THEN 'ok' ELSE 'fail' END, a.planted,
 			 CASE WHEN a.planted IS NOT NULL THEN 'It runs with the superuser''s rights: drop it, or ALTER SUBSCRIPTION ... OWNER TO a role that is not a superuser.' END);
 	END LOOP;

@@ -113,12 +113,14 @@ COMMENT ON FUNCTION fluct._numbered_spend(fluct._windows, boolean) IS
 '_spend() with numbers in place of the count of windows that have orders, so that those of several servers can be united';
 
 CREATE OR REPLACE FUNCTION fluct._member_spend_1(w fluct._windows, per_window boolean, with_offsets boolean,
-									  OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
+									  OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb,
+									  OUT spend fluct._member_spend[], OUT links bigint)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct._member_spend_1(fluct._windows, boolean, boolean) IS 'what this server, as a member, has for a ranking of these windows; version 1';
 
 CREATE OR REPLACE FUNCTION fluct.__member_spend_1(w fluct._windows, per_window boolean, with_offsets boolean,
-									   OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb, OUT spend fluct._member_spend[], OUT links bigint)
+									   OUT shortfall fluct._shortfall, OUT oldest timestamptz, OUT newest timestamptz, OUT offsets jsonb,
+									   OUT spend fluct._member_spend[], OUT links bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

@@ -108,7 +108,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct._parts(fluct._windows, text, timestamptz[]) IS 'the sums of each customer and each product of an industry in the recent window (r) and in the baseline (b), or in those parts of it that begin at each odd edge';
 
-CREATE OR REPLACE FUNCTION fluct._parts_and_deleted(w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct._parts_and_deleted(w fluct._windows, industry text, edges timestamptz[], average text,
+	OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -131,12 +132,14 @@ $$;
 COMMENT ON FUNCTION fluct._parts_and_deleted(fluct._windows, text, timestamptz[], text) IS
 '_parts(), and where orders of the windows were deleted, what the ranking has beyond them';
 
-CREATE OR REPLACE FUNCTION fluct._member_explain_1(w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct._member_explain_1(w fluct._windows, industry text, edges timestamptz[], average text,
+	OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct._member_explain_1(fluct._windows, text, timestamptz[], text) IS 'what this server, as a member, has for explain_fluctuation(); version 1';
 
-CREATE OR REPLACE FUNCTION fluct.__member_explain_1(w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct.__member_explain_1(w fluct._windows, industry text, edges timestamptz[], average text,
+	OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -147,7 +150,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__member_explain_1(fluct._windows, text, timestamptz[], text) IS '_member_explain_1, with the rights of the tables'' owner where the caller has them';
 
-CREATE OR REPLACE FUNCTION fluct._parts_of(of_members boolean, w fluct._windows, industry text, edges timestamptz[], average text, OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct._parts_of(of_members boolean, w fluct._windows, industry text, edges timestamptz[], average text,
+	OUT part text, OUT id text, OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
@@ -164,7 +168,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct._parts_of(boolean, fluct._windows, text, timestamptz[], text) IS '_parts_and_deleted(), or those of all members added up';
 
-CREATE OR REPLACE FUNCTION fluct._explain(of_members boolean, w fluct._windows, industry text, edges timestamptz[], n numeric, d numeric, average text, top_n int)
+CREATE OR REPLACE FUNCTION fluct._explain(of_members boolean, w fluct._windows, industry text, edges timestamptz[], n numeric, d numeric,
+	average text, top_n int)
 RETURNS TABLE (part text, id text, name text, recent_value numeric, baseline_avg numeric, delta numeric, share_pct numeric)
 LANGUAGE plpgsql STABLE ROWS 24 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -114,7 +114,8 @@ COMMENT ON FUNCTION fluct._bar(numeric, numeric, numeric, text, text) IS 'SVG: a
 
 -- Bars of the windows from zero, the recent one in the colour of its change; a
 -- dashed line is the baseline's average.  Windows before the baseline are pale.
-CREATE OR REPLACE FUNCTION fluct._chart(industry text, starts timestamptz[], amounts numeric[], since timestamptz, baseline_avg numeric, delta numeric, zone text, in_days boolean)
+CREATE OR REPLACE FUNCTION fluct._chart(industry text, starts timestamptz[], amounts numeric[], since timestamptz,
+								baseline_avg numeric, delta numeric, zone text, in_days boolean)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,15 +193,18 @@ AS $$
 					   fluct._html(p.industry), p.rank, fluct._way(p.delta), fluct._signed(p.delta),
 					   coalesce(fluct._signed(p.delta_pct, 1) || '% against the average', 'no spend in the baseline')
 					   || ', ' || fluct._figure(p.recent_orders, 0) || ' orders',
-					   recent_name, fluct._figure(p.recent_value), fluct._bar(p.recent_value, s.low, s.high, fluct._way(p.delta), p.industry || ', ' || recent_name || ': ' || fluct._figure(p.recent_value)),
-					   average_name, fluct._figure(p.baseline_avg), fluct._bar(p.baseline_avg, s.low, s.high, 'baseline', p.industry || ', ' || average_name || ': ' || fluct._figure(p.baseline_avg))),
+					   recent_name, fluct._figure(p.recent_value),
+					   fluct._bar(p.recent_value, s.low, s.high, fluct._way(p.delta), p.industry || ', ' || recent_name || ': ' || fluct._figure(p.recent_value)),
+					   average_name, fluct._figure(p.baseline_avg),
+					   fluct._bar(p.baseline_avg, s.low, s.high, 'baseline', p.industry || ', ' || average_name || ': ' || fluct._figure(p.baseline_avg))),
 				'' ORDER BY p.rank, p.industry COLLATE "C") || '</div>', '<p>No industry fluctuated.</p>')
 		   || '</section>'
 	  FROM unnest(podium) p CROSS JOIN scale s
 $$;
 COMMENT ON FUNCTION fluct._page_podium(fluct._fluctuation[], text, text) IS 'HTML: the podium, each industry with two bars, all on one scale';
 
-CREATE OR REPLACE FUNCTION fluct._page_series(ranking fluct._fluctuation[], w fluct._windows, as_of timestamptz, recent interval, time_zone text, zone text, recent_name text)
+CREATE OR REPLACE FUNCTION fluct._page_series(ranking fluct._fluctuation[], w fluct._windows, as_of timestamptz, recent interval,
+									  time_zone text, zone text, recent_name text)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -251,10 +255,10 @@ AS $$
 				'' ORDER BY p.rank, p.industry COLLATE "C") || '</div></section>', '')
 	  FROM unnest(podium) p
 	 CROSS JOIN LATERAL (
-		SELECT array_agg((e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(deleted)', '(not in lines)'))::fluct._page_driver) FILTER (WHERE e.part = 'customer') AS customers,
-			   array_agg((e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(deleted)', '(not in lines)'))::fluct._page_driver) FILTER (WHERE e.part = 'product') AS products
+		SELECT array_agg(r.driver) FILTER (WHERE e.part = 'customer') AS customers, array_agg(r.driver) FILTER (WHERE e.part = 'product') AS products
 		  FROM fluct.drivers(p.industry, day, recent, baseline, average, time_zone)
-			   WITH ORDINALITY e(part, name, recent_value, baseline_avg, delta, share_pct, place)) d
+			   WITH ORDINALITY e(part, name, recent_value, baseline_avg, delta, share_pct, place),
+			   LATERAL (SELECT (e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(deleted)', '(not in lines)'))::fluct._page_driver) r(driver)) d
 $$;
 COMMENT ON FUNCTION fluct._page_drivers(fluct._fluctuation[], date, interval, interval, text, text) IS
 'HTML: the customers and products that drove each industry of the podium';

@@ -156,7 +156,9 @@ BEGIN
 	SELECT r.report, as_of, w.agg_date, f.rank, f.industry, f.recent_value, f.baseline_avg, f.delta, f.delta_pct,
 		   f.score, f.recent_orders, f.baseline_orders, f.active_days,
 		   r.recent, r.baseline, r.measure, r.direction, r.average, r.time_zone,
-		   reason IS NULL, reason, CASE WHEN answers IS NULL THEN fluct._source_offsets() ELSE (SELECT jsonb_object_agg(a.member, a.offsets) FROM unnest(answers) a) END, now()
+		   reason IS NULL, reason,
+		   CASE WHEN answers IS NULL THEN fluct._source_offsets() ELSE (SELECT jsonb_object_agg(a.member, a.offsets) FROM unnest(answers) a) END,
+		   now()
 	  FROM unnest(ranking) f;
 	IF tells THEN
 		PERFORM fluct._tell(w, ranking, shortfall, answers);

@@ -63,7 +63,8 @@ RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT fluct._wrap(coalesce(sum(hashtextextended(c.industry COLLATE "C", hashtextextended(c.customer_id COLLATE "C", 0))), 0)) FROM sales.customer_industries c);
+	RETURN (SELECT fluct._wrap(coalesce(sum(hashtextextended(c.industry COLLATE "C", hashtextextended(c.customer_id COLLATE "C", 0))), 0))
+			  FROM sales.customer_industries c);
 END
 $$;
 COMMENT ON FUNCTION fluct._links_computed() IS 'the digest of customer_industries, from its rows';
@@ -84,7 +85,8 @@ RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN coalesce((SELECT fluct._wrap(max(s.links)::numeric + fluct._links_pending()) FROM sales.rollup_state s HAVING count(*) = 1 AND bool_and(s.valid)), fluct._links_computed());
+	RETURN coalesce((SELECT fluct._wrap(max(s.links)::numeric + fluct._links_pending())
+					   FROM sales.rollup_state s HAVING count(*) = 1 AND bool_and(s.valid)), fluct._links_computed());
 END
 $$;
 COMMENT ON FUNCTION fluct._links() IS 'the digest of customer_industries: as it is kept, where the rollup is valid';
@@ -241,7 +243,8 @@ BEGIN
 		PERFORM fluct._warn('the rollup is not in use: ' || obstacle, 'The ranking reads the orders one by one.',
 			CASE WHEN obstacle LIKE 'trigger % disabled' THEN 'Enable the trigger, then SELECT fluct.rebuild_rollup();'
 							  WHEN obstacle LIKE 'trigger %' THEN 'SELECT fluct.create_tables(); then SELECT fluct.rebuild_rollup();'
-							  WHEN obstacle LIKE 'sales.% is %' AND obstacle <> 'sales.rollup_state is empty' THEN 'Make it a table on its own, then SELECT fluct.rebuild_rollup();'
+							  WHEN obstacle LIKE 'sales.% is %' AND obstacle <> 'sales.rollup_state is empty'
+							  THEN 'Make it a table on its own, then SELECT fluct.rebuild_rollup();'
 							  ELSE 'SELECT fluct.rebuild_rollup();' END);
 	END IF;
 	SELECT max(s.horizon) INTO since FROM sales.rollup_state s;
