@@ -158,7 +158,13 @@ EXCEPTION
 	WHEN invalid_text_representation THEN reason := 'invalid_json';
 END $$;
 
--- The row in an envelope.
+-- Whether it is an envelope: an "op" beside an object that is one of its three.
+CREATE FUNCTION model.is_change(j json) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+	SELECT coalesce(json_typeof(j->'op') = 'string'
+		AND 'object' IN (coalesce(json_typeof(j->'source'), ''), coalesce(json_typeof(j->'before'), ''), json_typeof(j->'after')), false)
+$$;
+
+-- The row in an envelope, which may lie in a payload; other payloads have at most a schema beside them.
 CREATE FUNCTION model.open(INOUT j json, OUT deletes boolean, OUT outcome text, OUT path text) LANGUAGE plpgsql AS $$
 DECLARE
 	place	text := '$';
@@ -166,11 +172,12 @@ DECLARE
 	image	json;
 BEGIN
 	deletes := false;
-	IF (SELECT array_agg(k ORDER BY k) FROM json_object_keys(j) k) = '{payload,schema}' AND json_typeof(j->'payload') = 'object' THEN
+	IF json_typeof(j->'payload') = 'object' AND NOT model.is_change(j) AND (model.is_change(j->'payload')
+		OR (SELECT bool_and(k IN ('payload', 'schema')) FROM json_object_keys(j) k)) THEN
 		j := j->'payload';
 		place := '$.payload';
 	END IF;
-	IF json_typeof(j->'source') = 'object' AND json_typeof(j->'op') = 'string' THEN
+	IF model.is_change(j) THEN
 		op := j->>'op';
 		deletes := op = 'd';
 		image := j->(CASE WHEN deletes THEN 'before' ELSE 'after' END);
