@@ -219,7 +219,7 @@ BEGIN
 	CREATE TEMPORARY TABLE _fluct_refused ON COMMIT DROP AS
 	SELECT r.* FROM fluct._read_rows(load, path, options, options->>'target', options->'mapping', conflict, strict_end) r;
 	rejects := fluct._judge_rows(load, (options->>'max_rejects')::bigint);
-	SELECT r.rows + (SELECT count(*) FROM pg_temp._fluct_refused x WHERE x.reason IS NOT NULL AND x.fields IS NULL) AS rows, r.stored, r.duplicates INTO counts
+	SELECT r.rows, r.stored, r.duplicates INTO counts
 	  FROM pg_temp._fluct_refused r WHERE r.reason IS NULL;
 	load.rows := counts.rows;
 	load.inserted := counts.stored;

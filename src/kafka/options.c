@@ -253,11 +253,23 @@ check_word(const Option *option, const char *value)
 			 fluct_words_hint(value, words, n)));
 }
 
+/* Whether there is no broker before, behind or between commas. */
+static bool
+lacks_broker(const char *list)
+{
+	bool		lacking = true;
+
+	for (; *list != '\0' && !(lacking && *list == ','); list++)
+		lacking = *list == ',' || (lacking && *list == ' ');
+	return lacking;
+}
+
 /* Each broker must be one that the administrator allows. */
 static void
 check_brokers(const char *name, const char *value)
 {
 	const char *list = value;
+	const char *wrong;
 	FluctBroker broker;
 	bool		any = fluct_allowed_brokers[0] == '\0';
 
@@ -268,11 +280,12 @@ check_brokers(const char *name, const char *value)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("broker \"%s:%d\" is not in fluct.allowed_brokers",
 							broker.host, broker.port)));
-	if (*list != '\0' || value[strspn(value, ", ")] == '\0')
+	wrong = *list != '\0' ? list : lacks_broker(value) ? value : NULL;
+	if (wrong)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" is not a list of brokers: \"%s\"", name,
-						fluct_printable(list, strlen(list))),
+						fluct_printable(wrong, strlen(wrong))),
 				 errhint(strstr(value, "://") ?
 						 "Write host:port, host:port; the protocol is the option security_protocol." :
 						 "Write host:port, host:port, with ports from 1 to 65535.")));

@@ -51,15 +51,6 @@ read_more(FluctLines *lines)
 	memmove(lines->buffer, lines->buffer + lines->at, lines->end - lines->at);
 	lines->end -= lines->at;
 	lines->at = 0;
-	if (lines->end > (size_t) fluct_max_message_bytes + 1)
-	{
-		FluctRefusal refusal = {0};
-
-		fluct_refuse(&refusal, FLUCT_TOO_LARGE, NULL,
-					 "the line is longer than fluct.max_message_bytes, %d",
-					 fluct_max_message_bytes);
-		fluct_lines_refuse(lines, lines->read + 1, &refusal);
-	}
 	if (lines->end == lines->capacity)
 	{
 		lines->capacity *= 2;
@@ -100,23 +91,40 @@ fluct_lines_open(FluctLines *lines, bytea *path, text * encoding, bool gzip)
 	check_kind(lines);
 }
 
+/*
+ * Where the line at hand ends; NULL at the end of the file.  Of one that is too
+ * large no more is held than its beginning.
+ */
+static char *
+find_end(FluctLines *lines)
+{
+	size_t		searched = 0;
+
+	lines->too_large = false;
+	for (;;)
+	{
+		char	   *from = lines->buffer + lines->at;
+		char	   *stop = memchr(from + searched, '\n', lines->end - lines->at - searched);
+
+		if (stop || lines->eof)
+			return stop;
+		searched = lines->end - lines->at;
+		if (searched > (size_t) fluct_max_message_bytes + 1)
+		{
+			lines->too_large = true;
+			searched = Min(searched, FLUCT_KEPT_OF_TOO_LARGE);
+			lines->end = lines->at + searched;
+		}
+		read_more(lines);
+	}
+}
+
 /* The next line without its end; false at the end of the file. */
 static bool
 next_raw_line(FluctLines *lines, char **line, size_t *len)
 {
-	size_t		searched = 0;
-	char	   *stop;
+	char	   *stop = find_end(lines);
 
-	for (;;)
-	{
-		char	   *from = lines->buffer + lines->at;
-
-		stop = memchr(from + searched, '\n', lines->end - lines->at - searched);
-		if (stop || lines->eof)
-			break;
-		searched = lines->end - lines->at;
-		read_more(lines);
-	}
 	if (stop == NULL && lines->at == lines->end)
 		return false;
 	*line = lines->buffer + lines->at;
@@ -124,6 +132,7 @@ next_raw_line(FluctLines *lines, char **line, size_t *len)
 	lines->at += *len + (stop ? 1 : 0);
 	if (*len > 0 && (*line)[*len - 1] == '\r')
 		(*len)--;
+	lines->too_large |= *len > (size_t) fluct_max_message_bytes;
 	lines->read++;
 	if (lines->read == 1 && *len >= 3 &&
 		memcmp(*line, "\xEF\xBB\xBF", 3) == 0)
@@ -157,8 +166,10 @@ hold_line(FluctLines *lines)
 }
 
 bool
-fluct_lines_next_row(FluctLines *lines, char **line, size_t *len)
+fluct_lines_next_row(FluctLines *lines, char **line, size_t *len,
+					 FluctRefusal *refusal)
 {
+	refusal->reason = FLUCT_OK;
 	if (lines->held == NULL && !hold_line(lines))
 	{
 		if (lines->number == 0)
@@ -170,21 +181,29 @@ fluct_lines_next_row(FluctLines *lines, char **line, size_t *len)
 		return false;
 	}
 	*line = lines->held;
-	*len = ++lines->number < lines->read ? 0 : lines->held_len;
-	if (*len > 0)
+	*len = 0;
+	if (++lines->number < lines->read)
+		fluct_refuse(refusal, FLUCT_EMPTY_VALUE, NULL, "the line is blank");
+	else
+	{
+		*len = lines->held_len;
 		lines->held = NULL;
+		if (lines->too_large)
+			fluct_refuse(refusal, FLUCT_TOO_LARGE, NULL,
+						 "the line is longer than fluct.max_message_bytes, %d",
+						 fluct_max_message_bytes);
+	}
 	return true;
 }
 
 bool
 fluct_lines_next(FluctLines *lines, char **line, size_t *len)
 {
-	FluctRefusal refusal = {0};
+	FluctRefusal refusal;
 
-	if (!fluct_lines_next_row(lines, line, len))
+	if (!fluct_lines_next_row(lines, line, len, &refusal))
 		return false;
-	if (*len > 0)
-		return true;
-	fluct_refuse(&refusal, FLUCT_EMPTY_VALUE, NULL, "the line is blank");
-	fluct_lines_refuse(lines, lines->number, &refusal);
+	if (refusal.reason != FLUCT_OK)
+		fluct_lines_refuse(lines, lines->number, &refusal);
+	return true;
 }

@@ -25,6 +25,7 @@ typedef struct FluctLines
 	bool		eof;
 	int64		number;			/* of the line last given, from 1 */
 	int64		read;			/* of the line last read */
+	bool		too_large;		/* it is longer than a message may be */
 	char	   *held;			/* that line, if it is not given yet */
 	size_t		held_len;
 } FluctLines;
@@ -35,11 +36,14 @@ extern void fluct_lines_open(FluctLines *lines, bytea *path, text * encoding,
 
 /*
  * The next line without its end; false at the end of the file.  Blank lines
- * at the end are ignored; one before another line is given with length 0.
+ * at the end are ignored.  A line that is refused is one before another line
+ * that is blank (with length 0), or one that is longer than a message may be
+ * (with its beginning).
  */
-extern bool fluct_lines_next_row(FluctLines *lines, char **line, size_t *len);
+extern bool fluct_lines_next_row(FluctLines *lines, char **line, size_t *len,
+								 FluctRefusal *refusal);
 
-/* The same, but a blank line refuses the file. */
+/* The same, but a line that is refused refuses the file. */
 extern bool fluct_lines_next(FluctLines *lines, char **line, size_t *len);
 
 /* Refuses the file where its whole has not that SHA-256 (NULL = any). */

@@ -56,7 +56,7 @@ typedef struct TableLoad
 	int64		most_refused;
 	int64		refused;
 	bool		ended;			/* nothing more can be read, or need be */
-	int64		rows;
+	int64		rows;			/* the refused ones, too */
 	int64		stored;
 	int64		duplicates;
 
@@ -100,6 +100,7 @@ put_refused(TableLoad *load, int64 line, const char *reason,
 	tuplestore_putvalues(load->rsinfo->setResult, load->rsinfo->setDesc,
 						 values, nulls);
 	load->refused++;
+	load->rows++;
 	load->ended |= fatal || load->refused > load->most_refused;
 }
 
@@ -273,16 +274,17 @@ next_csv(TableLoad *load, FluctMessage *message)
 static bool
 next_json(TableLoad *load, FluctMessage *message)
 {
+	FluctRefusal refusal;
 	char	   *line;
 	size_t		len;
 
-	load->ended = !fluct_lines_next_row(&load->lines, &line, &len);
+	load->ended = !fluct_lines_next_row(&load->lines, &line, &len, &refusal);
 	if (load->ended)
 		return false;
-	if (len == 0)
+	if (refusal.reason != FLUCT_OK)
 	{
-		put_refused(load, load->lines.number, "empty_value", "the line is blank",
-					NULL, 0, false);
+		put_refused(load, load->lines.number, fluct_reason_name(refusal.reason),
+					refusal.detail, len > 0 ? line : NULL, len, false);
 		return false;
 	}
 	memset(message, 0, sizeof(FluctMessage));
@@ -326,13 +328,13 @@ store(TableLoad *load, FluctSink *sink)
 			taken = fluct_sink_store(sink, messages + at, n - at);
 			for (int i = at; i < at + taken; i++)
 			{
+				load->rows += messages[i].outcome != FLUCT_DEAD;
 				load->stored += messages[i].outcome == FLUCT_STORED;
 				load->duplicates += messages[i].outcome == FLUCT_DUPLICATE;
 				if (messages[i].outcome == FLUCT_DEAD)
 					put_message(load, &messages[i]);
 			}
 		}
-		load->rows += n;
 		fluct_progress_rows(n);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch);

@@ -17,6 +17,7 @@
 #include "mapping/framing.h"
 #include "mapping/kafka.h"
 #include "mapping/where.h"
+#include "pg/guc.h"
 
 static bool
 check_size(const FluctMessage *message, FluctRefusal *refusal)
@@ -24,7 +25,8 @@ check_size(const FluctMessage *message, FluctRefusal *refusal)
 	if (message->full_len == FLUCT_LENGTH_UNKNOWN)
 		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
 					 "only the beginning of the message was kept");
-	else if (message->full_len > message->value_len)
+	else if (message->full_len > message->value_len ||
+			 message->full_len > (size_t) fluct_max_message_bytes)
 		fluct_refuse(refusal, FLUCT_TOO_LARGE, "$",
 					 "%zu bytes with its key and headers, more than fluct.max_message_bytes",
 					 message->full_len);

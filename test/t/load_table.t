@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $root = PostgreSQL::Test::Utils::tempdir();
-my $node = fluct_node('tables', operator => 1, 'fluct.inbox_root' => $root);
+my $node = fluct_node('tables', operator => 1, 'fluct.inbox_root' => $root, 'fluct.max_message_bytes' => '1MB');
 
 sub load_file
 {
@@ -79,6 +79,19 @@ is(load_file('blank.jsonl', qq(\n{"id": 8, "at": null, "items": []}\n \t\n\n{"id
 is(sql("SELECT string_agg(concat_ws(' ', line, reason, detail), ', ' ORDER BY line) FROM fluct.file_rejects WHERE file_id = (SELECT max(id) FROM fluct.files)"),
 	'1 empty_value the line is blank, 3 empty_value the line is blank, 4 empty_value the line is blank', 'and kept with their reason');
 refused('blank2.jsonl', qq({"id": 8, "at": null, "items": []}\n\n{"id": 9, "at": null, "items": []}\n), "'shop.carts', $carts", qr/refused at line 2: empty_value\n.*The line is blank/s, 'or they refuse the file');
+sql('DELETE FROM shop.carts WHERE id > 7');
+
+is(load_file('bytes.jsonl', qq({"id": 8}\n{"id": 9, "x": "\xff"}\n), "'shop.carts', '{\"columns\": {\"id\": \"\$.id\"}}', on_bad_row => 'reject_row'"), 'loaded|2|1|0|0|1', 'bytes that are not text count once');
+
+# a line above fluct.max_message_bytes: one that is read at once, in many pieces, the last one
+my $at_most = '{"id": 8, "x": "' . ('x' x (1024 * 1024 - 18)) . '"}';
+my $long = join("\n", $at_most, "$at_most ", '{"id": 9, "x": "' . ('\n' x 4_000_000) . '"}', '{"id": 10}', '{"id": 11, "x": "' . ('x' x 1_048_576)) . "\n";
+is(load_file('long.jsonl', $long, "'shop.carts', '{\"columns\": {\"id\": \"\$.id\"}}', on_bad_row => 'reject_row'"), 'loaded|5|2|0|0|3', 'lines that are too long are left out');
+is(sql("SELECT string_agg(concat_ws(' ', line, reason, detail, left(fields[1], 8), length(fields[1])), ', ' ORDER BY line) FROM fluct.file_rejects WHERE file_id = (SELECT max(id) FROM fluct.files)"),
+	join(', ', map { "$_->[0] too_large the line is longer than fluct.max_message_bytes, 1048576 {\"id\": $_->[1] 10000" } [ 2, 8 ], [ 3, 9 ], [ 5, 1 ]), 'and their beginning is kept');
+refused('long2.jsonl', $long, "'shop.carts', '{\"columns\": {\"id\": \"\$.id\"}}'", qr/refused at line 2: too_large/, 'or they refuse the file');
+write_file("$root/long_orders.jsonl", an_order('long', x => '"' . ('x' x 1_048_576) . '"') . "\n");
+fails_like($node, "SELECT fluct.load_orders('long_orders.jsonl')", qr/refused at line 1: too_large\n/, 'and a file of orders', as => 'etl');
 sql('DELETE FROM shop.carts WHERE id > 7');
 is(load_file('c.txt', qq({"id": 1, "at": "2026-01-01T00:00Z", "items": [{"sku": "z"}]}\n), "'shop.carts', $carts, format => 'json'"), 'loaded|1|1|0|0|0', 'by the option');
 is(sql('SELECT string_agg(sku, $$ $$) FROM shop.items'), 'z', 'an upsert replaces the children');

@@ -160,6 +160,12 @@ is(sql("SELECT length(value), (SELECT count(*) FROM sales.raw_messages r
 			WHERE r.\"offset\" = d.\"offset\")
 		FROM fluct.dead_letters d WHERE reason = 'too_large'"),
 	'65536|0', 'its beginning is kept');
+sql("ALTER SYSTEM SET fluct.max_message_bytes = '1kB'; SELECT pg_reload_conf()");
+poll($node, 'SHOW fluct.max_message_bytes', '1kB');
+is(fate(an_order('small', x => '"' . ('x' x 2000) . '"')), 'too_large $', 'a limit below what is kept of one that is too large');
+sql('ALTER SYSTEM RESET fluct.max_message_bytes; SELECT pg_reload_conf()');
+poll($node, 'SHOW fluct.max_message_bytes', '256kB');
+is(etl("SELECT status FROM fluct.retry_dead_letters(ARRAY[(SELECT max(id) FROM fluct.dead_letters WHERE reason = 'too_large')])"), 'retried', 'it is stored when the limit is raised');
 is(fate(an_order('refund', amount => '-12.5')), 'loaded', 'a refund');
 is(sql("SELECT amount FROM sales.orders WHERE order_id = 'refund'"), '-12.5',
 	'with its negative amount');
