@@ -74,6 +74,17 @@ fluct_files_refuse(const FluctFile *file, int sqlstate, const char *reason,
 			 errdetail("%s", detail)));
 }
 
+char *
+fluct_files_root_hint(const char *others)
+{
+	return fluct_inbox_root[0] ?
+		psprintf("fluct.inbox_root is \"%s\". Only roles with privileges of %s.",
+				 fluct_inbox_root, others) :
+		psprintf("fluct.inbox_root is empty. Put a line such as fluct.inbox_root = '/srv/fluct' in"
+				 " postgresql.conf and SELECT pg_reload_conf(); otherwise only roles with privileges"
+				 " of %s.", others);
+}
+
 static void
 refuse_outside(const FluctFile *file, const char *detail)
 {
@@ -81,12 +92,7 @@ refuse_outside(const FluctFile *file, const char *detail)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("file \"%s\" is refused: outside_root", file->name),
 			 errdetail("%s", detail),
-			 fluct_inbox_root[0] ?
-			 errhint("fluct.inbox_root is \"%s\". Only roles with privileges of"
-					 " pg_read_server_files may load other files.",
-					 fluct_inbox_root) :
-			 errhint("fluct.inbox_root is empty. Only roles with privileges of"
-					 " pg_read_server_files may load files.")));
+			 errhint("%s", fluct_files_root_hint("pg_read_server_files may load other files"))));
 }
 
 /* It could not be opened or read: errno says why. */

@@ -31,6 +31,9 @@ extern char *fluct_files_path(bytea *path);
  */
 extern const char *fluct_files_below_root(const char *path);
 
+/* What to do about a path that is not below; which roles need not. */
+extern char *fluct_files_root_hint(const char *others);
+
 /* A file's time, to the microsecond. */
 extern TimestampTz fluct_files_time(const struct timespec *time);
 

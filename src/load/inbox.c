@@ -132,28 +132,26 @@ open_base(const char *directory, char **rest)
 {
 	bool		any = has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES) &&
 	has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
+	const char *base = "/";
 	const char *below;
 	int			fd;
 
 	if (any && is_absolute_path(directory))
-	{
-		*rest = pstrdup(directory + 1);
-		fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	}
+		below = directory + 1;
 	else
 	{
-		below = fluct_inbox_root[0] ? fluct_files_below_root(directory) : NULL;
+		base = fluct_inbox_root;
+		below = base[0] ? fluct_files_below_root(directory) : NULL;
 		if (below == NULL)
 			refuse_folder(directory, ERRCODE_INSUFFICIENT_PRIVILEGE,
-						  fluct_inbox_root[0] ? "It is not below fluct.inbox_root." :
-						  "fluct.inbox_root is empty.",
-						  "Only roles with privileges of pg_read_server_files and"
-						  " pg_write_server_files may use any folder.");
-		*rest = pstrdup(below);
-		fd = open(fluct_inbox_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+						  "It is not below fluct.inbox_root.",
+						  fluct_files_root_hint("pg_read_server_files and pg_write_server_files"
+												" may use other folders"));
 	}
+	*rest = pstrdup(below);
+	fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		refuse_errno(directory, directory);
+		refuse_errno(directory, base);
 	return fd;
 }
 

@@ -230,7 +230,8 @@ sql("CREATE ROLE clerk LOGIN; CREATE ROLE other LOGIN; SELECT fluct.grant_operat
 my @clerk = (as => 'clerk');
 my @other = (as => 'other');
 mkdir("$root/clerk");
-fails_like($node, "SELECT fluct.create_inbox('c', 'customers', '/etc')", qr/42501: directory "\/etc" cannot be used\n.*not below fluct\.inbox_root/s, 'a folder elsewhere', @clerk);
+fails_like($node, "SELECT fluct.create_inbox('c', 'customers', '/etc')", 
+	qr/42501: directory "\/etc" cannot be used\n.*not below fluct\.inbox_root.*HINT:  fluct\.inbox_root is "\Q$root\E". Only roles with/s, 'a folder elsewhere', @clerk);
 sql("SELECT fluct.create_inbox('c', 'customers', '$root/clerk', settle => '0')", @clerk);
 fails_like($node, "CALL fluct.scan_inbox('c')", qr/42501: must be owner of inbox "c"/, 'another role may not scan it', @other);
 fails_like($node, "SELECT fluct.$_", qr/42501: must be owner of inbox "c"/, "nor $_", @other)
@@ -259,6 +260,14 @@ $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root/rootlink'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', "$root/rootlink"), 'the root by another name');
 like(scan('a'), qr/inbox "a": no new file/, 'is the same root');
+foreach ([ '', qr/HINT:  fluct\.inbox_root is empty. Put a line such as fluct\.inbox_root = '\/srv\/fluct' in postgresql\.conf/ ], [ '/nowhere', qr/"\/nowhere": No such file or directory/ ])
+{
+	my ($elsewhere, $like) = @$_;
+	$node->append_conf('postgresql.conf', "fluct.inbox_root = '$elsewhere'");
+	$node->reload;
+	ok(poll($node, 'SHOW fluct.inbox_root', $elsewhere), "the root is '$elsewhere'");
+	fails_like($node, "SELECT fluct.create_inbox('d', 'customers', '$_')", $like, "what is missing for a folder $_", @clerk) foreach 'clerk', "$elsewhere/clerk";
+}
 $node->append_conf('postgresql.conf', "fluct.inbox_root = '$root'");
 $node->reload;
 ok(poll($node, 'SHOW fluct.inbox_root', $root), 'and back');
