@@ -41,16 +41,32 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__keep_servers_of_streams() IS '_keep_servers_of_streams, without a context';
 
--- Workers look at once whether what they connected with is still so.
+-- Workers look at once whether what they connected with is still so.  Streams
+-- follow a server that is renamed: those whose server is gone can only be its,
+-- unless somebody tricks them into a server of another role, hence the owners.
 CREATE OR REPLACE FUNCTION fluct._announce_connections() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	stream text;
 BEGIN
+	FOR stream IN
+		UPDATE fluct.streams s SET server = f.srvname, version = s.version + 1, changed_at = clock_timestamp()
+		  FROM pg_event_trigger_ddl_commands() c
+		  JOIN pg_foreign_server f ON c.classid = 'pg_foreign_server'::regclass AND f.oid = c.objid
+		  JOIN pg_foreign_data_wrapper w ON w.oid = f.srvfdw AND w.fdwname = 'fluct_kafka'
+		  JOIN pg_roles r ON r.oid = f.srvowner
+		 WHERE (r.oid = s.owner_oid OR r.rolsuper)
+		   AND NOT EXISTS (SELECT FROM pg_foreign_server o WHERE o.srvname = s.server)
+		RETURNING s.name
+	LOOP
+		PERFORM fluct._announce_change(format('stream "%s" was altered by role "%s"', stream, session_user), 'Its server was renamed.');
+	END LOOP;
 	PERFORM fluct._announce_change();
 END
 $$;
 COMMENT ON FUNCTION fluct._announce_connections() IS
-'Event trigger: wakes the stream workers when a server or a user mapping was changed.';
+'Event trigger: wakes the stream workers when a server or a user mapping was changed, and lets streams follow a server that was renamed.';
 
 CREATE EVENT TRIGGER fluct_announce_connections ON ddl_command_end
 	WHEN TAG IN ('ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING', 'DROP USER MAPPING', 'DROP OWNED')

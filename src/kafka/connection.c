@@ -51,13 +51,24 @@ check_owner(const ForeignServer *server, Oid owner)
 					 quote_identifier(server->servername))));
 }
 
-/* The options of a server, and of the owner's user mapping if there is one. */
+/*
+ * The options of a server, and of the owner's user mapping if there is one;
+ * the stream that asks, or NULL.
+ */
 static List *
-read_options(const char *server_name, Oid owner)
+read_options(const char *server_name, const char *stream, Oid owner)
 {
-	ForeignServer *server = GetForeignServerByName(server_name, false);
-	Datum		id = ObjectIdGetDatum(server->serverid);
+	ForeignServer *server = GetForeignServerByName(server_name, true);
+	Datum		id;
 
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", server_name),
+				 stream ?
+				 errhint("Create it, or name another: SELECT fluct.alter_stream('%s', server => 'SERVER');",
+						 stream) : 0));
+	id = ObjectIdGetDatum(server->serverid);
 	/* GetUserMapping raises an error where there is none */
 	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(owner), id) &&
 		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), id))
@@ -111,7 +122,7 @@ fluct_client_open(const FluctStream *stream, Oid owner, FluctClient *about)
 	old = MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		List	   *options = read_options(stream->server, owner);
+		List	   *options = read_options(stream->server, stream->name, owner);
 
 		note_options(stream, options, about);
 		fluct_options_settings(options, stream->owner, &settings);
@@ -130,7 +141,7 @@ fluct_client_open(const FluctStream *stream, Oid owner, FluctClient *about)
 Datum
 fluct_check_server_owner(PG_FUNCTION_ARGS)
 {
-	(void) read_options(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+	(void) read_options(text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL,
 						PG_GETARG_OID(1));
 	PG_RETURN_VOID();
 }

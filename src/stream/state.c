@@ -183,6 +183,30 @@ report_activity(const char *state, const char *reason)
 						   STATE_IDLE : STATE_RUNNING, text);
 }
 
+/* A session can try again, and need not wait for what may never pass. */
+void
+fluct_state_give_up(void)
+{
+	char	   *remedy = fluct_stream ? find_remedy() : NULL;
+
+	fluct_watch_speak();
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("stream \"%s\" cannot run now: %s", fluct_slot->stream,
+					fluct_slot->reason),
+			 errdetail_internal("%s", fluct_slot->detail),
+			 remedy ? errhint("%s", remedy) : 0));
+}
+
+/* Metadata of a topic that was just created reach a broker in seconds. */
+static void
+give_up_unknown_topic(void)
+{
+	if (strcmp(fluct_slot->reason, "unknown_topic") == 0 &&
+		fluct_worker_ms_since(fluct_slot->since) >= FLUCT_WATCH_TOPIC_WAIT)
+		fluct_state_give_up();
+}
+
 /*
  * Reports the state: to other processes at once, to the table and the log if
  * the reason is a new one.  That a worker was stuck, the launcher has said.
@@ -202,6 +226,8 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 	snprintf(key, sizeof(key), "%s", reason ? reason : state);
 	if (strcmp(key, last_reason) == 0)
 	{
+		if (fluct_watch)
+			give_up_unknown_topic();
 		if (reason && fluct_slot->untold)
 			log_trouble(state, reason, detail);
 		return;

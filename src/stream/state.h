@@ -41,6 +41,10 @@ extern void fluct_state_fail_at(const char *reason, const char *detail,
 								const char *topic, int partition, int64 offset)
 			__attribute__((noreturn));
 
+/* Ends the run that a session watches, for the reason that was set last. */
+extern void fluct_state_give_up(void)
+			__attribute__((noreturn));
+
 /*
  * Exits so that the next worker does what this one cannot; this is not a
  * failure.

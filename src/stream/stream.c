@@ -314,18 +314,6 @@ start(FluctSlot *slot)
 	fluct_state_set("running", NULL, NULL);
 }
 
-/* A session can try again, and need not wait for what may never pass. */
-static void
-give_up_start(void)
-{
-	fluct_watch_speak();
-	ereport(FATAL,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("stream \"%s\" cannot run now: %s", fluct_slot->stream,
-					fluct_slot->reason),
-			 errdetail_internal("%s", fluct_slot->detail)));
-}
-
 /*
  * Without a connection to begin with, the next attempt needs other settings,
  * and begins as soon as they are there (fluct_state_check): not when the
@@ -360,7 +348,7 @@ start_or_fail(FluctSlot *slot)
 			PG_RE_THROW();
 		fluct_backoff_digest_error(context, 0);
 		if (fluct_watch)
-			give_up_start();
+			fluct_state_give_up();
 		wait_for_settings();
 		proc_exit(0);
 	}

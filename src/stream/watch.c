@@ -38,13 +38,16 @@ void
 fluct_watch_say_state(const char *stream, const char *state,
 					  const char *reason, const char *detail)
 {
+	const char *until = strcmp(reason, "unknown_topic") == 0 ?
+	psprintf("for %d s", FLUCT_WATCH_TOPIC_WAIT / 1000) : "until it succeeds; cancel the call to stop";
+
 	fluct_watch_speak();
 	ereport(NOTICE,
 			(errmsg("stream \"%s\" is %s: %s", stream, state, reason),
 			 detail ? errdetail_internal("%s", detail) : 0,
 			 strcmp(state, "backing_off") == 0 ?
-			 errhint("It is tried again until it succeeds; cancel the call to stop. SELECT * FROM fluct.check_stream('%s'); shows more.",
-					 stream) : 0));
+			 errhint("It is tried again %s. SELECT * FROM fluct.check_stream('%s'); shows more.",
+					 until, stream) : 0));
 	fluct_watch_hush();
 }
 

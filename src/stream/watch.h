@@ -31,6 +31,8 @@ typedef struct FluctWatch
 #define FLUCT_RUN_DONE		'C'
 #define FLUCT_RUN_AGAIN		'A'
 
+#define FLUCT_WATCH_TOPIC_WAIT	10000	/* ms for a topic that is not there */
+
 /* The one of this process; NULL in a worker that the launcher started. */
 extern FluctWatch *fluct_watch;
 

@@ -124,4 +124,28 @@ is(sql("SELECT string_agg(state, ', ' ORDER BY stream) FROM fluct.stat_streams
 etl("SELECT fluct.start_stream('n'); SELECT fluct.start_stream('m')");
 ok(caught_up($node, $_), 'until it is started') foreach qw(n m);
 
+# ----- another name -----
+
+$pid = pid_of('m');
+etl('ALTER SERVER dead RENAME TO "The Shop"');
+replaced('m', $pid, 'a server is renamed');
+is(sql("SELECT string_agg(stream || ' ' || server, ', ' ORDER BY stream) FROM fluct.stat_streams"), 'last The Shop, m The Shop, n safe', 'its streams follow');
+ok($node->log_contains(qr/stream "m" was altered by role "etl"\n.*DETAIL:  Its server was renamed/), 'with a line in the log');
+$kafka->produce('m', [ numbers(4 .. 6) ]);
+ok(caught_up($node, 'm'), 'and go on');
+
+# one that could be tricked into a server of another role does not follow
+sql('CREATE ROLE rival LOGIN; SELECT fluct.grant_operator($$rival$$)');
+sql("CREATE SERVER rival FOREIGN DATA WRAPPER fluct_kafka OPTIONS (bootstrap_servers '${\ $kafka->bootstrap }')", as => 'rival');
+etl("SELECT fluct.pause_stream('m')");
+sql('ALTER EVENT TRIGGER fluct_announce_connections DISABLE');
+etl('ALTER SERVER "The Shop" RENAME TO shop_of_old');
+sql('ALTER EVENT TRIGGER fluct_announce_connections ENABLE');
+sql('ALTER SERVER rival RENAME TO shop_of_rival', as => 'rival');
+etl("SELECT fluct.start_stream('m')");
+soon('m', 'failed/error', 'a server that is gone');
+like(detail('m'), qr/^server "The Shop" does not exist \(SQLSTATE 42704\)\. Create it, or name another: SELECT fluct\.alter_stream\('m', server => 'SERVER'\);$/, 'says which, and what to do');
+etl("SELECT fluct.alter_stream('m', server => 'shop_of_old'); SELECT fluct.start_stream('m')");
+ok(caught_up($node, 'm'), 'which is enough');
+
 done_testing();

@@ -52,13 +52,9 @@ foreach my $topic ("'a,^b'", "'a,,b'", "''", "'a b'", "repeat('a', 250)", "'.'",
 }
 etl(q{SELECT fluct.create_stream('t', 'shop', repeat('a', 249)); SELECT fluct.drop_stream('t'); SELECT fluct.create_stream('t', 'shop', 'Orders-1_2.x')});
 is(sql('SELECT topic FROM fluct.stat_streams'), 'Orders-1_2.x', 'topics that are');
-my ($out, $err) = ('', '');
-my $run = IPC::Run::start([ 'psql', '-qXAt', '-d', $node->connstr('postgres') . ' user=etl', '-c', q{CALL fluct.run_stream('t')} ],
-	'<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
-$run->pump until $err =~ /unknown_topic/;
-like($err, qr/NOTICE:  stream "t" is backing_off: unknown_topic/, 'run_stream says at once that there is no such topic');
-sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL fluct.run_stream%'");
-$run->finish;
+my $waited = said("CALL fluct.run_stream('t')", as => 'etl');
+like($waited, qr/NOTICE:  stream "t" is backing_off: unknown_topic/, 'run_stream says at once that there is no such topic');
+like($waited, qr/ERROR:  stream "t" cannot run now: unknown_topic\n.*HINT:  Create the topic in Kafka, or: SELECT fluct.drop_stream\('t'\);/s, 'and gives up');
 
 # ----- messages -----
 
