@@ -60,7 +60,7 @@ CREATE OR REPLACE FUNCTION fluct._retry(stream text, ids bigint[], value text)
 RETURNS TABLE (id bigint, outcome text, reason text, sqlstate text, path text, detail text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_retry';
 COMMENT ON FUNCTION fluct._retry(text, bigint[], text) IS
-'Stores open dead letters of a stream as the stream would now, as its owner; says of each: stored, duplicate or refused.';
+'Stores open dead letters of a stream as the stream would now, as its owner; says of each: stored, duplicate, filtered or refused.';
 
 CREATE OR REPLACE FUNCTION fluct.retry_dead_letters(ids bigint[] DEFAULT NULL, stream text DEFAULT NULL, value text DEFAULT NULL,
 	OUT id bigint, OUT status text, OUT reason text, OUT detail text)
@@ -115,6 +115,7 @@ BEGIN
 			status := CASE r.outcome WHEN 'refused' THEN 'open' ELSE 'retried' END;
 			reason := r.reason;
 			detail := CASE r.outcome WHEN 'duplicate' THEN 'its key already existed, or what it deletes did not'
+				WHEN 'filtered' THEN 'filtered: the mapping''s "where" does not mean it'
 				WHEN 'refused' THEN concat_ws(': ', nullif(r.path, ''), r.detail) END;
 			RETURN NEXT;
 		END LOOP;

@@ -41,6 +41,7 @@ put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
 	values[0] = Int64GetDatum(id);
 	values[1] = CStringGetTextDatum(message->outcome == FLUCT_DEAD ? "refused" :
 									message->outcome == FLUCT_DUPLICATE ? "duplicate" :
+									message->outcome == FLUCT_FILTERED ? "filtered" :
 									"stored");
 	if (message->outcome == FLUCT_DEAD)
 	{
@@ -58,7 +59,7 @@ put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
  * RETURNS TABLE (id bigint, outcome text, reason text, sqlstate text,
  *				  path text, detail text)
  *
- * outcome is stored, duplicate (its key exists already) or refused. value,
+ * outcome is stored, duplicate (its key exists already), filtered or refused. value,
  * unless NULL, replaces each message's own.
  */
 Datum

@@ -24,6 +24,9 @@ is(sql("SELECT topic, partition, filtered FROM fluct.stat_partitions WHERE strea
 is(etl("SELECT offsets, stored, dead_letters, filtered, unexplained FROM fluct.reconcile_stream('events')"), '11|2|2|7|0', 'and accounted for');
 like(etl("SELECT string_agg(p::text, ' ') FROM fluct.preview_stream('events', 3, 'earliest') p"),
 	qr/filtered: the mapping's ""where"" does not mean it/, 'preview_stream says so');
+is(etl(q(SELECT status, detail FROM fluct.retry_dead_letters(ARRAY(SELECT id FROM fluct.dead_letters WHERE stream = 'events' AND "offset" = 7), value => '{"type": "Viewed"}'))),
+	q(retried|filtered: the mapping's "where" does not mean it), 'and so does a retry');
+is(sql("SELECT string_agg(id, ', ' ORDER BY id) FROM events"), '1, 3', 'which stores nothing');
 
 # ----- headers and keys -----
 
