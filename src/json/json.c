@@ -87,6 +87,8 @@ add_child(FluctJson *json, int parent, const FluctJsonStep *step)
 		node->index = step->index;
 		node_at(json, parent)->by_index = true;
 	}
+	else
+		node_at(json, parent)->by_key = true;
 	node->key = step->key ? step->key : "";
 	node->len = (uint32_t) step->len;
 	node->plain = step->key && is_plain(step->key, step->len);

@@ -89,7 +89,7 @@ fluct_jsonplace_refuse(const FluctJson *json, FluctRefusal *refusal)
 }
 
 void
-fluct_jsonplace_misstep(FluctJson *json, FluctJsonType type,
+fluct_jsonplace_misstep(FluctJson *json, const Node *node, FluctJsonType type,
 						const char *text, const char *end)
 {
 	const char *quote = type == FLUCT_JSON_STRING ? "\"" : "";
@@ -100,6 +100,7 @@ fluct_jsonplace_misstep(FluctJson *json, FluctJsonType type,
 		return;
 	describe_place(json, &path);
 	fluct_refuse(&json->misstep, FLUCT_WRONG_TYPE, path.data,
-				 "found %s%.*s%s%s, expected an object", quote, len, text,
-				 end - text > len ? "..." : "", quote);
+				 "found %s%.*s%s%s, expected an %s", quote, len, text,
+				 end - text > len ? "..." : "", quote,
+				 node->by_key ? "object" : "array");
 }

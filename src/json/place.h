@@ -15,9 +15,13 @@
 extern void fluct_jsonplace_refuse(const FluctJson *json,
 								   FluctRefusal *refusal);
 
-/* A path goes on into a value without members; the first one is noted. */
-extern void fluct_jsonplace_misstep(FluctJson *json, FluctJsonType type,
-									const char *text, const char *end)
+/*
+ * Paths go on from the node into a value that has no such members or elements;
+ * the first one is noted.
+ */
+extern void fluct_jsonplace_misstep(FluctJson *json, const Node *node,
+									FluctJsonType type, const char *text,
+									const char *end)
 			__attribute__((cold, noinline));
 
 #endif							/* FLUCT_JSON_PLACE_H */

@@ -88,13 +88,20 @@ keep_member(FluctJson *json, const FluctJsonValue *value)
 	last_row(sheet)->members++;
 }
 
-/* Whether a value at the node ends paths that go further. */
+/*
+ * Whether a value at the node ends paths that go further.  A message or a row
+ * that is not an object is judged as a whole.
+ */
 static inline bool
-is_misstep(const Node *node, FluctJsonType type)
+is_misstep(const FluctJson *json, const Node *node, FluctJsonType type)
 {
-	return node->first_child != NO_NODE && !node->root &&
-		type != FLUCT_JSON_OBJECT && type != FLUCT_JSON_NULL &&
-		!(type == FLUCT_JSON_ARRAY && (node->rows >= 0 || node->by_index));
+	if (node->first_child == NO_NODE || type == FLUCT_JSON_NULL)
+		return false;
+	if (type == FLUCT_JSON_OBJECT)
+		return !node->by_key;
+	if (node->root && !json->any_root)
+		return false;
+	return type != FLUCT_JSON_ARRAY || (node->rows < 0 && !node->by_index);
 }
 
 /* A value is complete; its container is the innermost open one. */
@@ -117,8 +124,8 @@ keep(FluctJson *json, int target, FluctJsonType type, const char *text,
 		*cell_to_fill(json, sheet_at(json, node->sheet), node->field) = value;
 	if (node->root)
 		last_row(sheet_at(json, node->sheet))->type = type;
-	if (unlikely(is_misstep(node, type)))
-		fluct_jsonplace_misstep(json, type, text, end);
+	if (unlikely(is_misstep(json, node, type)))
+		fluct_jsonplace_misstep(json, node, type, text, end);
 }
 
 /*

@@ -40,6 +40,7 @@ typedef struct Node
 	int			rows;			/* the sheet that its elements fill, or -1 */
 	int			index;			/* of the element that it is, or -1 for a key */
 	bool		by_index;		/* has children that are elements */
+	bool		by_key;			/* has children that are members */
 	int			first_child;
 	int			next_sibling;
 	int			first_seen;		/* guess: the child that comes first */

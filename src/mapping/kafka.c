@@ -24,9 +24,9 @@
 struct FluctKafkaJson
 {
 	FluctJson  *key;
-	FluctJson  *inner;			/* of its payload, with the same fields; or
-								 * NULL */
-	int			payload;		/* field of the key */
+	FluctJson  *around;			/* of its payload's place; or NULL */
+	int			payload;		/* field of this */
+	FluctJson  *inner;			/* of the payload, with the fields of the key */
 	bool		inner_read;
 	bool		key_read;
 	FluctReason key_reason;
@@ -86,8 +86,11 @@ compile_key(FluctCompiler *c, FluctColumn *column, const char *path)
 		kafka->key = fluct_json_create(&allocator);
 		fluct_json_take_any_root(kafka->key);
 		if (c->mapping->envelope)
+		{
+			kafka->around = fluct_json_create(&allocator);
+			kafka->payload = fluct_json_add_field(kafka->around, FLUCT_JSON_ROOT, "$.payload");
 			kafka->inner = fluct_json_create(&allocator);
-		kafka->payload = add_key_field(kafka, "$.payload");
+		}
 	}
 	column->source = FLUCT_KAFKA_KEY_PATH;
 	column->field = add_key_field(kafka, path);
@@ -161,12 +164,15 @@ read_key(FluctMapping *mapping, const FluctMessage *message)
 	kafka->key_reason = fluct_json_parse(kafka->key, key, len, &refusal) ?
 		FLUCT_OK : refusal.reason;
 	kafka->inner_read = false;
-	if (kafka->inner && kafka->key_reason == FLUCT_OK)
+	if (kafka->inner && kafka->key_reason == FLUCT_OK &&
+		fluct_json_scan(kafka->around, key, len, &refusal))
 	{
-		const FluctJsonValue *payload = fluct_json_field(kafka->key, kafka->payload);
+		const FluctJsonValue *payload = fluct_json_field(kafka->around, kafka->payload);
 
-		kafka->inner_read = payload->type == FLUCT_JSON_OBJECT &&
-			fluct_json_parse(kafka->inner, payload->text, payload->len, &refusal);
+		kafka->inner_read = payload->type == FLUCT_JSON_OBJECT;
+		if (kafka->inner_read &&
+			!fluct_json_parse(kafka->inner, payload->text, payload->len, &refusal))
+			kafka->key_reason = refusal.reason;
 	}
 	return kafka->key_reason;
 }

@@ -14,7 +14,7 @@ use Test::More;
 
 my $iterations = $ENV{FUZZ_ITERATIONS} // 200_000;
 my $seed = $ENV{FUZZ_SEED} // 1;
-my $node = fluct_node('main', extension => 0, work_mem => '64MB');
+my $node = fluct_node('main', extension => 0, work_mem => '64MB', 'fluct.max_message_bytes' => '32MB');
 
 sql(slurp_file('test/fuzz/setup.sql'),
 	extra_params => [ '-v', "module=$ENV{PWD}/test/build/server_fuzz.so" ]);

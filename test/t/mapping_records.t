@@ -36,7 +36,7 @@ mapped_stream('keys', 'CREATE TABLE keys (off bigint, trace text, n int, raw byt
 	{ keyed => 1, headers => { trace => "a\"\xc3\xa9", n => 7, bin => "\xff\\", region => 'eu' } },
 	"{\"id\": 5}\t{\"what\": \"x\"}", "nokey\t{}", "7\t{}");
 is(sql('SELECT trace, n, raw, id, what FROM keys WHERE off = 0'), "a\"\xc3\xa9|7|\\xff5c|5|x", 'headers, and the JSON of a key');
-is(letters('keys'), '1 invalid_json kafka.key.$.id', 'another key');
+is(letters('keys'), '1 invalid_json kafka.key.$.id, 2 wrong_type kafka.key.$.id', 'other keys');
 
 # ----- children -----
 

@@ -91,11 +91,13 @@ stream('inside', 'id bigint, at timestamptz, p jsonb, t text[], n int[], first t
 	   "p": {"path": "$.payload", "format": "json"}, "t": {"path": "$.tags", "format": "text"}, "n": "$.ns",
 	   "first": "$.tags[0]", "deep": "$.list[1].x[0]", "odd": "$[\"odd.key [1]\"]", "dot": "$['order.id']"),
 	'{"payload": "{\"id\": 9, \"a\": [0, {\"at\": \"2024-01-31T00:00:00Z\"}]}", "tags": ["a\"", 1, true, null], "ns": [1, 2], "list": [0, {"x": [5]}], "odd.key [1]": "o", "order.id": "d"}',
-	'{"payload": {"id": 8}, "tags": [], "list": []}', '{"payload": "[1]"}', '{"payload": "{"}', '{"tags": [{}]}', '{"list": [0, 1]}', '{"payload": "{\"id\": \"x\"}"}');
+	'{"payload": {"id": 8}, "tags": [], "list": []}', '{"payload": "[1]"}', '{"payload": "{"}', '{"tags": [{}]}', '{"list": [0, 1]}', '{"payload": "{\"id\": \"x\"}"}',
+	'{"payload": "\"x\""}', '{"payload": 5}', '{"payload": "{\"a\": \"x\"}"}', '{"tags": {"0": "a"}}', '{"list": [0, {"x": {"0": 5}}]}');
 is(sql("SELECT id, at, p, t, n, coalesce(first, '-'), deep, odd, dot FROM inside WHERE off = 0"),
 	'9|2024-01-31 00:00:00+00|{"a": [0, {"at": "2024-01-31T00:00:00Z"}], "id": 9}|{"a\"",1,true,NULL}|{1,2}|a"|5|o|d', 'all of it');
-is(sql("SELECT string_agg(concat_ws(' ', off, id, p, t), ', ' ORDER BY off) FROM inside WHERE off > 0"), '1 8 {"id": 8} {}, 2 [1]', 'JSON that is not in a string, too');
-is(letters('inside'), '3 invalid_json $.payload, 4 wrong_type $.tags, 5 wrong_type $.list[1], 6 wrong_type $.payload', 'what is not');
+is(sql("SELECT string_agg(concat_ws(' ', off, id, p, t), ', ' ORDER BY off) FROM inside WHERE off > 0"), '1 8 {"id": 8} {}', 'JSON that is not in a string, too');
+is(letters('inside'), '2 wrong_type $.payload, 3 invalid_json $.payload, 4 wrong_type $.tags, 5 wrong_type $.list[1], 6 wrong_type $.payload, '
+	. '7 wrong_type $.payload, 8 wrong_type $.payload, 9 wrong_type $.payload, 10 wrong_type $.tags, 11 wrong_type $.list[1].x', 'what is not');
 
 # ----- the orders, with numbers as ids -----
 

@@ -535,7 +535,7 @@ test_hostile(void)
 	free(text);
 }
 
-/* A path goes on only into objects; NULL and absent values end it. */
+/* A path goes on only into objects, or arrays; NULL and absent values end it. */
 static void
 test_missteps(void)
 {
@@ -558,6 +558,14 @@ test_missteps(void)
 		"found 7, expected an object"},
 		{"{\"r\":[{\"x\":null},{}]}", NULL, NULL},
 		{"{\"a\":5,\"a\":6}", "$.a", NULL}, /* a duplicate key comes first */
+		{"{\"l\":[{\"x\":1}],\"b\":[1,2]}", NULL, NULL},
+		{"{\"l\":{\"0\":{\"x\":1}}}", "$.l", "found {\"0\":{\"x\":1}}, expected an array"},
+		{"{\"l\":\"x\"}", "$.l", "found \"x\", expected an array"},
+		{"{\"l\":[5]}", "$.l[0]", "found 5, expected an object"},
+		{"{\"b\":{\"c\":1}}", NULL, NULL},
+		{"{\"b\":1}", "$.b", "found 1, expected an object"},
+		{"{\"r\":[{\"p\":{\"0\":1}}]}", "$.r[0].p", "found {\"0\":1}, expected an array"},
+		{"{\"l\":[],\"b\":[],\"r\":[{\"p\":[]}]}", NULL, NULL},
 	};
 	FluctAllocator allocator = {heap_resize, &heap};
 	FluctJson  *own = fluct_json_create(&allocator);
@@ -565,6 +573,10 @@ test_missteps(void)
 
 	fluct_json_add_field(own, FLUCT_JSON_ROOT, "$.a.b");
 	fluct_json_add_field(own, rows, "@.x.y");
+	fluct_json_add_field(own, FLUCT_JSON_ROOT, "$.l[0].x");
+	fluct_json_add_field(own, FLUCT_JSON_ROOT, "$.b[1]");
+	fluct_json_add_field(own, FLUCT_JSON_ROOT, "$.b.c");
+	fluct_json_add_field(own, rows, "@.p[0]");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		FluctRefusal refusal;
