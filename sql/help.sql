@@ -47,7 +47,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct.help(text) IS
-'What there is to call and to read, in 100 columns: each function, view and table of fluct with its arguments, the optional ones in brackets, and the first sentence of its description; those with the pattern, in any case, in name or description, those with it in the name first. Of one whose whole name is given, all of the description. \df fluct.NAME has types and defaults.';
+E'What there is to call and to read, in 100 columns: each function, view and table of fluct with its arguments, the optional ones in brackets, and the first sentence of its description; those with the pattern, in any case, in name or description, those with it in the name first. Of one whose whole name is given, all of the description. \\df fluct.NAME has types and defaults.';
 
 -- ----- going away -----
 

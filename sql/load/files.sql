@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION fluct._show_path(path bytea)
 RETURNS text
 LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_show_path';
-COMMENT ON FUNCTION fluct._show_path(bytea) IS 'a path as it is shown: bytes that are not printable text as \xNN, a backslash doubled';
+COMMENT ON FUNCTION fluct._show_path(bytea) IS E'a path as it is shown: bytes that are not printable text as \\xNN, a backslash doubled';
 
 CREATE OR REPLACE FUNCTION fluct._file_encoding(name text)
 RETURNS text

@@ -166,7 +166,7 @@ COMMENT ON COLUMN fluct.schema_drift.partition IS 'Kafka partition of that messa
 COMMENT ON COLUMN fluct.schema_drift."offset" IS 'Kafka offset of the first message, of those looked at, with the field, without it, or with the other type';
 COMMENT ON COLUMN fluct.schema_drift.messages IS 'how many of those looked at';
 COMMENT ON COLUMN fluct.schema_drift.type IS 'new: the type for a column, guessed from all values; changed: the JSON type that came last';
-COMMENT ON COLUMN fluct.schema_drift.sample IS 'the first 80 characters of the value there; what is not safe to print is \xNN or \uNNNN';
+COMMENT ON COLUMN fluct.schema_drift.sample IS E'the first 80 characters of the value there; what is not safe to print is \\xNN or \\uNNNN';
 COMMENT ON COLUMN fluct.schema_drift.statements IS 'what to do, to be read first; apply_schema_drift() does it for a new field, and fills the rows that are there';
 
 -- ----- apply -----

@@ -29,7 +29,7 @@ AS $$
 	  FROM (SELECT u.char, u.n, ascii(u.char) AS code FROM string_to_table(value, NULL) WITH ORDINALITY u(char, n)) c
 $$;
 COMMENT ON FUNCTION fluct._html(text) IS
-'the text for HTML, in an element or in a quoted attribute; other characters than those of ASCII by their numbers, those that are invisible or change the direction as \uNNNN; empty for NULL';
+E'the text for HTML, in an element or in a quoted attribute; other characters than those of ASCII by their numbers, those that are invisible or change the direction as \\uNNNN; empty for NULL';
 
 CREATE OR REPLACE FUNCTION fluct._html_table(head text[], cells text[], number int DEFAULT NULL)
 RETURNS text

@@ -42,7 +42,7 @@ SELECT s.name AS stream,
 		 WHEN halted.reason IS NOT NULL THEN 'paused'
 		 ELSE coalesce(dying.state, live.state, said.state, 'starting') END AS state,
 	CASE WHEN away.true THEN 'restored_elsewhere'
-		 WHEN idle.true THEN s.pause_reason
+		 WHEN idle.true THEN fluct._printable(s.pause_reason)
 		 WHEN failed.state IS NOT NULL THEN failed.reason
 		 WHEN halted.reason IS NOT NULL THEN halted.reason
 		 WHEN dying.state IS NOT NULL THEN 'error'
@@ -250,7 +250,7 @@ COMMENT ON COLUMN fluct.open_dead_letters.at IS 'topic[partition]@offset';
 COMMENT ON COLUMN fluct.open_dead_letters.reason IS 'one word for why it was refused';
 COMMENT ON COLUMN fluct.open_dead_letters.path IS 'where in the message';
 COMMENT ON COLUMN fluct.open_dead_letters.detail IS 'what was found';
-COMMENT ON COLUMN fluct.open_dead_letters.message IS 'first 80 characters; what is not safe to print is \xNN or \uNNNN';
+COMMENT ON COLUMN fluct.open_dead_letters.message IS E'first 80 characters; what is not safe to print is \\xNN or \\uNNNN';
 COMMENT ON COLUMN fluct.open_dead_letters.created_at IS 'time of the refusal';
 
 -- The time up to which the orders are whole; the ranking warns by it.

@@ -39,7 +39,7 @@ CREATE INDEX files_orders_idx ON fluct.files (id) WHERE kind = 'orders' AND stat
 COMMENT ON TABLE fluct.files IS 'Each file that was loaded, or found to be loaded already, or refused or skipped in an inbox, with what became of its rows.';
 COMMENT ON COLUMN fluct.files.id IS 'number of the load';
 COMMENT ON COLUMN fluct.files.kind IS 'industries, products, customers, orders, or table';
-COMMENT ON COLUMN fluct.files.file IS 'path on the server; bytes that are not printable text as \xNN, a backslash doubled';
+COMMENT ON COLUMN fluct.files.file IS E'path on the server; bytes that are not printable text as \\xNN, a backslash doubled';
 COMMENT ON COLUMN fluct.files.bytes IS 'size of the file';
 COMMENT ON COLUMN fluct.files.sha256 IS 'SHA-256 of the content, which is the file''s identity';
 COMMENT ON COLUMN fluct.files.options IS 'the options that decide what the content becomes';

@@ -101,7 +101,6 @@ static bool
 is_ours(const char *context)
 {
 	static const char function[] = "PL/pgSQL function ";
-	static const char ours[] = "fluct.";
 	bool		any = false;
 
 	if (context == NULL)
@@ -110,7 +109,8 @@ is_ours(const char *context)
 		 p = strstr(p, function))
 	{
 		p += strlen(function);
-		if (strncmp(p, ours, strlen(ours)) != 0)
+		/* quoted where quote_all_identifiers is on */
+		if (strncmp(p, "fluct.", 6) != 0 && strncmp(p, "\"fluct\".", 8) != 0)
 			return false;
 		any = true;
 	}

@@ -15,6 +15,16 @@ SELECT p.oid::regprocedure AS reads_escapes
    AND NOT coalesce(p.proconfig @> '{standard_conforming_strings=on}', false);
 DROP EXTENSION fluct;
 SELECT to_regnamespace('fluct');
+-- so it does where the script is read
+SET standard_conforming_strings = off;
+CREATE EXTENSION fluct;
+RESET standard_conforming_strings;
+SELECT obj_description('fluct._printable(text)'::regprocedure, 'pg_proc');
+-- with all names quoted, an error still has no list of our functions
+SET quote_all_identifiers = on;
+SELECT FROM fluct.sample_customers(-1);
+RESET quote_all_identifiers;
+DROP EXTENSION fluct;
 -- one that is there already is none of its own (from 18 on, the error has a context)
 \set SHOW_CONTEXT never
 CREATE SCHEMA fluct;
