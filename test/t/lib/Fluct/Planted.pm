@@ -24,7 +24,7 @@ use Test::More;
 our @EXPORT = qw(@KINDS plant_seed plant canaries is_nobody_else);
 
 our @KINDS = qw(default generated check domain index_expression index_predicate
-  partition_key policy rule view trigger deferred_trigger cast operator);
+  partition_key policy rule view trigger deferred_trigger cast operator statistics);
 
 # Makes the role, unless it exists, and its schema, with the canary and what
 # calls it.  A schema may be given for a second role, and options of sql().
@@ -108,6 +108,8 @@ sub plant
 		partition_key => "CREATE TABLE ${table}_partitioned (LIKE $table)
 				PARTITION BY LIST (($schema.same('partition_key', $key)));
 			CREATE TABLE ${table}_rest PARTITION OF ${table}_partitioned DEFAULT",
+		statistics => "CREATE STATISTICS $schema.canary_$name
+			ON ($schema.one('statistics') + length($key)), $text FROM $table",
 		policy => "ALTER TABLE $table ENABLE ROW LEVEL SECURITY;
 			ALTER TABLE $table FORCE ROW LEVEL SECURITY;
 			CREATE POLICY canary ON $table USING ($schema.one('policy') = 1)",
