@@ -7,7 +7,7 @@
 CREATE OR REPLACE FUNCTION fluct._remedy(stream text, reason text, about text[], pids int[] DEFAULT NULL, in_session boolean DEFAULT false) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT CASE WHEN in_session THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream)) ELSE t.text END
+SELECT fluct._printable(CASE WHEN in_session THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream)) ELSE t.text END)
   FROM fluct.streams s
  CROSS JOIN LATERAL (
 SELECT format(CASE reason

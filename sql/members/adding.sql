@@ -15,9 +15,9 @@ DECLARE
 	other text;
 	answer record;
 BEGIN
-	IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 63 THEN
-		RAISE EXCEPTION 'invalid member name: %', coalesce('"' || name || '"', 'NULL')
-			USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A name has 1 to 63 bytes.';
+	IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 63 OR name <> fluct._printable(name) THEN
+		RAISE EXCEPTION 'invalid member name: %', coalesce('"' || fluct._printable(name) || '"', 'NULL')
+			USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A name has 1 to 63 bytes and no control characters.';
 	END IF;
 	SELECT f.srvname, f.srvowner, w.fdwname INTO s
 	  FROM pg_foreign_server f JOIN pg_foreign_data_wrapper w ON w.oid = f.srvfdw WHERE f.srvname = server;

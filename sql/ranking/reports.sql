@@ -36,10 +36,10 @@ RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF r.report IS NULL OR octet_length(r.report) NOT BETWEEN 1 AND 50 THEN
-		RAISE EXCEPTION 'report must be a name of 1 to 50 bytes'
+	IF r.report IS NULL OR octet_length(r.report) NOT BETWEEN 1 AND 50 OR r.report <> fluct._printable(r.report) THEN
+		RAISE EXCEPTION 'report must be a name of 1 to 50 bytes without control characters'
 			USING ERRCODE = 'invalid_parameter_value',
-			      DETAIL = format('It is %s.', coalesce('"' || r.report || '"', 'NULL')),
+			      DETAIL = format('It is %s.', coalesce('"' || fluct._printable(r.report) || '"', 'NULL')),
 			      HINT = '''default'' is the default.';
 	END IF;
 	IF r.catch_up IS NULL OR r.catch_up < 1 THEN

@@ -7,6 +7,9 @@
  * change, and the log must not tell of what was rolled back, be it to a
  * savepoint.
  *
+ * Names and reasons in a line of the log are shown as they are printed: a role
+ * chooses its own, and whoever reads the log has a terminal.
+ *
  * COMMIT PREPARED comes from another session, which knows nothing of this one,
  * and the worker of a stream that was paused so would never wake up.  So a
  * transaction that has changed a stream, which always is a line in the log,
@@ -20,6 +23,7 @@
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
+#include "pg/printable.h"
 #include "process/announce.h"
 #include "process/events.h"
 #include "process/shmem.h"
@@ -138,8 +142,8 @@ fluct_announce_line(const char *message, const char *detail)
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Line	   *line = add_line();
 
-	line->message = pstrdup(message);
-	line->detail = detail ? pstrdup(detail) : NULL;
+	line->message = fluct_printable(message, strlen(message));
+	line->detail = detail ? fluct_printable(detail, strlen(detail)) : NULL;
 	MemoryContextSwitchTo(old);
 }
 

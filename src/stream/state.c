@@ -31,6 +31,7 @@
 #include "bookkeeping/streams.h"
 #include "kafka/changes.h"
 #include "pg/guc.h"
+#include "pg/printable.h"
 #include "process/events.h"
 #include "process/worker.h"
 #include "stream/state.h"
@@ -62,6 +63,13 @@ swallow_error(MemoryContext context)
 	MemoryContextSwitchTo(context);
 }
 
+/* A detail as it is stored and logged: it has names that users chose. */
+static const char *
+shown(const char *detail)
+{
+	return detail ? fluct_printable(detail, strlen(detail)) : NULL;
+}
+
 static void
 store_state(const char *state, const char *reason, const char *detail,
 			const char *error, const char *const *about)
@@ -72,8 +80,8 @@ store_state(const char *state, const char *reason, const char *detail,
 	{
 		fluct_worker_begin();
 		fluct_states_set(fluct_stream->name, fluct_slot->worker,
-						 fluct_stream->starts, state, reason, detail,
-						 error, about);
+						 fluct_stream->starts, state, reason, shown(detail),
+						 shown(error), about);
 		fluct_worker_commit();
 	}
 	PG_CATCH();
@@ -152,7 +160,7 @@ log_trouble(const char *state, const char *reason, const char *detail)
 	ereport(LOG,
 			(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
 					reason),
-			 detail ? errdetail_internal("%s", detail) : 0,
+			 detail ? errdetail_internal("%s", shown(detail)) : 0,
 			 unlogged ? errhint("%d earlier states were not logged.",
 								unlogged) : 0,
 			 errhidecontext(true)));
@@ -268,13 +276,13 @@ fluct_state_fail_about(const char *reason, const char *detail,
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
-				 detail ? errdetail_internal("%s", detail) : 0,
+				 detail ? errdetail_internal("%s", shown(detail)) : 0,
 				 errhint("What was committed is kept.%s%s", remedy ? " " : "",
 						 remedy ? remedy : "")));
 	}
 	ereport(LOG,
 			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
-			 detail ? errdetail_internal("%s", detail) : 0,
+			 detail ? errdetail_internal("%s", shown(detail)) : 0,
 			 errhidecontext(true),
 			 remedy ? errhint("%s", remedy) : 0));
 

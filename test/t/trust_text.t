@@ -127,6 +127,22 @@ etl(q{INSERT INTO sales.industries VALUES (U&'\001B[31m\009B31m\202E\200B')});
 like(said(q{SELECT fluct.explain_fluctuation(U&'\001B[31m\009B31m\202E')}, as => 'etl'), qr/unknown industry: "\\x1b.*Did you mean "$shown"/s, 'known industries, where one is unknown');
 like(said(q{INSERT INTO sales.customer_feed VALUES ('c6', 'x', U&'\001B[31m\009B31m\202E')}, as => 'etl'), qr/nearest known ones are "$shown"/, 'and in a load');
 
+# ----- names and reasons that a role gives -----
+
+my $given = q{U&'\001B[31m\009B31m\202E\200B'};
+etl(qq{SELECT fluct.pause_stream('words', $given)});
+like(sql(q{SELECT reason FROM fluct.stat_streams WHERE stream = 'words'}), qr/^$shown$/, 'why a stream is paused');
+like(slurp_file($node->logfile), qr/LOG:  stream "words" was paused by role "etl"\n.*DETAIL:  $shown\n/, 'in the log, too');
+etl(q{ALTER TABLE words ADD COLUMN U&"\001B[31m\009B31m\202E\200B" int} . qq{; SELECT fluct.map_column('words', $given, '\$.c')});
+etl(q{ALTER TABLE words DROP COLUMN U&"\001B[31m\009B31m\202E\200B"; SELECT fluct.start_stream('words')});
+ok(await_state($node, 'words', 'failed/column_missing'), 'a column that is gone');
+like(detail('words'), qr/$shown/, 'is shown');
+is_clean(sql('SELECT detail || last_error FROM fluct.stream_states'), 'and stored so');
+is_clean(sql('SELECT h::text FROM fluct.health h'), 'health shows what to do');
+fails_like($node, "SELECT fluct.record_fluctuations($given)", qr/22023: report must be a name of 1 to 50 bytes without control characters\nDETAIL:  It is "$shown"/, 'no name of a report', as => 'etl');
+sql('CREATE EXTENSION postgres_fdw; CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw');
+fails_like($node, "SELECT fluct.add_member($given, 'there')", qr/22023: invalid member name: "$shown"/, 'no name of a member');
+
 # ----- descriptors -----
 
 write_file("$folder/good.csv", $head, "c9,x,Food\n");
