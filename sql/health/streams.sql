@@ -26,7 +26,7 @@ SELECT format(CASE reason
 	WHEN 'broker_not_allowed' THEN 'Add the broker to fluct.allowed_brokers, or correct advertised.listeners of the broker.'
 	WHEN 'tls_failure' THEN 'Correct ssl_ca_pem, certificates or security_protocol; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
 	WHEN 'bad_connection' THEN 'Correct the option or the file of the secret; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
-	WHEN 'authentication_failed' THEN 'As the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
+	WHEN 'authentication_failed' THEN 'Write the password into the file that the user mapping names; it is used within 10 s. Or, as the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
 	WHEN 'authorization_failed' THEN 'Allow READ on the topic in Kafka''s ACLs.'
 	WHEN 'unknown_topic' THEN 'Create the topic in Kafka, or: SELECT fluct.drop_stream(%1$L);'
 	WHEN 'unknown_partition' THEN 'Add the partition in Kafka, or correct the number: SELECT fluct.alter_stream(%1$L, %8$s);'

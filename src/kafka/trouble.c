@@ -118,6 +118,19 @@ is_refused(int error, const char *said, char *detail, size_t size)
 }
 
 /*
+ * librdkafka ends what it says in "(after 301ms in state AUTH_REQ, 1 identical
+ * error(s) suppressed)", which is another text each time.
+ */
+static void
+cut_timing(char *detail)
+{
+	char	   *timing = strstr(detail, " (after ");
+
+	if (timing != NULL && strstr(timing, "ms in state ") != NULL)
+		*timing = '\0';
+}
+
+/*
  * A specific reason is not replaced by the unreachable broker that follows
  * from it, whose detail is what was last said about a connection.
  */
@@ -151,6 +164,7 @@ fluct_trouble_note(int error, const char *detail)
 			rd_kafka_err2str((rd_kafka_resp_err_t) error);
 	strlcpy(trouble->reason, reason, sizeof(trouble->reason));
 	fluct_text_printable(trouble->detail, sizeof(trouble->detail), detail);
+	cut_timing(trouble->detail);
 	if (known.old_scram && strcmp(reason, "authentication_failed") == 0)
 		snprintf(trouble->detail, sizeof(trouble->detail),
 				 "librdkafka before 2.6.1, and this is %s, cannot log in to Kafka 4 by SCRAM: use a newer one, or PLAIN over TLS",

@@ -31,6 +31,9 @@ put_secret('etl', 'ca.pem', slurp_file($kafka->dir . '/ca.pem'));
 put_secret('etl', 'kafka.pw', "wrong$password\n");
 ok(await_state($node, 'orders', 'backing_off/authentication_failed'),
 	'when they are there it goes on by itself; a wrong password');
+like(detail('orders'), qr/^sasl_ssl:.*Authentication failed[^()]*$/, 'in the broker\'s words, without librdkafka\'s timing');
+like(sql("SELECT hint FROM fluct.health WHERE what = 'stream \"orders\"'"), qr/into the file that the user mapping names.*ALTER USER MAPPING FOR CURRENT_USER SERVER safe/,
+	'what to do');
 
 put_secret('etl', 'kafka.pw', "$password\n");
 restart_stream();
