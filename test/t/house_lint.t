@@ -96,6 +96,11 @@ my @plants = (
 		qq(sql/short.sql:2: "isn''t" in what is printed)
 	],
 	[
+		'a suite that nobody finds', 'test/specs/forgotten.spec',
+		"session s\n",
+		'test/README.md does not name the suite forgotten'
+	],
+	[
 		'a path of one machine', 'test/unit/where.txt', "$machine/src\n",
 		"test/unit/where.txt:1: a path of one machine: $machine/src"
 	],
