@@ -177,7 +177,7 @@ make_conf(const FluctSettings *settings, const char *group)
 		{"reconnect.backoff.max.ms", "2000"},
 		{"socket.timeout.ms", "10000"},
 		{"socket.keepalive.enable", "true"},
-		/* what is asked while a fetch waits for messages stands behind it */
+		/* a query is queued behind a fetch that waits for messages */
 		{"fetch.wait.max.ms", "100"},
 	};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -319,7 +319,7 @@ fluct_kafka_cluster(void)
 int64
 fluct_kafka_retention(void)
 {
-	/* of several topics each has its own: that is not asked yet */
+	/* each topic has its own, and only one is asked for */
 	if (fluct_topics_are_many(kafka.topics))
 		return FLUCT_RETENTION_UNKNOWN;
 	return fluct_retention_look(kafka.client, kafka.topics);

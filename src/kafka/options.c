@@ -291,7 +291,7 @@ check_brokers(const char *name, const char *value)
 						 "Write host:port, host:port, with ports from 1 to 65535.")));
 }
 
-/* Whether it is a secret itself, and no name of a file. */
+/* Whether it is the secret itself, and not the name of a file. */
 static bool
 is_literal_secret(const char *name, const char *value)
 {
@@ -375,8 +375,8 @@ check_option(const char *name, const char *value, bool user_mapping)
 /* ----- settings for librdkafka ----- */
 
 /*
- * Opens ROLE/FILE below the folder of secrets, no step by a link; -1 with errno
- * where that cannot be.  No ERROR, since nothing would close what is open.
+ * Opens ROLE/FILE below the folder of secrets without following links; -1 with
+ * errno if it cannot.  Does not throw, since nothing would close what is open.
  */
 static int
 open_secret(const char *role, const char *file)
@@ -395,7 +395,7 @@ open_secret(const char *role, const char *file)
 	return fd;
 }
 
-/* The bytes read, at most so many; -1 with errno (EINVAL: no regular file). */
+/* Bytes read, at most `size`; -1 with errno (EINVAL: not a regular file). */
 static ssize_t
 read_regular(const char *role, const char *file, char *content, size_t size)
 {

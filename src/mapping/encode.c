@@ -56,8 +56,8 @@ encode_int(FluctForm form, const FluctJsonValue *value, char *to, size_t *len)
 }
 
 /*
- * The C library reads to the end of a number, and knows no length.  What is
- * behind a value need not end it, so it gets a copy of the value that ends.
+ * strtod() takes no length, and reads on if what follows the value happens to
+ * look like more of it: so it gets a copy.
  */
 static long double
 read_float(FluctForm form, const FluctJsonValue *value)
@@ -312,8 +312,8 @@ encode_uuid(const FluctJsonValue *value, char *to, size_t *len)
 }
 
 /*
- * What has only an input function takes strings, and numbers where it is a
- * type of numbers: 5 is not five seconds for an interval.
+ * Types that only have an input function take strings; numbers only if they
+ * are types of numbers, since for an interval 5 would be five seconds.
  */
 static bool
 is_taken_as_text(const FluctColumn *column, const FluctJsonValue *value)
@@ -326,8 +326,8 @@ is_taken_as_text(const FluctColumn *column, const FluctJsonValue *value)
 }
 
 /*
- * A time is never `now`, or another word, nor is one in an array or a range:
- * there it begins behind a bracket or a comma.
+ * Whether a time is written as a word, such as `now`, which is refused.  In an
+ * array or a range times begin after a bracket or a comma.
  */
 static bool
 is_word(const FluctColumn *column, const char *text, size_t len)

@@ -25,7 +25,7 @@
 #include "mapping/source.h"
 #include "pg/unixtime.h"
 
-/* Of a time in a message from Kafka's own, before it is told as odd. */
+/* Farther from Kafka's own time, a time in a message is reported as odd. */
 #define MAX_DISTANCE	(INT64CONST(366) * USECS_PER_DAY)
 
 static void

@@ -3,10 +3,10 @@
  * format.c
  *	  How a value is written in a message: a column's "format" and "null".
  *
- * A format makes of the value in the message another one, which the column's
- * type then takes as if it had stood there (encode.c).  A column that has
- * neither a format of this kind nor "null" has no `reading`, and never comes
- * here.
+ * A format turns the value in the message into another one, which the column's
+ * type then reads as if the message had held that (encode.c).  A column with
+ * neither a format of this kind nor "null" has no `reading`, and its values do
+ * not come here.
  *
  * Local times.  With "time_zone", a time without an offset is one of that zone,
  * as in timestamptz_in: in the hour that is skipped in spring it is read with
@@ -35,7 +35,7 @@ typedef struct Format
 {
 	const char *name;
 	FluctFormat format;
-	bool		converts;		/* comes here, with each value */
+	bool		converts;		/* its values are read here */
 	bool		(*may) (const FluctColumn *column);
 } Format;
 
@@ -82,7 +82,7 @@ is_any(const FluctColumn *column)
 	return true;
 }
 
-/* `text` stands here twice, for columns of text and of numbers. */
+/* `text` is listed twice: for columns of text and of numbers. */
 static const Format formats[] = {
 	{"iso8601", FLUCT_FORMAT_PLAIN, false, is_time},
 	{"epoch_s", FLUCT_FORMAT_EPOCH_S, true, is_time},
@@ -415,7 +415,7 @@ read_decimal(const FluctColumn *column, FluctJsonValue *plain)
 	return FLUCT_OK;
 }
 
-/* What the JSON in a string, or that stands there as such, has inside. */
+/* Where the path leads in JSON, written as such or in a string. */
 static FluctReason
 read_json(const FluctColumn *column, FluctJsonValue *plain)
 {

@@ -9,8 +9,8 @@
  * they do; and none may defer to the commit what a security-restricted
  * operation cannot defer.
  *
- * Everything is read from the catalogs.  A lock on each partition would hold a
- * stream up behind whoever rewrites one to which it writes nothing.
+ * Everything is read from the catalogs.  With a lock on each partition a stream
+ * would wait for the rewrite of a partition to which it writes nothing.
  *
  *-------------------------------------------------------------------------
  */

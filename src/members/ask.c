@@ -10,10 +10,10 @@
  *
  * Connections are kept for the life of the session, one for each member and
  * role, since making one costs as much as the answer: a login, and at the
- * member a process whose plans are not there yet.  What was under way when
- * something failed is closed, never used again; so is a connection whose
- * server or user mapping was changed.  A kept connection that turns out to be
- * dead is replaced once, by a new one.
+ * member a process whose plans are not there yet.  A connection on which a
+ * query was under way when something failed is closed, and so is one whose
+ * server or user mapping has changed.  A kept connection that turns out to be
+ * dead is replaced, once.
  *
  * The statements read one snapshot each, in a read-only transaction at the
  * member.  One writes, and may come twice: take_over, by which a partition goes
@@ -265,7 +265,7 @@ remote_error(const PGresult * result)
 					state ? state : "unknown");
 }
 
-/* Nothing more will come. */
+/* The last result has come, or the connection has ended. */
 static void
 end_answer(Member *member)
 {
@@ -427,7 +427,7 @@ texts_of(ArrayType *array, int *n)
 	return texts;
 }
 
-/* Nobody asks a server that add_member() has not let in. */
+/* The members' servers; an ERROR for a name that is not a member's. */
 static char **
 servers_of(Datum members, char **names, int n)
 {
@@ -507,7 +507,7 @@ put_answer(ReturnSetInfo *rsinfo, const Member *member)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* What an ERROR leaves under way is never used again. */
+/* Also after an ERROR: closes the connections on which a query is under way. */
 static void
 clear(Question *question)
 {

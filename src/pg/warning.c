@@ -3,9 +3,9 @@
  * warning.c
  *	  A WARNING for the person who asked.
  *
- * What a query says about its own answer is of no use to whoever reads the
- * server's log, and a dashboard that asks each second would fill it.  PL/pgSQL
- * has no level that goes to the client alone.
+ * What a query says about its own answer is of no use in the server's log, and
+ * a dashboard that asks each second would fill it.  PL/pgSQL has no level that
+ * goes to the client alone.
  *
  *-------------------------------------------------------------------------
  */

@@ -252,7 +252,7 @@ start(const FluctWanted *wanted)
 	return slot != NULL;
 }
 
-/* One that has not read its stream yet will read it as it is. */
+/* A worker that has not read its stream yet is up to date once it has. */
 static bool
 is_wanted(const FluctSlot *slot, const List *wanted)
 {
@@ -341,8 +341,8 @@ describe_blockers(int pid)
 }
 
 /*
- * A worker that waits for a lock cannot see who has it.  True if there is such
- * a worker, whose blockers may be others soon.
+ * Says who blocks the workers that wait for a lock, which cannot look by
+ * themselves.  True if there is such a worker: its blockers may change soon.
  */
 static bool
 find_blockers(void)

@@ -32,11 +32,11 @@
  * twice; that is refused.  A TRUNCATE leaves nothing on its side, and so is
  * right at any time.
  *
- * Rights.  Who may write orders needs no right on the rollup: the triggers
- * work as its owner, in a restricted operation.  So nobody may hang them on
- * other tables, or on tables of another owner.  What keeps the triggers from
- * their work is class 55: a stream waits until it is mended, rather than take
- * the messages for the guilty ones.
+ * Rights.  Writers of orders need no privileges on the rollup: the triggers
+ * work as its owner, in a restricted operation.  So they refuse to work on
+ * other tables, and on tables of another owner.  Errors that keep them from
+ * their work are of class 55: a stream then waits until the cause is removed,
+ * and does not blame the messages.
  *
  *-------------------------------------------------------------------------
  */

@@ -48,9 +48,9 @@ append_keys(StringInfo sql, const FluctTarget *target)
 }
 
 /*
- * An existing row is always updated, with its own key where there
- * is nothing else: so it is locked, and who replaces its children comes after
- * whoever wrote them.
+ * An existing row is always updated, with its own key if there is nothing
+ * else: so it is locked, and its children are replaced after the transaction
+ * that wrote them has ended.
  */
 static void
 append_update(StringInfo sql, const FluctTarget *target)
