@@ -69,18 +69,18 @@ COMMENT ON FUNCTION fluct._reconcile_stream(text) IS 'reconcile_stream, as the e
 
 -- ----- seek -----
 
-CREATE OR REPLACE FUNCTION fluct._require_rest(stream text) RETURNS void
+CREATE OR REPLACE FUNCTION fluct._require_rest(stream text, why text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	state text := (SELECT v.state FROM fluct._stream_state v WHERE v.stream = _require_rest.stream);
-	deadline timestamptz := clock_timestamp() + interval '5 s';
+	deadline timestamptz := clock_timestamp() + interval '10 s';
 	pids text;
 BEGIN
 	IF state NOT IN ('paused', 'failed') THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('stream "%s" is %s', stream, state),
-			DETAIL = 'Its position can be moved only while it is paused or failed.',
+			DETAIL = why,
 			HINT = format('SELECT fluct.pause_stream(%L);', stream);
 	END IF;
 	LOOP
@@ -98,8 +98,8 @@ BEGIN
 	PERFORM fluct._await_progress(0);
 END
 $$;
-COMMENT ON FUNCTION fluct._require_rest(text) IS
-'Raises object_not_in_prerequisite_state unless the stream is paused or failed and none of its workers is left after 5 seconds.';
+COMMENT ON FUNCTION fluct._require_rest(text, text) IS
+'Raises object_not_in_prerequisite_state unless the stream is paused or failed and none of its workers is left after 10 seconds. why: the detail where it is neither.';
 
 -- What start_at names: {"partition": offset}, or {"topic": {"partition": offset}}.
 CREATE OR REPLACE FUNCTION fluct._named_in(start_at text) RETURNS TABLE (topic text, partition text)
@@ -259,7 +259,7 @@ BEGIN
 	IF whence IS NULL OR dry_run IS NULL OR force IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'only partition and topic may be NULL';
 	END IF;
-	PERFORM fluct._require_rest(name);
+	PERFORM fluct._require_rest(name, 'Its position can be moved only while it is paused or failed.');
 	SELECT array_agg(a.fields[5] ORDER BY a.number), array_agg(a.fields[1]::int ORDER BY a.number),
 		array_agg(a.fields[2]::bigint ORDER BY a.number), array_agg(a.fields[3]::bigint ORDER BY a.number),
 		array_agg(a.fields[4]::bigint ORDER BY a.number)

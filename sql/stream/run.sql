@@ -49,34 +49,21 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._reprocess_chunk(text, timestamptz, timestamptz, boolean, jsonb) IS
 'One chunk of reprocess_stream: takes what the last one returned, NULL at first; returns NULL at the end.';
 
--- A start waits for the chunk, and the next chunk sees it: whoever stores newer
--- messages in between would be overwritten by older ones.
-CREATE OR REPLACE FUNCTION fluct._require_rest(s fluct.streams) RETURNS void
+-- A start waits for the chunk, and the next chunk sees it: newer messages that
+-- are stored in between would be replaced by older ones.
+CREATE OR REPLACE FUNCTION fluct._hold_at_rest(s fluct.streams) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	v record;
 BEGIN
 	PERFORM FROM fluct.streams t WHERE t.name = s.name FOR SHARE;
-	-- a worker that was just paused needs a moment to end
-	FOR i IN 1 .. 100 LOOP
-		SELECT w.state, coalesce(cardinality(w.pids), 0) AS workers INTO v FROM fluct._stream_state w WHERE w.stream = s.name;
-		EXIT WHEN v.state NOT IN ('paused', 'failed') OR v.workers = 0;
-		PERFORM pg_sleep(0.1);
-	END LOOP;
-	IF v.state NOT IN ('paused', 'failed') OR v.workers > 0 THEN
-		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-			MESSAGE = format('stream "%s" is %s', s.name, v.state),
-			DETAIL = 'Messages of the raw copy could replace newer ones that it stores meanwhile.',
-			HINT = format('SELECT fluct.pause_stream(%L); stops it.', s.name);
-	END IF;
+	PERFORM fluct._require_rest(s.name, 'Messages of the raw copy could replace newer ones that it stores meanwhile.');
 	IF NOT fluct._try_lock('run', s.name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_in_use',
 			MESSAGE = format('stream "%s" is being run by another session', s.name);
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION fluct._require_rest(fluct.streams) IS
+COMMENT ON FUNCTION fluct._hold_at_rest(fluct.streams) IS
 'Raises object_not_in_prerequisite_state, or object_in_use, where a worker stores messages of the stream, and lets none start until the end of the transaction.';
 
 CREATE OR REPLACE FUNCTION fluct._begin_reprocess(s fluct.streams, since timestamptz, until timestamptz) RETURNS jsonb
@@ -180,7 +167,7 @@ DECLARE
 		least(stop, at + make_interval(secs => (p ->> 'span')::float8)));
 	chunk record;
 BEGIN
-	PERFORM fluct._require_rest(s);
+	PERFORM fluct._hold_at_rest(s);
 	IF at >= stop THEN
 		RAISE NOTICE '%', fluct._counts_of(s, p) ||
 			CASE WHEN p ->> 'messages' = '0' AND NOT s.keep_raw THEN '; it keeps no raw copy (keep_raw)' ELSE '' END;

@@ -254,6 +254,12 @@ foreach ([ lone => '"n": "@"' ], [ other_type => '"id": "$.id", "n": "@"' ])
 
 ($rc, $out, $err) = $node->psql('postgres', "CALL fluct.reprocess_stream('plain', force => true)", extra_params => [ '-U', 'etl' ]);
 like($err, qr/stream "plain" is running/, 'reprocess_stream beside the running stream is refused');
+my $worker = sql("SELECT pids[1] FROM fluct.stat_streams WHERE stream = 'plain'");
+kill('STOP', $worker);
+etl("SELECT fluct.pause_stream('plain')");
+fails_like($node, "CALL fluct.reprocess_stream('plain', force => true)", qr/55000: a worker of stream "plain" is still there: process $worker/,
+	'and beside a worker that has not ended', as => 'etl');
+kill('CONT', $worker);
 etl("SELECT fluct.pause_stream('plain'); TRUNCATE plain; CALL fluct.reprocess_stream('plain', force => true)");
 is(sql('SELECT string_agg(n::text, $$ $$ ORDER BY n) FROM plain'), '1 2 4 6 7', 'and works when it rests');
 
