@@ -19,6 +19,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "json/binary.h"
 #include "json/number.h"
@@ -514,6 +515,38 @@ expected_time(const FluctColumn *column)
 	}
 }
 
+/* What the column itself takes, in the usual format. */
+static const char *
+expected_plain(const FluctColumn *column)
+{
+	Oid			element = get_element_type(column->base);
+
+	if (column->form <= FLUCT_FORM_INT8 && column->form >= FLUCT_FORM_INT2)
+		return "a whole number";
+	if (is_number(column))
+		return "a number";
+	if (column->form == FLUCT_FORM_BOOL)
+		return "true or false";
+	if (column->form == FLUCT_FORM_TEXT)
+		return "a string";
+	if (OidIsValid(element))
+		return psprintf("an array of %s", format_type_be(element));
+	return psprintf("a string that is a %s", format_type_be(column->base));
+}
+
+/* Which format takes more. */
+static const char *
+other_format(const FluctColumn *column)
+{
+	if (column->form == FLUCT_FORM_BOOL)
+		return "; the format boolean takes 1 and 0, too";
+	if (column->form == FLUCT_FORM_TEXT)
+		return "; the format text takes a number, too, a column of type jsonb any value";
+	if (get_element_type(column->base) == TEXTOID)
+		return "; the format text takes numbers, too";
+	return "";
+}
+
 /* What a value of another kind should have been. */
 static const char *
 expected_type(const FluctColumn *column)
@@ -536,20 +569,12 @@ expected_type(const FluctColumn *column)
 			return column->reading->scale < 0 ? "an object with \"scale\" and \"value\"" :
 				"a decimal in base64";
 		case FLUCT_FORMAT_PLAIN:
+			return psprintf("%s%s", expected_plain(column), other_format(column));
 		case FLUCT_FORMAT_JSON:
-			break;
+			return psprintf("%s at %s in it", expected_plain(column), column->reading->inner);
 		default:
 			return "a number";
 	}
-	if (column->form <= FLUCT_FORM_INT8 && column->form >= FLUCT_FORM_INT2)
-		return "a whole number";
-	if (is_number(column))
-		return "a number";
-	if (column->form == FLUCT_FORM_BOOL)
-		return "true or false; the format boolean takes 1 and 0, too";
-	if (column->form == FLUCT_FORM_TEXT)
-		return "a string; the format text takes a number, too, a column of type jsonb any value";
-	return psprintf("a string that is a %s", format_type_be(column->base));
 }
 
 const char *

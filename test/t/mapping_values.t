@@ -36,6 +36,11 @@ is(letters('scalars'), '4 wrong_type $.n, 5 wrong_type $.n, 6 not_finite $.n, 7 
 is(sql("SELECT detail FROM fluct.dead_letters WHERE stream = 'scalars' AND \"offset\" IN (4, 8) ORDER BY id"),
 	"found \"x\", expected a number such as 12.5\nfound 2, expected true, false, 1 or 0, in quotes or not", 'in words');
 
+stream('places', 't text, i int, tags text[], ids int[]', q("t": {"path": "$.j", "format": "json", "inner": "$.a.b"}, "i": {"path": "$.i", "format": "json"}, "tags": "$.tags", "ids": "$.ids"),
+	'{"j": "{\"a\": {\"b\": \"x\"}}", "i": "7", "tags": ["a"], "ids": [1]}', '{"j": {"a": {"b": 7}}}', '{"i": "true"}', '{"tags": ["a", 1]}', '{"ids": {}}');
+is(sql("SELECT string_agg(detail, E'\\n' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'places'"), join("\n", 'found {"a": {"b": 7}}, expected a string at $.a.b in it',
+	'found "true", expected a whole number at $ in it', 'found ["a", 1], expected an array of text; the format text takes numbers, too', 'found {}, expected an array of integer'), 'what was expected within a value');
+
 stream('nulls', 'n numeric, d timestamptz, s text, j jsonb NOT NULL',
 	q("n": {"path": "$.n", "format": "number", "null": ["", "NULL"]}, "d": {"path": "$.d", "null": [""]},
 	   "s": {"path": "$.s", "null": ["\u00e9"]}, "j": {"path": "$.j", "null": ["none"]}),
