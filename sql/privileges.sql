@@ -54,7 +54,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'relation', '
 	_handovers_under_way cluster_freshness cluster_health cluster_streams cluster_unattributed_spend handovers members'),
 ('reader', 'routine', '
-	_allow_missing _answers _ask_all _ask_members _check_member_streams _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _explain _fault_of _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
+	_allow_missing _answers _feeds_orders _ask_all _ask_members _check_member_streams _cluster_health _cluster_streams _cluster_unattributed_spend _customers_digest _explain _fault_of _gather _has_members _links _links_computed _links_pending _links_to_keep _local_shortfall _member_explain_1 _member_health_1 _member_orders_1 _member_spend_1 _member_unattributed_1
 	_member_state_1 _member_streams_1 _moving_partition _numbered_spend _of_one_time _planted_in_apply _parts _parts_and_deleted _parts_of _rollup_is_read _shortfall_of _spend_of _tell_missing check_members shared_orders'),
 ('operator', 'routine', '
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),

@@ -48,7 +48,7 @@ AS $$
 BEGIN
 	RETURN (
 		SELECT min(s.name) FROM fluct.streams s JOIN fluct.freshness f ON f.stream = s.name
-		 WHERE s.starts > 0 AND f.data_until IS NULL AND to_regclass(s.target) = to_regclass('sales.orders'));
+		 WHERE s.starts > 0 AND f.data_until IS NULL AND fluct._feeds_orders(s.target));
 END
 $$;
 COMMENT ON FUNCTION fluct._silent_stream() IS
@@ -62,7 +62,7 @@ BEGIN
 	RETURN (
 		SELECT format('partition %s of stream "%s" is on its way to member "%s"', h.partition, h.stream, replace(h.to_member, '%', '%%'))
 		  FROM fluct._handovers_under_way h JOIN fluct.streams s ON s.name = h.stream
-		 WHERE to_regclass(s.target) = to_regclass('sales.orders') ORDER BY h.begun_at LIMIT 1);
+		 WHERE fluct._feeds_orders(s.target) ORDER BY h.begun_at LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION fluct._moving_partition() IS 'a partition of orders that nobody consumes, since its hand-over is not completed; NULL = there is none';

@@ -308,7 +308,7 @@ BEGIN
 		VALUES (s.name, s.owner, s.owner_oid, s.system_identifier);
 		INSERT INTO fluct.dropped_feeds AS d (stream, data_until)
 		SELECT f.stream, f.data_until FROM fluct.freshness f
-		WHERE f.stream = s.name AND f.data_until IS NOT NULL AND to_regclass(s.target) = to_regclass('sales.orders')
+		WHERE f.stream = s.name AND f.data_until IS NOT NULL AND fluct._feeds_orders(s.target)
 		ON CONFLICT (stream) DO UPDATE SET data_until = excluded.data_until;
 		DELETE FROM fluct.streams t WHERE t.name = s.name;
 		DELETE FROM fluct.stream_states t WHERE t.stream = s.name;

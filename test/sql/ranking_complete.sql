@@ -127,7 +127,21 @@ SELECT fluct.drop_stream('s');
 SELECT rank, complete FROM fluct.top_fluctuations('2026-02-27 12:00Z');
 SELECT rank, complete FROM fluct.top_fluctuations('2026-03-01 00:00Z');
 
+-- a stream into a schema that the reader cannot use is none of the orders'
 RESET SESSION AUTHORIZATION;
+CREATE SCHEMA regress_closed AUTHORIZATION regress_etl;
+SET SESSION AUTHORIZATION regress_etl;
+GRANT SELECT ON sales.orders TO regress_clerk;
+CREATE TABLE regress_closed.t (id text PRIMARY KEY);
+SELECT fluct.create_stream('closed', 'regress_shop', 't', target => 'regress_closed.t', keep_raw => false);
+SET SESSION AUTHORIZATION regress_clerk;
+SELECT rank, complete FROM fluct.top_fluctuations('2026-02-27 12:00Z');
+SELECT stream, state FROM fluct.cluster_streams;
+SET SESSION AUTHORIZATION regress_etl;
+SELECT fluct.drop_stream('closed');
+
+RESET SESSION AUTHORIZATION;
+DROP SCHEMA regress_closed CASCADE;
 DROP SERVER regress_shop;
 DROP OWNED BY regress_clerk;
 DROP ROLE regress_clerk;
