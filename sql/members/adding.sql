@@ -94,20 +94,21 @@ COMMENT ON FUNCTION fluct._remove_member(text) IS 'remove_member, as the extensi
 -- ---------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION fluct._member_streams_1(OUT stream text, OUT state text, OUT reason text, OUT lag bigint, OUT behind interval, OUT messages bigint,
-										OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[], OUT topic text, OUT known int)
+										OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[], OUT topic text, OUT known int, OUT feeds boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT s.stream, s.state, s.reason, s.lag, s.behind, s.messages, s.dead_letters, f.data_until,
 	   ARRAY(SELECT p.partition FROM fluct.stat_partitions p WHERE p.stream = s.stream ORDER BY 1), s.topic,
-	   (SELECT max(o.partition) + 1 FROM fluct.stream_offsets o WHERE o.stream = s.stream AND fluct._consumes(s.topic, o.topic))
-  FROM fluct.stat_streams s JOIN fluct.freshness f ON f.stream = s.stream
+	   (SELECT max(o.partition) + 1 FROM fluct.stream_offsets o WHERE o.stream = s.stream AND fluct._consumes(s.topic, o.topic)),
+	   fluct._feeds_orders(d.target)
+  FROM fluct.stat_streams s JOIN fluct.freshness f ON f.stream = s.stream JOIN fluct.streams d ON d.name = s.stream
 $$;
-COMMENT ON FUNCTION fluct._member_streams_1() IS 'the streams of this server, for cluster_streams; known: how many partitions the topic has, as their workers saw it last; version 1';
+COMMENT ON FUNCTION fluct._member_streams_1() IS 'the streams of this server, for cluster_streams; known: how many partitions the topic has, as their workers saw it last; feeds: whether it fills sales.orders; version 1';
 
 CREATE OR REPLACE FUNCTION fluct._cluster_streams()
 RETURNS TABLE (member text, stream text, state text, reason text, lag bigint, behind interval, messages bigint, dead_letters bigint, data_until timestamptz,
-			   partitions int[], topic text, known int)
+			   partitions int[], topic text, known int, feeds boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
 BEGIN
@@ -118,7 +119,7 @@ BEGIN
 	RETURN QUERY
 		SELECT a.member, a.answer[1], CASE WHEN a.missing IS NULL THEN a.answer[2] ELSE 'unreachable' END, coalesce(a.missing, a.answer[3]),
 			   a.answer[4]::bigint, a.answer[5]::interval, a.answer[6]::bigint, a.answer[7]::bigint,
-			   a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10], a.answer[11]::int
+			   a.answer[8]::timestamptz, a.answer[9]::int[], a.answer[10], a.answer[11]::int, a.answer[12]::boolean
 		  FROM fluct._ask_all('streams') a
 		 ORDER BY 1, 2;
 END
@@ -225,25 +226,29 @@ AS $$
 	WITH s AS MATERIALIZED (
 		SELECT c.* FROM fluct._cluster_streams() c WHERE fluct._has_members() AND c.state <> 'unreachable'
 	), p AS (
-		SELECT t.topic, n.partition, count(DISTINCT s.member) AS members, string_agg(DISTINCT s.member, ', ') AS names
-		  FROM (SELECT x.topic, max(x.known) AS known FROM s x GROUP BY 1) t
+		SELECT t.topic, t.known, n.partition, count(DISTINCT s.member) AS members, string_agg(DISTINCT s.member, ', ') AS names
+		  FROM (SELECT x.topic, max(x.known) AS known FROM s x WHERE x.feeds GROUP BY 1) t
 		 CROSS JOIN LATERAL generate_series(0, t.known - 1) n(partition)
-		  LEFT JOIN s ON s.topic = t.topic AND n.partition = ANY (s.partitions)
-		 GROUP BY 1, 2
+		  LEFT JOIN s ON s.topic = t.topic AND s.feeds AND n.partition = ANY (s.partitions)
+		 GROUP BY 1, 2, 3
+	), shared AS (
+		SELECT p.topic, p.names, p.members, CASE count(*) WHEN p.known THEN format('each of the %s partitions', p.known) WHEN 1 THEN format('partition %s', min(p.partition))
+				ELSE format('each of the partitions %s', string_agg(p.partition::text, ', ' ORDER BY p.partition)) END AS partitions
+		  FROM p GROUP BY p.topic, p.known, p.names, p.members
 	)
-	SELECT p.names, 'partitions', 'fail', format('partition %s of topic %s is with %s members', p.partition, p.topic, p.members),
-		   'What both have stored counts twice. alter_stream(..., partitions => ...): each partition belongs to one member.'
-	  FROM p WHERE p.members > 1
+	SELECT h.names, 'partitions', 'fail', format('%s of topic %s is with %s members', h.partitions, h.topic, h.members),
+		   'An order counts once for each member that stores it. alter_stream(..., partitions => ...): each partition belongs to one member.'
+	  FROM shared h WHERE h.members > 1
 	UNION ALL
-	SELECT NULL, 'partitions', 'fail', format('no member has partition %s of topic %s', p.partition, p.topic),
+	SELECT NULL, 'partitions', 'fail', format('%s of topic %s is with no member', h.partitions, h.topic),
 		   'If its hand_over() failed, call that again; else alter_stream(..., partitions => ...) at a member.'
-	  FROM p WHERE p.members = 0
+	  FROM shared h WHERE h.members = 0
 	UNION ALL
 	SELECT NULL, 'partitions', 'ok', format('each of the %s of topic %s is with one member', count(*), p.topic), NULL
 	  FROM p GROUP BY p.topic HAVING bool_and(p.members = 1)
 	UNION ALL
 	SELECT s.member, 'partitions', 'skipped', format('stream "%s" has not asked Kafka yet which partitions topic %s has', s.stream, s.topic), 'start_stream(...) there'
-	  FROM s WHERE s.stream IS NOT NULL AND s.known IS NULL
+	  FROM s WHERE s.feeds AND s.known IS NULL
 	UNION ALL
 	SELECT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
 		   format('stream "%s" is %s, %s behind', s.stream, s.state, coalesce(s.behind::text, 'an unknown time')),

@@ -255,7 +255,7 @@ BEGIN
 		s.reason := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._of_one_time(fluct._printable(s.reason)));
 		s.message := format('member "%s": %s', replace(a.member, '%', '%%'), fluct._of_one_time(fluct._printable(s.message)));
 		s.detail := fluct._printable(s.detail);
-		s.hint := 'SELECT * FROM fluct.cluster_streams;';
+		s.hint := format('At member "%s": %s', a.member, coalesce(fluct._printable(s.hint), 'SELECT * FROM fluct.health;'));
 	END IF;
 	RETURN s;
 END

@@ -13,7 +13,7 @@
 #include "libpq-fe.h"
 #include "nodes/execnodes.h"
 
-#define FLUCT_ANSWER_COLUMNS	11	/* the most that an answer has */
+#define FLUCT_ANSWER_COLUMNS	12	/* the most that an answer has */
 
 typedef struct FluctAnswerColumn
 {

@@ -79,7 +79,12 @@ fails_like($a, $call, qr/08006: member "b" does not take partition 3.*stream "or
 sql($a, q{ALTER USER MAPPING FOR etl SERVER at_b OPTIONS (SET user 'etl')});
 etl($b, q{SELECT fluct.pause_stream('orders'); SELECT fluct.alter_stream('orders', topic => 'others')});
 fails_like($a, $call, qr/its stream "orders" consumes topic "others"/, 'another topic there', as => 'etl');
-etl($b, q{SELECT fluct.alter_stream('orders', topic => 'orders', partitions => '{3}')});
+etl($b, q{SELECT fluct.alter_stream('orders', topic => 'orders', partitions => '{1,3}')});
+etl($_, q{CREATE TABLE copy (order_id text PRIMARY KEY); SELECT fluct.create_stream('copy', 'shop', 'orders', 'copy', keep_raw => false, start => true)}) foreach $a, $b;
+ok(caught_up($_, 'copy'), 'a second stream of the topic, at each member, into another table') foreach $a, $b;
+is(sql($a, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'partitions'}, as => 'etl'), 'a, b|fail|each of the partitions 1, 3 of topic orders is with 2 members', 'check_members() counts those of orders');
+etl($_, q{SELECT fluct.drop_stream('copy')}) foreach $a, $b;
+etl($b, q{SELECT fluct.alter_stream('orders', partitions => '{3}')});
 is(sql($a, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'partitions'}, as => 'etl'), 'a, b|fail|partition 3 of topic orders is with 2 members', 'check_members() sees one with both');
 fails_like($a, $call, qr/its stream "orders" consumes partition 3 already/, 'a partition that it has', as => 'etl');
 etl($b, q{SELECT fluct.alter_stream('orders', partitions => '{}'); SELECT fluct.start_stream('orders')});
