@@ -243,9 +243,9 @@ $$;
 COMMENT ON FUNCTION fluct.grant_operator(regrole) IS
 'Lets a role make the tables, declare and run streams, load files and record rankings, and read all of fluct and of sales. Does the GRANTs and returns them, those on internal functions and views as their number, and then, as a next step that it leaves to the caller, what the role needs to make schema sales. Whoever is not the owner of the tables gets INSERT, UPDATE and DELETE on them from their owner.';
 
--- Of what is not so yet, and nothing else: the privileges of an object on which
--- an update's script grants or revokes are all taken for initial ones, those
--- included that grant_reader() gave, and pg_dump would leave these out.
+-- Only what is missing: where an update's script grants or revokes, all privileges
+-- of the object are taken for initial ones, also those that grant_reader() gave,
+-- and pg_dump would leave them out.
 DO $$
 DECLARE
 	s record;

@@ -73,7 +73,7 @@ $$;
 COMMENT ON FUNCTION fluct._delete_old_rows(regclass, text, timestamptz) IS
 'Deletes up to 10,000 rows before cutoff from the default partition. what is NULL where there are none.';
 
--- The horizon has a transaction of its own: whoever writes orders waits for it.
+-- The horizon moves in a transaction of its own, for which writers of orders wait.
 CREATE OR REPLACE FUNCTION fluct._delete_old_orders(cutoff timestamptz, OUT what text, OUT rows bigint)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

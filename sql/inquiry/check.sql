@@ -1,6 +1,6 @@
 -- check.sql: what Kafka holds for a stream, and what becomes of it.
 --
--- A session can't own a Kafka client: it asks a worker, which see src/inquiry/session.c.
+-- A session cannot own a Kafka client, so it asks a worker: see src/inquiry/session.c.
 
 CREATE OR REPLACE FUNCTION fluct._ask(stream text, question text, count int, start_at text)
 RETURNS TABLE (number int, fields text[])
@@ -27,8 +27,8 @@ $$;
 COMMENT ON FUNCTION fluct._raw_growth() IS
 'How much raw_messages keeps a day, by its partitions of the last whole days; NULL for less than 1 MB.';
 
--- What Kafka says, in the order of the checks; what would have been asked, where
--- no worker is free to ask or none answers.
+-- What Kafka says, in the order of the checks.  Where no worker is free to ask,
+-- or none answers, these items are skipped, with the reason in the first.
 CREATE OR REPLACE FUNCTION fluct._check_kafka(stream text)
 RETURNS TABLE (number int, item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -58,7 +58,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_routed_among';
 COMMENT ON FUNCTION fluct._routed_among(regclass[], oid) IS
 'those of the relations whose rows another extension stores elsewhere, as Citus does; planned with the rights of that role';
 
--- An item only where there is something to say.
+-- Without such targets the item is left out.
 CREATE OR REPLACE FUNCTION fluct._check_distribution(s fluct.streams, targets text[], owner oid)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -85,7 +85,7 @@ $$;
 COMMENT ON FUNCTION fluct._check_distribution(fluct.streams, text[], oid) IS
 'the item of check_stream about targets that another extension stores elsewhere; none if there are no such targets';
 
--- Read without opening a table, which would wait for the lock, too.
+-- It opens no table: that would wait for the lock as well.
 CREATE OR REPLACE FUNCTION fluct._lock_hint(s fluct.streams) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -4,13 +4,13 @@
 -- of customers' industries are written in portions of 64 MB, since the checks of
 -- their foreign keys wait in memory for the end of the statement.
 
--- The industries that the feed's rows name, each once a row.
 CREATE OR REPLACE FUNCTION fluct._industry_delimiter(load fluct.files)
 RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(load.options->>'industry_delimiter', ';') $$;
 COMMENT ON FUNCTION fluct._industry_delimiter(fluct.files) IS 'what is between two industries of a customer';
 
+-- The industries that the rows of the feed name, each once per row.
 CREATE OR REPLACE FUNCTION fluct._split_industries(delimiter text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

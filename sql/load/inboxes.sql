@@ -126,9 +126,9 @@ SELECT jsonb_strip_nulls(jsonb_build_object('on_bad_row', on_bad_row, 'max_rejec
 $$;
 COMMENT ON FUNCTION fluct._given_options(text, bigint, text, text, numeric) IS 'the loader''s options that were given';
 
--- One inbox within another would load what the other has done.  Who creates or
--- moves an inbox waits for those that do so with a folder within or above the
--- same, and for no others.
+-- An inbox within another would load files that the other has moved.  Creating or
+-- moving an inbox waits for transactions that do so with the same folder, or one
+-- above or below it, and for no others.
 CREATE OR REPLACE FUNCTION fluct._claim_directory(inbox text, directory text)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -51,8 +51,8 @@ SELECT coalesce(jsonb_object_agg(o.name, o.value) FILTER (WHERE o.value IS NOT N
 $$;
 COMMENT ON FUNCTION fluct._given_format(text, text, bigint, text[], jsonb, text, text) IS 'those of these options that were given';
 
--- How a file is written.  Kept, and part of a load's identity, only where it is
--- not as usual.
+-- How a file is written.  Stored, and part of a load's identity, only where it
+-- differs from the usual.
 CREATE OR REPLACE FUNCTION fluct._usual_format(kind text)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp

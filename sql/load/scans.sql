@@ -17,7 +17,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT fluct._try_lock('inbox', i.name) $$;
 COMMENT ON FUNCTION fluct._inbox_lock(fluct.inboxes) IS 'takes the lock of an inbox until the end of the transaction; false if another one has it';
 
--- A time in the future says nothing: such a file counts as still.
+-- A time in the future says nothing: such a file counts as settled.
 CREATE OR REPLACE FUNCTION fluct._is_settled(i fluct.inboxes, modified_at timestamptz)
 RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

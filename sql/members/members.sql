@@ -224,8 +224,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT CASE WHEN position('%' IN regexp_replace(replace(value, '%%', ''), '%s', '')) > 0 THEN replace(value, '%', '%%') ELSE value END $$;
 COMMENT ON FUNCTION fluct._of_one_time(text) IS 'what another server said, as a format for one time: if it is none, as it is';
 
--- Which member's shortfall speaks: a missing one's, else one's that has other
--- industries of the customers, else that of the one that is most behind.
+-- The shortfall that is reported: that of a member that is missing, else of one
+-- with other industries of the customers, else of the one furthest behind.
 CREATE OR REPLACE FUNCTION fluct._shortfall_of(answers fluct._answer[])
 RETURNS fluct._shortfall
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

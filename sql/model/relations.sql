@@ -25,8 +25,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__require_tables() IS '_require_tables, without a context';
 
--- Whoever is not the owner of the tables would run what stands in their place;
--- and a superuser who owns one of them, what stands on the others.
+-- Anyone but the owner of the tables would run code that is planted in their
+-- place, and a superuser who owns one of them, code on the others.
 CREATE OR REPLACE FUNCTION fluct._check_tables()
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

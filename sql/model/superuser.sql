@@ -68,7 +68,7 @@ $$;
 COMMENT ON FUNCTION fluct._refuse_superuser_writer(oid, regclass) IS
 'raises insufficient_privilege, with the statements that make an operator, where the role, or the session of a role that is set, is a superuser and does not own each relation that the rows may end in';
 
--- What changes the answers that everybody gets is for whoever owns the orders.
+-- What changes everybody's answers is left to the owner of the orders.
 CREATE OR REPLACE FUNCTION fluct._require_orders_owner(permission text)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -45,9 +45,9 @@ $$;
 COMMENT ON FUNCTION fluct._whole_days(text, interval) IS
 'the length of a window in calendar days; raises invalid_parameter_value, naming the option, where it is none';
 
--- AT TIME ZONE takes abbreviations and POSIX forms as well, where UTC+2 is west
--- of UTC.  Neither has a slash, unless it has digits as well; only where this
--- does not tell are the names read, all of them, which takes a while.
+-- AT TIME ZONE also takes abbreviations, and POSIX forms, in which UTC+2 is west
+-- of UTC.  Neither has a slash without digits.  All names are read, which takes a
+-- while, only where this does not decide.
 CREATE OR REPLACE FUNCTION fluct._is_zone(zone text)
 RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -264,7 +264,7 @@ AS 'MODULE_PATHNAME', 'fluct_rollup_fill';
 COMMENT ON FUNCTION fluct._fill_rollup(timestamptz) IS
 'Fills the rollup since that time (NULL = all) from the orders, in one slot, in place of its owner; false where it has rows there already, or the caller lacks the rights of its owner.';
 
--- DELETE rather than TRUNCATE: who reads with an older snapshot still sees it.
+-- DELETE rather than TRUNCATE: readers with an older snapshot still see the rows.
 CREATE OR REPLACE FUNCTION fluct.rebuild_rollup()
 RETURNS bigint
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
@@ -400,11 +400,11 @@ $$;
 COMMENT ON FUNCTION fluct._rollup_spend(timestamptz[], timestamptz[]) IS
 'orders and their sum per window [start, end) and industry, from the rollup; what comes to no order has no row';
 
--- Which windows have orders of an industry, without adding them all up.  Most
--- show it by their first whole hour, of those left most by the next four, and a
--- silent industry by its days.  Where all leave it open the window's hours are
--- read, each window's once (OFFSET 0), and where these do, too (all
--- orders lie in the hours that the window cuts), all of it.
+-- Which windows have orders of an industry, without adding all of them up.  Most
+-- windows show it in their first whole hour, most of the others in the next four,
+-- and a silent industry shows it in its days.  Where these leave it open, the
+-- hours of the window are read, once for each window (OFFSET 0); and where all
+-- orders lie in the hours that the window cuts, all of the window.
 CREATE OR REPLACE FUNCTION fluct._rollup_active(starts timestamptz[], ends timestamptz[], OUT industry text, OUT windows int[])
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

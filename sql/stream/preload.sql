@@ -9,14 +9,14 @@ $$;
 COMMENT ON FUNCTION fluct._database_list() IS
 'fluct.database with this database in it.';
 
--- pg_cron's jobs are processes of that kind only where it is told so.
+-- pg_cron's jobs are background workers only with cron.use_background_workers.
 CREATE OR REPLACE FUNCTION fluct._workers_needed() RETURNS int
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 	SELECT (current_setting('max_logical_replication_workers')::int > 0)::int
 		+ cardinality(regexp_split_to_array(fluct._database_list(), ','))
 		+ coalesce(current_setting('fluct.max_workers', true)::int, 4)
-		+ 2 + 2
+		+ 2 + 2		-- query Kafka, make partitions
 		+ CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_cron\M'
 			THEN 1 + CASE WHEN current_setting('cron.use_background_workers', true)::boolean
 				THEN greatest(1, (SELECT count(*) FROM fluct.reports) + (SELECT count(*) FROM fluct.inboxes)) ELSE 0 END

@@ -179,7 +179,7 @@ AS $$
 DECLARE
 	wrong text;
 BEGIN
-	-- NULL: as it is
+	-- NULL: not given
 	PERFORM fluct._check_word('on_conflict', coalesce(on_conflict, 'nothing'), 'nothing', 'error', 'update');
 	PERFORM fluct._check_word('on_bad_message', coalesce(on_bad_message, 'dead_letter'), 'dead_letter', 'fail');
 	PERFORM fluct._check_word('on_data_loss', coalesce(on_data_loss, 'fail'), 'fail', 'skip');

@@ -109,7 +109,7 @@ LEFT JOIN LATERAL (
 	SELECT 'blocked by ' || string_agg(DISTINCT CASE b.pid WHEN 0 THEN 'a prepared transaction' ELSE 'pid ' || b.pid END, ', ') AS by
 	FROM unnest(live.pids) AS w(pid), unnest(pg_blocking_pids(w.pid)) AS b(pid)) blocked ON true
 LEFT JOIN LATERAL (
-	-- a start that met a lock has said what a batch would say
+	-- a start that waits for a lock says so, as a batch would
 	SELECT CASE st.state WHEN 'running' THEN 'starting' ELSE st.state END AS state, st.reason, st.detail, st.since
 	FROM fluct.stream_states st
 	WHERE st.stream = s.name AND st.starts = s.starts AND (st.state <> 'running' OR st.reason = 'waiting_for_lock')
@@ -124,8 +124,8 @@ SELECT v.stream, until.data_until,
 FROM fluct._stream_state v
 JOIN fluct.streams s ON s.name = v.stream
 LEFT JOIN LATERAL (
-	-- of the partitions that lag, or of all where that is not known; a worker
-	-- knows anew at least every two seconds, and nothing of no partition is missing
+	-- of the partitions that lag, or of all where that is not known; a worker looks
+	-- at least every two seconds; without any partition nothing is missing
 	SELECT CASE WHEN s.partitions = '{}' OR v.state = 'running' AND v.reason IS NULL AND v.lag = 0
 			AND v.held_at > clock_timestamp() - interval '5 s' THEN clock_timestamp()
 		ELSE greatest(v.held_at, coalesce(

@@ -52,7 +52,7 @@ BEGIN
 			IF tickets[i] IS NULL THEN
 				tickets[i] := fluct._sync(name, i);
 			ELSE
-				-- -1: done; NULL, of a worker that is gone: asked again
+				-- -1: done; NULL: the worker is gone, and another one is asked
 				tickets[i] := CASE fluct._sync_done(name, i, tickets[i])
 					WHEN true THEN -1 WHEN false THEN tickets[i] END;
 			END IF;
