@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use lib 'test/t/lib';
 use Fluct;
+use Fluct::Process;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -10,16 +11,6 @@ use Time::HiRes qw(sleep time);
 my $bar = 128;			# MB
 my $kafka = fluct_broker();
 my $node = fluct_node('main', kafka => $kafka, 'max_wal_size' => '4GB');
-
-# The private memory of a process, in MB.
-sub private_memory
-{
-	my ($pid) = @_;
-
-	open(my $status, '<', "/proc/$pid/status") or return 0;
-	my ($kb) = map { /^RssAnon:\s*(\d+)/ ? $1 : () } <$status>;
-	return ($kb // 0) / 1024;
-}
 
 # 1,000 messages of 5 KB, 200 times over: each partition has 1,000.
 my @messages = orders(1000, lines => 115, products => 2000);

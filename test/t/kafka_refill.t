@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/t/lib';
 use Fluct;
+use Fluct::Process;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -24,13 +25,6 @@ sub produce
 			  $produced + 1 .. $produced + $numbers ]);
 	$produced += $numbers;
 	return;
-}
-
-sub private_memory
-{
-	my ($pid) = @_;
-
-	return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s*(\d+)/m ? $1 / 1024 : undef;
 }
 
 sub hold

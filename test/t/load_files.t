@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use Fluct;
+use Fluct::Process;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -205,12 +206,6 @@ my $bytes = 0;
 	}
 	close($big);
 }
-sub rss
-{
-	my ($pid) = @_;
-
-	return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m ? $1 / 1024 : 0;
-}
 foreach my $phase ('identifying', 'reading', 'storing rows')
 {
 	my ($o, $e) = ('', '');
@@ -237,7 +232,7 @@ while ($session->pumpable)
 	if ($row =~ /^customers\|big\.csv\|([a-z ]+)\|(\d+)\|t\|t$/)
 	{
 		$phases{$1} = 1;
-		my $now = eval { rss($pid) } // 0;
+		my $now = eval { private_memory($pid) } // 0;
 
 		$peak = $now if $now > $peak;
 	}
@@ -259,11 +254,12 @@ foreach my $i (1 .. $kills)
 
 	write_file("$in/kill$i.csv", $header, map { "kill$i-$_,x,Food;Pharma\n" } 1 .. 1000);
 	my $session = background("CALL fluct.scan_inbox('customers')", \$o, \$e);
-	my $pid = eval { pid_of($session, \$o) };
+	my $pid = pid_of($session, \$o);
 
 	sleep(rand(0.1));
 	kill('KILL', $pid);
 	eval { $session->finish };
+	sleep(0.01) while kill(0, $pid);	# until the postmaster has reaped it
 	poll($node, 'SELECT true', 't') or die;
 }
 scan('customers');

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/t/lib';
 use Fluct;
+use Fluct::Process;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -11,20 +12,6 @@ use Time::HiRes qw(sleep time);
 my $kafka = fluct_broker();
 my $external = $kafka->is_external;
 my $node = fluct_node('main', kafka => $kafka, 'fluct.max_workers' => 8);
-
-# The bar is 2 s, and `make bench` measures it; here machines may be busy.
-sub stops_fast
-{
-	my ($when) = @_;
-	my $start = time();
-
-	$node->stop('fast');
-	my $seconds = time() - $start;
-	note(sprintf('stop -m fast %s: %.2f s', $when, $seconds));
-	cmp_ok($seconds, '<', 5, "it stops fast $when");
-	$node->start;
-	return;
-}
 
 my $columns = '{"columns": {"n": "$.n"}}';
 
@@ -37,12 +24,14 @@ $kafka->produce('orders',
 	[ map { an_order($_, order_lines => $lines) } 1 .. 40_000 ]);
 etl("SELECT fluct.create_stream('orders', 'shop', 'orders', start => true)");
 poll($node, 'SELECT sum(messages) > 0 FROM fluct.stream_offsets');
-stops_fast('at full speed');
+stops_fast($node, 'at full speed');
+$node->start;
 ok(caught_up($node, 'orders'), 'it goes on');
 is(sql('SELECT messages, duplicates, rows FROM fluct.stat_streams'),
 	'40000|0|840000', 'with nothing lost or doubled');
 
-stops_fast('while idle');
+stops_fast($node, 'while idle');
+$node->start;
 ok(await_state($node, 'orders', 'running'), 'it runs again');
 
 # The lock outlives the server.
@@ -50,7 +39,8 @@ sql("BEGIN; LOCK TABLE sales.orders; PREPARE TRANSACTION 'hold'");
 $kafka->produce('orders', [ an_order('locked') ]);
 ok(await_state($node, 'orders', 'running/waiting_for_lock'),
 	'a lock on the target is waited for');
-stops_fast('while waiting for a lock');
+stops_fast($node, 'while waiting for a lock');
+$node->start;
 ok(poll($node, 'SELECT reason FROM fluct.stat_streams', 'waiting_for_lock'),
 	'and is waited for again');
 sql("COMMIT PREPARED 'hold'");
@@ -67,7 +57,8 @@ SKIP:
 	$kafka->freeze;
 	ok(await_state($node, 'orders', 'backing_off/broker_unreachable'),
 		'a frozen broker is noticed');
-	stops_fast('while the broker is frozen');
+	stops_fast($node, 'while the broker is frozen');
+	$node->start;
 	ok(await_state($node, 'orders', 'backing_off/broker_unreachable'),
 		'and noticed at a start');
 	$kafka->thaw;
@@ -84,7 +75,8 @@ SKIP:
 	my @said = log_lines($node, qr/stream "orders"/, $log);
 	cmp_ok(scalar(@said), '<=', 2, 'and is said once')
 	  or diag(join("\n", @said));
-	stops_fast('while the broker is down');
+	stops_fast($node, 'while the broker is down');
+	$node->start;
 	ok(await_state($node, 'orders', 'backing_off/broker_unreachable', 10),
 		'a broker that is down at the start');
 	$kafka->restart;
@@ -102,7 +94,8 @@ etl("CREATE SERVER nowhere FOREIGN DATA WRAPPER fluct_kafka
 	SELECT fluct.create_stream('nowhere', 'nowhere', 'orders', 'nowhere',
 		'$columns', keep_raw => false, start => true)");
 ok(await_state($node, 'nowhere', 'backing_off/dns_failure'), 'no such host');
-stops_fast('while a name is looked up');
+stops_fast($node, 'while a name is looked up');
+$node->start;
 sql("SELECT fluct.drop_stream('nowhere')");
 
 # ----- the topic -----
@@ -301,7 +294,8 @@ ok(poll($node, "SELECT count(*) FROM pg_stat_activity
 	'the launcher comes back');
 sql("SELECT fluct.start_stream('orders')");
 ok(caught_up($node, 'orders'), 'and its streams run');
-stops_fast('at the end');
+stops_fast($node, 'at the end');
+$node->start;
 
 # ----- servers that lack something -----
 
