@@ -9,6 +9,7 @@ OBJS = \
 	src/bookkeeping/dead_letters.o \
 	src/bookkeeping/offsets.o \
 	src/bookkeeping/owner.o \
+	src/bookkeeping/servers.o \
 	src/bookkeeping/skipped.o \
 	src/bookkeeping/states.o \
 	src/bookkeeping/streams.o \

@@ -101,7 +101,7 @@ SELECT l.grantee, l.kind, n.name
 	_as_value _drift_in_extra _field_to_apply _fill_from_extra _fill_from_raw _require_own_table apply_schema_drift'),
 -- of an event trigger
 ('nobody', 'routine', '
-	__keep_servers_of_streams _keep_servers_of_streams'),
+	__keep_servers_of_streams _follow_server _keep_servers_of_streams _rename_server'),
 -- what works as the extension's owner, or is called by such
 ('nobody', 'routine', '
 	__apply_feed __begin_run __cron_schedule __cron_unschedule __end_scan __finish_file __identify __inbox_work __is_same

@@ -41,36 +41,46 @@ END
 $$;
 COMMENT ON FUNCTION fluct.__keep_servers_of_streams() IS '_keep_servers_of_streams, without a context';
 
--- Workers look at once whether what they connected with is still so.  Streams
--- follow a server that is renamed: those whose server is gone can only be its,
--- unless somebody tricks them into a server of another role, hence the owners.
+-- Workers look at once whether what they connected with is still so.
 CREATE OR REPLACE FUNCTION fluct._announce_connections() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	stream text;
 BEGIN
-	FOR stream IN
-		UPDATE fluct.streams s SET server = f.srvname, version = s.version + 1, changed_at = clock_timestamp()
-		  FROM pg_event_trigger_ddl_commands() c
-		  JOIN pg_foreign_server f ON c.classid = 'pg_foreign_server'::regclass AND f.oid = c.objid
-		  JOIN pg_foreign_data_wrapper w ON w.oid = f.srvfdw AND w.fdwname = 'fluct_kafka'
-		  JOIN pg_roles r ON r.oid = f.srvowner
-		 WHERE (r.oid = s.owner_oid OR r.rolsuper)
-		   AND NOT EXISTS (SELECT FROM pg_foreign_server o WHERE o.srvname = s.server)
-		RETURNING s.name
-	LOOP
-		PERFORM fluct._announce_change(format('stream "%s" was altered by role "%s"', stream, session_user), 'Its server was renamed.');
-	END LOOP;
 	PERFORM fluct._announce_change();
 END
 $$;
 COMMENT ON FUNCTION fluct._announce_connections() IS
-'Event trigger: wakes the stream workers when a server or a user mapping was changed, and lets streams follow a server that was renamed.';
+'Event trigger: wakes the stream workers when a server or a user mapping was changed.';
+
+CREATE OR REPLACE FUNCTION fluct._follow_server() RETURNS event_trigger
+LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'fluct_follow_server';
+COMMENT ON FUNCTION fluct._follow_server() IS
+'Event trigger: streams and members follow a server that is renamed.';
+
+CREATE OR REPLACE FUNCTION fluct._rename_server(before text, after text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	stream text;
+BEGIN
+	UPDATE fluct.members m SET server = after WHERE m.server = before;
+	FOR stream IN
+		UPDATE fluct.streams s SET server = after, version = s.version + 1, changed_at = clock_timestamp()
+		 WHERE s.server = before RETURNING s.name
+	LOOP
+		PERFORM fluct._announce_change(format('stream "%s" was altered by role "%s"', stream, session_user), 'Its server was renamed.');
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._rename_server(text, text) IS 'what _follow_server does';
 
 CREATE EVENT TRIGGER fluct_announce_connections ON ddl_command_end
 	WHEN TAG IN ('ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING', 'DROP USER MAPPING', 'DROP OWNED')
 	EXECUTE FUNCTION fluct._announce_connections();
+
+CREATE EVENT TRIGGER fluct_follow_servers ON ddl_command_end
+	WHEN TAG IN ('ALTER SERVER')
+	EXECUTE FUNCTION fluct._follow_server();
 
 CREATE EVENT TRIGGER fluct_keep_servers ON sql_drop
 	WHEN TAG IN ('DROP SERVER')

@@ -81,6 +81,9 @@ fails_like($node, q{SET lock_timeout = '1ms'; SELECT fluct.add_member('m2', 'at_
 $adding->query_safe('COMMIT');
 $adding->quit;
 etl("SELECT fluct.add_member('m3', 'at_m3')");
+sql('ALTER SERVER at_m3 RENAME TO "At m3"');
+is(sql(q{SELECT server FROM fluct.members WHERE name = 'm3'}), 'At m3', 'a member follows its server that is renamed');
+sql('ALTER SERVER "At m3" RENAME TO at_m3');
 sql(q{CREATE ROLE other LOGIN; SELECT fluct.grant_operator('other'); CREATE SERVER at_x FOREIGN DATA WRAPPER postgres_fdw; ALTER SERVER at_x OWNER TO other});
 fails_like($node, $_, qr/42501: permission denied to (add|remove) a member\nDETAIL:  sales\.orders belongs to role "etl"/, "not by another operator: $_", as => 'other')
   foreach q{SELECT fluct.add_member('x', 'at_x')}, q{SELECT fluct.remove_member('m1')};
