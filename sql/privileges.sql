@@ -96,7 +96,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'relation', '
 	schema_drift'),
 ('reader', 'routine', '
-	_canonical_path _changed_row _document _drift _drift_of _mapped_paths _nodes _path_keys _path_step _path_steps _path_text _recent_messages _shapes _type_of'),
+	_canonical_path _changed_row _document _drift _drift_of _mapped_paths _nodes _path_keys _path_step _path_steps _path_text _recent_messages _shapes _type_of _with_arrays'),
 ('operator', 'routine', '
 	_as_value _drift_in_extra _field_to_apply _fill_from_extra _fill_from_raw _require_own_table apply_schema_drift'),
 -- of an event trigger

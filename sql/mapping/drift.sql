@@ -117,6 +117,29 @@ $$;
 COMMENT ON FUNCTION fluct._drift_of(fluct.streams, jsonb[]) IS
 'the differences between a mapping and documents, the oldest first: fields that nothing maps (new), that the newest tenth lacks (missing), that are of another JSON type than before (changed)';
 
+-- Or one message that has an object there would hide what all others have.
+CREATE OR REPLACE FUNCTION fluct._with_arrays(document jsonb, mapping jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+DECLARE
+	keys text[];
+BEGIN
+	FOR keys IN SELECT trim_array(fluct._path_keys(p.rows), 1)
+		FROM (SELECT mapping ->> 'rows', mapping -> 'single' = 'true' UNION ALL
+			  SELECT c ->> 'rows', true FROM jsonb_array_elements(mapping -> 'children') c) p(rows, is_wanted)
+		WHERE p.rows ~ '^\$[^*]*\[\*\]$' AND (p.is_wanted OR p.rows <> '$[*]')
+	LOOP
+		IF keys = '{}' AND jsonb_typeof(document) = 'object' THEN
+			document := jsonb_build_array(document);
+		ELSIF jsonb_typeof(document #> keys) = 'object' THEN
+			document := jsonb_set(document, keys, jsonb_build_array(document #> keys));
+		END IF;
+	END LOOP;
+	RETURN document;
+END
+$$;
+COMMENT ON FUNCTION fluct._with_arrays(jsonb, jsonb) IS 'the document with an array of one in place of an object, where the mapping has rows';
+
 CREATE OR REPLACE FUNCTION fluct._drift(stream text)
 RETURNS TABLE (target text, path text, drift text, topic text, partition int, "offset" bigint, messages bigint, type text, format text, sample jsonb, "column" text, written text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -132,7 +155,7 @@ BEGIN
 	FROM fluct._recent_messages(s.name, 1000, (SELECT max(o.last_commit) FROM fluct.stream_offsets o WHERE o.stream = s.name))
 		WITH ORDINALITY r(topic, partition, "offset", value, n)
 	CROSS JOIN LATERAL (SELECT fluct._document(r.value, s.framing)) w(whole)
-	CROSS JOIN LATERAL (SELECT CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END) d(document)
+	CROSS JOIN LATERAL (SELECT fluct._with_arrays(CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END, s.mapping)) d(document)
 	WHERE jsonb_typeof(d.document) = CASE WHEN s.mapping ->> 'rows' LIKE '$[%' THEN 'array' ELSE 'object' END;
 	RETURN QUERY SELECT d.target, d.path, d.drift, p.place ->> 0, (p.place ->> 1)::int, (p.place ->> 2)::bigint,
 			d.messages, d.type, d.format, d.sample, d."column", d.written

@@ -106,6 +106,17 @@ is(drift('packs', 'target, path, type, statements'), join("\n",
 	q{public.packs|$.sent|bigint|ALTER TABLE public.packs ADD COLUMN sent bigint; SELECT fluct.map_column('packs', 'sent', '$.sent');},
 	q{public.pieces|$.orders[*].lines[*].n|bigint|ALTER TABLE public.pieces ADD COLUMN n bigint; SELECT fluct.map_column('packs', 'n', '@.n', target => 'public.pieces');}), 'of a record, of the message, of a row in a record');
 
+# ----- an object in place of an array -----
+
+stream('boxes', 'CREATE TABLE boxes (id int); CREATE TABLE things (id int, sku text)',
+	'{"rows": "$[*]", "single": true, "columns": {"id": "@.id"}, "children": [{"target": "public.things", "rows": "@.list[*]", "columns": {"id": "^.id", "sku": "@.sku"}}]}', '');
+ok(produce('boxes', '[{"id": 1, "a": 1, "list": []}]', '{"id": 2, "b": 2, "list": []}'), 'records, and one that is no array');
+is(sql(q{SELECT path FROM fluct.schema_drift WHERE stream = 'boxes' AND drift = 'new'}, as => 'etl'), "\$[*].a\n\$[*].b", 'of each record');
+stream('crates', 'CREATE TABLE crates (id int); CREATE TABLE goods (id int, sku text)',
+	'{"columns": {"id": "$.id"}, "children": [{"target": "public.goods", "rows": "$.in.list[*]", "single": true, "columns": {"id": "$.id", "sku": "@.sku"}}]}', '');
+ok(produce('crates', '{"id": 1, "in": {"list": [{"sku": "a", "n": 1}]}}', '{"id": 2, "in": {"list": {"sku": "b", "n": 2}}}', '{"id": 3, "in": {"list": [{"sku": "a"}]}}'), 'lists, and one thing');
+is(sql(q{SELECT target, path, messages FROM fluct.schema_drift WHERE stream = 'crates' AND drift = 'new'}, as => 'etl'), 'public.goods|$.in.list[*].n|2', 'of each element');
+
 # ----- rows in an envelope, in each of its forms; without a raw copy -----
 
 stream('changes', 'CREATE TABLE changes (id int PRIMARY KEY, a text)', '{"envelope": "debezium"}', ", on_conflict => 'update'");
