@@ -125,7 +125,7 @@ SELECT l.grantee, l.kind, n.name
 	_settle_constraints _skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_owner _sync
 	_sync_done _top_fluctuations _try_lock _unmap_column _unschedule_fluctuations _unschedule_inbox _verify_rollup
 	_unknown_partition _lock_hint _check_pattern _check_table_loader _given_table _is_keyed _is_wanted _load_table _name_matches _table_conflict _table_options
-	_wait_for_stream _whole_mapping _warn_of_going_back _working_inbox')
+	_wait_for_stream _whole_mapping _warn_of_going_back _with_schemas _working_inbox')
 	) l(grantee, kind, names),
 	   LATERAL regexp_split_to_table(btrim(l.names, E'\t\n '), '\s+') n(name)
 $$;

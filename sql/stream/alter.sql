@@ -56,7 +56,7 @@ BEGIN
 	UPDATE fluct.streams t SET
 		server = coalesce(server, t.server),
 		topic = coalesce(topic, t.topic),
-		mapping = coalesce(mapping, t.mapping),
+		mapping = coalesce(fluct._with_schemas(s.target::regclass, mapping), t.mapping),
 		on_conflict = coalesce(on_conflict, t.on_conflict),
 		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
 			coalesce(on_tombstone, s.on_tombstone)),

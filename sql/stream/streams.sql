@@ -76,7 +76,7 @@ BEGIN
 	VALUES (name, owner, caller, (SELECT c.system_identifier::text FROM pg_control_system() c),
 		(SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
 		fluct._is_keyed(target, whole, on_conflict, caller, framing, on_tombstone),
-		server, topic, fluct._qualified(target), whole, on_conflict, fluct._normal_start(start_at),
+		server, topic, fluct._qualified(target), fluct._with_schemas(target, whole), on_conflict, fluct._normal_start(start_at),
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
 		batch_interval, workers, keep_raw, fluct._as_set(partitions), framing, on_tombstone);
 	DELETE FROM fluct.stream_states st WHERE st.stream = name;

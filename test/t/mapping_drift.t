@@ -112,10 +112,16 @@ stream('boxes', 'CREATE TABLE boxes (id int); CREATE TABLE things (id int, sku t
 	'{"rows": "$[*]", "single": true, "columns": {"id": "@.id"}, "children": [{"target": "public.things", "rows": "@.list[*]", "columns": {"id": "^.id", "sku": "@.sku"}}]}', '');
 ok(produce('boxes', '[{"id": 1, "a": 1, "list": []}]', '{"id": 2, "b": 2, "list": []}'), 'records, and one that is no array');
 is(sql(q{SELECT path FROM fluct.schema_drift WHERE stream = 'boxes' AND drift = 'new'}, as => 'etl'), "\$[*].a\n\$[*].b", 'of each record');
-stream('crates', 'CREATE TABLE crates (id int); CREATE TABLE goods (id int, sku text)',
-	'{"columns": {"id": "$.id"}, "children": [{"target": "public.goods", "rows": "$.in.list[*]", "single": true, "columns": {"id": "$.id", "sku": "@.sku"}}]}', '');
+my $crates = '{"columns": {"id": "$.id"}, "children": [{"target": "goods", "rows": "$.in.list[*]", "single": true, "columns": {"id": "$.id", "sku": "@.sku"}}]}';
+
+stream('crates', 'CREATE TABLE crates (id int); CREATE TABLE goods (id int, sku text)', $crates, '');
+is(etl("SELECT fluct.create_or_alter_stream('crates', 'shop', 'crates', 'crates', \$m\$$crates\$m\$)"), 'stream "crates" is unchanged', 'the same mapping again is no change');
 ok(produce('crates', '{"id": 1, "in": {"list": [{"sku": "a", "n": 1}]}}', '{"id": 2, "in": {"list": {"sku": "b", "n": 2}}}', '{"id": 3, "in": {"list": [{"sku": "a"}]}}'), 'lists, and one thing');
 is(sql(q{SELECT target, path, messages FROM fluct.schema_drift WHERE stream = 'crates' AND drift = 'new'}, as => 'etl'), 'public.goods|$.in.list[*].n|2', 'of each element');
+
+is(etl(q{SELECT fluct.apply_schema_drift('crates', '$.in.list[*].n'); SELECT fluct.map_column('crates', 'sku', '@.name', target => 'goods');
+	SELECT fluct.unmap_column('crates', 'n', 'goods'); SELECT mapping #>> '{children,0,columns}' FROM fluct.streams WHERE name = 'crates'}) =~ s/^\s+//r =~ s/\n+/ /gr, '0 {"id": "$.id", "sku": "@.name"}',
+	"a child's table without its schema is found, whatever is to be done with it");
 
 # ----- rows in an envelope, in each of its forms; without a raw copy -----
 
