@@ -96,6 +96,16 @@ my @plants = (
 		qq(sql/short.sql:2: "isn''t" in what is printed)
 	],
 	[
+		'a function without a caller', 'src/sink/lonely.h',
+		"extern int\tfluct_lonely(void);\n",
+		'src/sink/lonely.h: fluct_lonely has no caller outside of its file'
+	],
+	[
+		'and one of SQL', 'sql/lonely.sql',
+		"CREATE OR REPLACE FUNCTION fluct._lonely() RETURNS int LANGUAGE sql AS 'SELECT 1';\n",
+		'fluct._lonely has no caller'
+	],
+	[
 		'a suite that nobody finds', 'test/specs/forgotten.spec',
 		"session s\n",
 		'test/README.md does not name the suite forgotten'
