@@ -49,7 +49,7 @@ SELECT l.grantee, l.kind, n.name
 ('nobody', 'routine', '
 	__rollup_problem _batches_kept _cron_jobs _daily_growth _disks _health_cron _health_dead_letters _health_disk _health_files _health_freshness
 	_health_gaps _health_handovers _health_members _health_replication _health_retention _health_rollup _health_schedules _health_slots _health_streams _health_version
-	_dependents _listed_databases _remedy _rollup_problem _scheduled'),
+	_dependents _listed_databases _remedy _remedy_format _rollup_problem _scheduled'),
 -- members: what they are asked, and what adds it up
 ('reader', 'relation', '
 	_handovers_under_way cluster_freshness cluster_health cluster_streams cluster_unattributed_spend handovers members'),

@@ -4,19 +4,16 @@
 -- rights of the extension's owner, asks nobody outside of the server, and reads
 -- bookkeeping and catalogs: no table of a user's.
 
-CREATE OR REPLACE FUNCTION fluct._remedy(stream text, reason text, about text[], pids int[] DEFAULT NULL, in_session boolean DEFAULT false) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+CREATE OR REPLACE FUNCTION fluct._remedy_format(reason text, about text[], kill text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT fluct._printable(CASE WHEN in_session THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream)) ELSE t.text END)
-  FROM fluct.streams s
- CROSS JOIN LATERAL (
-SELECT format(CASE reason
+SELECT CASE reason
 	WHEN 'in_recovery' THEN NULL
 	WHEN 'switched_off' THEN 'ALTER SYSTEM SET fluct.enabled = on; SELECT pg_reload_conf();'
 	WHEN 'database_not_listed' THEN 'SELECT fluct.start_stream(%1$L); says which line to change.'
 	WHEN 'not_preloaded' THEN 'SELECT fluct.start_stream(%1$L); says which lines to add to postgresql.conf.'
 	WHEN 'restored_elsewhere' THEN 'If the stream is to run here, and no longer where it ran: SELECT fluct.start_stream(%1$L);'
-	WHEN 'waiting_for_lock' THEN coalesce('End the transaction that holds the lock: ' || w.kill,
+	WHEN 'waiting_for_lock' THEN coalesce('End the transaction that holds the lock: ' || kill,
 		'SELECT gid, prepared, owner FROM pg_prepared_xacts; then COMMIT PREPARED or ROLLBACK PREPARED.')
 	WHEN 'open_transaction' THEN 'kafka-transactions.sh find-hanging shows the producer; Kafka aborts its transaction in the end.'
 	WHEN 'stalled' THEN 'SELECT pid, wait_event_type, wait_event FROM pg_stat_activity WHERE backend_type = ''fluct stream worker'';'
@@ -49,9 +46,18 @@ SELECT format(CASE reason
 	WHEN 'target_refused' THEN 'Detach or replace the relation that the detail names, then: SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_is_superuser' THEN 'ALTER ROLE %7$I NOSUPERUSER; SELECT fluct.start_stream(%1$L);'
 	WHEN 'owner_changed' THEN 'SELECT fluct.drop_stream(%1$L); and create it as its new owner.'
-	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END,
-	stream, s.server, about[2], about[1], w.places, coalesce(w.brokers, 'host:9092'), w.owner, w.named) AS text
-  FROM (SELECT
+	ELSE 'Remove the cause that the detail names, then: SELECT fluct.start_stream(%1$L);' END
+$$;
+COMMENT ON FUNCTION fluct._remedy_format(text, text[], text) IS
+'what to do about a stream with that reason, for format(): 1 the stream, 2 its server, 3 and 4 what the reason is about, the second first, 5 the place in the form of start_at, 6 the brokers, 7 the owner, 8 the arguments of alter_stream() that name partitions; kill: statements that end the blockers';
+
+CREATE OR REPLACE FUNCTION fluct._remedy(stream text, reason text, about text[], pids int[] DEFAULT NULL, in_session boolean DEFAULT false) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+SELECT fluct._printable(CASE WHEN in_session THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream))
+							 ELSE t.text END)
+  FROM fluct.streams s
+ CROSS JOIN LATERAL (SELECT
 	-- the offset in the form of start_at
 	CASE WHEN about IS NULL THEN '{"PARTITION": OFFSET}'
 		 WHEN reason = 'unknown_offset' AND s.start_at ~ '^\s*\{' THEN jsonb_set(s.start_at::jsonb, array_remove(ARRAY[about[3], about[1]], NULL), about[2]::jsonb)::text
@@ -64,7 +70,9 @@ SELECT format(CASE reason
 	  WHERE f.srvname = s.server AND o.option_name = 'bootstrap_servers') AS brokers,
 	(SELECT string_agg(DISTINCT format('SELECT pg_terminate_backend(%s);', b.pid), ' ')
 	   FROM unnest(pids) AS waiting(pid), unnest(pg_blocking_pids(waiting.pid)) AS b(pid) WHERE b.pid > 0) AS kill,
-	coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = s.owner_oid), s.owner) AS owner) w) t
+	coalesce((SELECT r.rolname FROM pg_roles r WHERE r.oid = s.owner_oid), s.owner) AS owner) w
+ CROSS JOIN LATERAL format(fluct._remedy_format(reason, about, w.kill), stream, s.server, about[2], about[1], w.places,
+						   coalesce(w.brokers, 'host:9092'), w.owner, w.named) t(text)
  WHERE s.name = stream
 $$;
 COMMENT ON FUNCTION fluct._remedy(text, text, text[], int[], boolean) IS 'what to do about a stream with that reason; about: as in stream_states; pids: of its workers; in_session: whether run_stream runs it';
