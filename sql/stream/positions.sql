@@ -197,7 +197,7 @@ $$;
 COMMENT ON FUNCTION fluct._chosen_places(fluct.streams, text, text, int, text[], int[]) IS
 'Which of the places (topic and partition) a call of seek_stream moves. Errors: invalid_parameter_value for one that is not there.';
 
-CREATE OR REPLACE FUNCTION fluct._move_position(s fluct.streams, topic text, partition int, goes_to bigint, anew boolean,
+CREATE OR REPLACE FUNCTION fluct._move_position(s fluct.streams, topic text, partition int, goes_to bigint, recreated boolean,
 	log_start bigint, log_end bigint)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -212,7 +212,7 @@ BEGIN
 		VALUES (s.name, topic, partition, goes_to, fluct._next_epoch(s.name, topic, partition), goes_to, log_start, log_end);
 		RETURN;
 	END IF;
-	IF anew OR goes_to < o.next_offset THEN
+	IF recreated OR goes_to < o.next_offset THEN
 		UPDATE fluct.stream_offsets p SET epoch = greatest(p.epoch + 1, fluct._next_epoch(s.name, topic, partition)),
 			epoch_offset = goes_to, epoch_messages = p.messages, epoch_duplicates = p.duplicates,
 			epoch_dead_letters = p.dead_letters, epoch_tombstones = p.tombstones, epoch_filtered = p.filtered, stored_with = NULL
@@ -228,7 +228,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._move_position(fluct.streams, text, int, bigint, boolean, bigint, bigint) IS
-'Moves a position that the caller has locked, or makes it: with a gap behind it where it goes forward, in a new epoch where it goes back or the topic is another one (anew).';
+'Moves a position that the caller has locked, or makes it: with a gap behind it where it goes forward, in a new epoch where it goes back or the topic was recreated.';
 
 CREATE OR REPLACE FUNCTION fluct.seek_stream(name text, start_at text, partition int DEFAULT NULL, dry_run boolean DEFAULT false,
 	force boolean DEFAULT false, topic text DEFAULT NULL)
@@ -253,7 +253,7 @@ DECLARE
 	chosen int[];
 	back text;
 	all_gone boolean;
-	anew boolean;
+	recreated boolean;
 	at int;
 BEGIN
 	IF whence IS NULL OR dry_run IS NULL OR force IS NULL THEN
@@ -290,7 +290,7 @@ BEGIN
 	IF back IS NOT NULL AND NOT force THEN
 		PERFORM fluct._warn_of_going_back(s, start_at, only_topic, only_partition, back, dry_run);
 	END IF;
-	anew := EXISTS (SELECT FROM fluct.stream_states st WHERE st.stream = name AND st.starts = s.starts
+	recreated := EXISTS (SELECT FROM fluct.stream_states st WHERE st.stream = name AND st.starts = s.starts
 					AND st.state = 'failed' AND st.reason IN ('topic_changed', 'cluster_changed'));
 	FOR of_topic, moved, old_offset, new_offset, at IN
 		SELECT * FROM fluct._moves(s, topics, partitions, targets, chosen, all_gone, only_topic)
@@ -299,7 +299,7 @@ BEGIN
 			DELETE FROM fluct.stream_offsets o WHERE o.stream = name AND o.topic = of_topic AND o.partition = moved;
 			DELETE FROM fluct.skipped_offsets k WHERE k.stream = name AND k.topic = of_topic AND k.partition = moved;
 		ELSIF NOT dry_run THEN
-			PERFORM fluct._move_position(s, of_topic, moved, new_offset, anew, begins[at], ends[at]);
+			PERFORM fluct._move_position(s, of_topic, moved, new_offset, recreated, begins[at], ends[at]);
 		END IF;
 		of_topic := fluct._printable(of_topic);
 		RETURN NEXT;
