@@ -113,20 +113,26 @@ topic_count()
 
 ### Streams
 
-# Reads a topic as it was filled: stream $1 is there and not running.
+# Reads a topic as it was filled: stream $1 is there and not running; more arguments are psql's.
 arrive()
 {
-	local arrived
+	local stream=$1 arrived
 
-	arrived=$(sql etl -At -c "SELECT FROM fluct.start_stream('$1')" \
-		-c "SELECT fluct.wait_for_stream('$1', '30 minutes')" 2>>"$log" | tail -n 1)
-	[ "$arrived" = t ] || fail "stream $1 did not arrive" "$log" "$dir/server.log"
+	shift
+	arrived=$(sql etl "$@" -At -c "SELECT FROM fluct.start_stream('$stream')" \
+		-c "SELECT fluct.wait_for_stream('$stream', '30 minutes')" 2>>"$log" | tail -n 1)
+	[ "$arrived" = t ] || fail "stream $stream did not arrive" "$log" "$dir/server.log"
 }
 
 # Drops stream $1, and waits until its workers are gone.
 drop_stream()
 {
 	step_sql etl -c "SELECT fluct.drop_stream('$1')"
+	await_no_workers
+}
+
+await_no_workers()
+{
 	until [ "$(sql postgres -At -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'fluct stream%'")" = 0 ]; do
 		sleep 0.05
 	done
