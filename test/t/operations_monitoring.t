@@ -221,7 +221,7 @@ ok(await_state($node, 'down', 'backing_off/broker_unreachable'), 'a broker is do
 sql(q{UPDATE fluct.stream_offsets SET held_until = NULL, last_message_time = now() - $$20 minutes$$::interval WHERE stream = 'down'});
 ok(poll($node, q{SELECT count(*) FROM fluct.health WHERE what = 'stream "down"'}, '2'), 'and its stream is behind');
 
-my @expected = sort(@cron, qw(FluctBehind FluctDataAtRisk FluctDataLost FluctDeadLetters FluctFarBehind FluctMember FluctRefusedFile FluctSetup FluctStreamFailed FluctStreamPaused FluctStreamStopped));
+my @expected = sort(@cron, qw(FluctBehind FluctDataAtRisk FluctDataLost FluctDeadLetters FluctMember FluctRefusedFile FluctSetup FluctStreamFailed FluctStreamPaused FluctStreamStopped));
 my $ill = qr/\A(?=.*^[^\n]*fluct_health[^\n]*problem="behind")(?=.*^(?=[^\n]*behind_seconds)[^\n]*stream="down"[^\n]*\} \d{3,})/ms;
 is(alerts(sql_exporter($ill)), "@expected", 'sql-exporter: the alerts');
 is(alerts(postgres_exporter($ill)), "@expected", 'postgres-exporter: the alerts');
