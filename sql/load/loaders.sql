@@ -141,7 +141,8 @@ COMMENT ON FUNCTION fluct.__store(fluct.files, bytea, jsonb, boolean) IS '_store
 -- ---------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
-									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
+									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
+									 null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS
@@ -158,7 +159,8 @@ $$;
 COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS 'load_industries, as the extension''s owner';
 
 CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
-									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
+									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
+									 null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS

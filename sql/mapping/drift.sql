@@ -53,7 +53,8 @@ AS $$
 	WITH part AS (
 		SELECT stream.target, stream.mapping AS spec, stream.mapping ->> 'rows' AS rows_path
 		UNION ALL
-		SELECT c ->> 'target', c, CASE WHEN c ->> 'rows' LIKE '@%' THEN stream.mapping ->> 'rows' || substr(c ->> 'rows', 2) ELSE c ->> 'rows' END FROM jsonb_array_elements(CASE jsonb_typeof(stream.mapping -> 'children') WHEN 'array' THEN stream.mapping -> 'children' ELSE '[]' END) c
+		SELECT c ->> 'target', c, CASE WHEN c ->> 'rows' LIKE '@%' THEN stream.mapping ->> 'rows' || substr(c ->> 'rows', 2) ELSE c ->> 'rows' END
+		FROM jsonb_array_elements(CASE jsonb_typeof(stream.mapping -> 'children') WHEN 'array' THEN stream.mapping -> 'children' ELSE '[]' END) c
 	), mapped AS (
 		SELECT p.target, p.rows_path, c.key AS "column", CASE jsonb_typeof(c.value) WHEN 'string' THEN c.value #>> '{}' ELSE c.value ->> 'path' END AS written
 		FROM part p CROSS JOIN LATERAL jsonb_each(p.spec -> 'columns') c
@@ -203,7 +204,8 @@ BEGIN
 	IF value IS NULL OR jsonb_typeof(value) = 'null' OR type = 'jsonb' THEN
 		RETURN result;
 	ELSIF starts_with(format, 'epoch_') THEN
-		result := timestamptz 'epoch' + pg_catalog.format('%s s', result::numeric / CASE format WHEN 'epoch_s' THEN 1 WHEN 'epoch_ms' THEN 1e3 WHEN 'epoch_us' THEN 1e6 ELSE 1e9 END)::interval;
+		result := timestamptz 'epoch' + pg_catalog.format('%s s', result::numeric
+			/ CASE format WHEN 'epoch_s' THEN 1 WHEN 'epoch_ms' THEN 1e3 WHEN 'epoch_us' THEN 1e6 ELSE 1e9 END)::interval;
 	ELSIF (type LIKE 'timestamp%' OR type = 'date') AND result !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
 		RETURN NULL;
 	ELSIF jsonb_typeof(value) = 'array' THEN
@@ -252,7 +254,8 @@ DECLARE
 	lacking boolean;
 	filled bigint;
 BEGIN
-	SELECT string_agg(CASE WHEN p.path LIKE 'kafka.%' THEN quote_ident(substr(p.path, 7)) || '::text' ELSE pg_catalog.format('document #>> %L', fluct._path_keys(p.path)) END || ' AS k' || k.n, ', ' ORDER BY k.n),
+	SELECT string_agg(CASE WHEN p.path LIKE 'kafka.%' THEN quote_ident(substr(p.path, 7)) || '::text'
+			ELSE pg_catalog.format('document #>> %L', fluct._path_keys(p.path)) END || ' AS k' || k.n, ', ' ORDER BY k.n),
 		string_agg('k' || k.n, ', ' ORDER BY k.n),
 		string_agg(pg_catalog.format('t.%I::text = r.k%s', a.attname, k.n), ' AND ' ORDER BY k.n),
 		bool_or(p.path IS NULL OR NOT (p.path ~ '^\$' OR p.path IN ('kafka.topic', 'kafka.partition', 'kafka.offset'))) INTO named, numbered, joined, lacking

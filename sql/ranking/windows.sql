@@ -77,7 +77,10 @@ BEGIN
 		USING ERRCODE = 'invalid_parameter_value',
 		      DETAIL = 'NULL, or a name such as Europe/Berlin or UTC, is allowed.'
 		               || CASE WHEN zone ~ '[0-9]' THEN ' An offset is not: PostgreSQL reads UTC+2 as two hours west of UTC.' ELSE '' END,
-		      HINT = fluct._did_you_mean(coalesce((SELECT min(n.name) FROM pg_timezone_names n WHERE right(lower(n.name), length(zone) + 1) = '/' || lower(zone)), zone), ARRAY(SELECT n.name FROM pg_timezone_names n WHERE n.name !~ '^posix'), 'SELECT name FROM pg_timezone_names; lists all.');
+		      HINT = fluct._did_you_mean(
+				coalesce((SELECT min(n.name) FROM pg_timezone_names n WHERE right(lower(n.name), length(zone) + 1) = '/' || lower(zone)), zone),
+				ARRAY(SELECT n.name FROM pg_timezone_names n WHERE n.name !~ '^posix'),
+				'SELECT name FROM pg_timezone_names; lists all.');
 END
 $$;
 COMMENT ON FUNCTION fluct._check_zone(text, text) IS 'raises invalid_parameter_value, naming the option, unless it is the name of a time zone';
