@@ -69,6 +69,7 @@ OBJS = \
 	src/mapping/decode.o \
 	src/mapping/delete.o \
 	src/mapping/document.o \
+	src/mapping/elements.o \
 	src/mapping/encode.o \
 	src/mapping/envelope.o \
 	src/mapping/field.o \
@@ -358,7 +359,7 @@ FUZZ_MODULE = test/build/server_fuzz.so
 FUZZ_SRCS = $(addprefix test/fuzz/, server_fuzz.c predict.c messages.c)
 FUZZ_DEPS = $(filter src/base/% src/json/% src/mapping/column.o \
 	src/mapping/document.o src/mapping/mapping.o src/mapping/source.o \
-	src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
+	src/mapping/elements.o src/mapping/encode.o src/mapping/field.o src/mapping/decode.o \
 	src/mapping/format.o src/mapping/words.o src/mapping/bytes.o \
 	src/mapping/kafka.o src/mapping/place.o src/mapping/where.o \
 	src/mapping/body.o src/mapping/delete.o src/mapping/envelope.o \

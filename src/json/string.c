@@ -127,7 +127,11 @@ fluct_string_has_long_number(const char *text, size_t len)
 		}
 		while (p < end && (fluct_text_is_digit(*p) || strchr("+-.eE", *p)))
 			p++;
-		if (fluct_number_check(start, p - start) != FLUCT_OK)
+		/* outside of JSON a number may begin with more zeros */
+		while (p - start > 1 && (*start == '-' ||
+								 (*start == '0' && fluct_text_is_digit(start[1]))))
+			start++;
+		if (fluct_number_check(start, p - start) == FLUCT_OUT_OF_RANGE)
 			return true;
 	}
 	return false;

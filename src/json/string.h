@@ -18,8 +18,8 @@
 extern size_t fluct_string_count_values(const char *text, size_t len);
 
 /*
- * Whether a number in a scanned JSON value has more than FLUCT_MAX_DIGITS
- * digits when it is written out.
+ * Whether a number in a scanned JSON value, or in another text, has more than
+ * FLUCT_MAX_DIGITS digits when it is written out.
  */
 extern bool fluct_string_has_long_number(const char *text, size_t len);
 

@@ -15,11 +15,13 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "mapping/column.h"
 #include "mapping/document.h"
@@ -224,6 +226,46 @@ category_of(const FluctColumn *column)
 	return category;
 }
 
+/* Whether a value of the type may hold a numeric, as many digits as it has. */
+static bool
+holds_numeric(Oid type)
+{
+	Oid			part;
+	TupleDesc	desc;
+	bool		holds = false;
+
+	check_stack_depth();
+	type = getBaseType(type);
+	part = get_element_type(type);
+	if (type_is_multirange(type))
+		part = get_multirange_range(type);
+	if (type_is_range(type))
+		part = get_range_subtype(type);
+	if (OidIsValid(part))
+		return holds_numeric(part);
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return type == NUMERICOID || type == JSONBOID;
+	desc = lookup_rowtype_tupdesc(type, -1);
+	for (int i = 0; i < desc->natts && !holds; i++)
+		holds = !TupleDescAttr(desc, i)->attisdropped &&
+			holds_numeric(TupleDescAttr(desc, i)->atttypid);
+	ReleaseTupleDesc(desc);
+	return holds;
+}
+
+static FluctColumn *
+compile_element(const FluctColumn *array)
+{
+	FluctColumn *element = palloc0(sizeof(FluctColumn));
+
+	element->type = get_element_type(array->base);
+	element->base = getBaseType(element->type);
+	element->form = form_of(element->base);
+	element->category = array->category;
+	element->writes_out = array->writes_out;
+	return element;
+}
+
 static void
 refuse_unknown_column(const FluctCompiler *c, const char *name)
 {
@@ -274,6 +316,9 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 	column->findings = palloc0(sizeof(FluctFindings));
 	column->is_array = OidIsValid(get_element_type(column->base));
 	column->category = category_of(column);
+	column->writes_out = holds_numeric(column->base);
+	if (column->is_array)
+		column->element = compile_element(column);
 	column->as_text = column->is_array || type_is_rowtype(column->base) ||
 		!OidIsValid(get_array_type(column->base));
 	if (column->form == FLUCT_FORM_OTHER)

@@ -29,6 +29,7 @@
 #include "mapping/body.h"
 #include "mapping/decode.h"
 #include "mapping/delete.h"
+#include "mapping/elements.h"
 #include "mapping/encode.h"
 #include "mapping/field.h"
 #include "mapping/place.h"
@@ -506,9 +507,9 @@ fluct_decode_check_fallbacks(const FluctMapping *mapping)
 			if (column->fallback == NULL ||
 				column->fallback->type == FLUCT_JSON_NULL)
 				continue;
-			(void) fluct_encode(column, column->fallback,
-								palloc(FLUCT_ENCODE_ROOM(column->fallback)),
-								&reason);
+			(void) fluct_elements_encode(column, column->fallback,
+										 palloc(fluct_elements_room(column, column->fallback)),
+										 &reason);
 			if (reason != FLUCT_OK)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -325,12 +325,8 @@ is_taken_as_text(const FluctColumn *column, const FluctJsonValue *value)
 		value->type == FLUCT_JSON_NUMBER;
 }
 
-/*
- * Whether a time is written as a word, such as `now`, which is refused.  In an
- * array or a range times begin after a bracket or a comma.
- */
-static bool
-is_word(const FluctColumn *column, const char *text, size_t len)
+bool
+fluct_encode_is_word(const FluctColumn *column, const char *text, size_t len)
 {
 	bool		at_start = true;
 
@@ -353,66 +349,6 @@ is_word(const FluctColumn *column, const char *text, size_t len)
 	return false;
 }
 
-/* An element's text between quotes, as array_in reads it; returns its end. */
-static char *
-quote_element(const char *text, size_t len, char *to)
-{
-	char	   *plain = palloc(len + 1);
-	size_t		n = fluct_string_unescape(text, len, plain);
-
-	*to++ = '"';
-	for (size_t i = 0; i < n; i++)
-	{
-		if (plain[i] == '"' || plain[i] == '\\')
-			*to++ = '\\';
-		*to++ = plain[i];
-	}
-	*to++ = '"';
-	pfree(plain);
-	return to;
-}
-
-/*
- * A JSON array as array_in reads it, which is never longer.  Elements are
- * taken as a column of their type takes them; objects are not.
- */
-static FluctReason
-encode_array(const FluctColumn *column, const FluctJsonValue *value, char *to,
-			 size_t *len)
-{
-	const char *end = value->text + value->len;
-	char	   *out = to;
-
-	for (const char *p = value->text; p < end;)
-	{
-		size_t		n = 1;
-
-		if (*p == '"')
-		{
-			n = fluct_string_len(p, end);
-			if (is_word(column, p + 1, n - 2))
-				return FLUCT_BAD_TIMESTAMP;
-			out = quote_element(p + 1, n - 2, out);
-		}
-		else if (*p == '{')
-			return FLUCT_WRONG_TYPE;
-		else if (*p == '[' || *p == ']' || *p == ',')
-			*out++ = *p == '[' ? '{' : *p == ']' ? '}' : ',';
-		else if (strchr(" \t\r\n", *p) == NULL)
-		{
-			n = strcspn(p, ",] \t\r\n");
-			if (*p != 'n' && column->category == TYPCATEGORY_STRING &&
-				column->format != FLUCT_FORMAT_SCALAR)
-				return FLUCT_WRONG_TYPE;
-			memcpy(out, p, n);
-			out += n;
-		}
-		p += n;
-	}
-	*len = out - to;
-	return FLUCT_OK;
-}
-
 static FluctReason
 encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
 			size_t *len)
@@ -426,8 +362,11 @@ encode_text(const FluctColumn *column, const FluctJsonValue *value, char *to,
 		memcpy(to, value->text, value->len);
 		*len = value->len;
 	}
-	if (is_word(column, to, *len))
+	if (fluct_encode_is_word(column, to, *len))
 		return FLUCT_BAD_TIMESTAMP;
+	if (column->writes_out && column->form == FLUCT_FORM_OTHER &&
+		fluct_string_has_long_number(to, *len))
+		return FLUCT_OUT_OF_RANGE;
 	return *len == 0 && column->key ? FLUCT_EMPTY_KEY : FLUCT_OK;
 }
 
@@ -502,8 +441,6 @@ encode_value(const FluctColumn *column, const FluctJsonValue *value,
 	{
 		case FLUCT_FORM_TEXT:
 		case FLUCT_FORM_OTHER:
-			if (column->is_array && value->type == FLUCT_JSON_ARRAY)
-				return encode_array(column, value, to, len);
 			return encode_text(column, value, to, len);
 		case FLUCT_FORM_BYTEA:
 			return encode_bytea(column, value, to, len);

@@ -34,6 +34,13 @@ extern size_t fluct_encode(const FluctColumn *column,
 						   const FluctJsonValue *value, char *to,
 						   FluctReason *reason);
 
+/*
+ * Whether a time is written as a word, such as `now`, which is refused.  In an
+ * array or a range times begin after a bracket or a comma.
+ */
+extern bool fluct_encode_is_word(const FluctColumn *column, const char *text,
+								 size_t len);
+
 /* A number in a string: FLUCT_OK, or why it is not one. */
 extern FluctReason fluct_encode_check_number(const char *text, size_t len);
 

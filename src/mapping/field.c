@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "mapping/elements.h"
 #include "mapping/encode.h"
 #include "mapping/envelope.h"
 #include "mapping/field.h"
@@ -79,9 +80,9 @@ append_absent(FluctMapping *mapping, const FluctColumn *column, bool null,
 		return null ? FLUCT_NULL_FIELD : FLUCT_MISSING_FIELD;
 	if (!null && column->fallback && column->fallback->type != FLUCT_JSON_NULL)
 	{
-		enlargeStringInfo(out, FLUCT_ENCODE_ROOM(column->fallback));
-		out->len += fluct_encode(column, column->fallback, out->data + out->len,
-								 &reason);
+		enlargeStringInfo(out, fluct_elements_room(column, column->fallback));
+		out->len += fluct_elements_encode(column, column->fallback, out->data + out->len,
+										  &reason);
 		return reason;
 	}
 	if (!null && !column->fallback && column->column_default)
@@ -126,8 +127,8 @@ append_value(FluctMapping *mapping, const FluctColumn *column,
 							 out);
 	if (is_too_long_a_number(mapping, column, value))
 		return FLUCT_OUT_OF_RANGE;
-	enlargeStringInfo(out, FLUCT_ENCODE_ROOM(value));
-	out->len += fluct_encode(column, value, out->data + out->len, &reason);
+	enlargeStringInfo(out, fluct_elements_room(column, value));
+	out->len += fluct_elements_encode(column, value, out->data + out->len, &reason);
 	return reason;
 }
 

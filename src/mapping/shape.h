@@ -110,6 +110,8 @@ typedef struct FluctColumn
 	Oid			base;			/* below its domains */
 	int32		typmod;			/* of the base type */
 	bool		is_array;
+	const struct FluctColumn *element;	/* how its elements are taken */
+	bool		writes_out;		/* its text may hold numbers of numeric's */
 	bool		as_text;		/* in the array of a statement's parameter */
 	char		category;		/* as in pg_type: of the base type, of an
 								 * array's elements, of a range's times */

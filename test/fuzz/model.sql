@@ -34,6 +34,15 @@ CREATE FUNCTION model.shown(step text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE WHEN step ~ '^[A-Za-z_][A-Za-z_0-9]*$' THEN '.' || step ELSE '["' || step || '"]' END
 $$;
 
+CREATE FUNCTION model.class(type text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE
+		WHEN type IN ('text', 'character varying', 'character') THEN 'text'
+		WHEN type IN ('smallint', 'integer', 'bigint') THEN 'integer'
+		WHEN type IN ('real', 'double precision') THEN 'float'
+		WHEN type LIKE '%[]' THEN 'array'
+		WHEN type LIKE 'timestamp %' THEN 'timestamp' ELSE type END
+$$;
+
 CREATE FUNCTION model.columns(rel regclass, object jsonb, key text[]) RETURNS model.col[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -64,12 +73,7 @@ BEGIN
 		c.fallback := (item.spec->'default')::json;
 		c.type := att.type;
 		c.base := att.base;
-		c.class := CASE
-			WHEN c.base IN ('text', 'character varying', 'character') THEN 'text'
-			WHEN c.base IN ('smallint', 'integer', 'bigint') THEN 'integer'
-			WHEN c.base IN ('real', 'double precision') THEN 'float'
-			WHEN c.base LIKE 'timestamp %' THEN 'timestamp'
-			WHEN c.base LIKE '%[]' THEN 'array' ELSE c.base END;
+		c.class := model.class(c.base);
 		c.nullable := NOT (att.attnotnull OR att.typnotnull);
 		c.default_expr := coalesce(att.expr, att.domain_expr);
 		c.required := coalesce((item.spec->>'required')::boolean,
@@ -359,6 +363,27 @@ BEGIN
 	END IF;
 END $$;
 
+-- What an element may be: as in a column of its type, or a number or boolean in quotes.
+CREATE FUNCTION model.element(c model.col, j json, OUT value text, OUT reason text) LANGUAGE plpgsql AS $$
+DECLARE
+	element	model.col := c;
+BEGIN
+	element.base := left(c.base, -2);
+	element.class := model.class(element.base);
+	element.format := NULL;
+	element.key := false;
+	value := j #>> '{}';
+	IF element.class IN ('integer', 'numeric', 'float') AND json_typeof(j) = 'string' THEN
+		reason := CASE WHEN value ~* '^nan$|^[-+]?inf' THEN 'not_finite'
+			WHEN value !~ '^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$' THEN 'wrong_type'
+			WHEN element.class = 'numeric' AND model.is_long(value) THEN 'out_of_range' END;
+	ELSIF element.class <> 'boolean' OR json_typeof(j) <> 'string' THEN
+		-- what is too large for a smaller integer, the table refuses
+		element.base := CASE element.class WHEN 'integer' THEN 'bigint' ELSE element.base END;
+		SELECT l.value, l.reason INTO value, reason FROM model.literal(element, j) l;
+	END IF;
+END $$;
+
 CREATE FUNCTION model.array_text(c model.col, j json, OUT value text, OUT reason text) LANGUAGE plpgsql AS $$
 DECLARE
 	item	record;
@@ -366,17 +391,15 @@ DECLARE
 	parts	text[] := '{}';
 BEGIN
 	FOR item IN SELECT e, json_typeof(e) AS kind FROM json_array_elements(j) e LOOP
-		IF item.kind = 'array' THEN
-			one := model.array_text(c, item.e);
-			IF one.reason IS NOT NULL THEN reason := one.reason; RETURN; END IF;
-			parts := parts || one.value;
-		ELSIF item.kind = 'object' OR (item.kind IN ('number', 'boolean') AND c.base = 'text[]') THEN
-			reason := 'wrong_type';
-			RETURN;
-		ELSE
-			parts := parts || CASE item.kind WHEN 'string' THEN '"' || replace(replace(item.e #>> '{}', '\', '\\'), '"', '\"') || '"'
-				WHEN 'null' THEN 'NULL' ELSE item.e::text END;
-		END IF;
+		CASE item.kind
+			WHEN 'array' THEN one := model.array_text(c, item.e);
+			WHEN 'object' THEN SELECT NULL::text AS value, 'wrong_type' AS reason INTO one;
+			WHEN 'null' THEN SELECT 'NULL' AS value, NULL::text AS reason INTO one;
+			ELSE one := model.element(c, item.e);
+		END CASE;
+		IF one.reason IS NOT NULL THEN reason := one.reason; RETURN; END IF;
+		parts := parts || CASE WHEN item.kind IN ('array', 'null') THEN one.value
+			ELSE '"' || replace(replace(one.value, '\', '\\'), '"', '\"') || '"' END;
 	END LOOP;
 	value := '{' || array_to_string(parts, ',') || '}';
 END $$;
@@ -404,6 +427,8 @@ BEGIN
 			SELECT a.value, a.reason INTO value, reason FROM model.array_text(c, j) a;
 		WHEN kind <> 'string' THEN
 			reason := 'wrong_type';
+		WHEN c.class = 'array' AND c.base LIKE 'timestamp %' THEN
+			reason := CASE WHEN value ~* '^[^0-9{[(]|[{[(, ]+[a-z]' AND 'empty' NOT LIKE value || '%' THEN 'bad_timestamp' END;
 		WHEN c.class IN ('uuid', 'bytea') THEN
 			reason := CASE WHEN model.is_input(value, c.class) IS NOT NULL THEN 'wrong_type' END;
 			IF c.class = 'bytea' AND reason IS NULL AND c.key AND value::bytea = '' THEN reason := 'empty_key'; END IF;

@@ -33,9 +33,9 @@ my @others = (
 
 my @rare = (
 	[ tags => 'tags', 18 ], [ money_domain => 'price', 15 ], [ pair => 'pair', 4 ], [ odd => 'odd', 3 ], [ letter => '"char"', 56 ],
-	[ bp => 'bpchar', 56 ], [ va => 'varchar(3)[]', 13 ], [ na => 'numeric(4,1)[]', 8 ], [ tza => 'timestamptz[]', 5 ],
-	[ da => 'date[]', 5 ], [ ba => 'bool[]', 6 ], [ ja => 'jsonb[]', 10 ], [ ua => 'uuid[]', 4 ], [ ma => 'odd[]', 4 ], [ bya => 'bytea[]', 27 ],
-	[ fa => 'float8[]', 9 ], [ ivd => 'interval day to second(0)', 8 ], [ cidr => 'cidr', 5 ], [ mac => 'macaddr', 2 ], [ xml => 'xml', 53 ],
+	[ bp => 'bpchar', 56 ], [ va => 'varchar(3)[]', 13 ], [ na => 'numeric(4,1)[]', 7 ], [ tza => 'timestamptz[]', 5 ],
+	[ da => 'date[]', 4 ], [ ba => 'bool[]', 6 ], [ ja => 'jsonb[]', 10 ], [ ua => 'uuid[]', 4 ], [ ma => 'odd[]', 4 ], [ bya => 'bytea[]', 21 ],
+	[ fa => 'float8[]', 8 ], [ ivd => 'interval day to second(0)', 8 ], [ cidr => 'cidr', 5 ], [ mac => 'macaddr', 2 ], [ xml => 'xml', 53 ],
 	[ tsv => 'tsvector', 47 ], [ tsq => 'tsquery', 36 ], [ point => 'point', 2 ], [ lsn => 'pg_lsn', 1 ], [ class => 'regclass', 7 ],
 	[ regtype => 'regtype', 8 ], [ timetz => 'timetz', 3 ], [ time0 => 'time(0)', 3 ], [ ts3 => 'timestamp(3)', 2 ],
 	[ n3m2 => 'numeric(3,-2)', 10 ], [ bits => 'bit varying', 1 ], [ path => 'jsonpath', 7 ], [ xid8 => 'xid8', 56 ], [ tid => 'tid', 2 ],

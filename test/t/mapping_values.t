@@ -104,6 +104,22 @@ is(sql("SELECT string_agg(concat_ws(' ', off, id, p, t), ', ' ORDER BY off) FROM
 is(letters('inside'), '2 wrong_type $.payload, 3 invalid_json $.payload, 4 wrong_type $.tags, 5 wrong_type $.list[1], 6 wrong_type $.payload, '
 	. '7 wrong_type $.payload, 8 wrong_type $.payload, 9 wrong_type $.payload, 10 wrong_type $.tags, 11 wrong_type $.list[1].x', 'what is not');
 
+# ----- elements of arrays are what a column of their type takes -----
+
+etl('CREATE TYPE pair AS (a numeric, b text)');
+stream('lists', 'tz timestamptz[], ts timestamp[], d date[], i int[], n numeric[], f float8[], b bool[], j jsonb[], iv interval[], tm time[], by bytea[], r numrange, nr numrange[], p pair',
+	join(', ', map { qq("$_": "\$.$_") } qw(tz ts d i n f b j iv tm by r nr p)),
+	'{"tz": ["2026-11-25T10:00:00+02:00", "2026-11-25t23:59:60.5z", null], "ts": ["2026-11-25T10:00+02:00", "0001-01-01T00:00:00+01:00"], "d": ["2026-11-25"], "i": [5.0, 1e2, "7"], "n": [1.50, "2.5"],'
+	  . ' "f": [1e-300], "b": [true, "f"], "j": [1, true], "iv": ["1 day"], "tm": ["10:00"], "by": ["\\\\x41"], "r": "[0001,1e3]", "nr": ["[1,2]"], "p": "(0012,x)"}',
+	(map { "{$_}" } '"tz": ["2026-11-25"]', '"tz": ["20261125T100000Z"]', '"tz": [161231]', '"tz": ["now"]', '"ts": ["25.11.2026 10:00"]', '"d": [20261125]', '"d": ["2026-11-25T23:00:00Z"]', '"i": [1.5]',
+		'"n": ["NaN"]', '"n": [[1, 1e131071]]', '"n": ["1e131071"]', '"f": ["-Infinity"]', '"f": [1e309]', '"b": [1]', '"j": ["{\\"a\\": 1e131071}"]', '"iv": [1]', '"tm": [1000]', '"by": [5]',
+		'"r": "[0,1e131071]"', '"nr": ["[-001e131071,0]"]', '"p": "(1e131071,x)"', '"n": "{1e131071}"'));
+is(sql("SELECT tz, ts, d, i, n, f, b, j, iv, tm, by, r, nr, p FROM lists"), '{"2026-11-25 08:00:00+00","2026-11-26 00:00:00.5+00",NULL}|{"2026-11-25 08:00:00","0001-12-31 23:00:00 BC"}|{2026-11-25}|{5,100,7}|{1.50,2.5}|{1e-300}'
+	. '|{t,f}|{1,true}|{"1 day"}|{10:00:00}|{"\\\\x41"}|[1,1000]|{"[1,2]"}|(12,x)', 'lists');
+is(letters('lists'), '1 bad_timestamp $.tz, 2 bad_timestamp $.tz, 3 wrong_type $.tz, 4 bad_timestamp $.tz, 5 bad_timestamp $.ts, 6 wrong_type $.d, 7 bad_timestamp $.d, 8 wrong_type $.i, 9 not_finite $.n, '
+	. '10 out_of_range $.n, 11 out_of_range $.n, 12 not_finite $.f, 13 out_of_range $.f, 14 wrong_type $.b, 15 out_of_range $.j, 16 wrong_type $.iv, 17 wrong_type $.tm, 18 wrong_type $.by, '
+	. '19 out_of_range $.r, 20 out_of_range $.nr, 21 out_of_range $.p, 22 out_of_range $.n', 'what is not');
+
 # ----- the orders, with numbers as ids -----
 
 $kafka->create_topic('orders');

@@ -84,7 +84,12 @@ my @types = (
 	[ 'interval', strings([ '1 day', 'P1D', '02:00' ], [ 'abc' ]) ], [ 'time', strings([ '01:02:03', '24:00' ], [ '25:00', 'now' ]) ],
 	[ 'citext', strings(\@words) ],
 	[ 'text[]', among([ '["a", "b\"c\\\\d", null]', '[]', '[["x"], ["y"]]', '"{1,2}"' ], [ '[1]', '[{"a": 1}]', '["a", ["b"]]', '"{"' ]) ],
-	[ 'int[]', among([ '[1, 2]', '[null, 3]', '"{4}"', '["7"]' ], [ '[1.5]', '[true]', '[[1], 2]' ]) ],
+	[ 'int[]', among([ '[1, 2]', '[null, 3]', '"{4}"', '["7"]', '[1e2, 3.0]' ], [ '[1.5]', '[true]', '[[1], 2]', '[2147483648]', '["1.5"]', '[1e19]' ]) ],
+	[ 'numeric[]', among([ '[1.50, -0.0]', '["7"]', '[[1e3]]' ], [ '["NaN"]', '[1e1000]', '["1e1000"]', '[" 1"]', '["-inf"]' ]) ],
+	[ 'float8[]', among([ '[1.50, 1e-300]', '["7"]' ], [ '["NaN"]', '[1e309]', '[true]' ]) ],
+	[ 'timestamptz[]', sub { return '[' . join(', ', map { chance(20) == 0 ? one_of(@no_times, '161231', 'null') : one_of(@times) } 1 .. chance(3)) . ']' } ],
+	[ 'timestamp[]', sub { return '[' . join(', ', map { chance(20) == 0 ? one_of(@no_times, '161231', 'null') : one_of(@times) } 1 .. chance(3)) . ']' } ],
+	[ 'boolean[]', among([ '[true, null, false]', '["t", "off"]' ], [ '[1]', '["maybe"]' ]) ],
 	[ 'varbit(4)', strings([ '101', '' ], [ '10111', '2' ]) ]);
 my %default = ('text' => "'d'", 'varchar(3)' => "'dd'", int => '5', bigint => '6', numeric => '1.50', boolean => 'true',
 	timestamptz => "'2000-01-01 00:00+00'", json => q('{"d": 1}'), jsonb => q('[]'), mood => "'angry'", inet => "'::1'",
@@ -105,7 +110,7 @@ sub column
 	my $path = one_of(grep { chance(8) == 0 || !$round->{fill}{$_} } @paths) // one_of(@paths);
 	my %spec = (path => '"' . $path =~ s/"/\\"/gr . '"');
 
-	if ($definition =~ /^timestamp/ && chance(3) == 0)
+	if ($definition =~ /^timestamp(?!.*\[)/ && chance(3) == 0)
 	{
 		$spec{format} = one_of('"epoch_ms"', '"epoch_s"');
 		$fill = among(\@epochs, \@no_epochs);
@@ -192,7 +197,7 @@ sub new_round
 		my ($definition, $mapped) = $round{record} && chance(4) == 0 ? column("c$i", \%round, @places) : column("c$i", $own, @own_places);
 		push(@definitions, $definition);
 		push(@columns, $mapped);
-		$round{orderly} = "c$i" if $definition !~ /^c\d json /;
+		$round{orderly} = "c$i" if $definition !~ /^c\d json\b/;
 	}
 	if (chance(2))
 	{
