@@ -18,6 +18,10 @@
  * People's decisions stand.  A message that somebody corrected is stored as
  * corrected, one that somebody discarded is not stored.
  *
+ * Conflicts.  A row that exists is most likely the message's own, and no error
+ * then, whatever on_conflict says.  A message that is an open dead letter has
+ * no rows: with on_conflict error, one that exists refuses all of its records.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -61,6 +65,7 @@ typedef struct Chunk
 	FluctMessage *messages;
 	TimestampTz *at;			/* ingested_at */
 	int64	   *letters;		/* the dead letter that it is; -1 = none */
+	bool	   *open;			/* which is open */
 	bool	   *discarded;		/* by a person */
 } Chunk;
 
@@ -136,6 +141,7 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 	uint64		n;
 
 	chunk->letters = palloc(sizeof(int64) * (count + 1));
+	chunk->open = palloc0(sizeof(bool) * (count + 1));
 	chunk->discarded = palloc0(sizeof(bool) * (count + 1));
 	for (int i = 0; i < count; i++)
 	{
@@ -149,7 +155,8 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 	fluct_query_add_array(&query, INT4OID, partitions, count);
 	fluct_query_add_array(&query, INT8OID, offsets, count);
 	n = fluct_query_run(&query,
-						"SELECT u.n::int, d.id, d.status = 'discarded', d.retried_value"
+						"SELECT u.n::int, d.id, d.status = 'discarded', d.retried_value,"
+						" d.status = 'open'"
 						" FROM ROWS FROM (unnest($2), unnest($3), unnest($4)) WITH ORDINALITY"
 						"  AS u(topic, partition, at, n)"
 						" CROSS JOIN LATERAL (SELECT id, status, retried_value"
@@ -165,6 +172,7 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 
 		chunk->letters[i] = fluct_query_field_int(row, 2);
 		chunk->discarded[i] = fluct_query_field_bool(row, 3);
+		chunk->open[i] = fluct_query_field_bool(row, 5);
 		if (value == NULL)
 			continue;
 		fluct_framing_replace(stream->framing, &chunk->messages[i], value, len);
@@ -174,14 +182,16 @@ find_letters(Chunk *chunk, const FluctStream *stream, MemoryContext context)
 
 /* ----- storing ----- */
 
+/* Without a key nothing tells the rows that exist. */
 static void
 check_key(const FluctStream *stream)
 {
 	FluctRights before = fluct_rights_take(stream->role);
+	bool		update = strcmp(stream->on_conflict, "update") == 0;
 	FluctMapping *mapping =
 	fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
-						  stream->mapping, stream->on_conflict, stream->framing,
-						  stream->on_tombstone,
+						  stream->mapping, update ? "update" : "nothing",
+						  stream->framing, stream->on_tombstone,
 						  CurrentMemoryContext);
 
 	fluct_rights_give_back(before);
@@ -222,37 +232,27 @@ put_result(ReturnSetInfo *rsinfo, const Chunk *chunk, int i,
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* Stores the chunk, but for what was discarded, and says what became of it. */
+/* Stores n messages, whose places in the chunk these are, and says what became of them. */
 static void
-store(Chunk *chunk, const FluctStream *stream, Oid owner,
-	  ReturnSetInfo *rsinfo, MemoryContext context)
+store_run(Chunk *chunk, const int *places, int n, const FluctStream *stream,
+		  Oid owner, ReturnSetInfo *rsinfo, MemoryContext context)
 {
 	static const char *const words[] = {
 		[FLUCT_STORED] = "stored",[FLUCT_DUPLICATE] = "duplicate",
 		[FLUCT_DEAD] = "refused",[FLUCT_TOMBSTONE] = "skipped",
 		[FLUCT_FILTERED] = "skipped"
 	};
-	FluctMessage *kept = palloc(sizeof(FluctMessage) * (chunk->count + 1));
-	int		   *places = palloc(sizeof(int) * (chunk->count + 1));
+	FluctMessage *run = palloc(sizeof(FluctMessage) * n);
 	FluctSink  *sink = fluct_sink_open_held(stream, owner, context);
-	int			n = 0;
 
-	for (int i = 0; i < chunk->count; i++)
-	{
-		if (chunk->discarded[i])
-			put_result(rsinfo, chunk, i, "skipped", 0);
-		else
-		{
-			places[n] = i;
-			kept[n++] = chunk->messages[i];
-		}
-	}
+	for (int i = 0; i < n; i++)
+		run[i] = chunk->messages[places[i]];
 	for (int at = 0, taken; at < n; at += taken)
 	{
-		taken = fluct_sink_store(sink, kept + at, n - at);
+		taken = fluct_sink_store(sink, run + at, n - at);
 		for (int i = 0; i < taken; i++)
 		{
-			const FluctMessage *message = &kept[at + i];
+			const FluctMessage *message = &run[at + i];
 			int			place = places[at + i];
 
 			chunk->messages[place] = *message;
@@ -265,6 +265,34 @@ store(Chunk *chunk, const FluctStream *stream, Oid owner,
 		}
 	}
 	fluct_sink_close(sink);
+	pfree(run);
+}
+
+/* Stores the chunk, but for what was discarded. */
+static void
+store(Chunk *chunk, FluctStream *stream, Oid owner, ReturnSetInfo *rsinfo,
+	  MemoryContext context)
+{
+	bool		strict = strcmp(stream->on_conflict, "error") == 0;
+	int		   *places = palloc(sizeof(int) * (chunk->count + 1));
+	int			n = 0;
+
+	for (int i = 0; i < chunk->count; i++)
+	{
+		if (chunk->discarded[i])
+			put_result(rsinfo, chunk, i, "skipped", 0);
+		else
+			places[n++] = i;
+	}
+	for (int at = 0, end; at < n; at = end)
+	{
+		bool		open = chunk->open[places[at]];
+
+		for (end = at + 1; end < n && (!strict || chunk->open[places[end]] == open); end++);
+		if (strict)
+			stream->on_conflict = open ? "error" : "nothing";
+		store_run(chunk, places + at, end - at, stream, owner, rsinfo, context);
+	}
 }
 
 /*
@@ -300,9 +328,6 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	fluct_owner_require_session(owner);
 	stream->keep_raw = false;	/* the messages come from there */
 	stream->again = true;
-	if (strcmp(stream->on_conflict, "error") == 0)
-		stream->on_conflict = "nothing";	/* a row that exists is not an
-											 * error here */
 	if (!PG_GETARG_BOOL(6))
 		check_key(stream);
 	read_messages(&chunk, query_raw(fcinfo, owner), context);

@@ -107,6 +107,19 @@ $kafka->produce('list', [ "x\t[{\"id\": 9}]" ], keyed => 1, headers => { region 
 ok(caught_up($node, 'list'), 'a message that is not meant');
 is(sql("SELECT messages, filtered, dead_letters, rows FROM fluct.stat_streams WHERE stream = 'list'"), '8|1|4|3', '... is filtered, as a message');
 
+# ----- on_conflict error: a record that exists refuses its message, when it is stored again, too -----
+
+mapped_stream('once', 'CREATE TABLE once (id int PRIMARY KEY, v int)', '{"rows": "$[*]", "columns": {"id": "@.id", "v": "@.v"}}', ", on_conflict => 'error'",
+	'[{"id": 1, "v": 1}, {"id": 2, "v": 1}]', '[{"id": 3, "v": 2}, {"id": 1, "v": 2}]', '[{"id": 4, "v": 3}]', '[{"id": 4, "v": 4}]', '[{"id": 5, "v": 5}, {"id": 5, "v": 5}]');
+my $once = sub { return sql("SELECT string_agg(concat_ws(' ', id, v), ', ' ORDER BY id) FROM once") };
+is($once->(), '1 1, 2 1, 4 3', 'never half a message');
+is(letters('once'), '1 constraint, 3 constraint, 4 constraint', 'each is a dead letter');
+etl("SELECT fluct.pause_stream('once'); TRUNCATE once; CALL fluct.reprocess_stream('once')");
+is($once->(), '1 1, 2 1, 4 3', 'nor by reprocess_stream');
+etl("DELETE FROM once WHERE id = 2; CALL fluct.reprocess_stream('once')");
+is($once->(), '1 1, 2 1, 4 3', 'which stores what has gone of a message');
+is(sql("SELECT string_agg(status, ' ') FROM fluct.dead_letters WHERE stream = 'once'"), 'open open open', 'the letters stay open');
+
 # ----- changes of a table, some rows each (Canal) -----
 
 mapped_stream('canal', 'CREATE TABLE canal (id int PRIMARY KEY, v text); CREATE TABLE canal_tags (id int, tag text)',
