@@ -190,14 +190,26 @@ BEGIN
 								  AND d.deptype = 'e' AND e.extname = 'fluct')
 			UNION ALL
 			SELECT format('the default of column "%s"', a.attname) FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
-			 WHERE f.adrelid = c.oid) p(what)
+			 WHERE f.adrelid = c.oid
+			UNION ALL
+			-- only what is not PostgreSQL's own has a row in pg_depend
+			SELECT o.what
+			  FROM (SELECT 'pg_constraint'::regclass, k.oid, 0, format('constraint "%s"', k.conname) FROM pg_constraint k WHERE k.conrelid = c.oid
+					UNION ALL
+					SELECT 'pg_class'::regclass, i.oid, 0, format('index "%s"', i.relname) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
+					UNION ALL
+					SELECT 'pg_class'::regclass, c.oid, a.attnum, format('the type of column "%s"', a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid
+					UNION ALL
+					SELECT 'pg_class'::regclass, c.oid, 0, 'the partition key') o(class, id, part, what)
+			 WHERE EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.id AND d.objsubid = o.part
+							AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass))) p(what)
 		 WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 		   AND coalesce((to_jsonb(s) ->> 'subrunasowner')::boolean, true)
 		 ORDER BY t.name, p.what LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION fluct._planted_in_apply() IS
-'a trigger or default, not of fluct, of a table that a superuser''s subscription writes as that superuser, and another role owns; NULL = there is none';
+'a trigger, default, constraint, index, partition key or type of users, not of fluct, of a table that a superuser''s subscription writes as that superuser, and another role owns; NULL = there is none';
 
 CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text, OUT planted text)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';

@@ -122,12 +122,26 @@ equal('at first', 15);
 is(sql($hub, q{SELECT string_agg(concat_ws(' ', member, item, detail), ', ') FROM fluct.check_members() WHERE item <> 'freshness' AND status <> 'ok'}), '', 'check_members() finds nothing wrong');
 
 is(sql($hub, q{SELECT string_agg(member, ',' ORDER BY member) FROM fluct.cluster_freshness WHERE state = 'running' AND data_until IS NOT NULL}), 'm1,m2,m3', 'cluster_freshness has their streams');
-etl($member{m1}, 'CREATE TRIGGER planted BEFORE INSERT ON sales.customers FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()');
-is(sql($hub, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'subscription' AND status <> 'ok'}),
-	sql($hub, 'SHOW server_version_num') >= 160000 ? '' :
-	  'm1|fail|trigger "planted" of sales.customers, which role "etl" owns and subscription "customers_m1" of superuser "postgres" writes',
-	'a trigger that would run as the superuser of a subscription');
-etl($member{m1}, 'DROP TRIGGER planted ON sales.customers');
+etl($member{m1}, q{
+	CREATE FUNCTION one() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE LOG 'run as %', current_user; RETURN 1; END $$;
+	CREATE DOMAIN guarded AS text CHECK (one() = 1)});
+my $as_owner = sql($hub, 'SHOW server_version_num') >= 160000;
+my $from = log_position($member{m1});
+foreach my $planted (
+	[ 'trigger "planted"', 'CREATE TRIGGER planted BEFORE INSERT ON sales.customers FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()', 'DROP TRIGGER planted ON sales.customers' ],
+	[ 'the default of column "planted"', 'ALTER TABLE sales.customers ADD planted int DEFAULT one()', 'ALTER TABLE sales.customers DROP planted' ],
+	[ 'constraint "planted"', 'ALTER TABLE sales.customers ADD CONSTRAINT planted CHECK (one() = 1)', 'ALTER TABLE sales.customers DROP CONSTRAINT planted' ],
+	[ 'index "planted"', 'CREATE INDEX planted ON sales.customers (customer_id) WHERE one() = 1', 'DROP INDEX sales.planted' ],
+	[ 'the type of column "planted"', 'ALTER TABLE sales.customers ADD planted guarded', 'ALTER TABLE sales.customers DROP planted' ])
+{
+	my ($what, $plant, $remove) = @$planted;
+
+	etl($member{m1}, $plant);
+	is(sql($hub, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'subscription' AND status <> 'ok'}),
+		$as_owner ? '' : qq(m1|fail|$what of sales.customers, which role "etl" owns and subscription "customers_m1" of superuser "postgres" writes),
+		"$what, which would run as the superuser of a subscription");
+	etl($member{m1}, $remove);
+}
 
 # ----- while all of it moves -----
 
