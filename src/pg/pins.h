@@ -12,8 +12,9 @@
 extern void fluct_pins_set(void);
 
 /*
- * Until the current nest level of settings ends (fluct_rights_give_back);
- * nothing to do in a process that has called fluct_pins_set.
+ * Until the current nest level of settings ends (fluct_rights_give_back).
+ * Nothing to do in a process that has called fluct_pins_set: what users' code
+ * sets there ends with such a level, too.
  */
 extern void fluct_pins_set_here(void);
 

@@ -161,4 +161,14 @@ like(said(q("at": {"path": "$.n", "time_zone": "UTC+2"})), qr/unknown "time_zone
 like(said(q("at": {"path": "$.n", "time_zone": "Europe/Nowhere"})), qr/unknown "time_zone"/, 'no such zone');
 is(said(q("at": {"path": "$.n", "time_zone": "etc/gmt-5"})), '', 'a zone with a digit');
 
+# ----- settings that a trigger changes -----
+
+mapped_stream('pinned', q{CREATE TABLE pinned (n int PRIMARY KEY, span tstzrange);
+	CREATE FUNCTION set_zone() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN PERFORM set_config('timezone', 'Asia/Kathmandu', false), set_config('datestyle', 'German', false); RETURN NULL; END $$;
+	CREATE TRIGGER set_zone AFTER INSERT ON pinned FOR EACH STATEMENT EXECUTE FUNCTION set_zone()},
+	'{"columns": {"n": "$.n", "span": "$.span"}}', '', '{"n": 1, "span": "[2026-02-01 00:00, 2026-02-02 00:00)"}');
+more_messages('pinned', '{"n": 2, "span": "[2026-02-01 00:00, 2026-02-02 00:00)"}');
+is(sql(q{SELECT count(*) FROM pinned WHERE span = '[2026-02-01 00:00Z, 2026-02-02 00:00Z)'}), 2, 'are as they were for the next batch');
+
 done_testing();
