@@ -102,6 +102,7 @@ SELECT CASE
 	   WHEN reason = 'wrong_delimiter' AND detail ILIKE 'found byte 0x09 between%' THEN 'If it is right, pass delimiter => E''\t''.'
 	   WHEN reason IN ('bad_encoding', 'nul') AND detail LIKE '%looks like UTF-16%' THEN 'Pass encoding => ''UTF16''.'
 	   WHEN reason = 'bad_encoding' AND detail LIKE '%looks like gzip%' THEN 'Name it *.gz, or pass compression => ''gzip''.'
+	   WHEN reason = 'bad_encoding' AND detail LIKE '%the mark of UTF-8%' THEN 'Leave encoding out, or pass encoding => ''UTF8''.'
 	   WHEN reason = 'bad_encoding' AND detail ILIKE 'byte % is not valid UTF-8%' THEN 'Pass its encoding, such as encoding => ''WIN1252'' (Windows) or ''LATIN1''.'
 	   WHEN reason = 'bad_quote' AND load.kind = 'table' AND detail ILIKE '%in the middle of field 1,%' THEN 'If it holds JSON lines, pass format => ''json''.'
 	   WHEN reason = 'bad_header' AND detail ILIKE 'an empty line%' THEN 'If the header is further below, pass skip_lines.'

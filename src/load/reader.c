@@ -238,7 +238,8 @@ begin_decoding(FluctReader *reader)
 		give_raw(reader);
 	else if (reader->is_utf16 && is_ascii_text(reader))
 		fluct_files_refuse(reader->file, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
-						   "bad_encoding", "It is not UTF-16 text.");
+						   "bad_encoding",
+						   "It is not UTF-16 text: leave encoding out, or pass another one.");
 }
 
 static void

@@ -88,8 +88,8 @@ is(customers(encode('euc-jp', $header . $long), q(encoding => 'EUC_JP')), encode
 refused($header . "c1,A,\nc2,\x81,\n", "encoding => 'WIN1252'", qr/22021: file "f\d+.csv" is refused at line 3: bad_encoding\n.*Byte 0x81 is not valid WIN1252/s, 'a byte that the encoding does not have');
 refused($header . "c1,A,\nc2,\xa4", "encoding => 'EUC_JP'", qr/refused at line 3: bad_encoding\n.*The file ends within a character of EUC_JP|Byte 0xa4 is not valid EUC_JP/s, 'the end within a character');
 refused(encode('UTF-16LE', $header . "c1,") . "\x00\xd8" . encode('UTF-16LE', ",\n"), "encoding => 'UTF16'", qr/refused at line 2: bad_encoding\n.*Byte 0xd8 is not valid UTF16/s, 'half of a pair');
-refused($header, "encoding => 'UTF16'", qr/bad_encoding\n.*It is not UTF-16 text/s, 'ASCII for UTF-16');
-refused("\xef\xbb\xbf$header", "encoding => 'WIN1252'", qr/bad_encoding\n.*mark of UTF-8, expected CSV in WIN1252/s, 'UTF-8 for another');
+refused($header, "encoding => 'UTF16'", qr/bad_encoding\n.*It is not UTF-16 text: leave encoding out/s, 'ASCII for UTF-16');
+refused("\xef\xbb\xbf$header", "encoding => 'WIN1252'", qr/bad_encoding\n.*mark of UTF-8, expected CSV in WIN1252.*HINT:  Leave encoding out/s, 'UTF-8 for another');
 refused("\xff\xfe" . encode('UTF-16LE', $header), "encoding => 'WIN1252'", qr/bad_encoding\n.*looks like UTF-16 text, expected CSV in WIN1252.*HINT:  Pass encoding => 'UTF16'/s, 'UTF-16 for another');
 refused($header . "c1,Caf\xe9,\n", '', qr/refused at line 2: bad_encoding\n.*HINT:  Pass its encoding, such as encoding => 'WIN1252'/s, 'the hint names the option');
 refused($header . "c1,a\0b,\n", "encoding => 'LATIN1'", qr/refused at line 2: nul/, 'NUL');
