@@ -24,7 +24,7 @@ $$;
 COMMENT ON FUNCTION fluct._health() IS 'the rows of health, each check by itself; on a standby not those of what runs on the primary only';
 
 CREATE OR REPLACE VIEW fluct.health AS
-SELECT h.severity, h.what, h.problem, h.since, fluct._printable(h.detail) AS detail, h.hint
+SELECT h.severity, fluct._printable(h.what) AS what, h.problem, h.since, fluct._printable(h.detail) AS detail, fluct._printable(h.hint) AS hint
   FROM fluct._health() h
  ORDER BY array_position('{critical,warning,notice}'::text[], h.severity), h.since, h.what, h.problem;
 COMMENT ON VIEW fluct.health IS 'What is wrong, a row a problem, the worst first; empty = well. No broker is asked.';

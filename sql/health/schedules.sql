@@ -94,7 +94,7 @@ DECLARE
 BEGIN
 	IF wanted > 0 AND cron.cron_database IS NULL THEN
 		RETURN QUERY SELECT 'critical', 'pg_cron', 'cron_dead', pg_postmaster_start_time(), format('pg_cron is not preloaded, and %s schedules need it', wanted),
-			format(E'shared_preload_libraries = ''%s''\nin postgresql.conf, and restart the server.', concat_ws(',', nullif(cron.preloaded, ''), 'pg_cron'));
+			format('Put shared_preload_libraries = ''%s'' in postgresql.conf, and restart the server.', concat_ws(',', nullif(cron.preloaded, ''), 'pg_cron'));
 	ELSIF (wanted > 0 OR EXISTS (SELECT FROM fluct._cron_jobs())) AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_type = 'pg_cron launcher') THEN
 		RETURN QUERY SELECT 'critical', 'pg_cron', 'cron_dead', NULL::timestamptz, format('the process pg_cron launcher does not run%s',
 				CASE WHEN cron.cron_database <> current_database() THEN format('; its database is "%s"', cron.cron_database) END),

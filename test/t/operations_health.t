@@ -168,6 +168,9 @@ SKIP:
 	like(await_problem('report "daily"', 'job_failed'), qr/^critical\|its last run failed: ERROR: no\|SELECT start_time, status, return_message FROM cron\.job_run_details WHERE jobid = \d+/, 'a job failed');
 	sql(q{DELETE FROM cron.job_run_details; UPDATE cron.job SET active = false WHERE jobname = 'fluct: daily'});
 	like(await_problem('report "daily"', 'job_inactive'), qr/^warning\|.*not active\|SELECT cron\.alter_job\(\d+, active := true\);$/, 'a job is switched off');
+	sql(q{SELECT cron.alter_job(cron.schedule(E'\x1b[31m\n', '* * * * *', 'SELECT fluct.version()'), active := false)});
+	like(await_problem(q{job "\x1b[31m\x0a"}, 'job_inactive'), qr/^warning/, 'a job whose name a terminal would obey');
+	sql(q{DELETE FROM cron.job WHERE command = 'SELECT fluct.version()'});
 	sql(q{DELETE FROM cron.job WHERE jobname = 'fluct: daily'});
 	like(await_problem('report "daily"', 'job_missing'), qr/^critical\|pg_cron has no job "fluct: daily"\|As role etl: SELECT fluct\.schedule_fluctuations\('daily', '5 0 \* \* \*', …\);$/, 'a job is gone');
 	etl(q{SELECT fluct.schedule_fluctuations('daily', '5 0 * * *')});
@@ -180,7 +183,7 @@ SKIP:
 shared_preload_libraries = 'fluct'});
 	$node->restart;
 	is(sql('SELECT count(*) FROM fluct.batches'), '0', 'no batches after a start');
-	like(await_problem('pg_cron', 'cron_dead'), qr/^critical\|pg_cron is not preloaded, and 2 schedules need it\|shared_preload_libraries = 'fluct,pg_cron'/, 'none at all');
+	like(await_problem('pg_cron', 'cron_dead'), qr/^critical\|pg_cron is not preloaded, and 2 schedules need it\|Put shared_preload_libraries = 'fluct,pg_cron' in/, 'none at all');
 	$node->append_conf('postgresql.conf', q{shared_preload_libraries = 'fluct,pg_cron'});
 	$node->restart;
 	ok(poll($node, 'SELECT count(*) FROM fluct.health', '0'), 'it is back');
