@@ -241,14 +241,19 @@ judge_as_owner(const FluctTopic *topic, const FluctMessage *messages, int count,
 	FluctRights before;
 	char	   *doubts;
 	bool		accepted = false;
+	int			filtered = 0;
 
 	fluct_worker_begin();
 	before = fluct_rights_take(topic->owner);
 	mapping = compile_mapping(topic);
 	for (int i = 0; i < count; i++)
+	{
 		accepted |= accepts(mapping, &messages[i]);
+		filtered += mapping->where && mapping->outcome == FLUCT_FILTERED;
+	}
 	fluct_rights_give_back(before);
-	doubts = describe_doubts(mapping, accepted);
+	doubts = count > 0 && filtered == count ?
+		pstrdup("the mapping's \"where\" means none of them") : describe_doubts(mapping, accepted);
 	if (doubts)
 		doubts = MemoryContextStrdup(context, doubts);
 	AbortOutOfAnyTransaction();

@@ -287,6 +287,7 @@ append_kafka(FluctMapping *mapping, const FluctColumn *column,
 
 	if (reason != FLUCT_OK)
 		return reason;
+	column->findings->found |= value.type != FLUCT_JSON_ABSENT;
 	if (raw && column->form != FLUCT_FORM_BYTEA)
 		return FLUCT_INVALID_ENCODING;
 	if (column->source == FLUCT_KAFKA_KEY_PATH || column->form != FLUCT_FORM_BYTEA ||

@@ -451,13 +451,32 @@ fluct_mapping_has_found(const FluctMapping *mapping)
 		{
 			const FluctColumn *column = &mapping->targets[t].columns[i];
 
-			if (!is_looked_for(column))
-				continue;
 			if (column->findings->found)
 				return true;
-			wanted = true;
+			wanted |= is_looked_for(column);
 		}
 	return !wanted;
+}
+
+/* Whether another column has the same path, and has found it or comes first. */
+static bool
+is_told_otherwise(const FluctMapping *mapping, const FluctColumn *column)
+{
+	bool		first = true;
+
+	for (int t = 0; t < mapping->ntargets; t++)
+		for (int i = 0; i < mapping->targets[t].ncolumns; i++)
+		{
+			const FluctColumn *other = &mapping->targets[t].columns[i];
+
+			if (other == column)
+				first = false;
+			else if (other->source == column->source && other->rowset == column->rowset &&
+					 strcmp(other->path, column->path) == 0 &&
+					 (first || other->findings->found))
+				return true;
+		}
+	return false;
 }
 
 static char *
@@ -473,7 +492,7 @@ list_columns(const FluctMapping *mapping,
 			const FluctTarget *target = &mapping->targets[t];
 			const FluctColumn *column = &target->columns[i];
 
-			if (!is_looked_for(column) || !is_listed(column))
+			if (!is_listed(column) || (paths && is_told_otherwise(mapping, column)))
 				continue;
 			appendStringInfoString(&list, list.len > 0 ? ", " : "");
 			if (!paths)
@@ -491,7 +510,9 @@ list_columns(const FluctMapping *mapping,
 static bool
 is_missing(const FluctColumn *column)
 {
-	return !column->findings->found;
+	return !column->findings->found &&
+		(is_looked_for(column) || column->source == FLUCT_KAFKA_KEY_PATH ||
+		 column->source == FLUCT_KAFKA_HEADER);
 }
 
 static bool

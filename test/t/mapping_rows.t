@@ -187,6 +187,17 @@ my ($rc, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM fluct.previ
 like($err, qr/WARNING:  no message had \$\.id, \$\.name/, 'preview names the paths that no message had');
 like(etl(q(SELECT status || ' ' || detail FROM fluct.check_stream('nowhere') WHERE item = 'messages waiting')),
 	qr/^warn 300.*no message had \$\.id, \$\.name/, 'and so does check');
+foreach ([ 'where', '{"where": {"$.tpye": "order"}}', 'the mapping\'s "where" means none of them' ],
+	[ 'keys', '{"columns": {"id": "$.payload.after.id", "name": "kafka.key.$.nmae"}}', 'no message had kafka\.key\.\$\.nmae' ],
+	[ 'lines', '{"columns": {"id": "$.payload.after.id"}, "children": [{"target": "nowhere", "rows": "$.lnies[*]", "required": false, "columns": {"id": "$.payload.after.id", "name": "@.name"}}]}',
+		'no message had \$\.lnies\[\*\]\.name' ])
+{
+	my ($name, $mapping, $like) = @$_;
+	etl("SELECT fluct.create_stream('nowhere_$name', 'shop', 'nowhere', 'nowhere', '$mapping')");
+	like(said("SELECT count(*) FROM fluct.preview_stream('nowhere_$name', 5)", as => 'etl'), qr/WARNING:  $like$/m, "nowhere_$name: preview says it");
+	like(etl("SELECT detail FROM fluct.check_stream('nowhere_$name') WHERE item = 'messages waiting'"), qr/of the first 100, $like$/, '... and so does check');
+	etl("SELECT fluct.drop_stream('nowhere_$name')");
+}
 etl("SELECT fluct.start_stream('nowhere')");
 ok(await_state($node, 'nowhere', 'failed/nothing_fits'), 'and nothing is stored');
 is(sql('SELECT count(*) FROM nowhere'), 0, 'no row of NULLs');
