@@ -52,7 +52,7 @@ SELECT 'warning', format('inbox "%s"', b.inbox), 'refused_file', min(b.loaded_at
 	   format('%s refused; the last: %s, %s%s', CASE count(*) WHEN 1 THEN '1 file is' ELSE count(*) || ' files are' END,
 			  (array_agg(b.name ORDER BY b.id DESC))[1], (array_agg(b.reason ORDER BY b.id DESC))[1],
 			  ' in line ' || (array_agg(b.line ORDER BY b.id DESC))[1]),
-	   format('SELECT file, reason, line, detail FROM fluct.files WHERE inbox = %L AND status = ''refused''; drop the corrected file under the same name, or as the owner: SELECT fluct.reload_file(%L, %L). Shown for 7 days.',
+	   format('SELECT file, reason, line, detail FROM fluct.files WHERE inbox = %L AND status = ''refused''; drop the corrected file under the same name, or as the owner: SELECT fluct.reload_file(%L, %L); it is shown for 7 days.',
 			  b.inbox, b.inbox, (array_agg(b.name ORDER BY b.id DESC))[1])
   FROM (SELECT DISTINCT ON (f.inbox, n.name) f.*, n.name
 		  FROM fluct.files f, LATERAL (SELECT substring(f.file FROM '[^/]*$') AS name) n

@@ -311,7 +311,7 @@ DECLARE
 BEGIN
 	IF i.schedule IS NOT NULL THEN
 		RAISE EXCEPTION 'inbox "%" is scheduled', name
-			USING ERRCODE = 'object_in_use', HINT = format('SELECT fluct.unschedule_inbox(%L)', name);
+			USING ERRCODE = 'object_in_use', HINT = format('SELECT fluct.unschedule_inbox(%L);', name);
 	END IF;
 	DELETE FROM fluct.inboxes b WHERE b.name = _drop_inbox.name;
 END

@@ -123,13 +123,13 @@ BEGIN
 	ELSIF silent IS NOT NULL THEN
 		s.reason := format('stream "%s" has stored nothing yet', silent);
 		s.message := s.reason;
-		s.hint := 'SELECT * FROM fluct.stat_streams';
+		s.hint := 'SELECT * FROM fluct.stat_streams;';
 	ELSIF s.at IS NULL THEN
 		s.at := fluct._fed_until(w.mid, w.until);
 		IF s.at IS NULL OR s.at < w.until THEN
 			s.reason := 'nothing feeds sales.orders' || CASE WHEN isfinite(s.at) THEN ' since %s' ELSE '' END;
 			s.message := s.reason;
-			s.hint := 'If another program writes the orders, their owner says up to when they are whole: SELECT fluct.mark_complete(now())';
+			s.hint := 'If another program writes the orders, their owner says up to when they are whole: SELECT fluct.mark_complete(now());';
 		END IF;
 	END IF;
 	RETURN s;
