@@ -16,7 +16,7 @@ COMMENT ON FOREIGN DATA WRAPPER fluct_kafka IS
 CREATE OR REPLACE FUNCTION fluct._keep_servers_of_streams() RETURNS event_trigger
 LANGUAGE c SECURITY DEFINER AS 'MODULE_PATHNAME', 'fluct_call_as_is';
 COMMENT ON FUNCTION fluct._keep_servers_of_streams() IS
-'Event trigger: refuses DROP SERVER while a stream uses the server.';
+'Event trigger: refuses DROP SERVER while a stream or a member uses the server.';
 
 CREATE OR REPLACE FUNCTION fluct.__keep_servers_of_streams() RETURNS event_trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -24,18 +24,19 @@ AS $$
 DECLARE
 	used record;
 BEGIN
-	SELECT s.name, s.server INTO used
+	SELECT u.* INTO used
 	FROM pg_event_trigger_dropped_objects() d
-	JOIN fluct.streams s ON s.server = d.object_name
-		OR quote_ident(s.server) = d.object_identity
+	JOIN (SELECT 'stream', s.name, s.server, 'drop_stream' FROM fluct.streams s
+		UNION ALL SELECT 'member', m.name, m.server, 'remove_member' FROM fluct.members m) u(kind, name, server, remedy)
+		ON u.server = d.object_name OR quote_ident(u.server) = d.object_identity
 	WHERE d.object_type = 'server'
-		AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = s.server)
+		AND NOT EXISTS (SELECT FROM pg_foreign_server f WHERE f.srvname = u.server)
 	LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'dependent_objects_still_exist',
-			MESSAGE = format('server "%s" is used by stream "%s"', used.server, used.name),
-			HINT = format('SELECT fluct.drop_stream(%L);', used.name);
+			MESSAGE = format('server "%s" is used by %s "%s"', used.server, used.kind, used.name),
+			HINT = format('SELECT fluct.%s(%L);', used.remedy, used.name);
 	END IF;
 END
 $$;

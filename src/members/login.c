@@ -14,7 +14,9 @@
  * Whoever owns a server decides where it leads.  So the mapping of a role is
  * sent only to a server of that role itself or of a superuser, and one without
  * a password only to a server of a superuser.  A mapping for PUBLIC is the
- * server's owner's own.
+ * server's owner's own.  And since whoever owns it says what that member
+ * answers, it belongs to the owner of sales.orders, to a role of which that one
+ * is a member, or to a superuser; who later makes a server of that name does not.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,12 +32,14 @@
 #include "libpq-fe.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
 #include "members/login.h"
 #include "pg/guc.h"
+#include "pg/model.h"
 
 #define MOST_OF_OURS	8		/* parameters beside the options */
 
@@ -52,6 +56,25 @@ version_of(HeapTuple tuple)
 	version.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	version.tid = tuple->t_self;
 	return hash_bytes((const unsigned char *) &version, sizeof(version));
+}
+
+static ForeignServer *
+find_server(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, false);
+	Oid			owner = fluct_model_owner();
+
+	if (superuser_arg(server->owner) ||
+		(OidIsValid(owner) && is_member_of_role_nosuper(owner, server->owner)))
+		return server;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("server \"%s\" of role \"%s\" must not be asked as a member",
+					server->servername, GetUserNameFromId(server->owner, true)),
+			 errdetail("The owner of a server decides what it answers, and that counts in the rankings of the owner of sales.orders."),
+			 errhint("ALTER SERVER %s OWNER TO ...; or SELECT fluct.remove_member(...);",
+					 quote_identifier(server->servername))));
+	return NULL;				/* keep compiler quiet */
 }
 
 /* The tuple of the role's mapping, or, to read, of the one for PUBLIC. */
@@ -213,7 +236,7 @@ add_ours(FluctLogin *login, List *options, bool writes)
 FluctLogin *
 fluct_login_find(const char *name, Oid role, bool writes)
 {
-	ForeignServer *server = GetForeignServerByName(name, false);
+	ForeignServer *server = find_server(name);
 	HeapTuple	tuple = find_mapping(server, role, writes);
 	Form_pg_user_mapping form = (Form_pg_user_mapping) GETSTRUCT(tuple);
 	Oid			mapped = form->umuser;

@@ -31,9 +31,6 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -211,46 +208,12 @@ fluct_call_as_is(PG_FUNCTION_ARGS)
 	return call_sibling(fcinfo, find_sibling(fcinfo), GetUserId(), caller);
 }
 
-/* The owner of schema sales; InvalidOid where there is none. */
-static Oid
-schema_owner(void)
-{
-	Oid			schema = get_namespace_oid("sales", true);
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
-/*
- * The owner of sales.orders.  Where that is missing, be it that its owner
- * renamed it a moment ago, the others may be there: then who made the schema.
- */
-static Oid
-tables_owner(void)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID,
-										ObjectIdGetDatum(fluct_model_find("orders")));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return schema_owner();
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 Datum
 fluct_call_on_tables(PG_FUNCTION_ARGS)
 {
 	Sibling    *sibling = find_sibling(fcinfo);
 	Oid			user = GetUserId();
-	Oid			owner = tables_owner();
+	Oid			owner = fluct_model_owner();
 	FluctRights before;
 	Datum		result;
 

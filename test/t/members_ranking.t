@@ -87,6 +87,11 @@ sql('ALTER SERVER "At m3" RENAME TO at_m3');
 sql(q{CREATE ROLE other LOGIN; SELECT fluct.grant_operator('other'); CREATE SERVER at_x FOREIGN DATA WRAPPER postgres_fdw; ALTER SERVER at_x OWNER TO other});
 fails_like($node, $_, qr/42501: permission denied to (add|remove) a member\nDETAIL:  sales\.orders belongs to role "etl"/, "not by another operator: $_", as => 'other')
   foreach q{SELECT fluct.add_member('x', 'at_x')}, q{SELECT fluct.remove_member('m1')};
+sql('ALTER SERVER at_m2 OWNER TO other');
+fails_like($node, q{SELECT * FROM fluct.top_fluctuations()}, qr/42501: server "at_m2" of role "other" must not be asked as a member/, 'nor is one asked that is another role\'s server now', as => 'analyst');
+fails_like($node, q{SELECT fluct.add_member('x', 'at_x')}, qr/42501: server "at_x" of role "other" must not be asked as a member/, 'nor added by a superuser');
+sql('ALTER SERVER at_m2 OWNER TO etl');
+fails_like($node, 'DROP SERVER at_m2 CASCADE', qr/2BP01: server "at_m2" is used by member "m2"\nHINT:  SELECT fluct\.remove_member\('m2'\);/, 'nor does it go away', as => 'etl');
 fails_like($node, q{SELECT fluct.remove_member('m4')}, qr/42704: member "m4" does not exist.*Did you mean "m[123]"/s, 'nor can what is not there be removed', as => 'etl');
 
 # ----- random rankings -----
@@ -344,7 +349,7 @@ is(sql(q{SELECT member, severity, what, problem FROM fluct.cluster_health WHERE 
 fails_like($node, 'SELECT * FROM fluct.cluster_unattributed_spend', qr/08006: member "m3" does not answer/, 'orders without an industry: an error', as => 'analyst');
 etl(q{SELECT fluct.remove_member('m3')});
 is(sql(q{SELECT * FROM fluct.health WHERE problem = 'member'}), '', 'health: the members can be asked');
-my $lost = sql(q{BEGIN; SET LOCAL client_min_messages = error; DROP SERVER at_m2 CASCADE; DROP USER MAPPING FOR PUBLIC SERVER at_m1;
+my $lost = sql(q{BEGIN; SET LOCAL client_min_messages = error; SET LOCAL session_replication_role = replica; DROP SERVER at_m2 CASCADE; SET LOCAL session_replication_role = origin; DROP USER MAPPING FOR PUBLIC SERVER at_m1;
 	SELECT severity, what, detail, hint FROM fluct.health WHERE problem = 'member' ORDER BY what; ROLLBACK});
 like($lost, qr/^critical\|member "m1"\|server "at_m1" has no user mapping for PUBLIC or role "etl", who owns the tables\|CREATE USER MAPPING FOR PUBLIC SERVER at_m1 OPTIONS/m, 'health: a user mapping is gone');
 like($lost, qr/^critical\|member "m2"\|its server "at_m2" does not exist.*SELECT fluct\.remove_member\('m2'\);$/m, 'and a server');
