@@ -319,6 +319,9 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 	column->writes_out = holds_numeric(column->base);
 	if (column->is_array)
 		column->element = compile_element(column);
+	if (column->typmod >= VARHDRSZ &&
+		(column->element ? column->element->base : column->base) == BPCHAROID)
+		column->padded = column->typmod - VARHDRSZ;
 	column->as_text = column->is_array || type_is_rowtype(column->base) ||
 		!OidIsValid(get_array_type(column->base));
 	if (column->form == FLUCT_FORM_OTHER)

@@ -350,6 +350,8 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 	int			to = fluct_json_first_within(mapping->json, target->rowset, base, record + 1);
 	StringInfoData shared;
 	int			starts[MaxTupleAttributeNumber + 1];
+	size_t		before;
+	size_t		each;			/* bytes of a row of what all share */
 	bool		good;
 
 	if (target->rowset != base &&
@@ -361,9 +363,12 @@ decode_child(FluctMapping *mapping, const FluctTarget *target, FluctRows *rows,
 	if (from == to)
 		return true;
 	initStringInfo(&shared);
-	good = encode_shared(mapping, target, kafka, &shared, starts, refusal) &&
-		has_room(mapping, (size_t) (to - from) * (2 + shared.len), refusal);
-	mapping->made += (size_t) (to - from) * (2 + shared.len);
+	before = mapping->made;
+	good = encode_shared(mapping, target, kafka, &shared, starts, refusal);
+	each = 2 + shared.len + (mapping->made - before);
+	mapping->made = before;
+	good = good && has_room(mapping, (to - from) * each, refusal);
+	mapping->made += (to - from) * each;
 	for (int row = from; good && row < to; row++)
 		good = decode_row(mapping, target, rows, row, &shared, starts,
 						  kafka, refusal);

@@ -127,6 +127,9 @@ append_value(FluctMapping *mapping, const FluctColumn *column,
 							 out);
 	if (is_too_long_a_number(mapping, column, value))
 		return FLUCT_OUT_OF_RANGE;
+	if (column->padded > 0)
+		mapping->made += (size_t) column->padded *
+			(column->is_array ? fluct_string_count_values(value->text, value->len) : 1);
 	enlargeStringInfo(out, fluct_elements_room(column, value));
 	out->len += fluct_elements_encode(column, value, out->data + out->len, &reason);
 	return reason;

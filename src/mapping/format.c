@@ -554,7 +554,7 @@ expected_type(const FluctColumn *column)
 	switch (column->format)
 	{
 		case FLUCT_FORMAT_TEXT:
-			return "a number in quotes";
+			return "a number in quotes; the format number takes both";
 		case FLUCT_FORMAT_NUMBER:
 			return "a number such as 12.5";
 		case FLUCT_FORMAT_SCALAR:

@@ -112,6 +112,8 @@ typedef struct FluctColumn
 	bool		is_array;
 	const struct FluctColumn *element;	/* how its elements are taken */
 	bool		writes_out;		/* its text may hold numbers of numeric's */
+	int			padded;			/* to so many characters: char(n), or an
+								 * element of it; else 0 */
 	bool		as_text;		/* in the array of a statement's parameter */
 	char		category;		/* as in pg_type: of the base type, of an
 								 * array's elements, of a range's times */
@@ -194,7 +196,8 @@ typedef struct FluctMapping
 	int			ntargets;
 	FluctTarget *targets;		/* the parent first */
 	ExprContext *econtext;		/* evaluates column defaults */
-	size_t		made;			/* bytes of rows of the message at hand */
+	size_t		made;			/* bytes of rows of the message at hand, and
+								 * of blanks that pad them */
 	bool		absent;			/* the field at hand is not in the message */
 	FluctOutcome outcome;		/* of the last message that was decoded */
 	FluctFraming framing;

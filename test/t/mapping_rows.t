@@ -46,6 +46,15 @@ stream('heads', [ ('{}') x 60 ], q(target => 'heads', mapping => '{"columns": {"
 is(sql('SELECT count(*), min(length(h::text)) > 900000 FROM heads'), '60|t', 'headers of 900 KB');
 cmp_ok(sql('SELECT count(DISTINCT xmin::text) FROM heads'), '>', 3, 'they are counted');
 
+# what is short in the message, and padded with blanks in the table
+etl('CREATE TABLE pads (off bigint, c char(1000000), a char(100000)[], region char(100000)); CREATE TABLE pad_lines (c char(100000), region char(100000))');
+stream('pads', [ (map { "{$_}" } '"a": [' . join(',', ('"a"') x 1000) . ']', '"a": "{' . join(',', ('a') x 1000) . '}"', '"lines": [' . join(',', ('{"c": "x"}') x 1000) . ']',
+		'"region": "x", "lines": [' . join(',', ('{}') x 1000) . ']'), '{"c": "x", "a": ["a", "b"], "region": "x", "lines": [{"c": "x"}, {}]}' ],
+	q(target => 'pads', keep_raw => false, mapping => '{"columns": {"off": "kafka.offset", "c": "$.c", "a": "$.a", "region": "$.region"},
+		"children": [{"target": "pad_lines", "rows": "$.lines[*]", "required": false, "columns": {"c": "@.c", "region": "$.region"}}]}'));
+is(letters('pads'), join(', ', map { "$_ too_large \$" } 0 .. 3), 'padding counts');
+is(sql('SELECT off, octet_length(c), octet_length(a[2]), (SELECT sum(octet_length(region)) FROM pad_lines) FROM pads'), '4|1000000|100000|200000', 'and is stored');
+
 # more cells than any message needs: 2 million rows of 50 columns
 etl('CREATE TABLE cells (id text); CREATE TABLE cell_lines (' . join(', ', map { "a$_ int" } 0 .. 49) . ')');
 stream('cells', [ '{"id": "a", "lines": [' . join(',', ('{"a0":1}') x 1_800_000) . ']}', '{"id": "b", "lines": [{"a0": 1}]}' ],
