@@ -181,15 +181,17 @@ COMMENT ON FUNCTION fluct._health_handovers() IS 'partitions that nobody consume
 CREATE OR REPLACE FUNCTION fluct._health_members() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT 'critical', format('member "%s"', m.name), 'member', NULL::timestamptz,
-	   CASE WHEN s.oid IS NULL THEN format('its server "%s" does not exist, so that no ranking can ask it', m.server)
-			ELSE format('server "%s" has no user mapping for PUBLIC or role "%s", who owns the tables', m.server, o.owner) END,
-	   CASE WHEN s.oid IS NULL THEN format('CREATE SERVER %I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE''); with its user mapping, or: SELECT fluct.remove_member(%L);', m.server, m.name)
-			ELSE format('CREATE USER MAPPING FOR PUBLIC SERVER %I OPTIONS (user ''ROLE'', password ''SECRET'');', m.server) END
+SELECT 'critical', format('member "%s"', m.name), 'member', NULL::timestamptz, format(p.detail, m.server, o.owner, pg_get_userbyid(s.srvowner)), format(p.hint, m.server, o.owner, m.name)
   FROM fluct.members m
   LEFT JOIN pg_foreign_server s ON s.srvname = m.server
   LEFT JOIN (SELECT c.relowner, pg_get_userbyid(c.relowner) AS owner FROM pg_class c WHERE c.oid = to_regclass('sales.orders')) o ON true
- WHERE s.oid IS NULL
-	OR o.owner IS NOT NULL AND NOT EXISTS (SELECT FROM pg_user_mappings u WHERE u.srvid = s.oid AND u.umuser IN (0, o.relowner))
+ CROSS JOIN LATERAL (VALUES
+	(s.oid IS NULL, 'its server "%1$s" does not exist, so that no ranking can ask it',
+	 'CREATE SERVER %1$I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE''); with its user mapping, or: SELECT fluct.remove_member(%3$L);'),
+	(NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = s.srvowner) AND NOT pg_has_role(o.relowner, s.srvowner, 'MEMBER'),
+	 'server "%1$s" belongs to role "%3$s", and not to role "%2$s", who owns the tables, so that no ranking asks it', 'ALTER SERVER %1$I OWNER TO %2$I;'),
+	(s.oid IS NOT NULL AND o.owner IS NOT NULL AND NOT EXISTS (SELECT FROM pg_user_mappings u WHERE u.srvid = s.oid AND u.umuser IN (0, o.relowner)),
+	 'server "%1$s" has no user mapping for PUBLIC or role "%2$s", who owns the tables', 'CREATE USER MAPPING FOR PUBLIC SERVER %1$I OPTIONS (user ''ROLE'', password ''SECRET'');')) p(holds, detail, hint)
+ WHERE p.holds
 $$;
-COMMENT ON FUNCTION fluct._health_members() IS 'members that cannot be asked, as far as this server knows by itself: their foreign server, or its user mapping, is gone';
+COMMENT ON FUNCTION fluct._health_members() IS 'members that cannot be asked, as far as this server knows by itself: their foreign server, or its user mapping, is gone, or it is another role''s';

@@ -89,6 +89,8 @@ fails_like($node, $_, qr/42501: permission denied to (add|remove) a member\nDETA
   foreach q{SELECT fluct.add_member('x', 'at_x')}, q{SELECT fluct.remove_member('m1')};
 sql('ALTER SERVER at_m2 OWNER TO other');
 fails_like($node, q{SELECT * FROM fluct.top_fluctuations()}, qr/42501: server "at_m2" of role "other" must not be asked as a member/, 'nor is one asked that is another role\'s server now', as => 'analyst');
+is(sql(q{SELECT what, detail, hint FROM fluct.health WHERE problem = 'member'}),
+	'member "m2"|server "at_m2" belongs to role "other", and not to role "etl", who owns the tables, so that no ranking asks it|ALTER SERVER at_m2 OWNER TO etl;', 'health says so');
 fails_like($node, q{SELECT fluct.add_member('x', 'at_x')}, qr/42501: server "at_x" of role "other" must not be asked as a member/, 'nor added by a superuser');
 sql('ALTER SERVER at_m2 OWNER TO etl');
 fails_like($node, 'DROP SERVER at_m2 CASCADE', qr/2BP01: server "at_m2" is used by member "m2"\nHINT:  SELECT fluct\.remove_member\('m2'\);/, 'nor does it go away', as => 'etl');
