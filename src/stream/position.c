@@ -567,8 +567,9 @@ fluct_position_settle(const FluctPosition *touched, int n)
 		p->witness_crc = touched[i].witness_crc;
 		/* what was skipped behind the batch is of the next one */
 		p->nskipped -= touched[i].nskipped;
-		memmove(p->skipped, p->skipped + touched[i].nskipped,
-				sizeof(FluctInterval) * p->nskipped);
+		if (p->nskipped > 0)
+			memmove(p->skipped, p->skipped + touched[i].nskipped,
+					sizeof(FluctInterval) * p->nskipped);
 	}
 	fluct_stand.held_noted = 0;
 }
