@@ -201,6 +201,7 @@ SQL_PARTS = $(addprefix $(here)/sql/, \
 	schedule.sql \
 	members/members.sql \
 	members/adding.sql \
+	members/checking.sql \
 	members/hand_over.sql \
 	members/views.sql \
 	members/orders.sql \
