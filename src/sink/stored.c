@@ -35,9 +35,10 @@ typedef struct Writer
 static void
 leave(Writer *writer, const char *data, size_t len)
 {
-	FluctPiece *last = &writer->pieces[writer->npieces - 1];
+	FluctPiece *last = writer->npieces > 0 ?
+		&writer->pieces[writer->npieces - 1] : NULL;
 
-	if (writer->npieces > 0 && last->data + last->len == data)
+	if (last && last->data + last->len == data)
 	{
 		last->len += len;
 		return;
