@@ -97,10 +97,14 @@ find_sibling(FunctionCallInfo fcinfo)
 static bool
 is_ours(const char *context)
 {
-	static const char function[] = "PL/pgSQL function ";
+	/* in the language of lc_messages */
+	const char *line = dgettext(PG_TEXTDOMAIN("plpgsql"),
+								"PL/pgSQL function %s line %d at %s");
+	char	   *function = pnstrdup(line, strcspn(line, "%"));
 	bool		any = false;
 
-	if (context == NULL)
+	/* some languages begin with the name */
+	if (context == NULL || function[0] == '\0')
 		return false;
 	for (const char *p = strstr(context, function); p != NULL;
 		 p = strstr(p, function))

@@ -5,6 +5,8 @@ use lib 'test/t/lib';
 use Fluct;
 use Test::More;
 
+# what a session with lc_messages C.UTF-8 gets, where PostgreSQL has it in German
+$ENV{LANGUAGE} = 'de';
 my $node = fluct_node('main');
 
 is(sql('SHOW shared_preload_libraries'),
@@ -15,6 +17,9 @@ ok(poll($node,
 		"SELECT count(*) FROM pg_stat_activity
 		 WHERE backend_type = 'pg_cron launcher'", 1),
 	'pg_cron runs');
+
+unlike(said("SET lc_messages = 'C.UTF-8'; SELECT fluct.pause_stream('x')"), qr/fluct\._/,
+	'an error in another language has no context of internal functions either');
 
 crash_server($node);
 ok(poll($node, 'SELECT true'), 'the server comes back after kill -9');
