@@ -136,7 +136,7 @@ DECLARE
 BEGIN
 	BEGIN
 		item := 'columns'; status := 'ok';
-		targets := fluct._check_mapping(s.target::regclass, s.mapping, s.on_conflict, owner, s.framing, s.on_tombstone);
+		targets := fluct._check_mapping(fluct._find_target(s.name, s.target), s.mapping, s.on_conflict, owner, s.framing, s.on_tombstone);
 		IF s.keep_raw THEN
 			PERFORM fluct._check_raw(s.name);
 		END IF;

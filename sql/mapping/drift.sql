@@ -303,8 +303,8 @@ DECLARE
 	documents jsonb[];
 	field text := (fluct._path_keys(path))[1];
 BEGIN
-	IF s.mapping ? 'extra' AND field IS NOT NULL AND NOT fluct._is_routed(s.target::regclass) THEN
-		PERFORM fluct._require_own_table(s.target::regclass);
+	IF s.mapping ? 'extra' AND field IS NOT NULL AND NOT fluct._is_routed(fluct._find_target(s.name, s.target)) THEN
+		PERFORM fluct._require_own_table(fluct._find_target(s.name, s.target));
 		EXECUTE pg_catalog.format('SELECT array_agg(jsonb_build_object($1, found)) FROM'
 			' (SELECT %2$I::jsonb -> $1 AS found FROM %1$s WHERE %2$I::jsonb ? $1 LIMIT 1000) rows', s.target, s.mapping ->> 'extra')
 		INTO documents USING field;
@@ -378,7 +378,7 @@ BEGIN
 	ELSE
 		d.format := CASE WHEN d.target = s.target THEN s.mapping #>> ARRAY['columns', "column", 'format'] END;
 	END IF;
-	extra := CASE WHEN d.target = s.target AND NOT fluct._is_routed(s.target::regclass) THEN s.mapping ->> 'extra' END;
+	extra := CASE WHEN d.target = s.target AND NOT fluct._is_routed(fluct._find_target(s.name, s.target)) THEN s.mapping ->> 'extra' END;
 	filled := CASE WHEN extra IS NOT NULL THEN fluct._fill_from_extra(d.target, extra, "column", type, d.format, keys) END;
 	IF d.target = s.target AND (extra IS NULL OR cardinality(keys) > 1) THEN
 		from_raw := fluct._fill_from_raw(s, "column", type, d.format, keys);

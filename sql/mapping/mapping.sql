@@ -7,6 +7,11 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_check_mapping';
 COMMENT ON FUNCTION fluct._check_mapping(regclass, jsonb, text, oid, text, text) IS
 'Compiles a mapping and returns the names of the tables that it fills; an error names the table and column at fault.';
 
+CREATE OR REPLACE FUNCTION fluct._find_target(stream text, target text) RETURNS regclass
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'fluct_find_target';
+COMMENT ON FUNCTION fluct._find_target(text, text) IS
+'The table that is the target of the stream; undefined_table, with what to do, where it is gone.';
+
 CREATE OR REPLACE FUNCTION fluct._is_keyed(target regclass, mapping jsonb, on_conflict text, owner oid, framing text DEFAULT 'none',
 	on_tombstone text DEFAULT 'ignore')
 RETURNS boolean

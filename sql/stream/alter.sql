@@ -36,29 +36,30 @@ DECLARE
 	s fluct.streams := fluct._own_stream(name);
 	altered fluct.streams;
 	owner oid := fluct._require_owner(s.owner, s.owner_oid, s.system_identifier);
+	target regclass := fluct._find_target(s.name, s.target);
 BEGIN
 	IF start_at IS NOT NULL AND EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name) THEN
 		RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = format('stream "%s" has a position already', name),
 			HINT = format('SELECT * FROM fluct.seek_stream(%L, %L);', name, start_at);
 	END IF;
-	mapping := CASE WHEN mapping IS NOT NULL THEN fluct._whole_mapping(s.target::regclass, mapping, owner) END;
+	mapping := CASE WHEN mapping IS NOT NULL THEN fluct._whole_mapping(target, mapping, owner) END;
 	PERFORM fluct._check_stream_options(on_conflict, on_bad_message, on_data_loss, max_dead_letters, error_window,
 								 batch_size, batch_bytes, batch_interval, workers, partitions, framing, on_tombstone);
 	topic := fluct._check_topic(topic);
 	PERFORM fluct._check_start_topics(coalesce(fluct._normal_start(start_at), s.start_at), coalesce(topic, s.topic))
 	WHERE start_at IS NOT NULL OR NOT EXISTS (SELECT FROM fluct.stream_offsets o WHERE o.stream = name);
 	PERFORM fluct._check_rights(owner, coalesce(server, s.server),
-		fluct._check_mapping(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
+		fluct._check_mapping(target, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
 			coalesce(on_tombstone, s.on_tombstone)),
 		coalesce(on_conflict, s.on_conflict), coalesce(keep_raw, s.keep_raw),
 		fluct._deletes(coalesce(mapping, s.mapping), coalesce(on_tombstone, s.on_tombstone)));
 	UPDATE fluct.streams t SET
 		server = coalesce(server, t.server),
 		topic = coalesce(topic, t.topic),
-		mapping = coalesce(fluct._with_schemas(s.target::regclass, mapping), t.mapping),
+		mapping = coalesce(fluct._with_schemas(target, mapping), t.mapping),
 		on_conflict = coalesce(on_conflict, t.on_conflict),
-		keyed = fluct._is_keyed(s.target::regclass, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
+		keyed = fluct._is_keyed(target, coalesce(mapping, s.mapping), coalesce(on_conflict, s.on_conflict), owner, coalesce(framing, s.framing),
 			coalesce(on_tombstone, s.on_tombstone)),
 		start_at = coalesce(fluct._normal_start(start_at), t.start_at),
 		on_bad_message = coalesce(on_bad_message, t.on_bad_message),

@@ -175,7 +175,7 @@ compile_mapping(const FluctTopic *topic)
 	bool		update = strcmp(stream->on_conflict, "update") == 0;
 	FluctMapping *mapping;
 
-	mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
+	mapping = fluct_mapping_compile(fluct_target_find(stream->name, stream->target),
 									stream->mapping, stream->on_conflict,
 									stream->framing, stream->on_tombstone,
 									CurrentMemoryContext);

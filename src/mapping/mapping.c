@@ -209,24 +209,24 @@ compile_target(FluctCompiler *c, FluctTarget *t, Oid relid,
 	relation_close(c->rel, AccessShareLock);
 }
 
-Oid
-fluct_mapping_find_relation(const char *name)
-{
-	List	   *names = textToQualifiedNameList(cstring_to_text(name));
-
-	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, false);
-}
-
 /* A name without a schema means the parent's. */
 static Oid
 find_child(FluctCompiler *c, const char *name)
 {
 	RangeVar   *relation = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
+	Oid			relid;
 
 	if (relation->schemaname == NULL)
 		relation->schemaname =
 			get_namespace_name(get_rel_namespace(c->mapping->targets[0].relid));
-	return RangeVarGetRelid(relation, NoLock, false);
+	relid = RangeVarGetRelid(relation, NoLock, true);
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("mapping: table %s of a child does not exist",
+						quote_qualified_identifier(relation->schemaname, relation->relname)),
+				 errhint("Create it, or correct \"target\" in \"children\" of the mapping.")));
+	return relid;
 }
 
 static bool

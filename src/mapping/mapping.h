@@ -48,7 +48,4 @@ extern bool fluct_mapping_has_found(const FluctMapping *mapping);
 extern char *fluct_mapping_missing_paths(const FluctMapping *mapping);
 extern char *fluct_mapping_far_columns(const FluctMapping *mapping);
 
-/* The table of that name, quoted and qualified as SQL has it; or 42P01. */
-extern Oid	fluct_mapping_find_relation(const char *name);
-
 #endif							/* FLUCT_MAPPING_MAPPING_H */

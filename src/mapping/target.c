@@ -33,8 +33,33 @@
 
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
 PG_FUNCTION_INFO_V1(fluct_derive_mapping);
+PG_FUNCTION_INFO_V1(fluct_find_target);
 PG_FUNCTION_INFO_V1(fluct_is_keyed);
 PG_FUNCTION_INFO_V1(fluct_mapped_keys);
+
+/* ----- which one it is ----- */
+
+Oid
+fluct_target_find(const char *stream, const char *name)
+{
+	Oid			relid = fluct_relation_find(name, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s, the target of stream \"%s\", does not exist",
+						name, stream),
+				 errhint("Create it again or rename it back. If it has another name for good, drop the stream and create it with that target: it continues where it left off.")));
+	return relid;
+}
+
+/* fluct._find_target(stream text, target text): fluct_target_find. */
+Datum
+fluct_find_target(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_OID(fluct_target_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+									text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
 
 /* ----- what may be written ----- */
 

@@ -11,6 +11,12 @@
 #include "mapping/mapping.h"
 
 /*
+ * The table of that name, quoted and qualified as SQL has it, which is the
+ * target of the stream; or 42P01, with what to do.
+ */
+extern Oid	fluct_target_find(const char *stream, const char *name);
+
+/*
  * The rights that the current user needs on the tables, by their ACLs alone
  * (42501); update is on_conflict's, raw gets rows as well unless it is invalid.
  */

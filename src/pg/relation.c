@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * relation.c
- *	  Relations by OID, which may be gone.
+ *	  Relations by OID or name, which may be gone.
  *
  * A regclass may be any number, and a table may be dropped between its name
  * and its lock: for the core an internal error, here one that says what it is.
@@ -11,7 +11,10 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/namespace.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/varlena.h"
 
 #include "pg/relation.h"
 
@@ -21,6 +24,14 @@ refuse(Oid relid)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("relation with OID %u does not exist", relid)));
+}
+
+Oid
+fluct_relation_find(const char *name, bool missing_ok)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
+
+	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, missing_ok);
 }
 
 Relation

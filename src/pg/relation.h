@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * relation.h
- *	  Relations by OID, which may be gone.
+ *	  Relations by OID or name, which may be gone.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,9 @@
 
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
+
+/* The one of that name, quoted and qualified as SQL has it; or 42P01. */
+extern Oid	fluct_relation_find(const char *name, bool missing_ok);
 
 /* relation_open, but a relation that is not there is undefined_table. */
 extern Relation fluct_relation_open(Oid relid, LOCKMODE lockmode);

@@ -44,6 +44,7 @@
 #include "bookkeeping/topics.h"
 #include "mapping/framing.h"
 #include "mapping/mapping.h"
+#include "mapping/target.h"
 #include "pg/argument.h"
 #include "pg/compat.h"
 #include "pg/model.h"
@@ -189,7 +190,7 @@ check_key(const FluctStream *stream)
 	FluctRights before = fluct_rights_take(stream->role);
 	bool		update = strcmp(stream->on_conflict, "update") == 0;
 	FluctMapping *mapping =
-	fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
+	fluct_mapping_compile(fluct_target_find(stream->name, stream->target),
 						  stream->mapping, update ? "update" : "nothing",
 						  stream->framing, stream->on_tombstone,
 						  CurrentMemoryContext);

@@ -59,6 +59,7 @@
 #include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/pins.h"
+#include "pg/relation.h"
 #include "pg/rights.h"
 #include "pg/unixtime.h"
 #include "process/worker.h"
@@ -140,8 +141,8 @@ open_tables(FluctSink *sink, const FluctStream *stream)
 
 	fluct_pins_set_here();
 	if (stream->keep_raw)
-		sink->raw = fluct_mapping_find_relation("sales.raw_messages");
-	sink->mapping = fluct_mapping_compile(fluct_mapping_find_relation(stream->target),
+		sink->raw = fluct_relation_find("sales.raw_messages", false);
+	sink->mapping = fluct_mapping_compile(fluct_target_find(stream->name, stream->target),
 										  stream->mapping,
 										  stream->on_conflict, stream->framing,
 										  stream->on_tombstone,

@@ -121,7 +121,16 @@ fails_like($node, "SELECT fluct.wait_for_stream('ground')",
 	qr/ERROR:  55000: stream "ground" is failed: target_missing/,
 	'waiting for it is an error');
 like(sql("SELECT last_error FROM fluct.stat_streams WHERE stream = 'ground'"),
-	qr/"?ground"? does not exist/, 'last_error says what is missing');
+	qr/table .*ground"?, the target of stream "ground", does not exist/, 'last_error says what is missing');
+fails_like($node, $_->[1],
+	qr/ERROR:  42P01: table .*ground"?, the target of stream "ground", does not exist\nHINT:  Create it again or rename it back\./,
+	"$_->[0] says so as well")
+  foreach [ alter => "SELECT fluct.alter_stream('ground', batch_size => 10)" ],
+  [ map => "SELECT fluct.map_column('ground', 'm', '\$.m')" ],
+  [ preview => "SELECT fluct.preview_stream('ground')" ];
+is(sql("SELECT status FROM fluct.check_stream('ground') WHERE item = 'columns' AND hint LIKE 'Create it again%'"),
+	'fail', 'and check_stream');
+is(sql("SELECT fluct.pause_stream('ground')"), 'paused', 'it can be paused');
 sql('ALTER TABLE kept RENAME TO ground');
 sql("SELECT fluct.start_stream('ground')");
 ok(caught_up($node, 'ground'), 'it is back');
