@@ -171,7 +171,9 @@ AS $$
 SELECT CASE WHEN clock_timestamp() - h.begun_at > interval '5 minutes' THEN 'critical' ELSE 'warning' END,
 	   format('stream "%s"', h.stream), 'handover', h.begun_at,
 	   format('partition %s was given away, and member "%s" is not known to have it', h.partition, h.to_member),
-	   format('CALL fluct.hand_over(%L, %s, %L);', h.stream, h.partition, h.to_member)
+	   CASE WHEN EXISTS (SELECT FROM fluct.streams s WHERE s.name = h.stream) THEN ''
+			ELSE format('The stream was dropped: create it again with the topic and partitions => %L, then ', '{}') END
+	   || format('CALL fluct.hand_over(%L, %s, %L);', h.stream, h.partition, h.to_member)
   FROM fluct._handovers_under_way h
 $$;
 COMMENT ON FUNCTION fluct._health_handovers() IS 'partitions that nobody consumes, since their hand-over is not completed; after 5 minutes critical';

@@ -16,9 +16,9 @@
 
 CREATE OR REPLACE VIEW fluct._handovers_under_way AS
 SELECT h.*
-  FROM fluct.handovers h JOIN fluct.streams s ON s.name = h.stream
- WHERE h.to_member IS NOT NULL AND h.taken_at IS NULL AND h.partition <> ALL (s.partitions);
-COMMENT ON VIEW fluct._handovers_under_way IS 'hand-overs of which it is not known whether the other member has the partition, unless the stream has got it back since';
+  FROM fluct.handovers h LEFT JOIN fluct.streams s ON s.name = h.stream
+ WHERE h.to_member IS NOT NULL AND h.taken_at IS NULL AND (s.name IS NULL OR h.partition <> ALL (s.partitions));
+COMMENT ON VIEW fluct._handovers_under_way IS 'hand-overs of which it is not known whether the other member has the partition, unless the stream has got it back since; also of dropped streams';
 
 CREATE OR REPLACE FUNCTION fluct._set_partitions(s fluct.streams, partitions int[], because text)
 RETURNS void
@@ -140,7 +140,9 @@ CREATE OR REPLACE FUNCTION fluct.__end_hand_over(id uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM fluct._own_stream(h.stream, false) FROM fluct.handovers h WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
+	-- the stream may have been dropped meanwhile
+	PERFORM CASE WHEN EXISTS (SELECT FROM fluct.streams s WHERE s.name = h.stream) THEN fluct._own_stream(h.stream, false) END, fluct._own_dropped_stream(h.stream)
+	   FROM fluct.handovers h WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
 	UPDATE fluct.handovers h SET taken_at = clock_timestamp() WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
 END
 $$;

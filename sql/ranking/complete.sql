@@ -61,8 +61,10 @@ AS $$
 BEGIN
 	RETURN (
 		SELECT format('partition %s of stream "%s" is on its way to member "%s"', h.partition, h.stream, replace(h.to_member, '%', '%%'))
-		  FROM fluct._handovers_under_way h JOIN fluct.streams s ON s.name = h.stream
-		 WHERE fluct._feeds_orders(s.target) ORDER BY h.begun_at LIMIT 1);
+		  FROM fluct._handovers_under_way h LEFT JOIN fluct.streams s ON s.name = h.stream
+		 WHERE CASE WHEN s.name IS NOT NULL THEN fluct._feeds_orders(s.target)
+					ELSE EXISTS (SELECT FROM fluct.dropped_feeds d WHERE d.stream = h.stream) END
+		 ORDER BY h.begun_at LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION fluct._moving_partition() IS 'a partition of orders that nobody consumes, since its hand-over is not completed; NULL = there is none';

@@ -318,6 +318,7 @@ BEGIN
 		DELETE FROM fluct.skipped_offsets t WHERE t.stream = name;
 		DELETE FROM fluct.dead_letters t WHERE t.stream = name;
 		DELETE FROM fluct.gaps t WHERE t.stream = name;
+		DELETE FROM fluct.handovers t WHERE t.stream = name AND t.to_member IS NOT NULL AND t.taken_at IS NULL;
 		DELETE FROM fluct.dropped_streams t WHERE t.name = _drop_stream.name;
 	END IF;
 	PERFORM fluct._announce_event('state', name, 'dropped', clock_timestamp());

@@ -189,5 +189,35 @@ foreach my $step ('asked', 'given away', 'taken')
 		hand_over('b', 1, 'a');
 	}
 }
+
+# ----- dropped while it is under way -----
+
+my $under_way = q{SELECT hint FROM fluct.health WHERE problem = 'handover'};
+my ($running, $holder) = call_until('given away');
+
+etl($a, q{SELECT fluct.drop_stream('orders')});
+like(sql($a, $under_way), qr/^The stream was dropped: create it again .* partitions => '\{\}', then CALL fluct\.hand_over\('orders', 1, 'b'\);$/,
+	'health has the partition of a dropped stream');
+like(said($a, 'SELECT FROM fluct.top_fluctuations()', as => 'etl'), qr/partition 1 of stream "orders" is on its way to member "b"/, 'and rankings');
+$holder->quit;
+ok($running->finish, 'the call completes without the stream');
+is(sql($a, $under_way) . partitions('b'), '{1,2,3}', 'the other member has it');
+etl($a, "$stream, partitions => '{0}', start => true)");
+hand_over('b', 1, 'a');
+produce(50);
+whole('dropped, and created again');
+
+($running, $holder) = call_until('given away');
+crash_server($b);
+eval { $holder->quit };
+$running->finish;
+etl($a, q{SELECT fluct.drop_stream('orders')});
+isnt(sql($a, $under_way), '', 'nobody has the partition of the dropped stream');
+etl($a, "$stream, partitions => '{0}', start => true)");
+hand_over('a', 1, 'b');
+is(sql($a, $under_way) . partitions('b'), '{1,2,3}', 'created again, it hands it over');
+produce(50);
+whole('completed by the next stream of that name');
+
 $_->stop foreach $a, $b;
 done_testing();
