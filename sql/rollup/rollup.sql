@@ -284,13 +284,13 @@ BEGIN
 		RAISE EXCEPTION 'rebuild_rollup() needs READ COMMITTED'
 			USING ERRCODE = 'invalid_transaction_state',
 			      DETAIL = format('This transaction is %s, so it may miss some orders.', upper(current_setting('transaction_isolation'))),
-			      HINT = 'Call it outside of a transaction.';
+			      HINT = 'Call it outside of a transaction, after SET default_transaction_isolation = ''read committed'';';
 	END IF;
 	IF current_setting('session_replication_role') = 'replica' THEN
 		RAISE EXCEPTION 'rebuild_rollup() does not work where session_replication_role is replica'
 			USING ERRCODE = 'invalid_transaction_state',
 			      DETAIL = 'Rows of sales.industry_spend that replication would write are skipped there.',
-			      HINT = 'RESET session_replication_role';
+			      HINT = 'SET session_replication_role = origin;';
 	END IF;
 	LOCK TABLE ONLY sales.customer_industries IN ACCESS SHARE MODE;
 	LOCK TABLE ONLY sales.orders IN ACCESS SHARE MODE;
