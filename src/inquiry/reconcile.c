@@ -313,7 +313,7 @@ check_topic(FluctTopic *topic, const Account *accounts, int count)
 static void
 put_account(const Account *account)
 {
-	const char *fields[12];
+	const char *fields[6 + lengthof(account->entries)];
 	int64		offsets = account->to - account->from;
 	int64		explained = 0;
 	int			n = 0;
