@@ -35,13 +35,15 @@ typedef struct Writer
 static void
 leave(Writer *writer, const char *data, size_t len)
 {
-	FluctPiece *last = writer->npieces > 0 ?
-		&writer->pieces[writer->npieces - 1] : NULL;
-
-	if (last && last->data + last->len == data)
+	if (writer->npieces > 0)
 	{
-		last->len += len;
-		return;
+		FluctPiece *last = &writer->pieces[writer->npieces - 1];
+
+		if (last->data + last->len == data)
+		{
+			last->len += len;
+			return;
+		}
 	}
 	if (writer->npieces == writer->room)
 	{
