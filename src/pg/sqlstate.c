@@ -53,14 +53,28 @@ fluct_sqlstate_is_of_data(int sqlstate)
 		in_classes(sqlstate, classes, lengthof(classes));
 }
 
-/* ExecFindPartition names no constraint; its message's id is untranslated. */
+/* The id of a message is not translated. */
+static bool
+has_message(const ErrorData *error, const char *id)
+{
+	return error->message_id != NULL && strcmp(error->message_id, id) == 0;
+}
+
+/* ExecFindPartition names no constraint. */
 bool
 fluct_sqlstate_is_missing_partition(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_CHECK_VIOLATION &&
-		error->message_id != NULL &&
-		strcmp(error->message_id,
-			   "no partition of relation \"%s\" found for row") == 0;
+		has_message(error, "no partition of relation \"%s\" found for row");
+}
+
+/* CheckCmdReplicaIdentity */
+bool
+fluct_sqlstate_is_of_publication(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_INVALID_COLUMN_REFERENCE &&
+		(has_message(error, "cannot update table \"%s\"") ||
+		 has_message(error, "cannot delete from table \"%s\""));
 }
 
 /* fluct._is_of_data(sqlstate text): fluct_sqlstate_is_of_data, for SQL. */

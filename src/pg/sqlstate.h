@@ -25,4 +25,10 @@ extern bool fluct_sqlstate_is_of_data(int sqlstate);
  */
 extern bool fluct_sqlstate_is_missing_partition(const ErrorData *error);
 
+/*
+ * Whether a publication with a row filter or a column list forbids the UPDATE
+ * or DELETE.  Its SQLSTATE is that of a missing key; the detail says what.
+ */
+extern bool fluct_sqlstate_is_of_publication(const ErrorData *error);
+
 #endif							/* FLUCT_PG_SQLSTATE_H */

@@ -59,6 +59,7 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	ErrorData  *error;
 	const char *reason;
 	const char *names;			/* of relations, which say why */
+	bool		published;
 	const char *about[3] = {0};
 	char	   *detail;
 	double		wait;
@@ -72,9 +73,11 @@ fluct_backoff_digest_error(MemoryContext context, int attempt)
 	/* by the launcher, perhaps, since the stream is paused */
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		fluct_state_check();
-	reason = reason_of_sqlstate(error->sqlerrcode);
+	published = fluct_sqlstate_is_of_publication(error);
+	reason = published ? "error" : reason_of_sqlstate(error->sqlerrcode);
 	/* any other error's detail may hold values of a message */
-	names = error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE ? error->detail : NULL;
+	names = published || error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE ?
+		error->detail : NULL;
 	detail = psprintf("%s (SQLSTATE %s)%s%s%s%s", error->message,
 					  unpack_sql_state(error->sqlerrcode),
 					  names ? ". " : "", names ? names : "",

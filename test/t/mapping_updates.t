@@ -215,6 +215,17 @@ is_as_a_program('ball', 'true', 'true', 'false', 'the same by reprocess_stream')
 	is(etl("SELECT sum(offsets - stored - duplicates), sum(unexplained) FROM fluct.reconcile_stream('race')"), '0|0', '... all accounted for');
 }
 
+# ----- a publication that forbids the update -----
+
+mapped_stream('published', 'CREATE TABLE published (id int PRIMARY KEY, v int)', '{"columns": {"id": "$.id", "v": "$.v"}}', q{, on_conflict => 'update'}, '{"id": 1, "v": 1}');
+sql('SET client_min_messages = error; CREATE PUBLICATION large FOR TABLE published WHERE (v > 1)');
+$kafka->produce('published', ['{"id": 1, "v": 2}']);
+ok(await_state($node, 'published', 'failed/error'), 'a row filter that the replica identity does not cover');
+like(detail('published'), qr/cannot update table "published" \(SQLSTATE 42P10\)\. Column used in the publication WHERE expression/, '... which is said, and not that a key is missing');
+sql("ALTER TABLE published REPLICA IDENTITY FULL; SELECT fluct.start_stream('published')");
+ok(caught_up($node, 'published'), '... it goes on');
+is(sql('SELECT v FROM published'), 2, '... and updates');
+
 # ----- a file -----
 
 write_file("$root/u.jsonl", qq({"id": 1, "v": 2, "a": "new"}\n{"id": 1, "v": 1, "b": 5}\n{"id": 1, "v": 3, "b": 6}\n));
