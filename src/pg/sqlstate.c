@@ -77,6 +77,17 @@ fluct_sqlstate_is_of_publication(const ErrorData *error)
 		 has_message(error, "cannot delete from table \"%s\""));
 }
 
+/* Row security has no SQLSTATE of its own. */
+bool
+fluct_sqlstate_is_row_security(const ErrorData *error)
+{
+	static const char beginning[] = "new row violates row-level security policy";
+
+	return error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE &&
+		error->message_id != NULL &&
+		strncmp(error->message_id, beginning, strlen(beginning)) == 0;
+}
+
 /* fluct._is_of_data(sqlstate text): fluct_sqlstate_is_of_data, for SQL. */
 Datum
 fluct_is_of_data(PG_FUNCTION_ARGS)

@@ -31,4 +31,7 @@ extern bool fluct_sqlstate_is_missing_partition(const ErrorData *error);
  */
 extern bool fluct_sqlstate_is_of_publication(const ErrorData *error);
 
+/* Whether a policy refuses a row, as a CHECK or a view's CHECK OPTION would. */
+extern bool fluct_sqlstate_is_row_security(const ErrorData *error);
+
 #endif							/* FLUCT_PG_SQLSTATE_H */

@@ -69,8 +69,9 @@ bool
 fluct_blame_data(const ErrorData *error, FluctReason *reason)
 {
 	int			sqlstate = error->sqlerrcode;
-	bool		of_data = fluct_sqlstate_is_of_data(sqlstate) &&
-	!fluct_sqlstate_is_missing_partition(error);
+	bool		of_data = fluct_sqlstate_is_row_security(error) ||
+	(fluct_sqlstate_is_of_data(sqlstate) &&
+	 !fluct_sqlstate_is_missing_partition(error));
 	bool		violation = ERRCODE_TO_CATEGORY(sqlstate) ==
 	ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
 
