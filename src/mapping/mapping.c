@@ -141,7 +141,9 @@ key_of_index(FluctTarget *t, Relation index)
 		keys[k] = -1;
 		for (int i = 0; i < t->ncolumns; i++)
 			if (t->columns[i].attnum == form->indkey.values[k] &&
-				!t->columns[i].nullable)
+				!t->columns[i].nullable &&
+				fluct_source_collations_agree(t->columns[i].collation,
+											  index->rd_indcollation[k]))
 				keys[k] = i;
 		if (keys[k] < 0)
 			return false;

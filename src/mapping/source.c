@@ -8,8 +8,9 @@
  * would make every message a dead letter, and is refused.
  *
  * The rows of a child that are replaced are found by the parent's key alone.
- * So the child must have the key, whole and without loss: a column of another
- * type may give two keys one value, and the rows of another parent would go.
+ * So the child must have the key as the parent has it: a column of another type,
+ * length or collation may give two keys one value, and the rows of another
+ * parent would go; or one key two values, and rows of earlier versions remain.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +26,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
@@ -117,7 +119,22 @@ fluct_source_check(const FluctColumn *column, const char *target)
 						   format_type_be(column->type))));
 }
 
-/* Whether both are filled from one value, and the child's keeps all of it. */
+bool
+fluct_source_collations_agree(Oid one, Oid other)
+{
+	return one == other ||
+		(get_collation_isdeterministic(one) && get_collation_isdeterministic(other));
+}
+
+/* Whether what is equal in one column is equal in the other, and only that. */
+static bool
+compare_alike(const FluctColumn *one, const FluctColumn *other)
+{
+	return one->base == other->base && one->typmod == other->typmod &&
+		fluct_source_collations_agree(one->collation, other->collation);
+}
+
+/* Whether both are filled from one value, and keep the same of it. */
 static bool
 is_same(const FluctColumn *parent, const FluctColumn *child)
 {
@@ -129,8 +146,7 @@ is_same(const FluctColumn *parent, const FluctColumn *child)
 		parent->rowset == child->rowset && parent->field == child->field &&
 		(parent->header == NULL || strcmp(parent->header, child->header) == 0) &&
 		fluct_format_is_same(parent, child) &&
-		(integers || (parent->base == child->base &&
-					  (child->typmod == -1 || child->typmod == parent->typmod))) &&
+		(integers || compare_alike(parent, child)) &&
 		OidIsValid(lookup_type_cache(child->base, TYPECACHE_EQ_OPR)->eq_opr);
 }
 

@@ -259,16 +259,23 @@ is(sql('SELECT count(*), count(DISTINCT id) FROM race_lines'), '120|40', 'each p
 is(sql('SELECT count(*) FROM race_lines l JOIN race r USING (id) WHERE l.v <> r.v'), 0, 'the set of its last version');
 
 # what cannot be replaced is refused at once
-etl('CREATE TABLE lone (n int); CREATE TABLE other_type (id varchar(3), n int)');
-foreach ([ lone => '"n": "@"' ], [ other_type => '"id": "$.id", "n": "@"' ])
+etl(q(CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+	CREATE TABLE brief (id varchar(3) PRIMARY KEY); CREATE TABLE folded (id text COLLATE folding PRIMARY KEY);
+	CREATE TABLE lone (n int); CREATE TABLE other_type (id varchar(3), n int); CREATE TABLE longer (id varchar, n int);
+	CREATE TABLE unfolded (id text, n int)));
+foreach ([ lone => 'doc', '"n": "@"' ], map { [ @$_, '"id": "$.id", "n": "@"' ] } [ other_type => 'doc' ], [ longer => 'brief' ],
+	[ unfolded => 'folded' ])
 {
-	my ($table, $columns) = @$_;
+	my ($table, $parent, $columns) = @$_;
 
-	($rc, $out, $err) = $node->psql('postgres', "SELECT fluct.create_stream('refused', 'shop', 'doc', 'doc', on_conflict => 'update',
+	($rc, $out, $err) = $node->psql('postgres', "SELECT fluct.create_stream('refused', 'shop', 'doc', '$parent', on_conflict => 'update',
 		mapping => '{\"columns\": {\"id\": \"\$.id\"}, \"children\": [{\"target\": \"$table\", \"rows\": \"\$.lines[*]\", \"columns\": {$columns}}]}')",
 		extra_params => [ '-U', 'etl' ]);
 	like($err, qr/on_conflict update cannot replace the rows of public\.$table/, "$table has not the key of its parent");
 }
+etl('CREATE TABLE apart (id text NOT NULL); CREATE UNIQUE INDEX ON apart (id COLLATE folding)');
+fails_like($node, q(SELECT fluct.create_stream('refused', 'shop', 'doc', 'apart', on_conflict => 'update')), qr/needs a unique key/,
+	'an index that folds what its column tells apart is no key', as => 'etl');
 
 # ----- the raw copy again -----
 
