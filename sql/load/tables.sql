@@ -81,7 +81,7 @@ BEGIN
 			USING ERRCODE = 'feature_not_supported';
 	END IF;
 	PERFORM fluct._refuse_superuser_writer(fluct._caller(), t.relation)
-	   FROM (SELECT target UNION ALL SELECT to_regclass(c #>> '{}') FROM jsonb_path_query(mapping, '$.children[*].target') c) t(relation);
+	   FROM (SELECT target UNION ALL SELECT fluct._find_child(target, c #>> '{}') FROM jsonb_path_query(mapping, '$.children[*].target') c) t(relation);
 	mapping := CASE WHEN mapping IS NULL THEN fluct._derive_mapping(target, fluct._caller())
 					ELSE fluct._whole_mapping(target, mapping, fluct._caller()) END;
 	IF options->>'mode' = 'snapshot' AND fluct._deletes(mapping, 'ignore') THEN

@@ -39,16 +39,19 @@ $$;
 COMMENT ON FUNCTION fluct._orders_mapping() IS
 'The mapping that a stream into sales.orders has by default.';
 
--- A child's table without its schema lies beside the parent's, as the compiler finds it.
--- It is kept with it, so that all that reads the mapping finds it, too.
+CREATE OR REPLACE FUNCTION fluct._find_child(parent regclass, name text) RETURNS regclass
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'fluct_find_child';
+COMMENT ON FUNCTION fluct._find_child(regclass, text) IS
+'The table that "target" of a child names in a mapping, without a schema beside the parent; NULL if there is none.';
+
+-- A child's table is kept with its schema, so that all that reads the mapping finds it.
 CREATE OR REPLACE FUNCTION fluct._with_schemas(target regclass, mapping jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN jsonb_typeof(mapping -> 'children') <> 'array' THEN mapping
 		ELSE coalesce((SELECT jsonb_set(mapping, '{children}', jsonb_agg(CASE WHEN r.name IS NULL THEN c.child ELSE jsonb_set(c.child, '{target}', to_jsonb(r.name)) END ORDER BY c.n))
 			FROM jsonb_array_elements(mapping -> 'children') WITH ORDINALITY c(child, n)
-			CROSS JOIN LATERAL (SELECT fluct._qualified(CASE WHEN c.child ->> 'target' ~ '^("([^"]|"")+"|[^".]+)$'
-				THEN to_regclass((SELECT k.relnamespace::regnamespace FROM pg_class k WHERE k.oid = target) || '.' || (c.child ->> 'target')) END)) r(name)), mapping) END
+			CROSS JOIN LATERAL (SELECT fluct._qualified(fluct._find_child(target, c.child ->> 'target'))) r(name)), mapping) END
 $$;
 COMMENT ON FUNCTION fluct._with_schemas(regclass, jsonb) IS 'the mapping with the schemas of its children''s tables';
 

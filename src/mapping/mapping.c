@@ -212,16 +212,28 @@ compile_target(FluctCompiler *c, FluctTarget *t, Oid relid,
 }
 
 /* A name without a schema means the parent's. */
+static RangeVar *
+name_child(Oid parent, const char *name)
+{
+	RangeVar   *relation = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
+
+	if (relation->schemaname == NULL)
+		relation->schemaname = get_namespace_name(get_rel_namespace(parent));
+	return relation;
+}
+
+Oid
+fluct_mapping_find_child(Oid parent, const char *name)
+{
+	return RangeVarGetRelid(name_child(parent, name), NoLock, true);
+}
+
 static Oid
 find_child(FluctCompiler *c, const char *name)
 {
-	RangeVar   *relation = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
-	Oid			relid;
+	RangeVar   *relation = name_child(c->mapping->targets[0].relid, name);
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
 
-	if (relation->schemaname == NULL)
-		relation->schemaname =
-			get_namespace_name(get_rel_namespace(c->mapping->targets[0].relid));
-	relid = RangeVarGetRelid(relation, NoLock, true);
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),

@@ -29,6 +29,12 @@ extern FluctMapping *fluct_mapping_compile(Oid target, Jsonb *mapping,
 										   MemoryContext parent);
 
 /*
+ * The table that a child's "target" names in a mapping of that parent;
+ * InvalidOid if there is none.
+ */
+extern Oid	fluct_mapping_find_child(Oid parent, const char *name);
+
+/*
  * Makes it ready to decode messages.  Defaults are planned here, and planning
  * executes what is immutable in them: so this is for the current user to have
  * taken the rights of the stream's owner.

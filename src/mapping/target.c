@@ -33,6 +33,7 @@
 
 PG_FUNCTION_INFO_V1(fluct_check_mapping);
 PG_FUNCTION_INFO_V1(fluct_derive_mapping);
+PG_FUNCTION_INFO_V1(fluct_find_child);
 PG_FUNCTION_INFO_V1(fluct_find_target);
 PG_FUNCTION_INFO_V1(fluct_is_keyed);
 PG_FUNCTION_INFO_V1(fluct_mapped_keys);
@@ -59,6 +60,18 @@ fluct_find_target(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_OID(fluct_target_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
+/* fluct._find_child(parent regclass, name text): fluct_mapping_find_child. */
+Datum
+fluct_find_child(PG_FUNCTION_ARGS)
+{
+	Oid			relid = fluct_mapping_find_child(PG_GETARG_OID(0),
+												 text_to_cstring(PG_GETARG_TEXT_PP(1)));
+
+	if (!OidIsValid(relid))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(relid);
 }
 
 /* ----- what may be written ----- */

@@ -177,6 +177,9 @@ fails_like($node, "SELECT fluct.load_table('a.csv', '$_', mode => 'append')", qr
 sql('CREATE TABLE public.own (sku text)');
 fails_like($node, q{SELECT fluct.load_table('c.jsonl', 'public.own', '{"columns": {"sku": "$.id"}, "children": [{"target": "shop.log", "rows": "$.items[*]", "columns": {"what": "@.sku"}}]}')},
 	qr/42501: a superuser cannot load into the tables of role "etl"/, '... nor into a child');
+sql('CREATE TABLE shop.own (sku text)');
+fails_like($node, qq{SELECT fluct.load_table('c.jsonl', 'shop.own', '{"columns": {"sku": "\$.id"}, "children": [{"target": "$_", "rows": "\$.items[*]", "columns": {"what": "@.sku"}}]}')},
+	qr/42501: a superuser cannot load into the tables of role "etl"/, "... whose name is written $_") foreach 'log', 'LOG ', '\"log\"';
 like(sql(q{SELECT status FROM fluct.load_table('a.csv', 'public.own', mode => 'append')}), qr/^loaded$/, 'into a table of its own');
 sql('CREATE ROLE clerk LOGIN; SELECT fluct.grant_operator($$clerk$$); GRANT USAGE ON SCHEMA shop TO clerk');
 fails_like($node, "SELECT fluct.load_table('a.csv', 'shop.articles', force => true)", qr/42501: permission denied for table articles/, 'nobody without rights on the table', as => 'clerk');
