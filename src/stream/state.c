@@ -80,8 +80,8 @@ store_state(const char *state, const char *reason, const char *detail,
 	{
 		fluct_worker_begin();
 		fluct_states_set(fluct_stream->name, fluct_slot->worker,
-						 fluct_stream->starts, state, reason, shown(detail),
-						 shown(error), about);
+						 fluct_stream->starts, state, reason, detail,
+						 error, about);
 		fluct_worker_commit();
 	}
 	PG_CATCH();
@@ -160,7 +160,7 @@ log_trouble(const char *state, const char *reason, const char *detail)
 	ereport(LOG,
 			(errmsg("stream \"%s\" is %s: %s", fluct_stream->name, state,
 					reason),
-			 detail ? errdetail_internal("%s", shown(detail)) : 0,
+			 detail ? errdetail_internal("%s", detail) : 0,
 			 unlogged ? errhint("%d earlier states were not logged.",
 								unlogged) : 0,
 			 errhidecontext(true)));
@@ -202,7 +202,7 @@ fluct_state_give_up(void)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("stream \"%s\" cannot run now: %s", fluct_slot->stream,
 					fluct_slot->reason),
-			 errdetail_internal("%s", fluct_slot->detail),
+			 errdetail_internal("%s", shown(fluct_slot->detail)),
 			 remedy ? errhint("%s", remedy) : 0));
 }
 
@@ -237,10 +237,11 @@ fluct_state_set(const char *state, const char *reason, const char *detail)
 		if (fluct_watch)
 			give_up_unknown_topic();
 		if (reason && fluct_slot->untold)
-			log_trouble(state, reason, detail);
+			log_trouble(state, reason, shown(detail));
 		return;
 	}
 	strlcpy(last_reason, key, sizeof(last_reason));
+	detail = shown(detail);
 	store_state(state, reason, detail, reason ? detail : NULL, NULL);
 	fluct_events_put(FLUCT_EVENT_STATE, fluct_stream->name, state,
 					 GetCurrentTimestamp());
@@ -264,6 +265,7 @@ fluct_state_fail_about(const char *reason, const char *detail,
 {
 	char	   *remedy;
 
+	detail = shown(detail);
 	fluct_shmem_set_state(fluct_slot, "failed", reason, detail);
 	prepare_to_leave();
 	store_state("failed", reason, detail, detail, about);
@@ -276,13 +278,13 @@ fluct_state_fail_about(const char *reason, const char *detail,
 		ereport(FATAL,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
-				 detail ? errdetail_internal("%s", shown(detail)) : 0,
+				 detail ? errdetail_internal("%s", detail) : 0,
 				 errhint("What was committed is kept.%s%s", remedy ? " " : "",
 						 remedy ? remedy : "")));
 	}
 	ereport(LOG,
 			(errmsg("stream \"%s\" has failed: %s", fluct_stream->name, reason),
-			 detail ? errdetail_internal("%s", shown(detail)) : 0,
+			 detail ? errdetail_internal("%s", detail) : 0,
 			 errhidecontext(true),
 			 remedy ? errhint("%s", remedy) : 0));
 
