@@ -474,7 +474,7 @@ fluct_mapping_has_found(const FluctMapping *mapping)
 
 /* Whether another column has the same path, and has found it or comes first. */
 static bool
-is_told_otherwise(const FluctMapping *mapping, const FluctColumn *column)
+is_listed_elsewhere(const FluctMapping *mapping, const FluctColumn *column)
 {
 	bool		first = true;
 
@@ -506,7 +506,7 @@ list_columns(const FluctMapping *mapping,
 			const FluctTarget *target = &mapping->targets[t];
 			const FluctColumn *column = &target->columns[i];
 
-			if (!is_listed(column) || (paths && is_told_otherwise(mapping, column)))
+			if (!is_listed(column) || (paths && is_listed_elsewhere(mapping, column)))
 				continue;
 			appendStringInfoString(&list, list.len > 0 ? ", " : "");
 			if (!paths)

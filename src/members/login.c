@@ -64,17 +64,16 @@ find_server(const char *name)
 	ForeignServer *server = GetForeignServerByName(name, false);
 	Oid			owner = fluct_model_owner();
 
-	if (superuser_arg(server->owner) ||
-		(OidIsValid(owner) && is_member_of_role_nosuper(owner, server->owner)))
-		return server;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("server \"%s\" of role \"%s\" must not be asked as a member",
-					server->servername, GetUserNameFromId(server->owner, true)),
-			 errdetail("The owner of a server decides what it answers, and that counts in the rankings of the owner of sales.orders."),
-			 errhint("ALTER SERVER %s OWNER TO ...; or SELECT fluct.remove_member(...);",
-					 quote_identifier(server->servername))));
-	return NULL;				/* keep compiler quiet */
+	if (!superuser_arg(server->owner) &&
+		!(OidIsValid(owner) && is_member_of_role_nosuper(owner, server->owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("server \"%s\" of role \"%s\" must not be asked as a member",
+						server->servername, GetUserNameFromId(server->owner, true)),
+				 errdetail("The owner of a server decides what it answers, and that counts in the rankings of the owner of sales.orders."),
+				 errhint("ALTER SERVER %s OWNER TO ...; or SELECT fluct.remove_member(...);",
+						 quote_identifier(server->servername))));
+	return server;
 }
 
 /* The tuple of the role's mapping, or, to read, of the one for PUBLIC. */

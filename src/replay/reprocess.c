@@ -233,7 +233,10 @@ put_result(ReturnSetInfo *rsinfo, const Chunk *chunk, int i,
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* Stores n messages, whose places in the chunk these are, and says what became of them. */
+/*
+ * Stores the n messages of the chunk at these places, and says what became of
+ * them.
+ */
 static void
 store_run(Chunk *chunk, const int *places, int n, const FluctStream *stream,
 		  Oid owner, ReturnSetInfo *rsinfo, MemoryContext context)

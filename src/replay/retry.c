@@ -59,8 +59,8 @@ put_result(ReturnSetInfo *rsinfo, int64 id, const FluctMessage *message)
  * RETURNS TABLE (id bigint, outcome text, reason text, sqlstate text,
  *				  path text, detail text)
  *
- * outcome is stored, duplicate (its key exists already), filtered or refused. value,
- * unless NULL, replaces each message's own.
+ * outcome is stored, duplicate (its key exists already), filtered or refused.
+ * value, unless NULL, replaces each message's own.
  */
 Datum
 fluct_retry(PG_FUNCTION_ARGS)
