@@ -206,7 +206,15 @@ AS $$
 DECLARE
 	o fluct.stream_offsets;
 BEGIN
-	SELECT * INTO o FROM fluct.stream_offsets p WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition;
+	IF goes_to IS NULL THEN
+		DELETE FROM fluct.stream_offsets p
+		WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition;
+		DELETE FROM fluct.skipped_offsets k
+		WHERE k.stream = s.name AND k.topic = _move_position.topic AND k.partition = _move_position.partition;
+		RETURN;
+	END IF;
+	SELECT * INTO o FROM fluct.stream_offsets p
+	WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition;
 	IF NOT FOUND THEN
 		INSERT INTO fluct.stream_offsets (stream, topic, partition, next_offset, epoch, epoch_offset, log_start_offset, log_end_offset)
 		VALUES (s.name, topic, partition, goes_to, fluct._next_epoch(s.name, topic, partition), goes_to, log_start, log_end);
@@ -217,18 +225,20 @@ BEGIN
 			epoch_offset = goes_to, epoch_messages = p.messages, epoch_duplicates = p.duplicates,
 			epoch_dead_letters = p.dead_letters, epoch_tombstones = p.tombstones, epoch_filtered = p.filtered, stored_with = NULL
 		WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition;
-		DELETE FROM fluct.skipped_offsets k WHERE k.stream = s.name AND k.topic = _move_position.topic AND k.partition = _move_position.partition;
+		DELETE FROM fluct.skipped_offsets k
+		WHERE k.stream = s.name AND k.topic = _move_position.topic AND k.partition = _move_position.partition;
 	ELSIF goes_to > o.next_offset THEN
 		INSERT INTO fluct.gaps (stream, topic, partition, from_offset, to_offset, reason, epoch)
 		VALUES (s.name, topic, partition, o.next_offset, goes_to, 'seek', o.epoch);
 	END IF;
 	UPDATE fluct.stream_offsets p SET next_offset = goes_to, log_start_offset = log_start, log_end_offset = log_end,
 		witness_offset = NULL, witness_time = NULL, witness_crc = NULL, cluster_id = NULL
-	WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition AND p.next_offset = o.next_offset;
+	WHERE p.stream = s.name AND p.topic = _move_position.topic AND p.partition = _move_position.partition
+		AND p.next_offset = o.next_offset;
 END
 $$;
 COMMENT ON FUNCTION fluct._move_position(fluct.streams, text, int, bigint, boolean, bigint, bigint) IS
-'Moves a position that the caller has locked, or makes it: with a gap behind it where it goes forward, in a new epoch where it goes back or the topic was recreated.';
+'Moves a position that the caller has locked, or makes it: with a gap behind it where it goes forward, in a new epoch where it goes back or the topic was recreated; NULL deletes it.';
 
 CREATE OR REPLACE FUNCTION fluct.seek_stream(name text, start_at text, partition int DEFAULT NULL, dry_run boolean DEFAULT false,
 	force boolean DEFAULT false, topic text DEFAULT NULL)
@@ -273,7 +283,8 @@ BEGIN
 		IF only_partition IS NOT NULL OR only_topic IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
 				MESSAGE = format('stream "%s" has no positions yet', name),
-				HINT = format('SELECT fluct.alter_stream(%L, start_at => %L); says where all partitions begin, with the offsets of some as ''{"0": 42}''.', name, start_at);
+				HINT = format('SELECT fluct.alter_stream(%L, start_at => %L); says where all partitions begin, '
+							  'with the offsets of some as ''{"0": 42}''.', name, start_at);
 		END IF;
 		chosen := ARRAY(SELECT generate_series(1, cardinality(targets)));
 	END IF;
@@ -295,10 +306,7 @@ BEGIN
 	FOR of_topic, moved, old_offset, new_offset, at IN
 		SELECT * FROM fluct._moves(s, topics, partitions, targets, chosen, all_gone, only_topic)
 	LOOP
-		IF NOT dry_run AND new_offset IS NULL THEN
-			DELETE FROM fluct.stream_offsets o WHERE o.stream = name AND o.topic = of_topic AND o.partition = moved;
-			DELETE FROM fluct.skipped_offsets k WHERE k.stream = name AND k.topic = of_topic AND k.partition = moved;
-		ELSIF NOT dry_run THEN
+		IF NOT dry_run THEN
 			PERFORM fluct._move_position(s, of_topic, moved, new_offset, recreated, begins[at], ends[at]);
 		END IF;
 		of_topic := fluct._printable(of_topic);
@@ -308,7 +316,8 @@ END
 $$;
 COMMENT ON FUNCTION fluct._seek_stream(text, text, int, boolean, boolean, text) IS 'seek_stream, as the extension''s owner.';
 
-CREATE OR REPLACE FUNCTION fluct._moves(s fluct.streams, topics text[], partitions int[], targets bigint[], chosen int[], all_gone boolean, only_topic text)
+CREATE OR REPLACE FUNCTION fluct._moves(s fluct.streams, topics text[], partitions int[], targets bigint[], chosen int[],
+	all_gone boolean, only_topic text)
 RETURNS TABLE (topic text, partition int, old_offset bigint, new_offset bigint, place int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
