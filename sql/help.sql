@@ -14,7 +14,8 @@ COMMENT ON FUNCTION fluct.version() IS 'The versions of fluct, of its library wh
 CREATE OR REPLACE FUNCTION fluct._arguments(p pg_proc) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT coalesce(regexp_replace(string_agg(CASE WHEN a.n = p.pronargs - p.pronargdefaults + 1 THEN '[' ELSE '' END || a.name, ', ' ORDER BY a.n), '(.), \[', '\1 [, ')
+SELECT coalesce(regexp_replace(string_agg(CASE WHEN a.n = p.pronargs - p.pronargdefaults + 1 THEN '[' ELSE '' END || a.name, ', ' ORDER BY a.n),
+							   '(.), \[', '\1 [, ')
 				|| CASE WHEN p.pronargdefaults > 0 THEN ']' ELSE '' END, '')
   FROM (SELECT u.name, row_number() OVER (ORDER BY u.place) AS n
 		  FROM unnest(p.proargnames) WITH ORDINALITY u(name, place)
@@ -28,7 +29,8 @@ AS $$
 #variable_conflict use_variable
 BEGIN
 	RETURN QUERY
-	SELECT n.name, fluct._wrapped(n.arguments, 25), fluct._wrapped(CASE n.name WHEN lower(pattern) THEN n.words ELSE substring(n.words FROM '^(?:[^.]|\.(?!\s|$))*\.?') END, 44)
+	SELECT n.name, fluct._wrapped(n.arguments, 25),
+		   fluct._wrapped(CASE n.name WHEN lower(pattern) THEN n.words ELSE substring(n.words FROM '^(?:[^.]|\.(?!\s|$))*\.?') END, 44)
 	  FROM (SELECT p.proname::text, fluct._arguments(p), obj_description(p.oid, 'pg_proc')
 			  FROM pg_proc p WHERE p.pronamespace = 'fluct'::regnamespace AND p.proname NOT LIKE '\_%' AND p.prorettype <> 'trigger'::regtype
 				AND p.proname NOT IN ('kafka_options_validator')
@@ -87,7 +89,9 @@ BEGIN
 		  || ARRAY(SELECT format('SELECT cron.unschedule(%s);', j.id) FROM fluct._cron_jobs() j ORDER BY j.id)
 		  || ARRAY(SELECT fluct._dependents());
 	IF elsewhere <> current_database() THEN
-		RETURN QUERY SELECT format('-- in database %I: SELECT cron.unschedule(%L);', elsewhere, s.job || ' in ' || current_database()) FROM fluct._scheduled() s;
+		RETURN QUERY
+		SELECT format('-- in database %I: SELECT cron.unschedule(%L);', elsewhere, s.job || ' in ' || current_database())
+		  FROM fluct._scheduled() s;
 	END IF;
 	FOREACH step IN ARRAY steps LOOP
 		IF really THEN

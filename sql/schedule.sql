@@ -48,7 +48,8 @@ AS $$
 BEGIN
 	RAISE EXCEPTION 'unknown schedule %', coalesce('"' || schedule || '"', 'NULL')
 		USING ERRCODE = 'invalid_parameter_value', DETAIL = detail,
-		      HINT = 'Five fields: minute, hour, day of month, month, day of week. For example ''5 0 * * *'' is each day at 00:05, ''0 * * * *'' each hour.';
+		      HINT = 'Five fields: minute, hour, day of month, month, day of week. '
+					 'For example ''5 0 * * *'' is each day at 00:05, ''0 * * * *'' each hour.';
 END
 $$;
 COMMENT ON FUNCTION fluct._refuse_schedule(text, text) IS 'raises invalid_parameter_value for a schedule, with what a schedule is';

@@ -15,7 +15,8 @@ BEGIN
 			RETURN QUERY EXECUTE format('SELECT * FROM fluct._health_%s()', name);
 		EXCEPTION WHEN OTHERS THEN
 			RETURN NEXT ROW('warning', 'health', 'unknown', clock_timestamp(), format('its check of %s failed: %s', name, SQLERRM),
-							CASE SQLSTATE WHEN '55P03' THEN 'SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; shows who waits for a lock.'
+							CASE SQLSTATE WHEN '55P03' THEN
+								'SELECT pid, query FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0; shows who waits for a lock.'
 							ELSE format('As a superuser: SELECT * FROM fluct._health_%s();', name) END)::fluct._problem;
 		END;
 	END LOOP;

@@ -93,16 +93,19 @@ DECLARE
 	wanted bigint := (SELECT count(*) FROM fluct._scheduled());
 BEGIN
 	IF wanted > 0 AND cron.cron_database IS NULL THEN
-		RETURN QUERY SELECT 'critical', 'pg_cron', 'cron_dead', pg_postmaster_start_time(), format('pg_cron is not preloaded, and %s schedules need it', wanted),
+		RETURN QUERY SELECT 'critical', 'pg_cron', 'cron_dead', pg_postmaster_start_time(),
+			format('pg_cron is not preloaded, and %s schedules need it', wanted),
 			format('Put shared_preload_libraries = ''%s'' in postgresql.conf, and restart the server.', concat_ws(',', nullif(cron.preloaded, ''), 'pg_cron'));
-	ELSIF (wanted > 0 OR EXISTS (SELECT FROM fluct._cron_jobs())) AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_type = 'pg_cron launcher') THEN
+	ELSIF (wanted > 0 OR EXISTS (SELECT FROM fluct._cron_jobs()))
+		AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_type = 'pg_cron launcher') THEN
 		RETURN QUERY SELECT 'critical', 'pg_cron', 'cron_dead', NULL::timestamptz, format('the process pg_cron launcher does not run%s',
 				CASE WHEN cron.cron_database <> current_database() THEN format('; its database is "%s"', cron.cron_database) END),
 			format('The server''s log says why: the database "%s" must exist, and a worker of max_worker_processes (%s) be free. A restart starts it again.',
 				   cron.cron_database, current_setting('max_worker_processes'));
 	END IF;
 	IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
-		RETURN QUERY SELECT 'critical', s.what, 'job_missing', NULL::timestamptz, format('pg_cron has no job "%s"', s.job), format('As role %I: %s', s.owner, s.again)
+		RETURN QUERY SELECT 'critical', s.what, 'job_missing', NULL::timestamptz, format('pg_cron has no job "%s"', s.job),
+			format('As role %I: %s', s.owner, s.again)
 		  FROM fluct._scheduled() s
 		 WHERE NOT EXISTS (SELECT FROM fluct._cron_jobs() j WHERE j.command = s.command);
 	END IF;
@@ -110,7 +113,8 @@ BEGIN
 	SELECT CASE WHEN j.active THEN 'critical' ELSE 'warning' END, coalesce(s.what, format('job "%s"', coalesce(j.job, j.id::text))),
 		   CASE WHEN j.active THEN 'job_failed' ELSE 'job_inactive' END, j.ended,
 		   CASE WHEN j.active THEN 'its last run failed: ' || coalesce(j.said, '') ELSE 'its job in pg_cron is not active' END,
-		   CASE WHEN j.active THEN format('SELECT start_time, status, return_message FROM cron.job_run_details WHERE jobid = %s ORDER BY runid DESC LIMIT 5; as role %I: %s', j.id, j.username, j.command)
+		   CASE WHEN j.active THEN format('SELECT start_time, status, return_message FROM cron.job_run_details '
+										  'WHERE jobid = %s ORDER BY runid DESC LIMIT 5; as role %I: %s', j.id, j.username, j.command)
 				ELSE format('SELECT cron.alter_job(%s, active := true);', j.id) END
 	  FROM fluct._cron_jobs() j
 	  LEFT JOIN fluct._scheduled() s ON s.command = j.command

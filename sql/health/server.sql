@@ -32,8 +32,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE WHEN d.free < d.total / 20 OR d.free < g.bytes THEN 'critical' ELSE 'warning' END, d.folder, 'disk', now(),
 	   format('%s of %s free', pg_size_pretty(d.free), pg_size_pretty(d.total))
-	   || CASE WHEN d.folder = 'data directory' AND g.bytes > 1048576 THEN format('; raw copy and lines grow by about %s a day, which fills it in %s days',
-																	pg_size_pretty(g.bytes), round(d.free / nullif(g.bytes, 0), 1)) ELSE '' END,
+	   || CASE WHEN d.folder = 'data directory' AND g.bytes > 1048576 THEN
+			  format('; raw copy and lines grow by about %s a day, which fills it in %s days',
+					 pg_size_pretty(g.bytes), round(d.free / nullif(g.bytes, 0), 1))
+			  ELSE '' END,
 	   'Add space, or keep less: CALL fluct.apply_retention(raw => ''30 days'', lines => ''1 year'');'
   FROM fluct._disks() d, (SELECT round(fluct._daily_growth()) AS bytes) g
  WHERE d.free < d.total / 10 OR (d.folder = 'data directory' AND d.free < 7 * g.bytes)
@@ -86,7 +88,8 @@ COMMENT ON FUNCTION fluct._health_slots() IS 'more workers wanted than fluct.max
 CREATE OR REPLACE FUNCTION fluct._health_replication() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT CASE WHEN h.bytes > d.free THEN 'critical' ELSE 'warning' END, format('replication slot "%s"', s.slot_name), 'replication_slot', NULL::timestamptz,
+SELECT CASE WHEN h.bytes > d.free THEN 'critical' ELSE 'warning' END,
+	   format('replication slot "%s"', s.slot_name), 'replication_slot', NULL::timestamptz,
 	   format('nobody reads it, and it keeps %s of WAL; %s are free', pg_size_pretty(h.bytes), pg_size_pretty(d.free)),
 	   format('Start what reads it, or SELECT pg_drop_replication_slot(%L); max_slot_wal_keep_size bounds what slots keep.', s.slot_name)
   FROM pg_replication_slots s

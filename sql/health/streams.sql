@@ -23,7 +23,8 @@ SELECT CASE reason
 	WHEN 'broker_not_allowed' THEN 'Add the broker to fluct.allowed_brokers, or correct advertised.listeners of the broker.'
 	WHEN 'tls_failure' THEN 'Correct ssl_ca_pem, certificates or security_protocol; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
 	WHEN 'bad_connection' THEN 'Correct the option or the file of the secret; SELECT * FROM fluct.check_stream(%1$L); shows whether it works.'
-	WHEN 'authentication_failed' THEN 'Write the password into the file that the user mapping names; it is used within 10 s. Or, as the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
+	WHEN 'authentication_failed' THEN 'Write the password into the file that the user mapping names; it is used within 10 s. '
+		'Or, as the owner of the stream: ALTER USER MAPPING FOR CURRENT_USER SERVER %2$I OPTIONS (SET sasl_password ''file:NAME'');'
 	WHEN 'authorization_failed' THEN 'Allow READ on the topic in Kafka''s ACLs.'
 	WHEN 'unknown_topic' THEN 'Create the topic in Kafka, or: SELECT fluct.drop_stream(%1$L);'
 	WHEN 'unknown_partition' THEN 'Add the partition in Kafka, or correct the number: SELECT fluct.alter_stream(%1$L, %8$s);'
@@ -51,16 +52,19 @@ $$;
 COMMENT ON FUNCTION fluct._remedy_format(text, text[], text) IS
 'what to do about a stream with that reason, for format(): 1 the stream, 2 its server, 3 and 4 what the reason is about, the second first, 5 the place in the form of start_at, 6 the brokers, 7 the owner, 8 the arguments of alter_stream() that name partitions; kill: statements that end the blockers';
 
-CREATE OR REPLACE FUNCTION fluct._remedy(stream text, reason text, about text[], pids int[] DEFAULT NULL, in_session boolean DEFAULT false) RETURNS text
+CREATE OR REPLACE FUNCTION fluct._remedy(stream text, reason text, about text[], pids int[] DEFAULT NULL,
+	in_session boolean DEFAULT false) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT fluct._printable(CASE WHEN in_session THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream))
+SELECT fluct._printable(CASE WHEN in_session
+							 THEN replace(t.text, format('SELECT fluct.start_stream(%L)', stream), format('CALL fluct.run_stream(%L)', stream))
 							 ELSE t.text END)
   FROM fluct.streams s
  CROSS JOIN LATERAL (SELECT
 	-- the offset in the form of start_at
 	CASE WHEN about IS NULL THEN '{"PARTITION": OFFSET}'
-		 WHEN reason = 'unknown_offset' AND s.start_at ~ '^\s*\{' THEN jsonb_set(s.start_at::jsonb, array_remove(ARRAY[about[3], about[1]], NULL), about[2]::jsonb)::text
+		 WHEN reason = 'unknown_offset' AND s.start_at ~ '^\s*\{' THEN
+			 jsonb_set(s.start_at::jsonb, array_remove(ARRAY[about[3], about[1]], NULL), about[2]::jsonb)::text
 		 WHEN about[3] IS NULL THEN format('{"%s": %s}', about[1], about[2])
 		 ELSE format('{"%s": {"%s": %s}}', about[3], about[1], about[2]) END AS places,
 	-- what may name a partition, as it is now
@@ -82,8 +86,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT p.severity, format('stream "%s"', v.stream), p.problem, v.since,
 	   concat_ws(': ', v.reason, nullif(v.detail, v.reason)),
-	   CASE WHEN p.problem = 'paused' THEN coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.stream, v.reason, v.about, v.pids) END,
-												   format('SELECT fluct.start_stream(%L);', v.stream))
+	   CASE WHEN p.problem = 'paused' THEN
+				coalesce(CASE WHEN s.enabled OR v.reason = 'restored_elsewhere' THEN fluct._remedy(v.stream, v.reason, v.about, v.pids) END,
+						 format('SELECT fluct.start_stream(%L);', v.stream))
 			WHEN p.problem = 'starting' THEN 'The server''s log says why its worker does not start.'
 			WHEN p.problem = 'backing_off' AND v.reason = 'error' THEN 'Remove the cause that the detail names; the stream goes on by itself.'
 			ELSE fluct._remedy(v.stream, v.reason, v.about, v.pids) END
@@ -125,7 +130,8 @@ SELECT CASE WHEN c.in_window > s.max_dead_letters / 2 AND c.in_window > 0 THEN '
 			WHEN c.last_hour > 0 THEN 'warning' ELSE 'notice' END,
 	   format('stream "%s"', c.stream), 'dead_letters', c.first_at,
 	   format('%s open, %s of them in the last hour, most often %s', c.open, c.last_hour, c.reason),
-	   format('SELECT * FROM fluct.open_dead_letters; then SELECT * FROM fluct.retry_dead_letters(stream => %L); or SELECT * FROM fluct.discard_dead_letters(ARRAY[ID], ''REASON'');',
+	   format('SELECT * FROM fluct.open_dead_letters; then SELECT * FROM fluct.retry_dead_letters(stream => %L); '
+			  'or SELECT * FROM fluct.discard_dead_letters(ARRAY[ID], ''REASON'');',
 			  c.stream)
   FROM (SELECT d.stream, count(*) AS open, min(d.created_at) AS first_at,
 			   mode() WITHIN GROUP (ORDER BY d.reason) AS reason,
@@ -157,8 +163,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE WHEN p.headroom < p.retention / 10 THEN 'critical' ELSE 'warning' END,
 	   format('stream "%s"', p.stream), 'retention', now(),
-	   CASE WHEN p.headroom < '0' THEN format('topic %s, partition %s: Kafka may have deleted messages that are not read yet; it keeps them for %s', p.topic, p.partition, p.retention)
-			ELSE format('topic %s, partition %s: Kafka deletes the first message that is not read yet in %s; it keeps messages for %s', p.topic, p.partition, p.headroom, p.retention) END,
+	   CASE WHEN p.headroom < '0' THEN
+				format('topic %s, partition %s: Kafka may have deleted messages that are not read yet; it keeps them for %s',
+					   p.topic, p.partition, p.retention)
+			ELSE
+				format('topic %s, partition %s: Kafka deletes the first message that is not read yet in %s; it keeps messages for %s',
+					   p.topic, p.partition, p.headroom, p.retention) END,
 	   format('Get the stream to run (SELECT * FROM fluct.stat_streams WHERE stream = %L;), or raise retention.ms of the topic until it has caught up.', p.stream)
   FROM (SELECT DISTINCT ON (a.stream) a.* FROM fluct.stat_partitions a
 		 WHERE a.headroom < a.retention / 2 ORDER BY a.stream, a.headroom) p
@@ -183,17 +193,23 @@ COMMENT ON FUNCTION fluct._health_handovers() IS 'partitions that nobody consume
 CREATE OR REPLACE FUNCTION fluct._health_members() RETURNS SETOF fluct._problem
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT 'critical', format('member "%s"', m.name), 'member', NULL::timestamptz, format(p.detail, m.server, o.owner, pg_get_userbyid(s.srvowner)), format(p.hint, m.server, o.owner, m.name)
+SELECT 'critical', format('member "%s"', m.name), 'member', NULL::timestamptz,
+	   format(p.detail, m.server, o.owner, pg_get_userbyid(s.srvowner)), format(p.hint, m.server, o.owner, m.name)
   FROM fluct.members m
   LEFT JOIN pg_foreign_server s ON s.srvname = m.server
-  LEFT JOIN (SELECT c.relowner, pg_get_userbyid(c.relowner) AS owner FROM pg_class c WHERE c.oid = to_regclass('sales.orders')) o ON true
+  LEFT JOIN (SELECT c.relowner, pg_get_userbyid(c.relowner) AS owner
+			   FROM pg_class c WHERE c.oid = to_regclass('sales.orders')) o ON true
  CROSS JOIN LATERAL (VALUES
 	(s.oid IS NULL, 'its server "%1$s" does not exist, so that no ranking can ask it',
-	 'CREATE SERVER %1$I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE''); with its user mapping, or: SELECT fluct.remove_member(%3$L);'),
+	 'CREATE SERVER %1$I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''HOST'', dbname ''DATABASE''); with its user mapping, '
+	 'or: SELECT fluct.remove_member(%3$L);'),
 	(NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = s.srvowner) AND NOT pg_has_role(o.relowner, s.srvowner, 'MEMBER'),
-	 'server "%1$s" belongs to role "%3$s", and not to role "%2$s", who owns the tables, so that no ranking asks it', 'ALTER SERVER %1$I OWNER TO %2$I;'),
-	(s.oid IS NOT NULL AND o.owner IS NOT NULL AND NOT EXISTS (SELECT FROM pg_user_mappings u WHERE u.srvid = s.oid AND u.umuser IN (0, o.relowner)),
-	 'server "%1$s" has no user mapping for PUBLIC or role "%2$s", who owns the tables', 'CREATE USER MAPPING FOR PUBLIC SERVER %1$I OPTIONS (user ''ROLE'', password ''SECRET'');')) p(holds, detail, hint)
+	 'server "%1$s" belongs to role "%3$s", and not to role "%2$s", who owns the tables, so that no ranking asks it',
+	 'ALTER SERVER %1$I OWNER TO %2$I;'),
+	(s.oid IS NOT NULL AND o.owner IS NOT NULL
+	 AND NOT EXISTS (SELECT FROM pg_user_mappings u WHERE u.srvid = s.oid AND u.umuser IN (0, o.relowner)),
+	 'server "%1$s" has no user mapping for PUBLIC or role "%2$s", who owns the tables',
+	 'CREATE USER MAPPING FOR PUBLIC SERVER %1$I OPTIONS (user ''ROLE'', password ''SECRET'');')) p(holds, detail, hint)
  WHERE p.holds
 $$;
 COMMENT ON FUNCTION fluct._health_members() IS 'members that cannot be asked, as far as this server knows by itself: their foreign server, or its user mapping, is gone, or it is another role''s';

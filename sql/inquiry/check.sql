@@ -75,7 +75,8 @@ BEGIN
 		hint := 'Distribute sales.order_lines and sales.raw_messages; the triggers of sales.orders keep the rollup, and work only where it is.';
 	ELSIF s.batch_size < 10000 THEN
 		status := 'warn';
-		hint := format('SELECT fluct.alter_stream(%L, batch_size => 10000); each batch is sent to all nodes. With Citus, citus.max_cached_conns_per_worker = 16 keeps their connections, and few shards are faster than many.', s.name);
+		hint := format('SELECT fluct.alter_stream(%L, batch_size => 10000); each batch is sent to all nodes. '
+					   'With Citus, citus.max_cached_conns_per_worker = 16 keeps their connections, and few shards are faster than many.', s.name);
 	END IF;
 	IF routed <> '{}' THEN
 		RETURN NEXT;
@@ -118,7 +119,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_column', MESSAGE = format('sales.raw_messages lacks %s', missing),
 			HINT = 'SELECT fluct.create_tables(); adds what is missing. ' || without;
 	ELSIF unfilled IS NOT NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'not_null_violation', MESSAGE = format('nothing fills %s of sales.raw_messages, NOT NULL without a default', unfilled),
+		RAISE EXCEPTION USING ERRCODE = 'not_null_violation',
+			MESSAGE = format('nothing fills %s of sales.raw_messages, NOT NULL without a default', unfilled),
 			HINT = 'Give it a default, or drop it. ' || without;
 	END IF;
 END

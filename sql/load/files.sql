@@ -103,11 +103,14 @@ SELECT CASE
 	   WHEN reason IN ('bad_encoding', 'nul') AND detail LIKE '%looks like UTF-16%' THEN 'Pass encoding => ''UTF16''.'
 	   WHEN reason = 'bad_encoding' AND detail LIKE '%looks like gzip%' THEN 'Name it *.gz, or pass compression => ''gzip''.'
 	   WHEN reason = 'bad_encoding' AND detail LIKE '%the mark of UTF-8%' THEN 'Leave encoding out, or pass encoding => ''UTF8''.'
-	   WHEN reason = 'bad_encoding' AND detail ILIKE 'byte % is not valid UTF-8%' THEN 'Pass its encoding, such as encoding => ''WIN1252'' (Windows) or ''LATIN1''.'
-	   WHEN reason = 'bad_quote' AND load.kind = 'table' AND detail ILIKE '%in the middle of field 1,%' THEN 'If it holds JSON lines, pass format => ''json''.'
+	   WHEN reason = 'bad_encoding' AND detail ILIKE 'byte % is not valid UTF-8%' THEN
+			'Pass its encoding, such as encoding => ''WIN1252'' (Windows) or ''LATIN1''.'
+	   WHEN reason = 'bad_quote' AND load.kind = 'table' AND detail ILIKE '%in the middle of field 1,%' THEN
+			'If it holds JSON lines, pass format => ''json''.'
 	   WHEN reason = 'bad_header' AND detail ILIKE 'an empty line%' THEN 'If the header is further below, pass skip_lines.'
 	   WHEN reason = 'bad_header' AND detail ILIKE 'no column %' THEN
-			CASE load.kind WHEN 'table' THEN 'In mapping, $.name is a column of the header, $["odd name"] one with blanks; {"path": ..., "required": false} need not be there.'
+			CASE load.kind WHEN 'table' THEN
+					'In mapping, $.name is a column of the header, $["odd name"] one with blanks; {"path": ..., "required": false} need not be there.'
 				 ELSE format('If the file calls it otherwise, pass columns => ''{"%s": "its name in the file"}''.', replace(
 					(SELECT coalesce((SELECT c.key FROM jsonb_each_text(load.options->'columns') c WHERE c.value = n.name), n.name)
 					   FROM (SELECT substring(detail FROM '^[Nn]o column "([^"]*)"')) n(name)), '''', '''''')) END
@@ -322,10 +325,11 @@ RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE load.status WHEN 'loaded' THEN
-	   concat_ws(', ', CASE load.rows WHEN 1 THEN '1 row' ELSE load.rows || ' rows' END, load.inserted || ' inserted', nullif(load.updated, 0) || ' updated',
-				 nullif(load.unchanged, 0) || ' unchanged', nullif(load.removed, 0) || ' removed', nullif(load.duplicates, 0) || ' replaced by a later row',
-				 nullif(load.links_added, 0) || ' links added', nullif(load.links_removed, 0) || ' links removed',
-				 nullif(load.unknown_industries, 0) || ' unknown industries', nullif(load.rejected, 0) || ' rejected')
+	   concat_ws(', ', CASE load.rows WHEN 1 THEN '1 row' ELSE load.rows || ' rows' END, load.inserted || ' inserted',
+				 nullif(load.updated, 0) || ' updated', nullif(load.unchanged, 0) || ' unchanged', nullif(load.removed, 0) || ' removed',
+				 nullif(load.duplicates, 0) || ' replaced by a later row', nullif(load.links_added, 0) || ' links added',
+				 nullif(load.links_removed, 0) || ' links removed', nullif(load.unknown_industries, 0) || ' unknown industries',
+				 nullif(load.rejected, 0) || ' rejected')
 	   WHEN 'duplicate' THEN 'its content is already loaded'
 	   WHEN 'skipped' THEN 'skipped' || coalesce(': ' || fluct._printable(load.detail), '')
 	   ELSE concat_ws(': ', 'refused' || coalesce(' at line ' || load.line, ''), load.reason, fluct._printable(load.detail)) END
@@ -400,7 +404,8 @@ $$;
 COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is not a valid key';
 
 -- line, reason and detail are those of the row that is to be named.
-CREATE OR REPLACE FUNCTION fluct._refuse_bad_rows(load fluct.files, max_rejects bigint, bad bigint, line bigint, reason text, detail text, fatal boolean, hint text)
+CREATE OR REPLACE FUNCTION fluct._refuse_bad_rows(load fluct.files, max_rejects bigint, bad bigint, line bigint, reason text,
+	detail text, fatal boolean, hint text)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

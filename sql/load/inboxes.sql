@@ -204,12 +204,12 @@ $$;
 COMMENT ON FUNCTION fluct._is_wanted(fluct.inboxes, text) IS
 'whether scans load a file of that name: it matches the inbox''s pattern, and is not one that other programs use while they write';
 
-CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory text, settle interval DEFAULT '10 seconds', on_bad_row text DEFAULT NULL,
-								   max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
-								   max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
-								   skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL,
-								   compression text DEFAULT NULL, industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL,
-								   target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL, format text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.create_inbox(name text, kind text, directory text, settle interval DEFAULT '10 seconds',
+	on_bad_row text DEFAULT NULL, max_rejects bigint DEFAULT NULL, mode text DEFAULT NULL, unknown_industry text DEFAULT NULL,
+	max_delete_fraction numeric DEFAULT NULL, delimiter text DEFAULT NULL, encoding text DEFAULT NULL,
+	skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL,
+	industry_delimiter text DEFAULT NULL, pattern text DEFAULT NULL, target regclass DEFAULT NULL, mapping jsonb DEFAULT NULL,
+	format text DEFAULT NULL)
 RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.create_inbox(text, text, text, interval, text, bigint, text, text, numeric, text, text, bigint, text[], jsonb, text, text, text, regclass, jsonb, text) IS

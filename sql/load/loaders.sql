@@ -85,13 +85,15 @@ COMMENT ON FUNCTION fluct._store_products(fluct.files, bytea, jsonb, boolean) IS
 -- Orders: lines of JSON, through the decoder and the sink of the streams
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, encoding text, gzip boolean, OUT since timestamptz, OUT until timestamptz)
+CREATE OR REPLACE FUNCTION fluct._lines_span(path bytea, sha256 bytea, field text, encoding text, gzip boolean,
+	OUT since timestamptz, OUT until timestamptz)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_lines_span';
 COMMENT ON FUNCTION fluct._lines_span(bytea, bytea, text, text, boolean) IS
 'The first and the last time in that field of a file''s JSON lines, all of which it checks. Errors: the first line that is not an acceptable message, by number and reason.';
 
-CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, encoding text, gzip boolean, OUT lines bigint, OUT inserted bigint)
+CREATE OR REPLACE FUNCTION fluct._load_lines(path bytea, sha256 bytea, target text, mapping jsonb, encoding text, gzip boolean,
+	OUT lines bigint, OUT inserted bigint)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_load_lines';
 COMMENT ON FUNCTION fluct._load_lines(bytea, bytea, text, jsonb, text, boolean) IS
@@ -140,9 +142,9 @@ COMMENT ON FUNCTION fluct.__store(fluct.files, bytea, jsonb, boolean) IS '_store
 -- By hand
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
-									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
-									 null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.load_industries(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
+	force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
+	null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS
@@ -158,9 +160,9 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._load_industries(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS 'load_industries, as the extension''s owner';
 
-CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, force boolean DEFAULT false,
-									 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
-									 null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.load_products(path text, on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
+	force boolean DEFAULT false, delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
+	null_words text[] DEFAULT NULL, columns jsonb DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_products(text, text, bigint, boolean, text, text, bigint, text[], jsonb, text) IS

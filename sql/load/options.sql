@@ -46,8 +46,9 @@ RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT coalesce(jsonb_object_agg(o.name, o.value) FILTER (WHERE o.value IS NOT NULL), '{}')
-  FROM (VALUES ('delimiter', to_jsonb(delimiter)), ('encoding', to_jsonb(encoding)), ('skip_lines', to_jsonb(skip_lines)), ('null_words', to_jsonb(null_words)),
-			   ('columns', columns), ('compression', to_jsonb(compression)), ('industry_delimiter', to_jsonb(industry_delimiter))) o(name, value)
+  FROM (VALUES ('delimiter', to_jsonb(delimiter)), ('encoding', to_jsonb(encoding)), ('skip_lines', to_jsonb(skip_lines)),
+			   ('null_words', to_jsonb(null_words)), ('columns', columns), ('compression', to_jsonb(compression)),
+			   ('industry_delimiter', to_jsonb(industry_delimiter))) o(name, value)
 $$;
 COMMENT ON FUNCTION fluct._given_format(text, text, bigint, text[], jsonb, text, text) IS 'those of these options that were given';
 
@@ -168,10 +169,12 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	IF o->>'format' = 'json' THEN
-		SELECT f.key INTO strange FROM jsonb_each(format) f WHERE f.key = ANY ('{delimiter,skip_lines,null_words}') AND o->f.key <> f.value ORDER BY f.key LIMIT 1;
+		SELECT f.key INTO strange FROM jsonb_each(format) f
+		 WHERE f.key = ANY ('{delimiter,skip_lines,null_words}') AND o->f.key <> f.value ORDER BY f.key LIMIT 1;
 		IF FOUND THEN
 			RAISE EXCEPTION 'a file of JSON lines has no option %', strange
-				USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out, or the option format: auto takes files by their names, *.json, *.jsonl and *.ndjson as JSON.';
+				USING ERRCODE = 'invalid_parameter_value',
+				      HINT = 'Leave it out, or the option format: auto takes files by their names, *.json, *.jsonl and *.ndjson as JSON.';
 		END IF;
 	END IF;
 	PERFORM fluct._check_option('on_bad_row', o->>'on_bad_row', '{refuse,reject_row}');

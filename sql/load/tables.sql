@@ -5,8 +5,9 @@
 -- src/load/table.c reads, and stores by the streams' decoder and sink; what is
 -- refused comes back and is judged here, as for the other loaders.
 
-CREATE OR REPLACE FUNCTION fluct._load_rows(path bytea, sha256 bytea, target text, mapping jsonb, on_conflict text, csv boolean, needed text[], booleans text[],
-								 strict_end boolean, delimiter text, encoding text, skip_lines bigint, null_words text[], gzip boolean, max_refused bigint)
+CREATE OR REPLACE FUNCTION fluct._load_rows(path bytea, sha256 bytea, target text, mapping jsonb, on_conflict text, csv boolean,
+	needed text[], booleans text[], strict_end boolean, delimiter text, encoding text, skip_lines bigint, null_words text[],
+	gzip boolean, max_refused bigint)
 RETURNS TABLE (line bigint, reason text, detail text, fields text[], fatal boolean, rows bigint, stored bigint, duplicates bigint)
 LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fluct_load_table';
@@ -21,7 +22,8 @@ CREATE OR REPLACE FUNCTION fluct._mapped_names(target regclass, mapping jsonb)
 RETURNS TABLE (name text, is_needed boolean, type oid, has_format boolean, attname text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT coalesce(substring(p.path FROM '^\$\.([^].[]+)$'), substring(p.path FROM '^\$\["([^"\\]+)"\]$'), substring(p.path FROM '^\$\[''([^''\\]+)''\]$')),
+SELECT coalesce(substring(p.path FROM '^\$\.([^].[]+)$'), substring(p.path FROM '^\$\["([^"\\]+)"\]$'),
+				substring(p.path FROM '^\$\[''([^''\\]+)''\]$')),
 	   c.value->'required' IS DISTINCT FROM 'false' AND NOT coalesce(c.value ? 'default', false)
 	   AND NOT coalesce(a.atthasdef OR a.attidentity <> '', false),
 	   getBaseType.type, jsonb_typeof(c.value) = 'object' AND c.value ? 'format', c.key
@@ -132,13 +134,15 @@ BEGIN
 								   b.line, b.reason, b.detail, b.fatal, fluct._reason_hint(load, b.reason, b.detail))
 	   FROM (SELECT r.* FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL
 			  ORDER BY coalesce(r.fatal, false) AND load.options->>'on_bad_row' <> 'refuse' DESC, r.line LIMIT 1) b;
-	RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('line', r.line, 'reason', r.reason, 'detail', r.detail, 'fields', r.fields) ORDER BY r.line), '[]')
+	RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object('line', r.line, 'reason', r.reason, 'detail', r.detail, 'fields', r.fields)
+									  ORDER BY r.line), '[]')
 			  FROM pg_temp._fluct_refused r WHERE r.reason IS NOT NULL);
 END
 $$;
 COMMENT ON FUNCTION fluct._judge_rows(fluct.files, bigint) IS 'refuses the file for its bad rows, or returns them';
 
-CREATE OR REPLACE FUNCTION fluct._read_rows(load fluct.files, path bytea, options jsonb, target text, mapping jsonb, conflict text, strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._read_rows(load fluct.files, path bytea, options jsonb, target text, mapping jsonb,
+	conflict text, strict_end boolean)
 RETURNS TABLE (line bigint, reason text, detail text, fields text[], fatal boolean, rows bigint, stored bigint, duplicates bigint)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -146,7 +150,8 @@ SELECT r.*
   FROM fluct._file_format(path, load.options) o
  CROSS JOIN LATERAL (SELECT CASE options->>'format' WHEN 'csv' THEN true WHEN 'json' THEN false
 						 ELSE load.file !~* '[.](json|jsonl|ndjson)([.]gz)?([.][0-9]+)?$' END) f(csv)
- CROSS JOIN LATERAL fluct._load_rows(path, load.sha256, target, CASE WHEN f.csv THEN fluct._csv_mapping(target::regclass, mapping) ELSE mapping END, conflict, f.csv,
+ CROSS JOIN LATERAL fluct._load_rows(path, load.sha256, target,
+	CASE WHEN f.csv THEN fluct._csv_mapping(target::regclass, mapping) ELSE mapping END, conflict, f.csv,
 	ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target::regclass, mapping) n WHERE n.name IS NOT NULL AND n.is_needed),
 	ARRAY(SELECT DISTINCT n.name FROM fluct._mapped_names(target::regclass, mapping) n WHERE n.name IS NOT NULL AND n.type = 'boolean'::regtype),
 	strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip,
@@ -243,10 +248,10 @@ COMMENT ON FUNCTION fluct._store_table(fluct.files, bytea, jsonb, boolean) IS 'w
 -- By hand
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct.load_table(path text, target regclass, mapping jsonb DEFAULT NULL, mode text DEFAULT 'upsert', format text DEFAULT 'auto',
-								 on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000, max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false,
-								 delimiter text DEFAULT NULL, encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL,
-								 null_words text[] DEFAULT NULL, compression text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fluct.load_table(path text, target regclass, mapping jsonb DEFAULT NULL, mode text DEFAULT 'upsert',
+	format text DEFAULT 'auto', on_bad_row text DEFAULT 'refuse', max_rejects bigint DEFAULT 1000,
+	max_delete_fraction numeric DEFAULT 0.1, force boolean DEFAULT false, delimiter text DEFAULT NULL,
+	encoding text DEFAULT NULL, skip_lines bigint DEFAULT NULL, null_words text[] DEFAULT NULL, compression text DEFAULT NULL)
 RETURNS fluct.load_result
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.load_table(text, regclass, jsonb, text, text, text, bigint, numeric, boolean, text, text, bigint, text[], text) IS

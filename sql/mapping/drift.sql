@@ -41,7 +41,8 @@ COMMENT ON FUNCTION fluct.__recent_messages(text, int, timestamptz) IS '_recent_
 CREATE OR REPLACE FUNCTION fluct._canonical_path(path text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT '$' || coalesce(string_agg(CASE WHEN s.member IS NOT NULL THEN fluct._path_step(s.member) WHEN s.element IS NOT NULL THEN '[*]' END, '' ORDER BY s.n), '')
+	SELECT '$' || coalesce(string_agg(CASE WHEN s.member IS NOT NULL THEN fluct._path_step(s.member)
+										   WHEN s.element IS NOT NULL THEN '[*]' END, '' ORDER BY s.n), '')
 	FROM fluct._path_steps(path) s
 $$;
 COMMENT ON FUNCTION fluct._canonical_path(text) IS 'a path as _shapes writes it: each element of an array is [*], and .* at the end is left out';
@@ -56,13 +57,15 @@ AS $$
 		SELECT c ->> 'target', c, CASE WHEN c ->> 'rows' LIKE '@%' THEN stream.mapping ->> 'rows' || substr(c ->> 'rows', 2) ELSE c ->> 'rows' END
 		FROM jsonb_array_elements(CASE jsonb_typeof(stream.mapping -> 'children') WHEN 'array' THEN stream.mapping -> 'children' ELSE '[]' END) c
 	), mapped AS (
-		SELECT p.target, p.rows_path, c.key AS "column", CASE jsonb_typeof(c.value) WHEN 'string' THEN c.value #>> '{}' ELSE c.value ->> 'path' END AS written
+		SELECT p.target, p.rows_path, c.key AS "column",
+			CASE jsonb_typeof(c.value) WHEN 'string' THEN c.value #>> '{}' ELSE c.value ->> 'path' END AS written
 		FROM part p CROSS JOIN LATERAL jsonb_each(p.spec -> 'columns') c
 		UNION ALL
 		-- members as rows are not taken apart
 		SELECT p.target, NULL, NULL, left(p.rows_path, -2) FROM part p WHERE p.rows_path LIKE '%.*'
 		UNION ALL
-		SELECT stream.target, NULL, NULL, w.key FROM (VALUES (stream.mapping -> 'where'), (stream.mapping #> '{delete,where}'), (stream.mapping #> '{delete,columns}')) o(conditions)
+		SELECT stream.target, NULL, NULL, w.key
+		FROM (VALUES (stream.mapping -> 'where'), (stream.mapping #> '{delete,where}'), (stream.mapping #> '{delete,columns}')) o(conditions)
 		CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(o.conditions) WHEN 'object' THEN o.conditions ELSE '{}' END) w
 	)
 	SELECT m.target, fluct._canonical_path(m.rows_path), m."column", fluct._canonical_path(CASE left(m.written, 1) WHEN '$' THEN m.written
@@ -75,7 +78,8 @@ COMMENT ON FUNCTION fluct._mapped_paths(fluct.streams) IS
 
 -- A field is missing where the newest tenth of the messages no longer has it.
 CREATE OR REPLACE FUNCTION fluct._drift_of(stream fluct.streams, documents jsonb[])
-RETURNS TABLE (target text, path text, drift text, first_message int, messages bigint, type text, format text, sample jsonb, "column" text, written text)
+RETURNS TABLE (target text, path text, drift text, first_message int, messages bigint, type text, format text, sample jsonb,
+	"column" text, written text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 	WITH mapped AS MATERIALIZED (
@@ -101,16 +105,19 @@ AS $$
 			AND NOT EXISTS (SELECT FROM shape w WHERE w.part = 'column' AND w.path <> m.path AND starts_with(m.path, w.path))
 	)
 	SELECT coalesce(f.target, stream.target), f.path, 'new', f.first_message, f.messages, t.type, t.format, v.value -> 'sample',
-		n.name || CASE WHEN EXISTS (SELECT FROM mapped m WHERE m.target = coalesce(f.target, stream.target) AND m."column" = n.name) THEN '_2' ELSE '' END, f.written
+		n.name || CASE WHEN EXISTS (SELECT FROM mapped m WHERE m.target = coalesce(f.target, stream.target) AND m."column" = n.name)
+					   THEN '_2' ELSE '' END, f.written
 	FROM fields f
 	CROSS JOIN LATERAL fluct._type_of(CASE f.part WHEN 'rows' THEN '{object,[object]}' ELSE f.kinds END, f.path) t
 	CROSS JOIN LATERAL (SELECT left(array_to_string(fluct._path_keys(f.written), '_'), 60)) n(name)
 	LEFT JOIN LATERAL (SELECT e.value FROM jsonb_each(f.types) e ORDER BY e.key = 'null', (e.value ->> 'first')::int LIMIT 1) v ON true
 	UNION ALL
-	SELECT h.target, h.path, 'missing', coalesce(h.last_message, 0) + 1, cardinality(documents) - coalesce(h.last_message, 0), NULL, NULL, NULL, h."column", h.written
+	SELECT h.target, h.path, 'missing', coalesce(h.last_message, 0) + 1, cardinality(documents) - coalesce(h.last_message, 0),
+		NULL, NULL, NULL, h."column", h.written
 	FROM held h WHERE NOT h.is_there
 	UNION ALL
-	SELECT h.target, h.path, 'changed', (l.value ->> 'first')::int, (l.value ->> 'messages')::bigint, l.key, NULL, l.value -> 'sample', h."column", h.written
+	SELECT h.target, h.path, 'changed', (l.value ->> 'first')::int, (l.value ->> 'messages')::bigint,
+		l.key, NULL, l.value -> 'sample', h."column", h.written
 	FROM held h
 	CROSS JOIN LATERAL (SELECT e.key, e.value FROM jsonb_each(h.types - 'null') e ORDER BY (e.value ->> 'first')::int DESC LIMIT 1) l
 	WHERE (SELECT count(*) FROM jsonb_object_keys(h.types - 'null')) > 1
@@ -142,7 +149,8 @@ $$;
 COMMENT ON FUNCTION fluct._with_arrays(jsonb, jsonb) IS 'the document with an array of one in place of an object, where the mapping has rows';
 
 CREATE OR REPLACE FUNCTION fluct._drift(stream text)
-RETURNS TABLE (target text, path text, drift text, topic text, partition int, "offset" bigint, messages bigint, type text, format text, sample jsonb, "column" text, written text)
+RETURNS TABLE (target text, path text, drift text, topic text, partition int, "offset" bigint, messages bigint, type text,
+	format text, sample jsonb, "column" text, written text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -152,11 +160,13 @@ DECLARE
 	places jsonb[];
 BEGIN
 	SELECT * INTO s FROM fluct.streams t WHERE t.name = _drift.stream;
-	SELECT array_agg(d.document ORDER BY r.n DESC), array_agg(jsonb_build_array(r.topic, r.partition, r."offset") ORDER BY r.n DESC) INTO documents, places
+	SELECT array_agg(d.document ORDER BY r.n DESC), array_agg(jsonb_build_array(r.topic, r.partition, r."offset") ORDER BY r.n DESC)
+	INTO documents, places
 	FROM fluct._recent_messages(s.name, 1000, (SELECT max(o.last_commit) FROM fluct.stream_offsets o WHERE o.stream = s.name))
 		WITH ORDINALITY r(topic, partition, "offset", value, n)
 	CROSS JOIN LATERAL (SELECT fluct._document(r.value, s.framing)) w(whole)
-	CROSS JOIN LATERAL (SELECT fluct._with_arrays(CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END, s.mapping)) d(document)
+	CROSS JOIN LATERAL (SELECT fluct._with_arrays(CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END,
+												  s.mapping)) d(document)
 	WHERE jsonb_typeof(d.document) = CASE WHEN s.mapping ->> 'rows' LIKE '$[%' THEN 'array' ELSE 'object' END;
 	RETURN QUERY SELECT d.target, d.path, d.drift, p.place ->> 0, (p.place ->> 1)::int, (p.place ->> 2)::bigint,
 			d.messages, d.type, d.format, d.sample, d."column", d.written
@@ -171,8 +181,8 @@ CREATE OR REPLACE VIEW fluct.schema_drift AS
 SELECT s.name AS stream, d.target, d.path, d.drift, fluct._printable(d.topic) AS topic, d.partition, d."offset", d.messages, d.type,
 	left(fluct._printable(d.sample::text), 80) AS sample,
 	CASE d.drift
-		WHEN 'new' THEN format('ALTER TABLE %s ADD COLUMN %I %s; SELECT fluct.map_column(%L, %L, %L%s%s);', d.target, d."column", d.type, s.name, d."column", d.written,
-			', format => ' || quote_literal(d.format), o.of_child)
+		WHEN 'new' THEN format('ALTER TABLE %s ADD COLUMN %I %s; SELECT fluct.map_column(%L, %L, %L%s%s);',
+			d.target, d."column", d.type, s.name, d."column", d.written, ', format => ' || quote_literal(d.format), o.of_child)
 		WHEN 'missing' THEN format('SELECT fluct.unmap_column(%L, %L%s);', s.name, d."column", o.of_child)
 		ELSE format('SELECT fluct.map_column(%L, %L, %L, format => %L%s);', s.name, d."column", d.written,
 			CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'number' THEN 'number' ELSE 'text' END, o.of_child)
@@ -229,7 +239,8 @@ BEGIN
 	-- MATERIALIZED, or the value would be made twice
 	EXECUTE pg_catalog.format('WITH known AS MATERIALIZED (SELECT tableoid, ctid AS place, fluct._as_value(%3$I::jsonb #> $1, $2, $3) AS value FROM %1$s'
 		'  WHERE %2$I IS NULL AND %3$I::jsonb #> $1 IS NOT NULL)'
-		' UPDATE %1$s t SET %2$I = CAST(known.value AS %4$s)%5$s FROM known WHERE t.ctid = known.place AND t.tableoid = known.tableoid AND known.value IS NOT NULL',
+		' UPDATE %1$s t SET %2$I = CAST(known.value AS %4$s)%5$s FROM known'
+		' WHERE t.ctid = known.place AND t.tableoid = known.tableoid AND known.value IS NOT NULL',
 		target, "column", extra, type, CASE WHEN cardinality(keys) = 1
 			-- as a row that the stream stores with the column has it
 			THEN pg_catalog.format(CASE WHEN (SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = target AND a.attname = extra)
@@ -258,7 +269,8 @@ BEGIN
 			ELSE pg_catalog.format('document #>> %L', fluct._path_keys(p.path)) END || ' AS k' || k.n, ', ' ORDER BY k.n),
 		string_agg('k' || k.n, ', ' ORDER BY k.n),
 		string_agg(pg_catalog.format('t.%I::text = r.k%s', a.attname, k.n), ' AND ' ORDER BY k.n),
-		bool_or(p.path IS NULL OR NOT (p.path ~ '^\$' OR p.path IN ('kafka.topic', 'kafka.partition', 'kafka.offset'))) INTO named, numbered, joined, lacking
+		bool_or(p.path IS NULL OR NOT (p.path ~ '^\$' OR p.path IN ('kafka.topic', 'kafka.partition', 'kafka.offset')))
+	INTO named, numbered, joined, lacking
 	FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
 	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 	CROSS JOIN LATERAL (SELECT coalesce(s.mapping #>> ARRAY['columns', a.attname, 'path'], s.mapping #>> ARRAY['columns', a.attname::text])) p(path)
@@ -335,7 +347,8 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('stream "%s" has no new field "%s"', s.name, _field_to_apply.path),
 			HINT = CASE WHEN s.keep_raw THEN format('SELECT path, type, sample FROM fluct.schema_drift WHERE stream = %L; lists them.', s.name)
-				ELSE 'They are looked for in "extra" and in the raw copy, which this stream does not keep: add the column by hand, and map it with fluct.map_column().' END;
+				ELSE 'They are looked for in "extra" and in the raw copy, which this stream does not keep: '
+					 'add the column by hand, and map it with fluct.map_column().' END;
 	END IF;
 END
 $$;
@@ -386,8 +399,10 @@ BEGIN
 	END IF;
 	IF filled IS NULL OR from_raw IS NULL AND filled = 0 AND cardinality(keys) > 1 THEN
 		RAISE NOTICE 'the rows that are in % keep NULL in column "%"', d.target, "column"
-			USING HINT = pg_catalog.format(CASE WHEN s.keep_raw THEN 'CALL fluct.reprocess_stream(%L); under on_conflict update stores all that the raw copy has again.'
-				ELSE 'The stream keeps no raw copy. Under on_conflict update, fluct.seek_stream(%L, ''earliest'', force => true) while it is paused has what Kafka still holds stored again.' END, stream);
+			USING HINT = pg_catalog.format(CASE WHEN s.keep_raw THEN
+				'CALL fluct.reprocess_stream(%L); under on_conflict update stores all that the raw copy has again.'
+				ELSE 'The stream keeps no raw copy. Under on_conflict update, '
+					 'fluct.seek_stream(%L, ''earliest'', force => true) while it is paused has what Kafka still holds stored again.' END, stream);
 	END IF;
 	RETURN coalesce(filled, 0);
 END

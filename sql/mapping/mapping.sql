@@ -49,7 +49,8 @@ CREATE OR REPLACE FUNCTION fluct._with_schemas(target regclass, mapping jsonb) R
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN jsonb_typeof(mapping -> 'children') <> 'array' THEN mapping
-		ELSE coalesce((SELECT jsonb_set(mapping, '{children}', jsonb_agg(CASE WHEN r.name IS NULL THEN c.child ELSE jsonb_set(c.child, '{target}', to_jsonb(r.name)) END ORDER BY c.n))
+		ELSE coalesce((SELECT jsonb_set(mapping, '{children}', jsonb_agg(
+				CASE WHEN r.name IS NULL THEN c.child ELSE jsonb_set(c.child, '{target}', to_jsonb(r.name)) END ORDER BY c.n))
 			FROM jsonb_array_elements(mapping -> 'children') WITH ORDINALITY c(child, n)
 			CROSS JOIN LATERAL (SELECT fluct._qualified(fluct._find_child(target, c.child ->> 'target'))) r(name)), mapping) END
 $$;

@@ -20,7 +20,8 @@ AS $$
 	SELECT CASE WHEN e.envelope ?& '{op,after}' OR e.envelope ?& '{op,before}' THEN e.envelope -> 'after'
 				WHEN e.envelope ->> '__deleted' = 'true' THEN NULL
 				ELSE e.envelope - '__deleted' END
-	FROM (SELECT CASE WHEN document ? 'payload' AND document - '{schema,payload}'::text[] = '{}' THEN document -> 'payload' ELSE document END) e(envelope)
+	FROM (SELECT CASE WHEN document ? 'payload' AND document - '{schema,payload}'::text[] = '{}' THEN document -> 'payload'
+					  ELSE document END) e(envelope)
 	WHERE jsonb_typeof(e.envelope) = 'object'
 $$;
 COMMENT ON FUNCTION fluct._changed_row(jsonb) IS 'the row in a change that Debezium wrote, whatever its form; NULL of one that is deleted';

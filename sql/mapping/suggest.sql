@@ -24,8 +24,10 @@ CREATE OR REPLACE FUNCTION fluct._rows_of(documents jsonb[], form text) RETURNS 
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE form
-		WHEN 'records' THEN ARRAY(SELECT e FROM unnest(documents) d CROSS JOIN LATERAL jsonb_array_elements(d) e WHERE jsonb_typeof(e) = 'object' LIMIT 10000)
-		WHEN 'changes' THEN ARRAY(SELECT r FROM unnest(documents) d CROSS JOIN LATERAL fluct._changed_row(d) r WHERE jsonb_typeof(r) = 'object')
+		WHEN 'records' THEN ARRAY(SELECT e FROM unnest(documents) d CROSS JOIN LATERAL jsonb_array_elements(d) e
+								   WHERE jsonb_typeof(e) = 'object' LIMIT 10000)
+		WHEN 'changes' THEN ARRAY(SELECT r FROM unnest(documents) d CROSS JOIN LATERAL fluct._changed_row(d) r
+								   WHERE jsonb_typeof(r) = 'object')
 		ELSE documents END
 $$;
 COMMENT ON FUNCTION fluct._rows_of(jsonb[], text) IS 'the objects in documents of that form that each become a row';
@@ -76,8 +78,8 @@ AS $$
 	SELECT o.path, o.name, o.type, o.format FROM one o
 	UNION ALL
 	SELECT p.path, p.name, p.type, NULL
-	FROM (VALUES (1, 'kafka.topic', 'kafka_topic', 'text'), (2, 'kafka.partition', 'kafka_partition', 'int'), (3, 'kafka.offset', 'kafka_offset', 'bigint'),
-				 (4, '#', 'record_number', 'int')) p(n, path, name, type)
+	FROM (VALUES (1, 'kafka.topic', 'kafka_topic', 'text'), (2, 'kafka.partition', 'kafka_partition', 'int'),
+				 (3, 'kafka.offset', 'kafka_offset', 'bigint'), (4, '#', 'record_number', 'int')) p(n, path, name, type)
 	WHERE NOT EXISTS (SELECT FROM one) AND form <> 'changes' AND (many OR p.n > 1) AND (form = 'records' OR p.n < 4)
 $$;
 COMMENT ON FUNCTION fluct._suggest_key(jsonb, boolean, text, text[]) IS
@@ -142,7 +144,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._suggest_targets(jsonb, jsonb, text, text) IS 'the tables for these columns, the message''s own first, with the columns of each';
 
-CREATE OR REPLACE FUNCTION fluct._suggest_statements(columns jsonb, key jsonb, form text, stream text, server text, topic text, framing text, caller oid)
+CREATE OR REPLACE FUNCTION fluct._suggest_statements(columns jsonb, key jsonb, form text, stream text, server text, topic text,
+	framing text, caller oid)
 RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -174,8 +177,10 @@ BEGIN
 				to_json(CASE WHEN form = 'records' THEN '@' || substr(t.rows_path, 2) ELSE t.rows_path END), paths);
 		END IF;
 	END LOOP;
-	RETURN NEXT format('SELECT fluct.create_stream(%L, server => %L, topic => %L, target => %L%s, mapping => %L);', stream, server, topic, parent,
-		CASE form WHEN 'changes' THEN ', on_conflict => ''update''' ELSE '' END || CASE framing WHEN 'none' THEN '' ELSE format(', framing => %L', framing) END,
+	RETURN NEXT format('SELECT fluct.create_stream(%L, server => %L, topic => %L, target => %L%s, mapping => %L);',
+		stream, server, topic, parent,
+		CASE form WHEN 'changes' THEN ', on_conflict => ''update''' ELSE '' END
+		|| CASE framing WHEN 'none' THEN '' ELSE format(', framing => %L', framing) END,
 		concat(mapping, E',\n    "children": [\n    ' || array_to_string(children, E',\n    ') || ']', '}'));
 END
 $$;
@@ -234,7 +239,9 @@ BEGIN
 	remarks := concat_ws(E'\n', format('-- from %s messages of topic %s', cardinality(seen.documents), topic),
 		CASE WHEN seen.messages > cardinality(seen.documents)
 			 THEN format('-- %s more are not JSON objects: tombstones, or dead letters to be', seen.messages - cardinality(seen.documents)) END,
-		remarks, CASE form WHEN 'changes' THEN '-- these look like changes of rows, as Debezium writes them: the target becomes the table that they are of' END,
+		remarks,
+		CASE form WHEN 'changes'
+			 THEN '-- these look like changes of rows, as Debezium writes them: the target becomes the table that they are of' END,
 		CASE WHEN key -> 0 ->> 'path' LIKE 'kafka.%'
 			 THEN '-- no field is an id that differs in each message: the key is the message''s place in Kafka' END);
 	FOR statement IN

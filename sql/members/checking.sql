@@ -1,7 +1,8 @@
 -- checking.sql: what the members' streams are doing, and whether the members fit together.
 
-CREATE OR REPLACE FUNCTION fluct._member_streams_1(OUT stream text, OUT state text, OUT reason text, OUT lag bigint, OUT behind interval, OUT messages bigint,
-										OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[], OUT topic text, OUT known int, OUT feeds boolean)
+CREATE OR REPLACE FUNCTION fluct._member_streams_1(OUT stream text, OUT state text, OUT reason text, OUT lag bigint,
+	OUT behind interval, OUT messages bigint, OUT dead_letters bigint, OUT data_until timestamptz, OUT partitions int[],
+	OUT topic text, OUT known int, OUT feeds boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -14,8 +15,8 @@ $$;
 COMMENT ON FUNCTION fluct._member_streams_1() IS 'the streams of this server, for cluster_streams; known: how many partitions the topic has, as their workers saw it last; feeds: whether it fills sales.orders; version 1';
 
 CREATE OR REPLACE FUNCTION fluct._cluster_streams()
-RETURNS TABLE (member text, stream text, state text, reason text, lag bigint, behind interval, messages bigint, dead_letters bigint, data_until timestamptz,
-			   partitions int[], topic text, known int, feeds boolean)
+RETURNS TABLE (member text, stream text, state text, reason text, lag bigint, behind interval, messages bigint,
+	dead_letters bigint, data_until timestamptz, partitions int[], topic text, known int, feeds boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 AS $$
 BEGIN
@@ -34,7 +35,8 @@ $$;
 COMMENT ON FUNCTION fluct._cluster_streams() IS 'for cluster_streams';
 
 CREATE OR REPLACE VIEW fluct.cluster_streams AS
-SELECT c.member, c.stream, c.state, c.reason, c.lag, c.behind, c.messages, c.dead_letters, c.data_until, c.partitions, c.topic FROM fluct._cluster_streams() c;
+SELECT c.member, c.stream, c.state, c.reason, c.lag, c.behind, c.messages, c.dead_letters, c.data_until, c.partitions, c.topic
+  FROM fluct._cluster_streams() c;
 COMMENT ON VIEW fluct.cluster_streams IS 'The streams of all members, asked at the same time; a member that does not answer has a row with the state unreachable. Without members the streams of this server.';
 COMMENT ON COLUMN fluct.cluster_streams.member IS 'name of the member; NULL without members';
 COMMENT ON COLUMN fluct.cluster_streams.stream IS 'name of the stream';
@@ -82,7 +84,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN (
-		SELECT format('%s of %s, which role "%s" owns and subscription "%s" of superuser "%s" writes', p.what, t.name, pg_get_userbyid(c.relowner), s.subname, o.rolname)
+		SELECT format('%s of %s, which role "%s" owns and subscription "%s" of superuser "%s" writes',
+					  p.what, t.name, pg_get_userbyid(c.relowner), s.subname, o.rolname)
 		  FROM pg_subscription s
 		  JOIN pg_roles o ON o.oid = s.subowner AND o.rolsuper
 		  JOIN pg_subscription_rel r ON r.srsubid = s.oid
@@ -96,16 +99,19 @@ BEGIN
 								WHERE d.classid = 'pg_proc'::regclass AND d.objid = g.tgfoid AND d.refclassid = 'pg_extension'::regclass
 								  AND d.deptype = 'e' AND e.extname = 'fluct')
 			UNION ALL
-			SELECT format('the default of column "%s"', a.attname) FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+			SELECT format('the default of column "%s"', a.attname)
+			  FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
 			 WHERE f.adrelid = c.oid
 			UNION ALL
 			-- only what is not PostgreSQL's own has a row in pg_depend
 			SELECT o.what
 			  FROM (SELECT 'pg_constraint'::regclass, k.oid, 0, format('constraint "%s"', k.conname) FROM pg_constraint k WHERE k.conrelid = c.oid
 					UNION ALL
-					SELECT 'pg_class'::regclass, i.oid, 0, format('index "%s"', i.relname) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
+					SELECT 'pg_class'::regclass, i.oid, 0, format('index "%s"', i.relname)
+					  FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
 					UNION ALL
-					SELECT 'pg_class'::regclass, c.oid, a.attnum, format('the type of column "%s"', a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid
+					SELECT 'pg_class'::regclass, c.oid, a.attnum, format('the type of column "%s"', a.attname)
+					  FROM pg_attribute a WHERE a.attrelid = c.oid
 					UNION ALL
 					SELECT 'pg_class'::regclass, c.oid, 0, 'the partition key') o(class, id, part, what)
 			 WHERE EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.id AND d.objsubid = o.part
@@ -118,11 +124,13 @@ $$;
 COMMENT ON FUNCTION fluct._planted_in_apply() IS
 'a trigger, default, constraint, index, partition key or type of users, not of fluct, of a table that a superuser''s subscription writes as that superuser, and another role owns; NULL = there is none';
 
-CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text, OUT planted text)
+CREATE OR REPLACE FUNCTION fluct._member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean,
+	OUT digest text, OUT planted text)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct._member_state_1(timestamptz) IS 'how this server is as a member, for check_members(); version 1';
 
-CREATE OR REPLACE FUNCTION fluct.__member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean, OUT digest text, OUT planted text)
+CREATE OR REPLACE FUNCTION fluct.__member_state_1(asked timestamptz, OUT version text, OUT skew interval, OUT has_tables boolean,
+	OUT digest text, OUT planted text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -151,7 +159,9 @@ AS $$
 		  LEFT JOIN s ON s.topic = t.topic AND s.feeds AND n.partition = ANY (s.partitions)
 		 GROUP BY 1, 2, 3
 	), shared AS (
-		SELECT p.topic, p.names, p.members, CASE count(*) WHEN p.known THEN format('each of the %s partitions', p.known) WHEN 1 THEN format('partition %s', min(p.partition))
+		SELECT p.topic, p.names, p.members,
+			   CASE count(*) WHEN p.known THEN format('each of the %s partitions', p.known)
+				WHEN 1 THEN format('partition %s', min(p.partition))
 				ELSE format('each of the partitions %s', string_agg(p.partition::text, ', ' ORDER BY p.partition)) END AS partitions
 		  FROM p GROUP BY p.topic, p.known, p.names, p.members
 	)
@@ -166,7 +176,8 @@ AS $$
 	SELECT NULL, 'partitions', 'ok', format('each of the %s of topic %s is with one member', count(*), p.topic), NULL
 	  FROM p GROUP BY p.topic HAVING bool_and(p.members = 1)
 	UNION ALL
-	SELECT s.member, 'partitions', 'skipped', format('stream "%s" has not asked Kafka yet which partitions topic %s has', s.stream, s.topic), 'start_stream(...) there'
+	SELECT s.member, 'partitions', 'skipped',
+		   format('stream "%s" has not asked Kafka yet which partitions topic %s has', s.stream, s.topic), 'start_stream(...) there'
 	  FROM s WHERE s.feeds AND s.known IS NULL
 	UNION ALL
 	SELECT s.member, 'freshness', CASE WHEN s.state = 'running' AND s.behind < '1 minute' THEN 'ok' ELSE 'warn' END,
@@ -216,7 +227,8 @@ BEGIN
 			 CASE WHEN NOT a.has_tables THEN 'SELECT fluct.create_tables() there'
 				  WHEN a.digest IS DISTINCT FROM mine.digest THEN 'A moment later it may have caught up. Else look at pg_stat_subscription there.' END),
 			(a.member, 'subscription', CASE WHEN a.planted IS NULL THEN 'ok' ELSE 'fail' END, a.planted,
-			 CASE WHEN a.planted IS NOT NULL THEN 'It runs with the superuser''s rights: drop it, or ALTER SUBSCRIPTION ... OWNER TO a role that is not a superuser.' END);
+			 CASE WHEN a.planted IS NOT NULL THEN
+				'It runs with the superuser''s rights: drop it, or ALTER SUBSCRIPTION ... OWNER TO a role that is not a superuser.' END);
 	END LOOP;
 	RETURN QUERY SELECT * FROM fluct._check_member_streams();
 END

@@ -86,12 +86,14 @@ END
 $$;
 COMMENT ON FUNCTION fluct._begin_hand_over(fluct.streams, int, fluct.members) IS 'takes a partition from the stream, with its position in each topic, and notes the hand-over';
 
-CREATE OR REPLACE FUNCTION fluct._give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid, OUT topic text, OUT positions jsonb)
+CREATE OR REPLACE FUNCTION fluct._give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid,
+	OUT topic text, OUT positions jsonb)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct._give_away(text, int, text, boolean) IS
 'The hand-over that is under way, or is begun here; id and positions are NULL where it could be begun, and all is NULL where that member has the partition from here.';
 
-CREATE OR REPLACE FUNCTION fluct.__give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid, OUT topic text, OUT positions jsonb)
+CREATE OR REPLACE FUNCTION fluct.__give_away(stream text, partition int, to_member text, begin boolean, OUT id uuid,
+	OUT topic text, OUT positions jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -141,7 +143,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	-- the stream may have been dropped meanwhile
-	PERFORM CASE WHEN EXISTS (SELECT FROM fluct.streams s WHERE s.name = h.stream) THEN fluct._own_stream(h.stream, false) END, fluct._own_dropped_stream(h.stream)
+	PERFORM CASE WHEN EXISTS (SELECT FROM fluct.streams s WHERE s.name = h.stream) THEN fluct._own_stream(h.stream, false) END,
+			fluct._own_dropped_stream(h.stream)
 	   FROM fluct.handovers h WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
 	UPDATE fluct.handovers h SET taken_at = clock_timestamp() WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
 END
@@ -228,7 +231,8 @@ BEGIN
 			END LOOP;
 			INSERT INTO fluct.handovers (id, stream, partition, positions, begun_by, taken_at)
 			VALUES (id, s.name, partition, positions, pg_get_userbyid(fluct._caller()), clock_timestamp());
-			PERFORM fluct._set_partitions(s, ARRAY(SELECT p FROM unnest(s.partitions || partition) p ORDER BY p), format('It takes over partition %s.', partition));
+			PERFORM fluct._set_partitions(s, ARRAY(SELECT p FROM unnest(s.partitions || partition) p ORDER BY p),
+										  format('It takes over partition %s.', partition));
 		END IF;
 	END IF;
 	RETURN (SELECT v.state FROM fluct._stream_state v WHERE v.stream = s.name);

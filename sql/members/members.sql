@@ -23,8 +23,10 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	message CONSTANT text := CASE cardinality(names) WHEN 1 THEN format('member "%s" does not answer', names[1])
-								ELSE format('members %s do not answer', (SELECT string_agg('"' || n || '"', ', ' ORDER BY o) FROM unnest(names) WITH ORDINALITY u(n, o))) END;
-	detail CONSTANT text := (SELECT string_agg(format('%s: %s.', n, rtrim(r, '.')), ' ' ORDER BY o) FROM unnest(names, reasons) WITH ORDINALITY u(n, r, o));
+								ELSE format('members %s do not answer', (SELECT string_agg('"' || n || '"', ', ' ORDER BY o)
+																		   FROM unnest(names) WITH ORDINALITY u(n, o))) END;
+	detail CONSTANT text := (SELECT string_agg(format('%s: %s.', n, rtrim(r, '.')), ' ' ORDER BY o)
+							   FROM unnest(names, reasons) WITH ORDINALITY u(n, r, o));
 BEGIN
 	IF current_setting('fluct.allow_missing') = 'on' THEN
 		PERFORM fluct._warn(message, detail, 'SELECT * FROM fluct.check_members();');

@@ -24,7 +24,8 @@ BEGIN
 										 CASE WHEN a.missing IS NULL THEN a.answer[2] ELSE format('member "%s"', a.member) END,
 										 CASE WHEN a.missing IS NULL THEN a.answer[3] ELSE 'unreachable' END,
 										 a.answer[4]::timestamptz, coalesce(a.missing, a.answer[5]),
-										 CASE WHEN a.missing IS NULL THEN a.answer[6] ELSE 'SELECT * FROM fluct.check_members();' END)) r(severity, what, problem, since, detail, hint)
+										 CASE WHEN a.missing IS NULL THEN a.answer[6] ELSE 'SELECT * FROM fluct.check_members();' END))
+						r(severity, what, problem, since, detail, hint)
 			) x(member, severity, what, problem, since, detail, hint)
 		 ORDER BY array_position('{critical,warning,notice}'::text[], x.severity), x.since, x.member COLLATE "C", x.what, x.problem;
 END

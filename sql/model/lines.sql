@@ -27,7 +27,8 @@ DECLARE
 	ids text[];
 BEGIN
 	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'DELETE' OR TG_LEVEL <> 'STATEMENT' THEN
-		RAISE EXCEPTION 'trigger function fluct._orders_delete_lines() is for DELETE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
+		RAISE EXCEPTION 'trigger function fluct._orders_delete_lines() is for DELETE on sales.orders only'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	times := ARRAY(SELECT DISTINCT ordered_at FROM old_orders ORDER BY 1);
 	IF times <> '{}' THEN
@@ -92,7 +93,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF TG_RELID <> 'sales.orders'::regclass OR TG_OP <> 'TRUNCATE' OR TG_LEVEL <> 'STATEMENT' THEN
-		RAISE EXCEPTION 'trigger function fluct._orders_truncate_lines() is for TRUNCATE on sales.orders only' USING ERRCODE = 'object_not_in_prerequisite_state';
+		RAISE EXCEPTION 'trigger function fluct._orders_truncate_lines() is for TRUNCATE on sales.orders only'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	IF EXISTS (SELECT 1 FROM sales.order_lines) THEN
 		TRUNCATE sales.order_lines;

@@ -21,7 +21,8 @@ VALUES
 $$;
 COMMENT ON FUNCTION fluct._model_partitions() IS 'the partitioned tables: width of a partition, how many are made ahead of the present one, their names';
 
-CREATE OR REPLACE FUNCTION fluct._partitions(parent regclass, OUT partition regclass, OUT since timestamptz, OUT until timestamptz, OUT is_default boolean)
+CREATE OR REPLACE FUNCTION fluct._partitions(parent regclass, OUT partition regclass, OUT since timestamptz,
+	OUT until timestamptz, OUT is_default boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
@@ -279,13 +280,15 @@ END
 $$;
 COMMENT ON FUNCTION fluct._maintain_partitions() IS 'maintain_partitions, with the rights of the tables'' owner where the caller has them';
 
-CREATE OR REPLACE FUNCTION fluct.ensure_partitions(since timestamptz, until timestamptz, OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
+CREATE OR REPLACE FUNCTION fluct.ensure_partitions(since timestamptz, until timestamptz, OUT partition text, OUT action text,
+	OUT rows_moved bigint, OUT detail text)
 RETURNS SETOF record
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.ensure_partitions(timestamptz, timestamptz) IS
 'Makes the partitions of order_lines for the months (UTC) of since to until, both included, at most the newest 240; to be called before history is loaded. Returns a row for each partition created or skipped. Errors: invalid_parameter_value, undefined_table.';
 
-CREATE OR REPLACE FUNCTION fluct._ensure_partitions(since timestamptz, until timestamptz, OUT partition text, OUT action text, OUT rows_moved bigint, OUT detail text)
+CREATE OR REPLACE FUNCTION fluct._ensure_partitions(since timestamptz, until timestamptz, OUT partition text, OUT action text,
+	OUT rows_moved bigint, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$

@@ -110,7 +110,8 @@ BEGIN
 	IF owner IS NULL AND NOT has_database_privilege(current_database(), 'CREATE') THEN
 		RAISE EXCEPTION 'permission denied to create schema sales'
 			USING ERRCODE = 'insufficient_privilege',
-			      HINT = format(E'A superuser, or the owner of the database, makes it for you:\nCREATE SCHEMA sales AUTHORIZATION %1$I;\nor lets you make it:\nGRANT CREATE ON DATABASE %2$I TO %1$I;',
+			      HINT = format(E'A superuser, or the owner of the database, makes it for you:\nCREATE SCHEMA sales AUTHORIZATION %1$I;\n'
+								'or lets you make it:\nGRANT CREATE ON DATABASE %2$I TO %1$I;',
 									current_user, current_database());
 	ELSIF owner <> caller THEN
 		RAISE EXCEPTION 'schema sales belongs to role "%"', pg_get_userbyid(owner)

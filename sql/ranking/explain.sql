@@ -71,7 +71,8 @@ COMMENT ON FUNCTION fluct._ranked_sums(fluct._windows, text, text) IS
 -- them (twice the CPU, measured).  OFFSET 0: the industry's orders first.
 -- The settings are for this query and not for what is asked beside it: a plan
 -- that must have a nested loop all the same costs so much that JIT compiles it.
-CREATE OR REPLACE FUNCTION fluct._parts(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text, OUT r numeric, OUT b numeric)
+CREATE OR REPLACE FUNCTION fluct._parts(w fluct._windows, industry text, edges timestamptz[], OUT part text, OUT id text,
+	OUT r numeric, OUT b numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 	SET enable_nestloop = off SET enable_sort = off SET jit = off SET work_mem = '64MB'

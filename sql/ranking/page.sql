@@ -105,7 +105,8 @@ CREATE OR REPLACE FUNCTION fluct._bar(value numeric, low numeric, high numeric, 
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('<svg class="bar" viewBox="0 0 320 10" preserveAspectRatio="none" role="img" aria-label="%s"><rect class="%s" x="%s" y="0" width="%s" height="10"><title>%1$s</title></rect></svg>',
+	SELECT format('<svg class="bar" viewBox="0 0 320 10" preserveAspectRatio="none" role="img" aria-label="%s">'
+				  '<rect class="%s" x="%s" y="0" width="%s" height="10"><title>%1$s</title></rect></svg>',
 				  fluct._html(caption), class,
 				  round((least(value, 0) - low) * 320 / s.span, 2), round(abs(value) * 320 / s.span, 2))
 	  FROM (SELECT coalesce(nullif(high - low, 0), 1) AS span) s
@@ -244,7 +245,8 @@ $$;
 COMMENT ON FUNCTION fluct._page_part(fluct._page_driver[], text) IS 'HTML: the customers, or the products, that drove a change, with bars but for the rest';
 
 -- Warnings were given for the podium, once.
-CREATE OR REPLACE FUNCTION fluct._page_drivers(podium fluct._fluctuation[], day date, recent interval, baseline interval, average text, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._page_drivers(podium fluct._fluctuation[], day date, recent interval, baseline interval,
+	average text, time_zone text)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET client_min_messages = 'error'
 AS $$
@@ -307,7 +309,8 @@ LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.report_html(date, interval, interval, int, text, text, text, text) IS
 'The ranking as one HTML page that needs nothing else: the podium with bars, the customers and products that drove it, each industry''s last 31 windows beside its average, how fresh the data is, and the open dead letters. For readers of fluct and sales (grant_reader()). All texts are escaped. Arguments, notices and errors as podium(). psql -Atc "SELECT fluct.report_html()" > podium.html';
 
-CREATE OR REPLACE FUNCTION fluct._report_html(day date, recent interval, baseline interval, top_n int, measure text, direction text, average text, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._report_html(day date, recent interval, baseline interval, top_n int, measure text,
+	direction text, average text, time_zone text)
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
@@ -331,8 +334,10 @@ BEGIN
 		'<meta name="viewport" content="width=device-width, initial-scale=1">',
 		'<meta name="color-scheme" content="light dark">', '<title>Fluctuations, ' || span[2] || '</title>',
 		fluct._page_style(), '</head>', '<body>', '<header><h1>Which industries fluctuated most</h1>',
-		format('<p>%s (%s), against the %s before.</p>', CASE WHEN span[1] = span[2] THEN span[1] ELSE array_to_string(span, ' to ') END, fluct._html(zone), average_name),
-		format('<p class="soft">%s change, %s, average %s.</p>', initcap(measure), CASE direction WHEN 'both' THEN 'up and down' ELSE direction || ' only' END,
+		format('<p>%s (%s), against the %s before.</p>',
+			   CASE WHEN span[1] = span[2] THEN span[1] ELSE array_to_string(span, ' to ') END, fluct._html(zone), average_name),
+		format('<p class="soft">%s change, %s, average %s.</p>', initcap(measure),
+			   CASE direction WHEN 'both' THEN 'up and down' ELSE direction || ' only' END,
 			   CASE average WHEN 'active' THEN 'of windows with orders' WHEN 'weekday' THEN 'of windows of the same weekday' ELSE 'of elapsed time' END),
 		'</header>', '<main>', CASE WHEN reason IS NOT NULL THEN '<p class="warn">The ranking may be incomplete: ' || fluct._html(reason) || '.</p>' END,
 		fluct._page_podium(podium, recent_name, average_name),

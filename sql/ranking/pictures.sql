@@ -59,7 +59,8 @@ LANGUAGE c STABLE ROWS 10 AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.trend(date, interval, interval, int, text, text, text, text) IS
 'Each industry with its last 31 windows as a line of blocks (sparkline()), the oldest first and the recent window last, in the order of the ranking: of the given day in time_zone (default: the session''s), or of the last 24 hours where day is NULL. Each line has a scale of its own, from zero (or its smallest window, where that is negative) to its largest. top_n NULL = all. Options, notices and errors as podium().';
 
-CREATE OR REPLACE FUNCTION fluct._trend(day date, recent interval, baseline interval, top_n int, measure text, direction text, average text, time_zone text)
+CREATE OR REPLACE FUNCTION fluct._trend(day date, recent interval, baseline interval, top_n int, measure text, direction text,
+	average text, time_zone text)
 RETURNS TABLE (rank int, industry text, trend text, recent_value numeric, baseline_avg numeric, delta_pct numeric)
 LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -118,9 +118,10 @@ BEGIN
 		RETURN format('trigger %s is %s', bad.trigger, bad.fault);
 	END IF;
 	-- rows may come and go there without our triggers
-	SELECT format('sales.%s is %s', c.relname, CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN c.relispartition THEN 'a partition of ' || i.inhparent::regclass
-													WHEN i.inhrelid = c.oid THEN 'an inheritor of ' || i.inhparent::regclass
-													ELSE 'inherited by ' || i.inhrelid::regclass END) INTO obstacle
+	SELECT format('sales.%s is %s', c.relname,
+				  CASE WHEN c.relkind = 'p' THEN 'partitioned' WHEN c.relispartition THEN 'a partition of ' || i.inhparent::regclass
+					   WHEN i.inhrelid = c.oid THEN 'an inheritor of ' || i.inhparent::regclass
+					   ELSE 'inherited by ' || i.inhrelid::regclass END) INTO obstacle
 	  FROM pg_class c
 	  LEFT JOIN LATERAL (SELECT p.inhrelid, p.inhparent FROM pg_inherits p WHERE p.inhrelid = c.oid
 						 UNION ALL SELECT p.inhrelid, p.inhparent FROM pg_inherits p WHERE p.inhparent = c.oid) i ON true
@@ -221,15 +222,15 @@ $$;
 COMMENT ON FUNCTION fluct._wrong_spend(timestamptz) IS
 'the buckets of industry_spend since that time (NULL = all) that are not as rebuild_rollup() leaves them, in one slot, beside what is computed from the orders';
 
-CREATE OR REPLACE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
-									OUT stored_amount numeric, OUT expected_amount numeric)
+CREATE OR REPLACE FUNCTION fluct.verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint,
+	OUT expected_orders bigint, OUT stored_amount numeric, OUT expected_amount numeric)
 RETURNS SETOF record
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'fluct_call_on_tables';
 COMMENT ON FUNCTION fluct.verify_rollup() IS
 'Compares the rollup with the orders, all of them: a row for each industry and bucket (width in seconds) that differs; none = exact. Reads one snapshot and blocks nobody. A WARNING where the rollup is not in use, with the reason. Errors: undefined_table before create_tables().';
 
-CREATE OR REPLACE FUNCTION fluct._verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz, OUT stored_orders bigint, OUT expected_orders bigint,
-									OUT stored_amount numeric, OUT expected_amount numeric)
+CREATE OR REPLACE FUNCTION fluct._verify_rollup(OUT industry text, OUT width int, OUT bucket timestamptz,
+	OUT stored_orders bigint, OUT expected_orders bigint, OUT stored_amount numeric, OUT expected_amount numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -144,7 +144,8 @@ BEGIN
 		JOIN pg_attribute a ON a.attrelid = to_regclass(c.value ->> 'target') AND a.attname = "column" AND a.attnum > 0 AND NOT a.attisdropped LIMIT 1;
 		IF NOT FOUND THEN
 			SELECT format('Did you mean "%s"? Otherwise add the column first.', n.near) INTO other
-			FROM fluct._nearest_word("column", ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped)) n(near)
+			FROM fluct._nearest_word("column", ARRAY(SELECT a.attname::text FROM pg_attribute a
+													 WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped)) n(near)
 			WHERE n.near IS NOT NULL;
 		END IF;
 		IF other IS NOT NULL THEN

@@ -56,8 +56,8 @@ BEGIN
 			HINT = format('Give the new one another name, or: SELECT fluct.drop_stream(%L);', name);
 	END IF;
 	mapping := CASE WHEN mapping IS NOT NULL THEN fluct._with_schemas(target, fluct._whole_mapping(target, mapping, fluct._stream_owner(s))) END;
-	now_given := jsonb_strip_nulls(jsonb_build_object('server', server, 'topic', fluct._check_topic(topic), 'mapping', mapping, 'on_conflict', on_conflict,
-		'on_bad_message', on_bad_message, 'on_data_loss', on_data_loss, 'max_dead_letters', max_dead_letters,
+	now_given := jsonb_strip_nulls(jsonb_build_object('server', server, 'topic', fluct._check_topic(topic), 'mapping', mapping,
+		'on_conflict', on_conflict, 'on_bad_message', on_bad_message, 'on_data_loss', on_data_loss, 'max_dead_letters', max_dead_letters,
 		'error_window', error_window, 'batch_size', batch_size, 'batch_bytes', batch_bytes, 'batch_interval', batch_interval,
 		'workers', workers, 'keep_raw', keep_raw, 'partitions', fluct._as_set(partitions), 'framing', framing, 'on_tombstone', on_tombstone));
 	SELECT string_agg(g.key, ', ' ORDER BY g.key) INTO changed
