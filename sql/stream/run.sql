@@ -38,10 +38,10 @@ COMMENT ON PROCEDURE fluct.run_stream(text, int, boolean) IS
 CREATE OR REPLACE FUNCTION fluct._reprocess(stream text, since timestamptz, until timestamptz,
 	after_topic text, after_partition int, after_offset bigint, force boolean)
 RETURNS TABLE (ingested_at timestamptz, topic text, partition int, "offset" bigint, outcome text, rows bigint,
-	letter bigint, reason text, sqlstate text, path text, detail text)
+	letter bigint, reason text, sqlstate text, path text, detail text, more boolean)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess';
 COMMENT ON FUNCTION fluct._reprocess(text, timestamptz, timestamptz, text, int, bigint, boolean) IS
-'Stores the next raw messages of a stream again, as its owner; says of each: stored, duplicate, refused or skipped, and which dead letter it was.';
+'Stores the next raw messages of a stream again, as its owner; says of each: stored, duplicate, refused or skipped, and which dead letter it was; and whether there may be more up to until.';
 
 CREATE OR REPLACE FUNCTION fluct._reprocess_chunk(name text, since timestamptz, until timestamptz, force boolean, progress jsonb)
 RETURNS jsonb
@@ -75,7 +75,7 @@ BEGIN
 		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'since must be before until';
 	END IF;
 	RETURN jsonb_build_object('at', nullif(since, '-infinity'), 'until', least(until, clock_timestamp()),
-		'span', 1, 'chunks', 0, 'messages', 0, 'rows', 0, 'duplicates', 0, 'refused', 0, 'skipped', 0,
+		'span', 0.25, 'chunks', 0, 'messages', 0, 'rows', 0, 'duplicates', 0, 'refused', 0, 'skipped', 0,
 		'opened', 0, 'said', clock_timestamp());
 END
 $$;
@@ -103,7 +103,7 @@ AS $$
 			'refused', count(*) FILTER (WHERE done.outcome = 'refused'),
 			'skipped', count(*) FILTER (WHERE done.outcome = 'skipped'),
 			'opened', count(*) FILTER (WHERE done.outcome = 'refused' AND done.letter IS NULL)),
-		(SELECT jsonb_build_object('at', l.ingested_at, 'topic', l.topic, 'partition', l.partition, 'offset', l."offset")
+		(SELECT jsonb_build_object('at', l.ingested_at, 'topic', l.topic, 'partition', l.partition, 'offset', l."offset", 'more', l.more)
 		 FROM done l ORDER BY l.ingested_at DESC, l.topic DESC, l.partition DESC, l."offset" DESC LIMIT 1)
 	FROM done
 $$;
@@ -128,26 +128,28 @@ $$;
 COMMENT ON FUNCTION fluct._check_refused(fluct.streams, jsonb) IS
 'Ends a reprocess_stream that makes more dead letters than max_dead_letters, or nothing but dead letters.';
 
--- A window of time holds a few chunks: it grows while there is little in it,
--- and shrinks where there is much.  See src/replay/reprocess.c.
+-- A window of time is to hold one or two chunks: it grows while there is less in
+-- it, and shrinks where there is more.  See src/replay/reprocess.c.
 CREATE OR REPLACE FUNCTION fluct._next_window(progress jsonb, window_end timestamptz, last jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	chunks int := (progress ->> 'chunks')::int + 1;
+	most_chunks CONSTANT int := 4;
+	chunks int := (progress ->> 'chunks')::int + (last IS NOT NULL)::int;
 	span numeric := (progress ->> 'span')::numeric;
 BEGIN
-	IF last IS NULL THEN
-		RETURN progress - '{topic,partition,offset,window_end}'::text[] || jsonb_build_object('at', window_end, 'chunks', 0,
-			'span', CASE WHEN chunks <= 2 THEN least(4 * span, 100000000) ELSE span END);
+	IF last IS NULL OR NOT (last ->> 'more')::boolean THEN
+		span := least(100000000, span * CASE chunks WHEN 0 THEN 4 WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE 0.5 END);
+		RETURN progress - '{topic,partition,offset,window_end}'::text[] || jsonb_build_object('at', window_end, 'chunks', 0, 'span', span);
 	END IF;
-	progress := progress || last;
-	IF progress -> 'window_end' IS NULL OR chunks >= 8 THEN
-		span := greatest(1, span / 8);
+	IF chunks = most_chunks THEN
+		span := greatest(0.001, span / most_chunks);
+	END IF;
+	IF chunks = most_chunks OR progress ->> 'at' IS NULL THEN
 		window_end := least(window_end, (last ->> 'at')::timestamptz + make_interval(secs => span::float8));
 		chunks := 0;
 	END IF;
-	RETURN progress || jsonb_build_object('window_end', window_end, 'chunks', chunks, 'span', span);
+	RETURN progress || (last - 'more') || jsonb_build_object('window_end', window_end, 'chunks', chunks, 'span', span);
 END
 $$;
 COMMENT ON FUNCTION fluct._next_window(jsonb, timestamptz, jsonb) IS
@@ -210,4 +212,4 @@ CREATE OR REPLACE PROCEDURE fluct.reprocess_stream(name text, since timestamptz 
 	force boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess_stream';
 COMMENT ON PROCEDURE fluct.reprocess_stream(text, timestamptz, timestamptz, boolean) IS
-'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 1000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. The stream must be paused or failed. Errors: object_not_in_prerequisite_state (it runs; no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';
+'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 10,000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. The stream must be paused or failed. Errors: object_not_in_prerequisite_state (it runs; no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';

@@ -12,8 +12,9 @@
  * of a chunk is the key of the next one.
  *
  * Windows.  raw_messages has no btree, so a chunk is looked for in a window of
- * time that the caller adapts: BRIN then reads the pages of that window, and
- * the planner leaves out the partitions beside it.
+ * time: BRIN then reads the pages of that window, and the planner leaves out
+ * the partitions beside it.  Each chunk reads what is left of its window, so
+ * the caller adapts windows to hold one or two.
  *
  * People's decisions stand.  A message that somebody corrected is stored as
  * corrected, one that somebody discarded is not stored.
@@ -34,6 +35,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
@@ -56,13 +58,16 @@
 PG_FUNCTION_INFO_V1(fluct_reprocess);
 PG_FUNCTION_INFO_V1(fluct_reprocess_stream);
 
-#define CHUNK_MESSAGES	"1000"
-#define CHUNK_BYTES		"8388608"
+#define CHUNK_MESSAGES	10000
+#define CHUNK_BYTES		(8 * 1024 * 1024)
+#define FETCH_MESSAGES	64
+#define SORT_MEMORY		65536	/* kB, as work_mem */
 
 /* Messages, and what else is known of each. */
 typedef struct Chunk
 {
 	int			count;
+	bool		full;			/* there may be more in the window */
 	FluctMessage *messages;
 	TimestampTz *at;			/* ingested_at */
 	int64	   *letters;		/* the dead letter that it is; -1 = none */
@@ -72,62 +77,88 @@ typedef struct Chunk
 
 /* ----- reading ----- */
 
-/* As the stream's owner. */
-static uint64
-query_raw(FunctionCallInfo fcinfo, Oid owner)
+/* The size of the row's message, as batches count it. */
+static size_t
+read_message(Chunk *chunk, int row, MemoryContext context)
+{
+	FluctMessage *message = &chunk->messages[chunk->count];
+	bool		null;
+
+	memset(message, 0, sizeof(FluctMessage));
+	message->topic = fluct_topics_keep(fluct_query_field_text(context, row, 1));
+	chunk->at[chunk->count] =
+		DatumGetTimestampTz(fluct_query_field(row, 2, &null));
+	message->partition = fluct_query_field_int(row, 3);
+	message->offset = fluct_query_field_int(row, 4);
+	message->key = fluct_query_field_bytes(context, row, 5, &message->key_len);
+	message->headers = fluct_query_field_text(context, row, 6);
+	message->value = fluct_query_field_bytes(context, row, 7,
+											 &message->value_len);
+	message->full_len = message->value_len;
+	message->time_ms = fluct_query_field_int(row, 8);
+	chunk->count++;
+	return message->key_len + message->value_len +
+		(message->headers ? strlen(message->headers) : 0);
+}
+
+/* Until the chunk is full, or the cursor at its end. */
+static void
+read_messages(Chunk *chunk, Portal cursor, MemoryContext context)
+{
+	size_t		bytes = 0;
+
+	chunk->messages = palloc(sizeof(FluctMessage) * CHUNK_MESSAGES);
+	chunk->at = palloc(sizeof(TimestampTz) * CHUNK_MESSAGES);
+	while (!chunk->full)
+	{
+		SPI_cursor_fetch(cursor, true, FETCH_MESSAGES);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 row = 0; row < SPI_processed && !chunk->full; row++)
+		{
+			bytes += read_message(chunk, row, context);
+			chunk->full = chunk->count == CHUNK_MESSAGES || bytes >= CHUNK_BYTES;
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+}
+
+/*
+ * As the stream's owner.  What is sorted has the compressed values with it, and
+ * a chunk of them is to stay in memory.
+ */
+static void
+read_raw(Chunk *chunk, FunctionCallInfo fcinfo, Oid owner, MemoryContext context)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT8OID};
 	FluctQuery	query = {0};
 	FluctRights before;
-	uint64		n;
+	Portal		cursor;
 
 	for (int i = 0; i < lengthof(types); i++)
 		fluct_query_add(&query, types[i], PG_GETARG_DATUM(i), PG_ARGISNULL(i));
 	before = fluct_rights_take(owner);
-	n = fluct_query_run(&query,
-						"SELECT topic, ingested_at, partition::int8, \"offset\"::int8, key, headers,"
-						" value, coalesce((1000 * extract(epoch FROM"
-						"  message_time))::int8, -1)"
-						" FROM (SELECT *, sum(bytes) OVER (ORDER BY ingested_at, topic,"
-						"   partition, \"offset\") - bytes AS before"
-						"  FROM (SELECT *, coalesce(length(key), 0)"
-						"    + coalesce(length(value), 0)"
-						"    + coalesce(length(headers::text), 0) AS bytes"
-						"   FROM sales.raw_messages"
-						"   WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
-						"    AND ingested_at < $3"
-						"    AND ($4 IS NULL OR (ingested_at, topic, partition, \"offset\")"
-						"     > ($2, $4, $5, $6))"
-						"   ORDER BY ingested_at, topic, partition, \"offset\""
-						"   LIMIT " CHUNK_MESSAGES ") limited) summed"
-						" WHERE before < " CHUNK_BYTES
-						" ORDER BY ingested_at, topic, partition, \"offset\"");
+	if (work_mem < SORT_MEMORY)
+		(void) set_config_option("work_mem", CppAsString2(SORT_MEMORY),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
+	cursor = SPI_cursor_open_with_args(NULL,
+									   "SELECT topic, ingested_at, partition::int8,"
+									   " \"offset\"::int8, key, headers, value,"
+									   " coalesce((1000 * extract(epoch FROM"
+									   "  message_time))::int8, -1)"
+									   " FROM sales.raw_messages"
+									   " WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
+									   "  AND ingested_at < $3"
+									   "  AND ($4 IS NULL OR (ingested_at, topic, partition, \"offset\")"
+									   "   > ($2, $4, $5, $6))"
+									   " ORDER BY ingested_at, topic, partition, \"offset\""
+									   " LIMIT " CppAsString2(CHUNK_MESSAGES),
+									   query.nargs, query.types, query.values,
+									   query.nulls, false, 0);
+	read_messages(chunk, cursor, context);
+	SPI_cursor_close(cursor);
 	fluct_rights_give_back(before);
-	return n;
-}
-
-static void
-read_messages(Chunk *chunk, uint64 n, MemoryContext context)
-{
-	chunk->messages = palloc0(sizeof(FluctMessage) * (n + 1));
-	chunk->at = palloc(sizeof(TimestampTz) * (n + 1));
-	for (chunk->count = 0; chunk->count < n; chunk->count++)
-	{
-		int			i = chunk->count;
-		FluctMessage *message = &chunk->messages[i];
-		bool		null;
-
-		message->topic = fluct_topics_keep(fluct_query_field_text(context, i, 1));
-		chunk->at[i] = DatumGetTimestampTz(fluct_query_field(i, 2, &null));
-		message->partition = fluct_query_field_int(i, 3);
-		message->offset = fluct_query_field_int(i, 4);
-		message->key = fluct_query_field_bytes(context, i, 5, &message->key_len);
-		message->headers = fluct_query_field_text(context, i, 6);
-		message->value = fluct_query_field_bytes(context, i, 7,
-												 &message->value_len);
-		message->full_len = message->value_len;
-		message->time_ms = fluct_query_field_int(i, 8);
-	}
 }
 
 /* What people have decided about the messages that were dead letters. */
@@ -211,8 +242,8 @@ put_result(ReturnSetInfo *rsinfo, const Chunk *chunk, int i,
 		   const char *outcome, int64 rows)
 {
 	const FluctMessage *message = &chunk->messages[i];
-	Datum		values[11] = {0};
-	bool		nulls[11] = {0};
+	Datum		values[12] = {0};
+	bool		nulls[12] = {0};
 
 	values[0] = TimestampTzGetDatum(chunk->at[i]);
 	values[1] = CStringGetTextDatum(message->topic);
@@ -230,6 +261,7 @@ put_result(ReturnSetInfo *rsinfo, const Chunk *chunk, int i,
 		values[9] = CStringGetTextDatum(message->refusal->path);
 		values[10] = CStringGetTextDatum(message->refusal->detail);
 	}
+	values[11] = BoolGetDatum(chunk->full);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -305,12 +337,14 @@ store(Chunk *chunk, FluctStream *stream, Oid owner, ReturnSetInfo *rsinfo,
  *					after_offset bigint, force boolean)
  * RETURNS TABLE (ingested_at timestamptz, topic text, partition int,
  *				  "offset" bigint, outcome text, rows bigint, letter bigint,
- *				  reason text, sqlstate text, path text, detail text)
+ *				  reason text, sqlstate text, path text, detail text,
+ *				  more boolean)
  *
  * Stores the next chunk of [since, until), since NULL = from the first on;
  * unless after_topic is NULL, the chunk begins after that message of `since`.
  * outcome is stored, duplicate, refused (a dead letter now) or skipped (a
- * tombstone, or discarded); letter is its existing dead letter.
+ * tombstone, or discarded); letter is its existing dead letter; more is whether
+ * the window may hold further ones.
  */
 Datum
 fluct_reprocess(PG_FUNCTION_ARGS)
@@ -334,7 +368,7 @@ fluct_reprocess(PG_FUNCTION_ARGS)
 	stream->again = true;
 	if (!PG_GETARG_BOOL(6))
 		check_key(stream);
-	read_messages(&chunk, query_raw(fcinfo, owner), context);
+	read_raw(&chunk, fcinfo, owner, context);
 	if (chunk.count > 0)
 	{
 		find_letters(&chunk, stream, context);

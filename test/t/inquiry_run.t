@@ -362,24 +362,24 @@ etl("TRUNCATE sales.orders;
 	 INSERT INTO sales.raw_messages (stream, topic, partition, \"offset\", value, ingested_at)
 	 SELECT 'orders', 'orders', 7, n, convert_to(format('{\"order_id\": \"bulk%s\", \"customer_id\": \"c\",
 		\"amount\": 1, \"timestamp\": \"2026-01-01T00:00:00Z\", \"order_lines\": []}', n), 'UTF8'),
-		'2026-01-05'::timestamptz + n / 3000 * interval '1 s'
-	 FROM generate_series(1, 7000) n;
+		'2026-01-05'::timestamptz + n / 15000 * interval '1 s'
+	 FROM generate_series(1, 40000) n;
 	 CREATE TRIGGER linger AFTER INSERT ON sales.orders
 		FOR EACH STATEMENT EXECUTE FUNCTION linger()");
 $session = begin("CALL fluct.reprocess_stream('orders')");
 ok(poll_until($node, 'SELECT count(*) FROM sales.orders',
-	sub { $_[0] >= 2000 }), 'chunks are committed one by one');
+	sub { $_[0] >= 10000 }), 'chunks are committed one by one');
 sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 	 WHERE query LIKE 'CALL fluct.reprocess%'");
 end($session);
 $count = sql('SELECT count(*) FROM sales.orders');
 note("$count orders when it was killed");
-cmp_ok($count, '<', 7500, 'killed in the middle');
+cmp_ok($count, '<', 40500, 'killed in the middle');
 ($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
-like($said, qr/again: 7501 messages, \d+ rows, $count duplicates, 1 refused/,
+like($said, qr/again: 40501 messages, \d+ rows, $count duplicates, 1 refused/,
 	'called again, it ends right');
 is(sql('SELECT count(*), count(DISTINCT order_id) FROM sales.orders'),
-	'7500|7500', 'each once');
+	'40500|40500', 'each once');
 sql("DELETE FROM sales.orders WHERE order_id LIKE 'bulk%';
 	 DELETE FROM sales.raw_messages WHERE partition = 7;
 	 DROP TRIGGER linger ON sales.orders");
