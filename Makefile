@@ -51,6 +51,7 @@ OBJS = \
 	src/kafka/refill.o \
 	src/kafka/resolver.o \
 	src/kafka/retention.o \
+	src/kafka/secret.o \
 	src/kafka/trouble.o \
 	src/kafka/watermarks.o \
 	src/load/csv_rows.o \
@@ -60,6 +61,7 @@ OBJS = \
 	src/load/inbox.o \
 	src/load/jsonl.o \
 	src/load/lines.o \
+	src/load/move.o \
 	src/load/progress.o \
 	src/load/reader.o \
 	src/load/table.o \
@@ -73,6 +75,7 @@ OBJS = \
 	src/mapping/encode.o \
 	src/mapping/envelope.o \
 	src/mapping/field.o \
+	src/mapping/findings.o \
 	src/mapping/format.o \
 	src/mapping/framing.o \
 	src/mapping/kafka.o \

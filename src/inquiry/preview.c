@@ -26,6 +26,7 @@
 #include "kafka/consumer.h"
 #include "mapping/column.h"
 #include "mapping/decode.h"
+#include "mapping/findings.h"
 #include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/rights.h"
@@ -193,8 +194,8 @@ compile_mapping(const FluctTopic *topic)
 static char *
 describe_doubts(const FluctMapping *mapping, bool accepted)
 {
-	char	   *missing = accepted ? fluct_mapping_missing_paths(mapping) : NULL;
-	char	   *far = fluct_mapping_far_columns(mapping);
+	char	   *missing = accepted ? fluct_findings_missing_paths(mapping) : NULL;
+	char	   *far = fluct_findings_far_columns(mapping);
 
 	if (missing && far)
 		return psprintf("no message had %s; times in %s are more than a year from Kafka's",

@@ -1,16 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * options.c
- *	  The options of servers and user mappings, and their secrets.
+ *	  The options of servers and user mappings.
  *
  * Settings of librdkafka are code: some run programs, some load libraries,
  * some read files.  So this is an allow-list of exact names, with a syntax for
  * each value, and nothing else is accepted.
  *
- * A secret is the name of a file, `file:NAME`, in the folder of the stream's
- * owner below fluct.secrets_dir; connection.c says to which servers it goes.
- * It is read without following a link and without waiting (a FIFO would block
- * for ever), and wiped once the client has it.
+ * A secret is the name of a file (secret.c), whose content is wiped once the
+ * client has it; connection.c says to which servers it goes.
  *
  * The statement of an error here may hold a secret, whatever the error is
  * about: a misspelled option has its value, too.  So no error of the validator
@@ -20,11 +18,6 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
-
-#include <fcntl.h>
-#include <limits.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "access/reloptions.h"
 #include "catalog/pg_foreign_server.h"
@@ -38,6 +31,7 @@
 
 #include "kafka/brokers.h"
 #include "kafka/options.h"
+#include "kafka/secret.h"
 #include "mapping/words.h"
 #include "pg/guc.h"
 #include "pg/printable.h"
@@ -45,7 +39,6 @@
 PG_FUNCTION_INFO_V1(fluct_options_validator);
 
 #define MAX_VALUE_LEN	4096
-#define MAX_SECRET_LEN	65536
 
 typedef enum Kind
 {
@@ -159,29 +152,11 @@ refuse_unknown(const char *name, bool user_mapping)
 					 user_mapping ? "user mapping" : "server", known.data)));
 }
 
-/* NAME of file:NAME, or NULL. */
-static const char *
-secret_file(const char *value)
-{
-	return strncmp(value, "file:", 5) == 0 ? value + 5 : NULL;
-}
-
-static void
-check_file_name(const char *option, const char *name)
-{
-	if (name[0] == '\0' || name[0] == '.' || strlen(name) > 200 ||
-		name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" does not name a file", option),
-				 errhint("Write file:NAME, where NAME consists of letters, digits, _ . - and is a file in the folder of the role below fluct.secrets_dir.")));
-}
-
 static void
 check_printable(const char *option, const char *value, bool lines)
 {
 	size_t		len = strlen(value);
-	bool		good = len > 0 && len <= (lines ? MAX_SECRET_LEN : MAX_VALUE_LEN);
+	bool		good = len > 0 && len <= (lines ? FLUCT_MAX_SECRET : MAX_VALUE_LEN);
 
 	for (const char *c = value; good && *c; c++)
 		good = (*c >= 0x20 && *c < 0x7f) ||
@@ -190,7 +165,7 @@ check_printable(const char *option, const char *value, bool lines)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" must be 1 to %d printable ASCII characters",
-						option, lines ? MAX_SECRET_LEN : MAX_VALUE_LEN)));
+						option, lines ? FLUCT_MAX_SECRET : MAX_VALUE_LEN)));
 }
 
 static void
@@ -298,7 +273,7 @@ is_literal_secret(const char *name, const char *value)
 	const Option *option = find(name);
 
 	return option != NULL && option->kind == KIND_SECRET &&
-		secret_file(value) == NULL;
+		fluct_secret_file(value) == NULL;
 }
 
 static void
@@ -325,11 +300,11 @@ check_pem(const char *name, const char *value)
 static void
 check_content(const Option *option, const char *value)
 {
-	const char *file = secret_file(value);
+	const char *file = fluct_secret_file(value);
 
 	if (file)
 	{
-		check_file_name(option->name, file);
+		fluct_secret_check_name(option->name, file);
 		return;
 	}
 	check_printable(option->name, value, true);
@@ -374,99 +349,6 @@ check_option(const char *name, const char *value, bool user_mapping)
 
 /* ----- settings for librdkafka ----- */
 
-/*
- * Opens ROLE/FILE below the folder of secrets without following links; -1 with
- * errno if it cannot.  Does not throw, since nothing would close what is open.
- */
-static int
-open_secret(const char *role, const char *file)
-{
-	int			flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
-	int			root = open(fluct_secrets_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int			folder = root < 0 ? -1 : openat(root, role, flags | O_DIRECTORY);
-	int			fd = folder < 0 ? -1 : openat(folder, file, flags | O_NONBLOCK);
-	int			save_errno = errno;
-
-	if (root >= 0)
-		close(root);
-	if (folder >= 0)
-		close(folder);
-	errno = save_errno;
-	return fd;
-}
-
-/* Bytes read, at most `size`; -1 with errno (EINVAL: not a regular file). */
-static ssize_t
-read_regular(const char *role, const char *file, char *content, size_t size)
-{
-	int			fd = open_secret(role, file);
-	struct stat status;
-	ssize_t		len = -1;
-	int			save_errno;
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode))
-		errno = EINVAL;
-	else
-		len = read(fd, content, size);
-	save_errno = errno;
-	close(fd);
-	errno = save_errno;
-	return len;
-}
-
-static void
-refuse_file(const Option *option, const char *role, char *content, size_t len,
-			const char *what)
-{
-	explicit_bzero(content, len);
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-			 errmsg("the file of option \"%s\" for role \"%s\" is %s",
-					option->name, role, what)));
-}
-
-static char *
-read_secret(const Option *option, const char *file, const char *role)
-{
-	char	   *content = palloc(MAX_SECRET_LEN + 2);
-	ssize_t		len;
-
-	if (fluct_secrets_dir[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("option \"%s\" names a file, but fluct.secrets_dir is empty",
-						option->name)));
-	check_file_name(option->name, file);
-	if (strchr(role, '/') || role[0] == '.')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("role \"%s\" cannot have a folder of secrets", role)));
-	len = read_regular(role, file, content, MAX_SECRET_LEN + 1);
-	if (len < 0)
-	{
-		const char *why = errno == EINVAL ? "it is not a regular file" :
-		errno == ELOOP ? "it is a symbolic link" : pstrdup(strerror(errno));
-
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
-				 errmsg("could not open the file of option \"%s\" for role \"%s\": %s",
-						option->name, role, why)));
-	}
-	if (len > MAX_SECRET_LEN)
-		refuse_file(option, role, content, len,
-					psprintf("longer than %d bytes", MAX_SECRET_LEN));
-	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
-		len--;
-	content[len] = '\0';
-	if (len == 0)
-		refuse_file(option, role, content, len, "empty");
-	if (strlen(content) != len)
-		refuse_file(option, role, content, len, "not text: it has a zero byte");
-	return content;
-}
-
 char *
 fluct_options_value(const DefElem *def)
 {
@@ -484,7 +366,7 @@ add_setting(FluctSettings *settings, const DefElem *def, const char *role)
 {
 	char	   *value = fluct_options_value(def);
 	const Option *option = find(def->defname);
-	const char *file = secret_file(value);
+	const char *file = fluct_secret_file(value);
 	bool		has_content;
 
 	if (option == NULL || option->setting == NULL)
@@ -493,7 +375,7 @@ add_setting(FluctSettings *settings, const DefElem *def, const char *role)
 	if (option->kind == KIND_BROKERS)
 		check_brokers(def->defname, value);
 	else if (has_content && file)
-		value = read_secret(option, file, role);
+		value = fluct_secret_read(option->name, file, role);
 	settings->settings[settings->count++] = (FluctSetting)
 	{
 		.name = option->setting,.value = value,.wipe = has_content

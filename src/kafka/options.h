@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * options.h
- *	  The options of servers and user mappings, and their secrets.
+ *	  The options of servers and user mappings.
  *
  *-------------------------------------------------------------------------
  */

@@ -41,17 +41,4 @@ extern Oid	fluct_mapping_find_child(Oid parent, const char *name);
  */
 extern void fluct_mapping_ready(FluctMapping *mapping);
 
-/*
- * Whether a path of messages has found something since the mapping was
- * compiled; or there is none, so that nothing can be found.
- */
-extern bool fluct_mapping_has_found(const FluctMapping *mapping);
-
-/*
- * The paths that have found nothing since then, and the columns in which times
- * are more than a year from Kafka's, as lists for a person; NULL for none.
- */
-extern char *fluct_mapping_missing_paths(const FluctMapping *mapping);
-extern char *fluct_mapping_far_columns(const FluctMapping *mapping);
-
 #endif							/* FLUCT_MAPPING_MAPPING_H */

@@ -56,6 +56,7 @@
 #include "bookkeeping/states.h"
 #include "bookkeeping/streams.h"
 #include "mapping/decode.h"
+#include "mapping/findings.h"
 #include "mapping/relations.h"
 #include "mapping/target.h"
 #include "pg/pins.h"
@@ -255,7 +256,7 @@ fluct_sink_stale(const FluctSink *sink)
 char *
 fluct_sink_missing_paths(const FluctSink *sink)
 {
-	return fluct_mapping_missing_paths(sink->mapping);
+	return fluct_findings_missing_paths(sink->mapping);
 }
 
 int64
@@ -479,7 +480,7 @@ finds_nothing(const FluctSink *sink, const FluctMessage *messages, int count)
 {
 	int			decoded = 0;
 
-	if (fluct_mapping_has_found(sink->mapping))
+	if (fluct_findings_any(sink->mapping))
 		return false;
 	for (int i = 0; i < count; i++)
 		decoded += messages[i].outcome != FLUCT_TOMBSTONE &&
@@ -551,7 +552,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 	store_dead_letters(sink, messages, *count);
 	tally(sink, messages, *count, positions, npositions);
 	if (!fluct_offsets_advance(sink->stream,
-							   fluct_mapping_has_found(sink->mapping) ?
+							   fluct_findings_any(sink->mapping) ?
 							   sink->mapping_hash : NULL,
 							   positions, npositions))
 	{
