@@ -1,4 +1,4 @@
--- text.sql: others' words as they are shown, and names that were misspelt.
+-- text.sql: others' words as they are shown, and names that were misspelled.
 --
 -- The tables keep what came from outside exactly; views, messages and the log
 -- show it by _printable().

@@ -1,4 +1,4 @@
--- views.sql: the ranking as BI tools and people on two days take it.
+-- views.sql: the ranking as views for BI tools, and two days side by side.
 --
 -- sales.podium_today and sales.fluctuation_history (model/definition.sql) stand
 -- on the functions with a number here.  A view over a function that returns rows

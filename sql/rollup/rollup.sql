@@ -1,4 +1,4 @@
--- rollup.sql: spend per industry and bucket, kept, compared, mended and read.
+-- rollup.sql: spend per industry and bucket, kept, compared, repaired and read.
 --
 -- sales.industry_spend is kept by triggers; how it stays exact is described in
 -- src/rollup/triggers.c (who excludes whom) and src/rollup/spend.c (slots).
@@ -169,7 +169,7 @@ COMMENT ON FUNCTION fluct._judge_rollup(text[]) IS
 'create_tables(), after making these things: marks the rollup as valid where there were no orders before them';
 
 -- ---------------------------------------------------------------------------
--- Compared and mended
+-- Compared and repaired
 -- ---------------------------------------------------------------------------
 
 -- One aggregate reads all orders, by minute; hours and days are made of the

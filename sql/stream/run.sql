@@ -1,7 +1,7 @@
 -- run.sql: procedures that work on a stream for a session, and commit.
 --
--- They are C, see src/inquiry/run.c and src/replay/reprocess.c, and call the functions here for what needs the
--- rights of the extension's owner.
+-- They are C, see src/inquiry/run.c and src/replay/reprocess.c, and call the
+-- functions here for what needs the rights of the extension's owner.
 
 CREATE OR REPLACE FUNCTION fluct._begin_run(name text) RETURNS oid
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
@@ -212,4 +212,4 @@ CREATE OR REPLACE PROCEDURE fluct.reprocess_stream(name text, since timestamptz 
 	force boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_reprocess_stream';
 COMMENT ON PROCEDURE fluct.reprocess_stream(text, timestamptz, timestamptz, boolean) IS
-'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 10,000 messages or 8 MB are committed one by one; a call that was cut off is simply repeated. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. The stream must be paused or failed. Errors: object_not_in_prerequisite_state (it runs; no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';
+'Stores the messages of sales.raw_messages of a stream again, as the stream would now, without Kafka: those with ingested_at in [since, until), NULL = from the first, to those of now. Chunks of at most 10,000 messages or 8 MB are committed one by one; if it is interrupted, call it again. Deletes nothing: a row whose key is there is a duplicate, or updated with on_conflict update; so fill a new column with update, or TRUNCATE the target first. A target without a unique key is refused unless force. A message that is refused now is a dead letter as before, or becomes an open one whatever on_bad_message says; an open one that is stored now becomes retried. A corrected dead letter is stored as corrected; tombstones and discarded dead letters are skipped; messages that were too_large have no raw copy. The stream must be paused or failed. Errors: object_not_in_prerequisite_state (it runs; no unique key; more than max_dead_letters, or nothing but refusals), undefined_object, insufficient_privilege, active_sql_transaction.';

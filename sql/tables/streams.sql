@@ -123,7 +123,7 @@ COMMENT ON COLUMN fluct.stream_states.failures IS 'starts since the last committ
 COMMENT ON COLUMN fluct.stream_states.next_start IS 'no start before this time';
 COMMENT ON COLUMN fluct.stream_states.last_error IS 'message of the last error';
 COMMENT ON COLUMN fluct.stream_states.last_error_at IS 'time of the last error';
-COMMENT ON COLUMN fluct.stream_states.about IS 'what goes into the statement that mends a failed stream, by reason: column_missing: column and table; message_too_large: partition, the offset after the message, and the topic where there are several; unknown_offset: the same with the end of the log';
+COMMENT ON COLUMN fluct.stream_states.about IS 'what goes into the statement that fixes a failed stream, by reason: column_missing: column and table; message_too_large: partition, the offset after the message, and the topic where there are several; unknown_offset: the same with the end of the log';
 
 CREATE TABLE fluct.stream_offsets (
 	stream text NOT NULL,

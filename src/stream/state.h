@@ -26,7 +26,7 @@ extern void fluct_state_set(const char *state, const char *reason,
 
 /*
  * Ends the stream until somebody starts it again.  What the reason is about
- * goes into the statement that mends it: words that end with NULL, as in
+ * goes into the statement that fixes it: words that end with NULL, as in
  * fluct.stream_states.
  */
 extern void fluct_state_fail(const char *reason,
