@@ -186,12 +186,14 @@ BEGIN
 	IF load.rows > different THEN
 		DELETE FROM pg_temp._fluct_links l WHERE NOT EXISTS (SELECT 1 FROM pg_temp._fluct_customers c WHERE c.line = l.line);
 	END IF;
+	-- sorted, as the customers are: neighbours in the indexes and for the checks of foreign keys
 	CREATE TEMPORARY TABLE _fluct_link_changes ON COMMIT DROP AS
 	SELECT coalesce(n.customer_id, o.customer_id) AS customer_id, coalesce(n.industry, o.industry) AS industry, o.customer_id IS NULL AS is_new
 	  FROM pg_temp._fluct_links n
 	  FULL JOIN (SELECT ci.customer_id, ci.industry FROM sales.customer_industries ci JOIN pg_temp._fluct_customers c USING (customer_id)) o
 		ON o.customer_id = n.customer_id AND o.industry = n.industry
-	 WHERE n.customer_id IS NULL OR o.customer_id IS NULL;
+	 WHERE n.customer_id IS NULL OR o.customer_id IS NULL
+	 ORDER BY coalesce(n.customer_id, o.customer_id) COLLATE "C";
 	ANALYZE pg_temp._fluct_link_changes;
 
 	SELECT count(*) INTO load.links FROM pg_temp._fluct_links;
