@@ -246,8 +246,8 @@ if ($producer == 0)
 	}
 	POSIX::_exit(0);
 }
-sleep(0.1) until etl("SELECT count(*) FROM sales.orders
-		WHERE order_id LIKE 'load%'") > 0;
+ok(poll($node, "SELECT EXISTS (SELECT FROM sales.orders WHERE order_id LIKE 'load%')"),
+	'orders come meanwhile');
 for my $round (1 .. 5)
 {
 	etl('ALTER TABLE sales.orders ADD COLUMN channel text;
