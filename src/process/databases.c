@@ -360,9 +360,10 @@ wait_for_first(void)
 	fluct_worker_pin_settings();
 	for (;;)
 	{
-		MemoryContext old = MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext,
-																		"fluct databases",
-																		ALLOCSET_SMALL_SIZES));
+		MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+													  "fluct databases",
+													  ALLOCSET_SMALL_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(context);
 		const char *first;
 		List	   *others = read_list(&first);
 		bool		may_log = may_complain();
@@ -378,8 +379,8 @@ wait_for_first(void)
 		if (may_log)
 			complain(first, NOT_THERE);
 		(void) serve_others(others, may_log);
-		MemoryContextDelete(CurrentMemoryContext);
 		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
 		fluct_worker_wait(PGINVALID_SOCKET, MISSING_INTERVAL);
 	}
 }
