@@ -209,29 +209,30 @@ compile_scale(const FluctCompiler *c, FluctColumn *column, JsonbContainer *objec
 	column->reading->scale = (int) scale;
 }
 
-/* Paths into what the value itself holds. */
+static void
+compile_variable_scale(const FluctCompiler *c, FluctReading *reading)
+{
+	FluctAllocator allocator = fluct_alloc_in(c->mapping->context);
+
+	reading->decimal = fluct_json_create(&allocator);
+	reading->value_field = fluct_json_add_field(reading->decimal, FLUCT_JSON_ROOT, "$.value");
+	reading->scale_field = fluct_json_add_field(reading->decimal, FLUCT_JSON_ROOT, "$.scale");
+}
+
+/* The path into the JSON that the value is, for any format. */
 static void
 compile_inner(const FluctCompiler *c, FluctColumn *column, JsonbContainer *object)
 {
 	FluctAllocator allocator = fluct_alloc_in(c->mapping->context);
 	FluctReading *reading = column->reading;
-	bool		json = column->format == FLUCT_FORMAT_JSON;
-	JsonbValue	value;
+	char	   *inner = fluct_document_text(object, "inner");
 
-	reading->inner = "$";
-	if (has_option(c, column, object, "inner", json, "json", &value))
-		reading->inner = fluct_document_text(object, "inner");
-	if (!json && column->format != FLUCT_FORMAT_DECIMAL)
+	reading->inner = inner ? inner : "$";
+	if (column->format != FLUCT_FORMAT_JSON && inner == NULL)
 		return;
 	reading->json = fluct_json_create(&allocator);
 	fluct_json_take_any_root(reading->json);
-	if (json)
-		reading->field = fluct_json_add_field(reading->json, FLUCT_JSON_ROOT, reading->inner);
-	else
-	{
-		reading->field = fluct_json_add_field(reading->json, FLUCT_JSON_ROOT, "$.value");
-		reading->scale_field = fluct_json_add_field(reading->json, FLUCT_JSON_ROOT, "$.scale");
-	}
+	reading->field = fluct_json_add_field(reading->json, FLUCT_JSON_ROOT, reading->inner);
 	if (reading->field < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -290,7 +291,10 @@ fluct_format_compile(FluctCompiler *c, FluctColumn *column, JsonbContainer *obje
 	compile_scale(c, column, object);
 	compile_inner(c, column, object);
 	compile_nulls(column, object);
-	if (!(format && format->converts) && column->reading->nnulls == 0)
+	if (column->format == FLUCT_FORMAT_DECIMAL)
+		compile_variable_scale(c, column->reading);
+	if (!(format && format->converts) && column->reading->nnulls == 0 &&
+		column->reading->json == NULL)
 		column->reading = NULL;
 }
 
@@ -305,8 +309,8 @@ fluct_format_is_same(const FluctColumn *one, const FluctColumn *other)
 		return false;
 	if (a == NULL)
 		return true;
-	if (a->scale != b->scale || strcmp(a->inner, b->inner) != 0 ||
-		a->nnulls != b->nnulls)
+	if (a->scale != b->scale || (a->json == NULL) != (b->json == NULL) ||
+		strcmp(a->inner, b->inner) != 0 || a->nnulls != b->nnulls)
 		return false;
 	for (int i = 0; i < a->nnulls; i++)
 		if (strcmp(a->nulls[i], b->nulls[i]) != 0)
@@ -374,14 +378,14 @@ read_variable_scale(const FluctReading *reading, FluctJsonValue *value, int *sca
 	FluctRefusal refusal;
 	int64		found;
 
-	if (!fluct_json_parse(reading->json, value->text, value->len, &refusal))
+	if (!fluct_json_parse(reading->decimal, value->text, value->len, &refusal))
 		return FLUCT_WRONG_TYPE;
-	number = fluct_json_field(reading->json, reading->scale_field);
+	number = fluct_json_field(reading->decimal, reading->scale_field);
 	if (number->type != FLUCT_JSON_NUMBER ||
 		fluct_number_int64(number->text, number->len, 0, FLUCT_DECIMAL_SCALE, &found) != FLUCT_OK)
 		return FLUCT_WRONG_TYPE;
 	*scale = (int) found;
-	unescape(fluct_json_field(reading->json, reading->field), value);
+	unescape(fluct_json_field(reading->decimal, reading->value_field), value);
 	return FLUCT_OK;
 }
 
@@ -416,23 +420,6 @@ read_decimal(const FluctColumn *column, FluctJsonValue *plain)
 	return FLUCT_OK;
 }
 
-/* Where the path leads in JSON, written as such or in a string. */
-static FluctReason
-read_json(const FluctColumn *column, FluctJsonValue *plain)
-{
-	FluctJson  *json = column->reading->json;
-	FluctRefusal refusal;
-
-	if (!fluct_json_parse(json, plain->text, plain->len, &refusal))
-		return refusal.reason;
-	*plain = *fluct_json_field(json, column->reading->field);
-	if (column->form == FLUCT_FORM_JSONB && plain->type != FLUCT_JSON_STRING &&
-		fluct_json_has_long_number(json) && plain->len > 0 &&
-		fluct_string_has_long_number(plain->text, plain->len))
-		return FLUCT_OUT_OF_RANGE;
-	return FLUCT_OK;
-}
-
 static bool
 stands_for_null(const FluctReading *reading, const FluctJsonValue *value)
 {
@@ -443,24 +430,55 @@ stands_for_null(const FluctReading *reading, const FluctJsonValue *value)
 	return false;
 }
 
-FluctReason
-fluct_format_read(const FluctColumn *column, const FluctJsonValue *value,
-				  FluctJsonValue *plain)
+/* Where the path leads in JSON, written as such or in a string. */
+static FluctReason
+read_inner(const FluctColumn *column, const FluctJsonValue *value,
+		   FluctJsonValue *plain)
 {
-	FluctReason reason;
+	FluctJson  *json = column->reading->json;
+	FluctRefusal refusal;
 
 	*plain = *value;
-	if (value->type == FLUCT_JSON_STRING && column->form != FLUCT_FORM_JSON &&
-		column->form != FLUCT_FORM_JSONB)
-		unescape(value, plain);
-	else if (value->type == FLUCT_JSON_STRING &&
-			 (column->format == FLUCT_FORMAT_JSON || column->reading->nnulls > 0))
+	if (plain->type == FLUCT_JSON_STRING)
 		unescape(value, plain);
 	if (stands_for_null(column->reading, plain))
 	{
 		plain->type = FLUCT_JSON_NULL;
 		return FLUCT_OK;
 	}
+	if (!fluct_json_parse(json, plain->text, plain->len, &refusal))
+		return refusal.reason;
+	*plain = *fluct_json_field(json, column->reading->field);
+	if (column->form == FLUCT_FORM_JSONB && plain->type != FLUCT_JSON_STRING &&
+		fluct_json_has_long_number(json) && plain->len > 0 &&
+		fluct_string_has_long_number(plain->text, plain->len))
+		return FLUCT_OUT_OF_RANGE;
+	return FLUCT_OK;
+}
+
+FluctReason
+fluct_format_read(const FluctColumn *column, const FluctJsonValue *value,
+				  FluctJsonValue *plain)
+{
+	FluctReason reason;
+	FluctJsonValue inner;
+
+	if (column->reading->json)
+	{
+		reason = read_inner(column, value, &inner);
+		if (reason != FLUCT_OK)
+			return reason;
+		value = &inner;
+	}
+	*plain = *value;
+	if (value->type == FLUCT_JSON_STRING &&
+		((column->form != FLUCT_FORM_JSON && column->form != FLUCT_FORM_JSONB) ||
+		 column->reading->nnulls > 0))
+		unescape(value, plain);
+	if (stands_for_null(column->reading, plain))
+		plain->type = FLUCT_JSON_NULL;
+	if (plain->type == FLUCT_JSON_NULL || plain->type == FLUCT_JSON_ABSENT)
+		return FLUCT_OK;
 	switch (column->format)
 	{
 		case FLUCT_FORMAT_SCALAR:
@@ -476,7 +494,6 @@ fluct_format_read(const FluctColumn *column, const FluctJsonValue *value,
 		case FLUCT_FORMAT_DECIMAL:
 			return read_decimal(column, plain);
 		case FLUCT_FORMAT_JSON:
-			return read_json(column, plain);
 		case FLUCT_FORMAT_PLAIN:
 		case FLUCT_FORMAT_TEXT:
 			if (column->form == FLUCT_FORM_JSON || column->form == FLUCT_FORM_JSONB)
@@ -549,7 +566,7 @@ other_format(const FluctColumn *column)
 
 /* What a value of another kind should have been. */
 static const char *
-expected_type(const FluctColumn *column)
+expected_value(const FluctColumn *column)
 {
 	switch (column->format)
 	{
@@ -569,12 +586,23 @@ expected_type(const FluctColumn *column)
 			return column->reading->scale < 0 ? "an object with \"scale\" and \"value\"" :
 				"a decimal in base64";
 		case FLUCT_FORMAT_PLAIN:
-			return psprintf("%s%s", expected_plain(column), other_format(column));
 		case FLUCT_FORMAT_JSON:
-			return psprintf("%s at %s in it", expected_plain(column), column->reading->inner);
+			return expected_plain(column);
 		default:
 			return "a number";
 	}
+}
+
+static const char *
+expected_type(const FluctColumn *column)
+{
+	const FluctReading *reading = column->reading;
+	bool		usual = column->format == FLUCT_FORMAT_PLAIN ||
+	column->format == FLUCT_FORMAT_JSON;
+
+	return psprintf("%s%s%s", expected_value(column),
+					reading && reading->json ? psprintf(" at %s in it", reading->inner) : "",
+					usual ? other_format(column) : "");
 }
 
 const char *

@@ -87,10 +87,12 @@ typedef enum FluctFormat
 typedef struct FluctReading
 {
 	int			scale;			/* of a decimal; -1 = each has its own */
-	const char *inner;			/* the path into JSON in a string */
-	FluctJson  *json;			/* for these two */
-	int			field;
+	FluctJson  *decimal;		/* ... in an object with these fields */
+	int			value_field;
 	int			scale_field;
+	const char *inner;			/* the path into JSON, in a string or not */
+	FluctJson  *json;			/* for that; NULL = the value itself is read */
+	int			field;
 	int			nnulls;			/* strings that mean NULL */
 	char	  **nulls;
 } FluctReading;

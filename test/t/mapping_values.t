@@ -38,7 +38,7 @@ is(sql("SELECT detail FROM fluct.dead_letters WHERE stream = 'scalars' AND \"off
 
 stream('places', 't text, i int, tags text[], ids int[]', q("t": {"path": "$.j", "format": "json", "inner": "$.a.b"}, "i": {"path": "$.i", "format": "json"}, "tags": "$.tags", "ids": "$.ids"),
 	'{"j": "{\"a\": {\"b\": \"x\"}}", "i": "7", "tags": ["a"], "ids": [1]}', '{"j": {"a": {"b": 7}}}', '{"i": "true"}', '{"tags": ["a", 1]}', '{"ids": {}}');
-is(sql("SELECT string_agg(detail, E'\\n' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'places'"), join("\n", 'found {"a": {"b": 7}}, expected a string at $.a.b in it',
+is(sql("SELECT string_agg(detail, E'\\n' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'places'"), join("\n", 'found {"a": {"b": 7}}, expected a string at $.a.b in it; the format text takes a number, too, a column of type jsonb any value',
 	'found "true", expected a whole number at $ in it', 'found ["a", 1], expected an array of text; the format text takes numbers, too', 'found {}, expected an array of integer'), 'what was expected within a value');
 
 stream('nulls', 'n numeric, d timestamptz, s text, j jsonb NOT NULL',
@@ -103,6 +103,18 @@ is(sql("SELECT id, at, p, t, n, coalesce(first, '-'), deep, odd, dot FROM inside
 is(sql("SELECT string_agg(concat_ws(' ', off, id, p, t), ', ' ORDER BY off) FROM inside WHERE off > 0"), '1 8 {"id": 8} {}', 'JSON that is not in a string, too');
 is(letters('inside'), '2 wrong_type $.payload, 3 invalid_json $.payload, 4 wrong_type $.tags, 5 wrong_type $.list[1], 6 wrong_type $.payload, '
 	. '7 wrong_type $.payload, 8 wrong_type $.payload, 9 wrong_type $.payload, 10 wrong_type $.tags, 11 wrong_type $.list[1].x', 'what is not');
+
+stream('within', 't text, n numeric, at timestamptz, l timestamptz, b boolean, d numeric, j jsonb, x bytea, v numeric',
+	q("t": {"path": "$.p", "inner": "$.t", "format": "text"}, "n": {"path": "$.p", "inner": "$.n", "format": "number", "null": ["", "none"]},
+	   "at": {"path": "$.p", "inner": "$.at", "format": "epoch_ms"}, "l": {"path": "$.p", "inner": "$.l", "time_zone": "Europe/Berlin"},
+	   "b": {"path": "$.p", "inner": "$.b", "format": "boolean"}, "d": {"path": "$.p", "inner": "$.d", "format": "decimal", "scale": 2}, "j": {"path": "$.p", "inner": "$.j"},
+	   "x": {"path": "$.p", "inner": "$.x", "format": "hex"}, "v": {"path": "$.p", "inner": "$.v", "format": "decimal"}),
+	q({"p": "{\"t\": 7, \"n\": \"1.5\", \"at\": 1664267577140, \"l\": \"2024-07-01 12:00:00\", \"b\": \"0\", \"d\": \"BNI=\", \"j\": \"a\\\\\\"b\", \"x\": \"6869\", \"v\": {\"scale\": 1, \"value\": \"DA==\"}}"}),
+	'{"p": {"t": true, "n": "none"}}', '{"p": ""}', '{"p": null}', '{"p": {"t": []}}', '{"p": {"b": 2}}', '{"p": {"n": "x"}}');
+is(sql("SELECT t, n, extract(epoch FROM at), l, b, d, j, x, v FROM within WHERE off = 0"), q(7|1.5|1664267577.140000|2024-07-01 10:00:00+00|f|12.34|"a\"b"|\x6869|1.2), 'each format inside');
+is(sql("SELECT string_agg(concat_ws(' ', off, t, n IS NULL), ', ' ORDER BY off) FROM within WHERE off > 0"), '1 true t, 3 t', 'what is null');
+is(sql("SELECT string_agg(regexp_replace(detail, '^found .* expected', 'expected'), E'\\n' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'within'"), join("\n", 'found ""',
+	'expected a string, a number, true or false at $.t in it', 'expected true, false, 1 or 0, in quotes or not at $.b in it', 'expected a number such as 12.5 at $.n in it'), 'what is not');
 
 # ----- elements of arrays are what a column of their type takes -----
 
