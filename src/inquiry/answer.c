@@ -49,6 +49,16 @@ fluct_answer_put_life(void)
 	pq_endmessage(&message);
 }
 
+/* What a stream that meets it does, and its check does not know. */
+static int
+hint_at_too_large(const FluctStream *stream)
+{
+	if (stream->name == NULL)
+		return errhint("Bound max.message.bytes of the topic.");
+	return errhint("To look behind it, pass start_at with a later offset, as in '{\"0\": 43}'. SELECT * FROM fluct.seek_stream('%s', '{\"0\": 43}'); moves the stream there, while it is paused or failed. Bound max.message.bytes of the topic.",
+				   stream->name);
+}
+
 void
 fluct_answer_throw_trouble(const FluctStream *stream)
 {
@@ -60,6 +70,7 @@ fluct_answer_throw_trouble(const FluctStream *stream)
 			 errmsg("cannot read topic \"%s\": %s", stream->topic,
 					known ? trouble->reason : "broker_unreachable"),
 			 errdetail("%s", known ? trouble->detail : "No message has arrived."),
+			 strcmp(trouble->reason, "message_too_large") == 0 ? hint_at_too_large(stream) :
 			 stream->name ? errhint("SELECT * FROM fluct.check_stream('%s');",
 									stream->name) : 0));
 }

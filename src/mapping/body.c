@@ -80,5 +80,10 @@ fluct_body_read(FluctMapping *mapping, const FluctKafka *kafka, bool *deletes,
 		return false;
 	if (!tombstone && means && means->where)
 		*deletes = fluct_where_holds(mapping, means->where, kafka, true);
-	return tombstone || fluct_json_fits(mapping->json, refusal);
+	if (tombstone || fluct_json_fits(mapping->json, refusal))
+		return true;
+	if (refusal->reason == FLUCT_NOT_AN_OBJECT && fluct_json_row_type(mapping->json, FLUCT_JSON_ROOT, 0) == FLUCT_JSON_ARRAY)
+		fluct_refuse(refusal, FLUCT_NOT_AN_OBJECT, "$",
+					 "the message is an array; \"rows\": \"$[*]\" in the mapping makes each element a record");
+	return false;
 }

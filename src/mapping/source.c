@@ -225,6 +225,17 @@ add_time(const FluctTarget *parent, FluctTarget *child)
 	}
 }
 
+/* The key's collation, where the child has a column of its type with another. */
+static const char *
+describe_collation(const FluctColumn *key, const FluctTarget *child)
+{
+	for (int i = 0; i < child->ncolumns; i++)
+		if (child->columns[i].base == key->base && child->columns[i].typmod == key->typmod &&
+			!fluct_source_collations_agree(child->columns[i].collation, key->collation))
+			return psprintf(" COLLATE %s", quote_identifier(get_collation_name(key->collation)));
+	return "";
+}
+
 void
 fluct_source_find_parent_keys(const FluctTarget *parent, FluctTarget *child)
 {
@@ -242,9 +253,9 @@ fluct_source_find_parent_keys(const FluctTarget *parent, FluctTarget *child)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("on_conflict update cannot replace the rows of %s",
 							child->name),
-					 errdetail("It has no column of type %s that is mapped to %s, the key of %s.",
+					 errdetail("It has no column of type %s%s that is mapped to %s, the key of %s.",
 							   format_type_with_typemod(key->base, key->typmod),
-							   key->path, parent->name),
+							   describe_collation(key, child), key->path, parent->name),
 					 errhint("Map one with fluct.map_column(), or take on_conflict nothing.")));
 		child->parent_keys[k] = i;
 	}

@@ -23,8 +23,10 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 #include "pg/attempt.h"
+#include "pg/sqlstate.h"
 #include "sink/blame.h"
 #include "sink/halving.h"
 
@@ -57,6 +59,22 @@ take_step(void *arg)
 	fluct_blame_end(&callback);
 }
 
+/* In the words of whoever owns the table. */
+static char *
+hint_to_partition(const ErrorData *error)
+{
+	if (error->schema_name == NULL || error->table_name == NULL)
+		return NULL;
+	if (strcmp(error->schema_name, "sales") == 0 &&
+		(strcmp(error->table_name, "order_lines") == 0 ||
+		 strcmp(error->table_name, "raw_messages") == 0))
+		return pstrdup("SELECT fluct.create_tables(); makes the default partition, or says how to attach it; fluct.maintain_partitions() those by time.");
+	return psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT; takes what has no other partition.",
+					quote_qualified_identifier(error->schema_name,
+											   psprintf("%s_default", error->table_name)),
+					quote_qualified_identifier(error->schema_name, error->table_name));
+}
+
 /* NULL, or the error that the data is to blame for. */
 static ErrorData *
 try_step(const Search *search, int from, int to, FluctReason *reason)
@@ -65,7 +83,11 @@ try_step(const Search *search, int from, int to, FluctReason *reason)
 	ErrorData  *error = fluct_attempt(take_step, &attempt);
 
 	if (error && !fluct_blame_data(error, reason))
+	{
+		if (fluct_sqlstate_is_missing_partition(error) && error->hint == NULL)
+			error->hint = hint_to_partition(error);
 		ReThrowError(error);
+	}
 	return error;
 }
 

@@ -155,6 +155,8 @@ ok(await_state($node, 'big', 'failed/message_too_large'),
 	'a message larger than a response may be');
 my ($place) = sql("SELECT next_offset FROM fluct.stream_offsets WHERE stream = 'big'");
 is($place, 10, 'what comes before it is stored');
+fails_like($node, q(SELECT * FROM fluct.preview_stream('big', 1)), qr/message_too_large\n.*HINT:  To look behind it, pass start_at.*fluct\.seek_stream\('big', .*max\.message\.bytes/s, 'preview says what helps', as => 'etl');
+is(sql(q(SELECT DISTINCT partition, "offset" FROM fluct.preview_stream('big', 1, '{"0": 11}')), as => 'etl'), '0|11', '... which does');
 my $past = sql(q(SELECT hint FROM fluct.health WHERE problem = 'failed'));
 is($past, q(SELECT fluct.seek_stream('big', '{"0": 11}'); SELECT fluct.start_stream('big');), 'with the calls that go past it');
 is(etl($past), "(big,0,10,11)\nstarting", 'which do');

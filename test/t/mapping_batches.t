@@ -107,6 +107,10 @@ $kafka->produce('list', [ "x\t[{\"id\": 9}]" ], keyed => 1, headers => { region 
 ok(caught_up($node, 'list'), 'a message that is not meant');
 is(sql("SELECT messages, filtered, dead_letters, rows FROM fluct.stat_streams WHERE stream = 'list'"), '8|1|4|3', '... is filtered, as a message');
 
+mapped_stream('flat', 'CREATE TABLE flat (id int)', '{"columns": {"id": "$.id"}}', '', {}, '[{"id": 1}]', '"x"');
+is(sql("SELECT string_agg(detail, '; ' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'flat'"),
+	'the message is an array; "rows": "$[*]" in the mapping makes each element a record; the message is a string', 'an array without rows: what takes it');
+
 # ----- on_conflict error: a record that exists refuses its message, when it is stored again, too -----
 
 mapped_stream('once', 'CREATE TABLE once (id int PRIMARY KEY, v int)', '{"rows": "$[*]", "columns": {"id": "@.id", "v": "@.v"}}', ", on_conflict => 'error'",

@@ -163,6 +163,7 @@ stream('parts', [ '{"n": 1}', '{"n": "x"}' ], q(target => 'parts'));
 $kafka->produce('parts', [ '{"n": 10}', '{"n": 2}' ]);
 ok(await_state($node, 'parts', 'failed/error'), 'no partition for a row');
 is(letters('parts'), '1 wrong_type $.n', "is no message's fault");
+like(sql("SELECT detail FROM fluct.stat_streams WHERE stream = 'parts'"), qr/CREATE TABLE public\.parts_default PARTITION OF public\.parts DEFAULT;/, 'what to do about it');
 my $retry = q(SELECT status FROM fluct.retry_dead_letters(ARRAY(SELECT id FROM fluct.open_dead_letters WHERE at LIKE 'parts%'), value => '{"n": 11}'));
 (undef, my $rows, my $said) = outcome("$retry;\nSELECT 'as before'", as => 'etl', on_error_stop => 0);
 like($said, qr/no partition of relation "parts"/, 'a dead letter is refused for the same reason');
@@ -272,6 +273,7 @@ foreach ([ lone => 'doc', '"n": "@"' ], map { [ @$_, '"id": "$.id", "n": "@"' ] 
 		mapping => '{\"columns\": {\"id\": \"\$.id\"}, \"children\": [{\"target\": \"$table\", \"rows\": \"\$.lines[*]\", \"columns\": {$columns}}]}')",
 		extra_params => [ '-U', 'etl' ]);
 	like($err, qr/on_conflict update cannot replace the rows of public\.$table/, "$table has not the key of its parent");
+	like($err, $table eq 'unfolded' ? qr/type text COLLATE folding that/ : qr/type [a-z0-9() ]+ that/, '... of this type and collation');
 }
 etl('CREATE TABLE apart (id text NOT NULL); CREATE UNIQUE INDEX ON apart (id COLLATE folding)');
 fails_like($node, q(SELECT fluct.create_stream('refused', 'shop', 'doc', 'apart', on_conflict => 'update')), qr/needs a unique key/,
