@@ -43,7 +43,7 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'routine', '
 	compare drivers help report_html trend version'),
 ('reader', 'routine', '
-	_arguments _bar _chart _did_you_mean _end_of_day _figure _fluctuation_history_1 _html _html_table _length _moment
+	_arguments _bar _chart _did_you_mean _drivers _end_of_day _figure _fluctuation_history_1 _html _html_table _length _moment
 	_nearest_word _page_drivers _page_members _page_part _page_podium _page_series _page_streams _page_style _podium_1 _series
 	_signed _span _way _wrapped'),
 ('nobody', 'routine', '
@@ -81,9 +81,9 @@ SELECT l.grantee, l.kind, n.name
 	_add_links _apply_customers _attach_partition _begin_run _blanks _check_columns _check_customer_options _check_feed_keys
 	_check_format _check_option _check_retention _check_sales _check_snapshot _columns_of _compare_customers _csv_mapping
 	_delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan _feed_rows _file_encoding _file_format
-	_file_name _file_sqlstate _fill_rollup _find_child _find_target _finish_column _finish_file _grant_made _granted_roles
-	_handle_unknown _has_model_columns _inbox_work _industry_delimiter _is_routed _judge_feed _judge_rollup _judge_rows
-	_line_word _lines_span _load_lines _load_options _load_rows _lock_tables _maintain _make_columns _make_default_partitions
+	_file_name _file_sqlstate _fill_rollup _find_child _find_target _finish_column _finish_file _given_to _grant_made
+	_granted_roles _handle_unknown _has_model_columns _inbox_work _industry_delimiter _is_routed _judge_feed _judge_rollup
+	_judge_rows _line_word _lines_span _load_lines _load_options _load_rows _lock_tables _maintain _make_columns _make_default_partitions
 	_make_indexes _make_keys _make_partition _make_tables _make_triggers _make_views _mapped_keys _mapped_names _model_columns
 	_model_indexes _model_keys _model_partitions _model_relations _model_view_columns _move_from_default _new_load
 	_operator_statements _orders_mapping _partition_obstacle _partitions _progress _read_csv _read_feed _read_rows _reason_hint
@@ -106,8 +106,8 @@ SELECT l.grantee, l.kind, n.name
 ('reader', 'relation', '
 	schema_drift'),
 ('reader', 'routine', '
-	_canonical_path _changed_row _document _drift _drift_of _mapped_paths _nodes _path_keys _path_step _path_steps _path_text
-	_recent_messages _shapes _type_of _with_arrays'),
+	_canonical_path _changed_row _document _drift _drift_of _drift_of_rows _mapped_paths _mapped_rows _nodes _path_keys
+	_path_step _path_steps _path_text _recent_messages _shapes _type_of _with_array _with_arrays'),
 ('operator', 'routine', '
 	_as_value _drift_in_extra _field_to_apply _fill_from_extra _fill_from_raw _require_own_table apply_schema_drift'),
 -- of an event trigger

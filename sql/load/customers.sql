@@ -40,14 +40,21 @@ SELECT i.industry FROM sales.industries i
 $$;
 COMMENT ON FUNCTION fluct._nearest_industry(text) IS 'the known industry whose name is most like this one';
 
+-- A view takes none.
+CREATE OR REPLACE FUNCTION fluct._given_to(load fluct.files)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN load.bytes IS NULL THEN ' to fluct.load_customers(), since customer_feed takes no options.' ELSE '.' END $$;
+COMMENT ON FUNCTION fluct._given_to(fluct.files) IS 'what ends a hint to pass an option';
+
 -- Names between other separators, or in an array of JSON, come as one name.
 CREATE OR REPLACE FUNCTION fluct._tell_separator(load fluct.files)
 RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
-SELECT format('Line %s separates industries by "%s", expected "%s". If it is right, pass industry_delimiter => %s.',
-			  x.line, CASE x.separator WHEN E'\t' THEN 'tab' ELSE x.separator END, fluct._industry_delimiter(load),
-			  CASE x.separator WHEN E'\t' THEN 'E''\t''' ELSE quote_literal(x.separator) END)
+SELECT format('%s %s separates industries by "%s", expected "%s". If it is right, pass industry_delimiter => %s%s',
+			  initcap(fluct._line_word(load)), x.line, CASE x.separator WHEN E'\t' THEN 'tab' ELSE x.separator END, fluct._industry_delimiter(load),
+			  CASE x.separator WHEN E'\t' THEN 'E''\t''' ELSE quote_literal(x.separator) END, fluct._given_to(load))
   FROM (SELECT l.line, s.separator
 		  FROM (SELECT * FROM pg_temp._fluct_links n
 				 WHERE NOT EXISTS (SELECT 1 FROM sales.industries i WHERE i.industry = n.industry)
@@ -80,7 +87,7 @@ BEGIN
 		SELECT l.line, l.industry INTO first FROM pg_temp._fluct_links l ORDER BY l.line, l.industry LIMIT 1;
 		PERFORM fluct._refuse_file(load, first.line, 'unknown_industry',
 								   format('%s customers have industries, and none is in sales.industries; the first is "%s"', customers, left(first.industry, 80)),
-								   coalesce(fluct._tell_separator(load), 'Load the industries first, or use unknown_industry => ''add''.'));
+								   coalesce(fluct._tell_separator(load), 'Load the industries first, or pass unknown_industry => ''add''' || fluct._given_to(load)));
 	END IF;
 END
 $$;
@@ -111,7 +118,7 @@ BEGIN
 	IF lost > known * fraction THEN
 		PERFORM fluct._refuse_file(load, NULL, 'too_many_deletes',
 								   format('%s of %s industries of customers would go, expected at most %s %%', lost, known, round(fraction * 100, 1)),
-								   coalesce(fluct._tell_separator(load), 'Raise max_delete_fraction if the file is right.'));
+								   coalesce(fluct._tell_separator(load), 'If it is right, pass a larger max_delete_fraction' || fluct._given_to(load)));
 	END IF;
 END
 $$;

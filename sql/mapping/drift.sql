@@ -47,6 +47,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION fluct._canonical_path(text) IS 'a path as _shapes writes it: each element of an array is [*], and .* at the end is left out';
 
+CREATE OR REPLACE FUNCTION fluct._mapped_rows(mapping jsonb)
+RETURNS TABLE (place text[], target text, path text, is_single boolean)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '{single}', NULL, mapping ->> 'rows', coalesce(mapping -> 'single' = 'true', false) WHERE mapping ? 'rows'
+	UNION ALL
+	SELECT ARRAY['children', (c.n - 1)::text, 'single'], c.child ->> 'target',
+		CASE WHEN c.child ->> 'rows' LIKE '@%' THEN mapping ->> 'rows' || substr(c.child ->> 'rows', 2) ELSE c.child ->> 'rows' END,
+		coalesce(c.child -> 'single' = 'true', false)
+	FROM jsonb_array_elements(CASE jsonb_typeof(mapping -> 'children') WHEN 'array' THEN mapping -> 'children' ELSE '[]' END)
+		WITH ORDINALITY c(child, n)
+$$;
+COMMENT ON FUNCTION fluct._mapped_rows(jsonb) IS
+'the paths of rows that a mapping has, from the message''s root: where it would say "single", the child''s target, and whether it says so';
+
 CREATE OR REPLACE FUNCTION fluct._mapped_paths(stream fluct.streams)
 RETURNS TABLE (target text, rows_path text, "column" text, path text, written text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
@@ -125,28 +140,72 @@ $$;
 COMMENT ON FUNCTION fluct._drift_of(fluct.streams, jsonb[]) IS
 'the differences between a mapping and documents, the oldest first: fields that nothing maps (new), that the newest tenth lacks (missing), that are of another JSON type than before (changed)';
 
--- Or one message that has an object there would hide what all others have.
+-- Or one message that has an object or a string there would hide what all others have.
+CREATE OR REPLACE FUNCTION fluct._with_array(document jsonb, steps text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	type text := jsonb_typeof(document);
+BEGIN
+	IF cardinality(steps) = 0 OR document IS NULL THEN
+		RETURN document;
+	ELSIF steps[1] IS NOT NULL THEN
+		RETURN CASE WHEN type = 'object' AND document ? steps[1]
+			THEN jsonb_set(document, steps[:1], fluct._with_array(document -> steps[1], steps[2:])) ELSE document END;
+	ELSIF type = 'object' THEN
+		document := jsonb_build_array(document);
+	ELSIF type <> 'array' THEN
+		RETURN 'null';
+	END IF;
+	RETURN CASE WHEN cardinality(steps) = 1 THEN document
+		ELSE (SELECT coalesce(jsonb_agg(fluct._with_array(e.value, steps[2:]) ORDER BY e.n), '[]')
+			  FROM jsonb_array_elements(document) WITH ORDINALITY e(value, n)) END;
+END
+$$;
+COMMENT ON FUNCTION fluct._with_array(jsonb, text[]) IS 'the document with arrays where these steps have NULL: an object becomes an array of one, anything else null';
+
 CREATE OR REPLACE FUNCTION fluct._with_arrays(document jsonb, mapping jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
-	keys text[];
+	steps text[];
 BEGIN
-	FOR keys IN SELECT trim_array(fluct._path_keys(p.rows), 1)
-		FROM (SELECT mapping ->> 'rows', mapping -> 'single' = 'true' UNION ALL
-			  SELECT c ->> 'rows', true FROM jsonb_array_elements(mapping -> 'children') c) p(rows, is_wanted)
-		WHERE p.rows ~ '^\$[^*]*\[\*\]$' AND (p.is_wanted OR p.rows <> '$[*]')
+	FOR steps IN SELECT (SELECT array_agg(s.member ORDER BY s.n) FROM fluct._path_steps(r.path) s) FROM fluct._mapped_rows(mapping) r
+		WHERE r.path ~ '\[\*\]$' AND r.path !~ '\[\d|\.\*'
 	LOOP
-		IF keys = '{}' AND jsonb_typeof(document) = 'object' THEN
-			document := jsonb_build_array(document);
-		ELSIF jsonb_typeof(document #> keys) = 'object' THEN
-			document := jsonb_set(document, keys, jsonb_build_array(document #> keys));
-		END IF;
+		CONTINUE WHEN steps[1] IS NULL AND jsonb_typeof(document) = 'object' AND NOT coalesce(mapping -> 'single' = 'true', false);
+		document := fluct._with_array(document, steps);
 	END LOOP;
 	RETURN document;
 END
 $$;
 COMMENT ON FUNCTION fluct._with_arrays(jsonb, jsonb) IS 'the document with an array of one in place of an object, where the mapping has rows';
+
+-- In jsonpath, which looks into an object for an element where there is no array.
+CREATE OR REPLACE FUNCTION fluct._drift_of_rows(stream fluct.streams, documents jsonb[])
+RETURNS TABLE (target text, path text, first_message int, messages bigint, type text, sample jsonb, place text[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+AS $$
+	WITH list AS (
+		SELECT r.place, coalesce(r.target, stream.target) AS target, l.up_to,
+			(SELECT string_agg(CASE WHEN s.member IS NULL THEN '[*]' ELSE '.' || to_json(s.member) END, '' ORDER BY s.n)
+			 FROM fluct._path_steps(l.up_to) s) AS steps
+		FROM fluct._mapped_rows(stream.mapping) r
+		CROSS JOIN LATERAL generate_series(1, (SELECT count(*) FROM regexp_matches(r.path, '\[\*\]', 'g'))::int) n
+		CROSS JOIN LATERAL (SELECT substr(r.path, 1, regexp_instr(r.path, '\[\*\]', 1, n) - 1)) l(up_to)
+		WHERE r.path ~ '\[\*\]$' AND r.path !~ '\[\d|\.\*' AND l.up_to <> '$'
+			AND NOT EXISTS (SELECT FROM fluct._mapped_rows(stream.mapping) o WHERE o.is_single AND starts_with(o.path, l.up_to || '[*]'))
+	), found AS (
+		SELECT DISTINCT ON (l.up_to, l.place, d.n) l.up_to, l.place, l.target, d.n, jsonb_typeof(v.value) AS type, v.value
+		FROM list l CROSS JOIN unnest(documents) WITH ORDINALITY d(document, n)
+		CROSS JOIN LATERAL jsonb_path_query(d.document, ('$' || l.steps)::jsonpath, silent => true) v(value)
+		WHERE jsonb_typeof(v.value) NOT IN ('array', 'null')
+	)
+	SELECT DISTINCT ON (f.up_to) f.target, fluct._canonical_path(f.up_to), f.n::int, count(*) OVER w, f.type, f.value, f.place
+	FROM found f WINDOW w AS (PARTITION BY f.up_to, f.place) ORDER BY f.up_to, f.n, cardinality(f.place)
+$$;
+COMMENT ON FUNCTION fluct._drift_of_rows(fluct.streams, jsonb[]) IS
+'where documents have something else than an array of rows: in how many, the first of them, its type and value, and the word of the mapping that would take an object';
 
 CREATE OR REPLACE FUNCTION fluct._drift(stream text)
 RETURNS TABLE (target text, path text, drift text, topic text, partition int, "offset" bigint, messages bigint, type text,
@@ -157,20 +216,25 @@ AS $$
 DECLARE
 	s fluct.streams;
 	documents jsonb[];
+	arranged jsonb[];
 	places jsonb[];
 BEGIN
 	SELECT * INTO s FROM fluct.streams t WHERE t.name = _drift.stream;
-	SELECT array_agg(d.document ORDER BY r.n DESC), array_agg(jsonb_build_array(r.topic, r.partition, r."offset") ORDER BY r.n DESC)
-	INTO documents, places
+	SELECT array_agg(c.document ORDER BY r.n DESC), array_agg(d.document ORDER BY r.n DESC),
+		array_agg(jsonb_build_array(r.topic, r.partition, r."offset") ORDER BY r.n DESC)
+	INTO documents, arranged, places
 	FROM fluct._recent_messages(s.name, 1000, (SELECT max(o.last_commit) FROM fluct.stream_offsets o WHERE o.stream = s.name))
 		WITH ORDINALITY r(topic, partition, "offset", value, n)
 	CROSS JOIN LATERAL (SELECT fluct._document(r.value, s.framing)) w(whole)
-	CROSS JOIN LATERAL (SELECT fluct._with_arrays(CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END,
-												  s.mapping)) d(document)
+	CROSS JOIN LATERAL (SELECT CASE WHEN s.mapping ? 'envelope' THEN fluct._changed_row(w.whole) ELSE w.whole END) c(document)
+	CROSS JOIN LATERAL (SELECT fluct._with_arrays(c.document, s.mapping)) d(document)
 	WHERE jsonb_typeof(d.document) = CASE WHEN s.mapping ->> 'rows' LIKE '$[%' THEN 'array' ELSE 'object' END;
 	RETURN QUERY SELECT d.target, d.path, d.drift, p.place ->> 0, (p.place ->> 1)::int, (p.place ->> 2)::bigint,
 			d.messages, d.type, d.format, d.sample, d."column", d.written
-		FROM fluct._drift_of(s, documents) d CROSS JOIN LATERAL (SELECT places[d.first_message]) p(place)
+		FROM (SELECT * FROM fluct._drift_of(s, arranged) UNION ALL
+			  SELECT r.target, r.path, 'changed', r.first_message, r.messages, r.type, NULL, r.sample, NULL, r.place::text
+			  FROM fluct._drift_of_rows(s, documents) r) d
+		CROSS JOIN LATERAL (SELECT places[d.first_message]) p(place)
 		WHERE documents IS NOT NULL
 		ORDER BY d.drift <> 'missing', d.drift <> 'changed', d.target = s.target DESC, d.path;
 END
@@ -183,9 +247,12 @@ SELECT s.name AS stream, d.target, d.path, d.drift, fluct._printable(d.topic) AS
 	CASE d.drift
 		WHEN 'new' THEN format('ALTER TABLE %s ADD COLUMN %I %s; SELECT fluct.map_column(%L, %L, %L%s%s);',
 			d.target, d."column", d.type, s.name, d."column", d.written, ', format => ' || quote_literal(d.format), o.of_child)
+		WHEN 'changed' THEN CASE
+			WHEN d."column" IS NOT NULL THEN format('SELECT fluct.map_column(%L, %L, %L, format => %L%s);', s.name, d."column", d.written,
+				CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'number' THEN 'number' ELSE 'text' END, o.of_child)
+			WHEN d.type = 'object' THEN format('SELECT fluct.alter_stream(name, mapping => jsonb_set(mapping, %L, ''true''))'
+				' FROM fluct.streams WHERE name = %L;', d.written, s.name) END
 		WHEN 'missing' THEN format('SELECT fluct.unmap_column(%L, %L%s);', s.name, d."column", o.of_child)
-		ELSE format('SELECT fluct.map_column(%L, %L, %L, format => %L%s);', s.name, d."column", d.written,
-			CASE d.type WHEN 'boolean' THEN 'boolean' WHEN 'number' THEN 'number' ELSE 'text' END, o.of_child)
 	END AS statements
 FROM fluct.streams s CROSS JOIN LATERAL fluct._drift(s.name) d
 CROSS JOIN LATERAL (SELECT CASE WHEN d.target <> s.target THEN format(', target => %L', d.target) END) o(of_child);
@@ -194,7 +261,7 @@ COMMENT ON VIEW fluct.schema_drift IS
 COMMENT ON COLUMN fluct.schema_drift.stream IS 'name of the stream';
 COMMENT ON COLUMN fluct.schema_drift.target IS 'table that the field is or would be a column of';
 COMMENT ON COLUMN fluct.schema_drift.path IS 'the field, from the root of the message; [*] = of an element';
-COMMENT ON COLUMN fluct.schema_drift.drift IS 'new: nothing maps it; missing: it is mapped, and the newest tenth of the messages no longer has it; changed: it is mapped, and has another JSON type than before';
+COMMENT ON COLUMN fluct.schema_drift.drift IS 'new: nothing maps it; missing: it is mapped, and the newest tenth of the messages no longer has it; changed: it is mapped, and has another JSON type than before, or than rows need';
 COMMENT ON COLUMN fluct.schema_drift.topic IS 'Kafka topic of the first message';
 COMMENT ON COLUMN fluct.schema_drift.partition IS 'Kafka partition of that message';
 COMMENT ON COLUMN fluct.schema_drift."offset" IS 'Kafka offset of the first message, of those looked at, with the field, without it, or with the other type';

@@ -5,15 +5,10 @@
 -- a row is the difference to the row before, so that each part adds up to the
 -- figures of podium().
 
-CREATE OR REPLACE FUNCTION fluct.drivers(
-	industry text,
-	day date DEFAULT NULL,
-	recent interval DEFAULT '24 hours',
-	baseline interval DEFAULT '30 days',
-	average text DEFAULT 'elapsed',
-	time_zone text DEFAULT NULL,
-	top_n int DEFAULT 5)
-RETURNS TABLE (part text, name text, recent_value numeric, baseline_avg numeric, delta numeric, share_pct numeric)
+-- A customer may be named "(others)", or have that as its id.  The rest of a part
+-- begins with the last of them.
+CREATE OR REPLACE FUNCTION fluct._drivers(industry text, day date, recent interval, baseline interval, average text, time_zone text, top_n int)
+RETURNS TABLE (part text, name text, recent_value numeric, baseline_avg numeric, delta numeric, share_pct numeric, is_rest boolean)
 LANGUAGE plpgsql STABLE ROWS 13 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -21,12 +16,13 @@ DECLARE
 BEGIN
 	RETURN QUERY
 		WITH parts AS (
-			SELECT e.*, fluct._printable(coalesce(e.name, e.id)) AS known_as
+			SELECT e.*, fluct._printable(coalesce(e.name, e.id)) AS known_as,
+				   e.place >= max(e.place) FILTER (WHERE e.id = '(others)') OVER (PARTITION BY e.part) AS is_rest
 			  FROM fluct.explain_fluctuation(industry, days.as_of, recent, baseline, average, days.zone, top_n)
 				   WITH ORDINALITY e(part, id, name, recent_value, baseline_avg, delta, share_pct, place)
 		), sums AS (
 			SELECT p.*,
-				   CASE WHEN count(*) OVER (PARTITION BY p.part, p.known_as) > 1 THEN ' ' || left(p.id, 8) ELSE '' END AS told_apart,
+				   CASE WHEN NOT p.is_rest AND count(*) OVER (PARTITION BY p.part, p.known_as) > 1 THEN ' ' || left(p.id, 8) ELSE '' END AS told_apart,
 				   round(sum(p.recent_value) OVER so_far, 2) AS recent_values,
 				   round(sum(p.baseline_avg) OVER so_far, 2) AS averages,
 				   round(sum(p.delta) OVER so_far, 2) AS deltas
@@ -39,10 +35,30 @@ BEGIN
 			   s.recent_values - lag(s.recent_values, 1, 0::numeric) OVER in_order,
 			   s.averages - lag(s.averages, 1, 0::numeric) OVER in_order,
 			   s.deltas - lag(s.deltas, 1, 0::numeric) OVER in_order,
-			   round(s.share_pct, 1)
+			   round(s.share_pct, 1),
+			   s.is_rest
 		  FROM sums s
 		WINDOW in_order AS (PARTITION BY s.part ORDER BY s.place)
 		 ORDER BY s.place;
+END
+$$;
+COMMENT ON FUNCTION fluct._drivers(text, date, interval, interval, text, text, int) IS
+'drivers(), and which rows are what is beyond the customers or products before them';
+
+CREATE OR REPLACE FUNCTION fluct.drivers(
+	industry text,
+	day date DEFAULT NULL,
+	recent interval DEFAULT '24 hours',
+	baseline interval DEFAULT '30 days',
+	average text DEFAULT 'elapsed',
+	time_zone text DEFAULT NULL,
+	top_n int DEFAULT 5)
+RETURNS TABLE (part text, name text, recent_value numeric, baseline_avg numeric, delta numeric, share_pct numeric)
+LANGUAGE plpgsql STABLE ROWS 13 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT d.part, d.name, d.recent_value, d.baseline_avg, d.delta, d.share_pct
+		FROM fluct._drivers(industry, day, recent, baseline, average, time_zone, top_n) d;
 END
 $$;
 COMMENT ON FUNCTION fluct.drivers(text, date, interval, interval, text, text, int) IS

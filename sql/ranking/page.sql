@@ -258,9 +258,9 @@ AS $$
 	  FROM unnest(podium) p
 	 CROSS JOIN LATERAL (
 		SELECT array_agg(r.driver) FILTER (WHERE e.part = 'customer') AS customers, array_agg(r.driver) FILTER (WHERE e.part = 'product') AS products
-		  FROM fluct.drivers(p.industry, day, recent, baseline, average, time_zone)
-			   WITH ORDINALITY e(part, name, recent_value, baseline_avg, delta, share_pct, place),
-			   LATERAL (SELECT (e.name, e.delta, e.share_pct, e.place, e.name IN ('(others)', '(deleted)', '(not in lines)'))::fluct._page_driver) r(driver)) d
+		  FROM fluct._drivers(p.industry, day, recent, baseline, average, time_zone, 5)
+			   WITH ORDINALITY e(part, name, recent_value, baseline_avg, delta, share_pct, is_rest, place),
+			   LATERAL (SELECT (e.name, e.delta, e.share_pct, e.place, e.is_rest)::fluct._page_driver) r(driver)) d
 $$;
 COMMENT ON FUNCTION fluct._page_drivers(fluct._fluctuation[], date, interval, interval, text, text) IS
 'HTML: the customers and products that drove each industry of the podium';

@@ -85,6 +85,12 @@ UPDATE sales.products SET product_name = 'Thing';
 UPDATE sales.customers SET company_name = repeat('Very Long ', 10);
 SELECT d.part, length(d.name) AS length, d.name ~ '^Thing [0-9a-f]{8}$' OR d.name ~ '^Very Long Very L\.\.\. [0-9a-f]{8}$' OR d.name ~ '^\(.*\)$' AS told_apart
 FROM fluct.drivers('Food', '2024-03-01', top_n => 2) d;
+-- names that the rest has, which is told from them, and has no bar on the page
+UPDATE sales.products SET product_name = '(not in lines)';
+UPDATE sales.customers SET company_name = '(others)';
+SELECT d.part, regexp_replace(d.name, '[0-9a-f]{8}$', 'ID') AS name, d.is_rest FROM fluct._drivers('Food', '2024-03-01', '24 hours', '30 days', 'elapsed', NULL, 2) d;
+SELECT count(*) FILTER (WHERE cell ~ '<svg') AS bars, count(*) FILTER (WHERE cell !~ '<svg') AS without
+FROM regexp_matches(fluct.report_html('2024-03-01', top_n => 1), '<tr><td>(\((?:others|not in lines)\)[^/]*</?)', 'g') m(found), LATERAL (SELECT found[1]) c(cell);
 DELETE FROM sales.products;
 SELECT DISTINCT d.name ~ '^[0-9a-f-]{25}\.\.\.$' AS is_id FROM fluct.drivers('Food', '2024-03-01', top_n => 3) d WHERE d.part = 'product' AND d.name !~ '^\(';
 ROLLBACK;

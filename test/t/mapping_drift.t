@@ -123,6 +123,18 @@ is(etl(q{SELECT fluct.apply_schema_drift('crates', '$.in.list[*].n'); SELECT flu
 	SELECT fluct.unmap_column('crates', 'n', 'goods'); SELECT mapping #>> '{children,0,columns}' FROM fluct.streams WHERE name = 'crates'}) =~ s/^\s+//r =~ s/\n+/ /gr, '0 {"id": "$.id", "sku": "@.name"}',
 	"a child's table without its schema is found, whatever is to be done with it");
 
+is(sql(q{SELECT path, drift, type FROM fluct.schema_drift WHERE stream = 'crates' AND drift = 'changed'}, as => 'etl'), '', 'no drift, since the mapping says "single"');
+stream('depots', 'CREATE TABLE depots (id int); CREATE TABLE items (id int, sku text)',
+	'{"columns": {"id": "$.id"}, "children": [{"target": "public.items", "rows": "$.ships[*].lines[*]", "columns": {"id": "$.id", "sku": "@.sku"}}]}', '');
+ok(produce('depots', (map { qq({"id": $_, "ships": [{"lines": [{"sku": "a"}]}, {"lines": []}]}) } 1 .. 3), '{"id": 4, "ships": [{"lines": []}, {"lines": {"sku": "b", "n": 1}}]}',
+	'{"id": 5, "ships": {"lines": [{"sku": "c"}]}}', '{"id": 6, "ships": [{"lines": "none"}]}', '{"id": 7, "ships": [{"lines": [{"sku": "d"}]}]}'), 'lists in lists, and objects and a string in their place');
+is(drift('depots', 'path, drift, "offset", messages, type, sample'), join("\n", '$.ships|changed|4|1|object|{"lines": [{"sku": "c"}]}',
+	'$.ships[*].lines|changed|3|2|object|{"n": 1, "sku": "b"}', '$.ships[*].lines[*].n|new|3|1|bigint|1'), 'each is shown, and hides nothing of the others');
+my ($single) = sql(q{SELECT DISTINCT statements FROM fluct.schema_drift WHERE stream = 'depots' AND drift = 'changed'}, as => 'etl');
+etl($single);
+is(sql(q{SELECT count(*), bool_and(status = 'retried') FROM fluct.retry_dead_letters(stream => 'depots') WHERE reason IS NULL}, as => 'etl'), '2|t', 'the statement takes the objects');
+is(drift('depots', 'path'), '$.ships[*].lines[*].n', '... and they are no drift any more');
+
 # ----- rows in an envelope, in each of its forms; without a raw copy -----
 
 stream('changes', 'CREATE TABLE changes (id int PRIMARY KEY, a text)', '{"envelope": "debezium"}', ", on_conflict => 'update'");
