@@ -9,16 +9,18 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'fluct_sample';
 COMMENT ON FUNCTION fluct._sample(text, text, int, oid) IS
 'Lets a background worker read the newest messages of a topic: topic, whether a schema registry''s prefix stands before the JSON, the JSON as text, the key; errors as _ask().';
 
--- A topic of arrays has records, one of changes rows; else a message is a record.
+-- A topic of arrays has records, one of changes rows; else a message is a record,
+-- or its payload, where Kafka Connect wrote the schema beside it.
 CREATE OR REPLACE FUNCTION fluct._form_of(documents jsonb[]) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN bool_and(jsonb_typeof(d) = 'array') THEN 'records'
 				WHEN bool_and(jsonb_typeof(d) = 'array' OR d ? '__deleted' OR e.envelope ?& '{op,after}') THEN 'changes'
+				WHEN bool_and(d ?& '{schema,payload}' AND d - '{schema,payload}'::text[] = '{}') THEN 'payloads'
 				ELSE 'messages' END
 	FROM unnest(documents) d CROSS JOIN LATERAL (SELECT CASE WHEN d ? 'payload' THEN d -> 'payload' ELSE d END) e(envelope)
 $$;
-COMMENT ON FUNCTION fluct._form_of(jsonb[]) IS 'what documents are: records (arrays of objects), changes (as Debezium writes them) or messages';
+COMMENT ON FUNCTION fluct._form_of(jsonb[]) IS 'what documents are: records (arrays of objects), changes (as Debezium writes them), payloads (beside their schemas) or messages';
 
 CREATE OR REPLACE FUNCTION fluct._rows_of(documents jsonb[], form text) RETURNS jsonb[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -26,9 +28,8 @@ AS $$
 	SELECT CASE form
 		WHEN 'records' THEN ARRAY(SELECT e FROM unnest(documents) d CROSS JOIN LATERAL jsonb_array_elements(d) e
 								   WHERE jsonb_typeof(e) = 'object' LIMIT 10000)
-		WHEN 'changes' THEN ARRAY(SELECT r FROM unnest(documents) d CROSS JOIN LATERAL fluct._changed_row(d) r
-								   WHERE jsonb_typeof(r) = 'object')
-		ELSE documents END
+		WHEN 'messages' THEN documents
+		ELSE ARRAY(SELECT r FROM unnest(documents) d CROSS JOIN LATERAL fluct._changed_row(d) r WHERE jsonb_typeof(r) = 'object') END
 $$;
 COMMENT ON FUNCTION fluct._rows_of(jsonb[], text) IS 'the objects in documents of that form that each become a row';
 
@@ -171,7 +172,7 @@ BEGIN
 		FROM jsonb_to_recordset(t.columns) c(name text, path text, format text);
 		IF t.rows_path IS NULL THEN
 			mapping := format(E'{%s"columns": {\n        %s},\n    "extra": "extra"',
-				CASE form WHEN 'records' THEN '"rows": "$[*]", ' WHEN 'changes' THEN '"envelope": "debezium", ' END, paths);
+				CASE form WHEN 'records' THEN '"rows": "$[*]", ' WHEN 'messages' THEN '' ELSE '"envelope": "debezium", ' END, paths);
 		ELSE
 			children := children || format(E'{"target": %s, "rows": %s, "required": false, "columns": {\n        %s}}', to_json(target),
 				to_json(CASE WHEN form = 'records' THEN '@' || substr(t.rows_path, 2) ELSE t.rows_path END), paths);
@@ -179,7 +180,7 @@ BEGIN
 	END LOOP;
 	RETURN NEXT format('SELECT fluct.create_stream(%L, server => %L, topic => %L, target => %L%s, mapping => %L);',
 		stream, server, topic, parent,
-		CASE form WHEN 'changes' THEN ', on_conflict => ''update''' ELSE '' END
+		CASE WHEN form IN ('changes', 'payloads') THEN ', on_conflict => ''update''' ELSE '' END
 		|| CASE framing WHEN 'none' THEN '' ELSE format(', framing => %L', framing) END,
 		concat(mapping, E',\n    "children": [\n    ' || array_to_string(children, E',\n    ') || ']', '}'));
 END
@@ -231,18 +232,22 @@ BEGIN
 	SELECT jsonb_agg(to_jsonb(k)) INTO key
 	FROM fluct._suggest_key(columns, fluct._is_many(topic), form, ARRAY(SELECT jsonb_object_keys(seen.key))) k;
 	IF key IS NULL THEN
-		remarks := '-- these look like changes of rows, as Debezium writes them, and Kafka''s keys do not have the key of the rows';
+		remarks := E'-- these look like changes of rows, as Debezium writes them, and Kafka''s keys do not have the key of the rows: '
+			'each change is stored.\n-- For the rows themselves, make a table with their key, and pass '
+			'mapping => ''{"envelope": "debezium"}'', on_conflict => ''update''';
 		form := 'messages';
 		SELECT jsonb_agg(to_jsonb(c)) INTO columns FROM fluct._suggest_columns(seen.documents) c;
-		SELECT jsonb_agg(to_jsonb(k)) INTO key FROM fluct._suggest_key(columns, fluct._is_many(topic), form, NULL) k;
+		-- an id is that of a row, which changes again
+		SELECT jsonb_agg(to_jsonb(k)) INTO key FROM fluct._suggest_key('[]', fluct._is_many(topic), form, NULL) k;
 	END IF;
 	remarks := concat_ws(E'\n', format('-- from %s messages of topic %s', cardinality(seen.documents), topic),
 		CASE WHEN seen.messages > cardinality(seen.documents)
 			 THEN format('-- %s more are not JSON objects: tombstones, or dead letters to be', seen.messages - cardinality(seen.documents)) END,
 		remarks,
 		CASE form WHEN 'changes'
-			 THEN '-- these look like changes of rows, as Debezium writes them: the target becomes the table that they are of' END,
-		CASE WHEN key -> 0 ->> 'path' LIKE 'kafka.%'
+			 THEN '-- these look like changes of rows, as Debezium writes them: the target becomes the table that they are of'
+			 WHEN 'payloads' THEN '-- these have the schema beside the payload: the paths are those of the payload' END,
+		CASE WHEN remarks IS NULL AND key -> 0 ->> 'path' LIKE 'kafka.%'
 			 THEN '-- no field is an id that differs in each message: the key is the message''s place in Kafka' END);
 	FOR statement IN
 		SELECT s FROM fluct._suggest_statements(columns, key, form, fluct._free_stream(topic), server, topic,

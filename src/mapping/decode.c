@@ -316,11 +316,13 @@ check_rowset(const FluctMapping *mapping, const FluctTarget *target, int rowset,
 		wanted = fluct_json_takes(json, rowset, FLUCT_JSON_ARRAY) ? "an array" : "an object";
 		if (nothing)
 			fluct_refuse(refusal, type == FLUCT_JSON_ABSENT ? FLUCT_MISSING_FIELD : FLUCT_NULL_FIELD,
-						 path, "expected %s for the rows of %s", wanted, target->name);
+						 path, "expected %s for the rows of %s; with \"required\": false there are none",
+						 wanted, target->name);
 		else
 			fluct_refuse(refusal, FLUCT_WRONG_TYPE, path,
-						 "found %s, expected %s for the rows of %s",
-						 fluct_json_type_name(type), wanted, target->name);
+						 "found %s, expected %s for the rows of %s%s",
+						 fluct_json_type_name(type), wanted, target->name,
+						 type == FLUCT_JSON_OBJECT ? "; with \"single\": true it is one of them" : "");
 		return false;
 	}
 	return true;

@@ -557,6 +557,10 @@ other_format(const FluctColumn *column)
 {
 	if (column->form == FLUCT_FORM_BOOL)
 		return "; the format boolean takes 1 and 0, too";
+	if (is_time(column))
+		return "; the formats epoch_s, epoch_ms, epoch_us and epoch_ns take a number";
+	if (is_date(column))
+		return "; the format epoch_days takes a number";
 	if (column->form == FLUCT_FORM_TEXT)
 		return "; the format text takes a number, too, a column of type jsonb any value";
 	if (get_element_type(column->base) == TEXTOID)

@@ -139,6 +139,9 @@ format_in_envelope(Form_pg_attribute att)
 
 	switch (att->atttypid)
 	{
+		case BOOLOID:
+			/* MySQL's tinyint(1) is 0 or 1 */
+			return "\"format\": \"boolean\"";
 		case DATEOID:
 			return "\"format\": \"epoch_days\"";
 		case TIMESTAMPOID:

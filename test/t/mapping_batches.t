@@ -111,6 +111,10 @@ mapped_stream('flat', 'CREATE TABLE flat (id int)', '{"columns": {"id": "$.id"}}
 is(sql("SELECT string_agg(detail, '; ' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'flat'"),
 	'the message is an array; "rows": "$[*]" in the mapping makes each element a record; the message is a string', 'an array without rows: what takes it');
 
+mapped_stream('batch', 'CREATE TABLE batch (id int)', '{"rows": "$.data[*]", "columns": {"id": "@.id"}}', '', {}, '{"data": null}', '{"data": {"id": 1}}', '{"data": 1}');
+is(sql("SELECT string_agg(detail, '; ' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'batch'"), 'expected an array for the rows of public.batch; with "required": false there are none; '
+	. 'found an object, expected an array for the rows of public.batch; with "single": true it is one of them; found a number, expected an array for the rows of public.batch', 'no array: what takes it');
+
 # ----- on_conflict error: a record that exists refuses its message, when it is stored again, too -----
 
 mapped_stream('once', 'CREATE TABLE once (id int PRIMARY KEY, v int)', '{"rows": "$[*]", "columns": {"id": "@.id", "v": "@.v"}}', ", on_conflict => 'error'",

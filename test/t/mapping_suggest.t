@@ -93,8 +93,15 @@ like(suggested('changes', { keyed => 1 }, $of->(1) . $change->('c', 'null', '{"n
 is(sql('SELECT shop, no, name FROM sales.changes'), 's|1|b', '... by the key of the messages');
 suggested('flattened', { keyed => 1 }, qq({"id":1}\t{"id":1,"name":"a","__deleted":"false"}), qq({"id":2}\t{"id":2,"name":"b","__deleted":"false"}), qq({"id":1}\t{"id":1,"name":null,"__deleted":"true"}));
 is(sql('TABLE sales.flattened'), '2|b|', 'flattened ones');
-$kafka->create_topic('keyless');
-$kafka->produce('keyless', [ $change->('c', 'null', '{"id":1}') ]);
-like(etl(q{SELECT fluct.suggest_mapping('shop', 'keyless')}), qr/Kafka's keys do not have the key of the rows\n.*payload_after_id/s, 'without a key they are messages');
+like(suggested('keyless', $change->('r', 'null', '{"id":1}'), $change->('r', 'null', '{"id":2}')),
+	qr/Kafka's keys do not have the key of the rows: .*"envelope": "debezium".*PRIMARY KEY \(kafka_partition, kafka_offset\)/s, 'without a key they are messages');
+$kafka->produce('keyless', [ $change->('u', '{"id":1}', '{"id":1}'), $change->('d', '{"id":1}', 'null') ]);
+ok(caught_up($node, 'keyless'), '... the next changes of a row');
+is(sql(q{SELECT string_agg(payload_op || coalesce(payload_after_id, 0), ' ' ORDER BY kafka_offset) FROM sales.keyless}) . letters('keyless'), 'r1 r2 u1 d0', '... are stored, too');
+
+# as Kafka Connect's JsonConverter writes with its schema
+suggested('connected', map { qq({"schema": {"type": "struct", "fields": [{"field": "id", "type": "int64"}]}, "payload": {"id": $_, "at": 170000000000$_, "name": "n$_"}}) } 1, 2);
+is(columns('connected') . ' | ' . sql('SELECT id, at, name FROM sales.connected WHERE id = 2'),
+	'id bigint, at timestamp with time zone, name text, extra jsonb | 2|2023-11-14 22:13:20.002+00|n2', 'what is beside a schema');
 
 done_testing();

@@ -49,6 +49,10 @@ is(sql("SELECT string_agg(concat_ws(' ', off, n, d, '<' || s || '>', j), ', ' OR
 	'0 {}, 1 <> "a\"b"', 'words for NULL');
 is(letters('nulls'), '2 null_field $.j, 3 wrong_type $.n', 'which a NOT NULL column refuses');
 
+stream('units', 'at timestamptz, d date', q("at": "$.at", "d": "$.d"), '{"at": 1664267577140}', '{"d": 19262}');
+is(sql("SELECT string_agg(detail, E'\\n' ORDER BY id) FROM fluct.dead_letters WHERE stream = 'units'"), "found 1664267577140, expected a string that is a timestamp with time zone; the formats epoch_s, epoch_ms, epoch_us and epoch_ns take a number\n"
+	. 'found 19262, expected a string that is a date; the format epoch_days takes a number', 'numbers for times: which formats take them');
+
 # ----- times -----
 
 stream('times', 's timestamptz, ms timestamptz, us timestamptz, ns timestamptz, d date, l timestamptz',
