@@ -82,7 +82,7 @@ SELECT l.grantee, l.kind, n.name
 	_check_format _check_option _check_retention _check_sales _check_snapshot _columns_of _compare_customers _csv_mapping
 	_delete_old_orders _delete_old_rows _drop_old_partition _enable_triggers _end_scan _feed_rows _file_encoding _file_format
 	_file_name _file_sqlstate _fill_rollup _find_child _find_target _finish_column _finish_file _given_to _grant_made
-	_granted_roles _handle_unknown _has_model_columns _inbox_work _industry_delimiter _is_routed _judge_feed _judge_rollup
+	_granted_roles _handle_unknown _has_model_columns _header_of _inbox_work _industry_delimiter _is_routed _judge_feed _judge_rollup
 	_judge_rows _line_word _lines_span _load_lines _load_options _load_rows _lock_tables _maintain _make_columns _make_default_partitions
 	_make_indexes _make_keys _make_partition _make_tables _make_triggers _make_views _mapped_keys _mapped_names _model_columns
 	_model_indexes _model_keys _model_partitions _model_relations _model_view_columns _move_from_default _new_load

@@ -310,7 +310,7 @@ AS $$
 DECLARE
 	rejects jsonb;
 BEGIN
-	PERFORM fluct._check_feed_keys('customer_id');
+	PERFORM fluct._check_feed_keys(load);
 	PERFORM fluct._split_industries(fluct._industry_delimiter(load));
 	PERFORM fluct._refuse_strangers(load, options->>'unknown_industry');
 	load := fluct._handle_unknown(load, options->>'unknown_industry');
@@ -335,7 +335,7 @@ BEGIN
 	PERFORM fluct._require_industries(options->>'unknown_industry');
 	-- nobody else changes what is compared below; reading goes on
 	LOCK TABLE sales.customers, sales.customer_industries IN SHARE ROW EXCLUSIVE MODE;
-	load.rows := fluct._read_feed(load, path, fluct._columns_of('customers'), strict_end);
+	load.rows := fluct._read_feed(load, path, strict_end);
 	IF load.rows = 0 AND options->>'mode' = 'snapshot' THEN
 		PERFORM fluct._refuse_file(load, 1, 'empty_file', 'a header without rows; as a snapshot it would delete every customer');
 	END IF;

@@ -100,6 +100,7 @@ AS $$
 SELECT CASE
 	   WHEN reason = 'wrong_delimiter' AND detail ILIKE 'found "_" between%' THEN format('If it is right, pass delimiter => %L.', substr(detail, 8, 1))
 	   WHEN reason = 'wrong_delimiter' AND detail ILIKE 'found byte 0x09 between%' THEN 'If it is right, pass delimiter => E''\t''.'
+	   WHEN reason = 'nul' AND detail LIKE '%looks like UTF-16BE%' THEN 'Pass encoding => ''UTF16BE''.'
 	   WHEN reason IN ('bad_encoding', 'nul') AND detail LIKE '%looks like UTF-16%' THEN 'Pass encoding => ''UTF16''.'
 	   WHEN reason = 'bad_encoding' AND detail LIKE '%looks like gzip%' THEN 'Name it *.gz, or pass compression => ''gzip''.'
 	   WHEN reason = 'bad_encoding' AND detail LIKE '%the mark of UTF-8%' THEN 'Leave encoding out, or pass encoding => ''UTF8''.'
@@ -107,13 +108,18 @@ SELECT CASE
 			'Pass its encoding, such as encoding => ''WIN1252'' (Windows) or ''LATIN1''.'
 	   WHEN reason = 'bad_quote' AND load.kind = 'table' AND detail ILIKE '%in the middle of field 1,%' THEN
 			'If it holds JSON lines, pass format => ''json''.'
+	   WHEN reason = 'bad_quote' AND detail ILIKE ANY (ARRAY['a quote in the middle%', '%after the closing quote%']) THEN
+			'A field that holds quotes stands in quotes, with each of them doubled: "Acme ""Best"" Inc".'
 	   WHEN reason = 'bad_header' AND detail ILIKE 'an empty line%' THEN 'If the header is further below, pass skip_lines.'
 	   WHEN reason = 'bad_header' AND detail ILIKE 'no column %' THEN
 			CASE load.kind WHEN 'table' THEN
 					'In mapping, $.name is a column of the header, $["odd name"] one with blanks; {"path": ..., "required": false} need not be there.'
-				 ELSE format('If the file calls it otherwise, pass columns => ''{"%s": "its name in the file"}''.', replace(
-					(SELECT coalesce((SELECT c.key FROM jsonb_each_text(load.options->'columns') c WHERE c.value = n.name), n.name)
-					   FROM (SELECT substring(detail FROM '^[Nn]o column "([^"]*)"')) n(name)), '''', '''''')) END
+				 ELSE (SELECT format('If the file calls it otherwise, pass columns => %L.', format('{%s: %s}', to_json(coalesce(
+								(SELECT c.key FROM jsonb_each_text(load.options->'columns') c WHERE c.value = n.name), n.name)),
+								-- the closest one is meant if it differs in what is easily overlooked
+								to_json(CASE WHEN regexp_replace(lower(n.name), '[^[:alnum:]]', '', 'g') = regexp_replace(lower(n.closest), '[^[:alnum:]]', '', 'g')
+											AND n.closest = fluct._printable(n.closest) THEN n.closest ELSE 'its name in the file' END)))
+						 FROM (SELECT substring(detail FROM '^[Nn]o column "([^"]*)"'), substring(detail FROM 'the closest name is "([^"]*)"')) n(name, closest)) END
 			|| ' If the header is further below, pass skip_lines.'
 	   END
 $$;
@@ -353,7 +359,16 @@ COMMENT ON FUNCTION fluct._load_file(text, text, jsonb, boolean) IS 'what the lo
 -- The steps that the CSV loaders share, with the rights of the caller
 -- ---------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION fluct._read_feed(load fluct.files, path bytea, columns text[], strict_end boolean)
+CREATE OR REPLACE FUNCTION fluct._header_of(load fluct.files)
+RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT array_agg(coalesce(load.options->'columns'->>c.name, c.name) ORDER BY c.place)
+  FROM unnest(fluct._columns_of(load.kind)) WITH ORDINALITY c(name, place)
+$$;
+COMMENT ON FUNCTION fluct._header_of(fluct.files) IS 'the columns of its kind, by their names in the file';
+
+CREATE OR REPLACE FUNCTION fluct._read_feed(load fluct.files, path bytea, strict_end boolean)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -365,15 +380,13 @@ BEGIN
 	INSERT INTO pg_temp._fluct_feed
 	SELECT r.*
 	  FROM fluct._file_format(path, load.options) o,
-		   fluct._read_csv(path, load.sha256, ARRAY(SELECT coalesce(load.options->'columns'->>c.name, c.name)
-													  FROM unnest(columns) WITH ORDINALITY c(name, place) ORDER BY c.place),
-						   strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip) r;
+		   fluct._read_csv(path, load.sha256, fluct._header_of(load), strict_end, o.delimiter, o.encoding, o.skip_lines, o.null_words, o.gzip) r;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	PERFORM fluct._progress('storing rows');
 	RETURN n;
 END
 $$;
-COMMENT ON FUNCTION fluct._read_feed(fluct.files, bytea, text[], boolean) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
+COMMENT ON FUNCTION fluct._read_feed(fluct.files, bytea, boolean) IS 'reads the file into the temporary table _fluct_feed; returns the rows';
 
 -- A blank that came from a web page or a spreadsheet looks like any other.
 CREATE OR REPLACE FUNCTION fluct._blanks()
@@ -386,22 +399,27 @@ END
 $$;
 COMMENT ON FUNCTION fluct._blanks() IS 'what is dropped around names of industries and numbers: blanks, non-breaking ones too, tabs, line ends';
 
--- A key must fit into an index, together with an industry's name.
-CREATE OR REPLACE FUNCTION fluct._check_feed_keys(name text)
+-- A key must fit into an index, together with an industry's name.  The header
+-- comes again where files were put together.
+CREATE OR REPLACE FUNCTION fluct._check_feed_keys(load fluct.files)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	name CONSTANT text := (fluct._columns_of(load.kind))[1];
+	header CONSTANT text[] := fluct._header_of(load);
 BEGIN
 	UPDATE pg_temp._fluct_feed f
-	   SET reason = CASE WHEN octet_length(f.fields[1]) > 1300 THEN 'too_long' ELSE 'empty_key' END,
-		   detail = CASE WHEN octet_length(f.fields[1]) > 1300
+	   SET reason = CASE WHEN f.fields = header THEN 'bad_header' WHEN octet_length(f.fields[1]) > 1300 THEN 'too_long' ELSE 'empty_key' END,
+		   detail = CASE WHEN f.fields = header THEN 'the header once more'
+						 WHEN octet_length(f.fields[1]) > 1300
 						 THEN format('column %s holds %s bytes, expected at most 1300', name, octet_length(f.fields[1]))
 						 ELSE format('column %s is empty', name) END
 	 WHERE f.reason IS NULL
-	   AND (octet_length(f.fields[1]) > 1300 OR coalesce(btrim(f.fields[1], fluct._blanks()), '') = '');
+	   AND (octet_length(f.fields[1]) > 1300 OR f.fields = header OR coalesce(btrim(f.fields[1], fluct._blanks()), '') = '');
 END
 $$;
-COMMENT ON FUNCTION fluct._check_feed_keys(text) IS 'marks the rows of _fluct_feed whose first field is not a valid key';
+COMMENT ON FUNCTION fluct._check_feed_keys(fluct.files) IS 'marks the rows of _fluct_feed whose first field is not a valid key';
 
 -- line, reason and detail are those of the row that is to be named.
 CREATE OR REPLACE FUNCTION fluct._refuse_bad_rows(load fluct.files, max_rejects bigint, bad bigint, line bigint, reason text,

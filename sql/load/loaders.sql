@@ -18,8 +18,8 @@ DECLARE
 	rejects jsonb;
 	different bigint;
 BEGIN
-	load.rows := fluct._read_feed(load, path, fluct._columns_of('industries'), strict_end);
-	PERFORM fluct._check_feed_keys('industry');
+	load.rows := fluct._read_feed(load, path, strict_end);
+	PERFORM fluct._check_feed_keys(load);
 	rejects := fluct._judge_feed(load, (options->>'max_rejects')::bigint);
 	CREATE TEMPORARY TABLE _fluct_industries ON COMMIT DROP AS
 	SELECT DISTINCT btrim(f.fields[1], fluct._blanks()) AS industry FROM pg_temp._fluct_feed f;
@@ -46,12 +46,12 @@ DECLARE
 	rejects jsonb;
 	different bigint;
 BEGIN
-	load.rows := fluct._read_feed(load, path, fluct._columns_of('products'), strict_end);
-	PERFORM fluct._check_feed_keys('product_id');
+	load.rows := fluct._read_feed(load, path, strict_end);
+	PERFORM fluct._check_feed_keys(load);
 	UPDATE pg_temp._fluct_feed f SET fields[3] = btrim(f.fields[3], fluct._blanks())
 	 WHERE f.reason IS NULL AND f.fields[3] <> btrim(f.fields[3], fluct._blanks());
 	UPDATE pg_temp._fluct_feed f
-	   SET reason = 'bad_number', detail = format('column price holds "%s", expected a number', left(f.fields[3], 80))
+	   SET reason = 'bad_number', detail = format('column price holds "%s", expected a number such as 1234.56', left(f.fields[3], 80))
 	 WHERE f.reason IS NULL
 	   AND f.fields[3] !~ '^[-+]?([0-9]{1,64}(\.[0-9]{0,64})?|\.[0-9]{1,64})([eE][-+]?[0-9]{1,2})?$';
 	rejects := fluct._judge_feed(load, (options->>'max_rejects')::bigint);

@@ -142,8 +142,8 @@ check_kind(FluctCsv *csv, FluctCsvRefusal *refusal)
 						 wanted);
 	if (len >= 4 && (p[0] == '\0') != (p[1] == '\0'))
 		fluct_csv_refuse(refusal, FLUCT_CSV_NUL, 1,
-						 "the file looks like UTF-16 text, expected CSV in %s",
-						 wanted);
+						 "the file looks like %s text, expected CSV in %s",
+						 p[0] == '\0' ? "UTF-16BE" : "UTF-16", wanted);
 	return refusal->reason == FLUCT_CSV_OK;
 }
 
@@ -180,7 +180,13 @@ take_separator_line(FluctCsv *csv)
 		!fluct_csv_can_delimit(p[4]))
 		return false;
 	fluct_csv_delimit(csv, p[4]);
-	return fluct_csv_skip_line(csv);
+	if (!fluct_csv_skip_line(csv))
+		return false;
+	/* the line was put before a file that has a mark */
+	p = fluct_csv_peek(csv, 3, &len);
+	if (len >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
+		fluct_csv_skip(csv, 3);
+	return true;
 }
 
 /* The lines before the header: as many as wanted, one `sep=` among them. */

@@ -149,7 +149,14 @@ foreach my $wrong (
 {
 	refused($header, $wrong->[0], $wrong->[1], $wrong->[0]);
 }
-refused("Customer ID,company_name,specialized_industries\n", '', qr/bad_header\n.*closest name is "Customer ID".*HINT:  .*columns => '\{"customer_id": "its name in the file"\}'/s, 'a header with another name: the hint');
+refused("Customer ID,company_name,specialized_industries\n", '', qr/bad_header\n.*closest name is "Customer ID".*HINT:  .*columns => '\{"customer_id": "Customer ID"\}'/s, 'a header with another name: the hint');
+refused("Kunde,company_name,specialized_industries\n", '', qr/columns => '\{"customer_id": "its name in the file"\}'/, '... which guesses no name that is not much the same');
+refused("customer_id,\xe2\x80\xaecompany_name,specialized_industries\n", '', qr/columns => '\{"company_name": "its name in the file"\}'/, '... and shows none that cannot be seen');
+refused(encode('UTF-16BE', $header), '', qr/nul\n.*HINT:  Pass encoding => 'UTF16BE'/s, 'UTF-16 without a mark: the other order of bytes');
+refused($header . 'q1,Acme "Best" Inc,Food' . "\n", '', qr/bad_quote\n.*HINT:  .*"Acme ""Best"" Inc"/s, 'quotes inside: how they are written');
+is(customers("sep=;\n\xef\xbb\xbf" . $header =~ s/,/;/gr . "q1;A;Food\n"), 'q1|A|Food', 'a line sep=; put before a byte order mark');
+refused($header . "q1,A,Food\n" . $header . "q2,B,Food\n", '', qr/refused at line 3: bad_header\n.*The header once more/s, 'the header twice');
+is(customers($header . "q1,A,Food\n" . $header . "q2,B,Food\n", "on_bad_row => 'reject_row'"), 'q1|A|Food q2|B|Food', '... rejected alone');
 refused("Kunde,Firma,Branchen\n", $columns, qr/bad_header\n.*No column "Kunde Nr\." in the header.*HINT:  .*columns => '\{"customer_id": "its name in the file"\}'/s, '... which names the column, not what it was called');
 refused("Export\n\ncustomer_id,company_name,specialized_industries\n", $_->[0], qr/bad_header\n.*HINT:  .*further below, .*skip_lines\./s, "... lines before the header: $_->[1]") foreach [ '', 'none skipped' ], [ 'skip_lines => 1', 'too few' ];
 refused("customer_id;company_name;specialized_industries\n", '', qr/wrong_delimiter\n.*HINT:  .*delimiter => ';'/s, 'another delimiter: the hint');

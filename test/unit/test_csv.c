@@ -265,6 +265,8 @@ test_separator_line(void)
 	splits("sep=;\nid;name\n1;a\n", "3:[1][a] end");
 	splits("\xEF\xBB\xBFSEP=;\r\nid;name\r\n1;a\r\n", "3:[1][a] end");
 	splits("sep=,\nid,name\n1,a\n", "3:[1][a] end");
+	splits("sep=,\n\xEF\xBB\xBFid,name\n1,a\n", "3:[1][a] end");
+	splits("sep=,\n\xEF\xBB", "bad_encoding@2 ");
 	splits("sep=\t\nid\tname\n1\ta\n", "3:[1][a] end");
 	splits("sep=\"\nid,name\n", "bad_quote@1 ");
 	splits("sep=;;\nid;name\n", "bad_header@1 ");
