@@ -333,8 +333,8 @@ compile_attribute(FluctCompiler *c, FluctColumn *column)
 
 /*
  * An input function sees nothing but the value.  So what it raises is about the
- * value, be it a syntax error in a tsvector (42601) or the name of a table that
- * does not exist (42P01), unless it may pass.
+ * value, be it a syntax error in a tsvector (42601) or in an hstore (XX000), or
+ * the name of a table that does not exist (42P01), unless it may pass.
  */
 static Datum
 read_text(const FluctColumn *column, const char *data, int len)
@@ -355,7 +355,7 @@ read_text(const FluctColumn *column, const char *data, int len)
 		error = CopyErrorData();
 		if (fluct_sqlstate_is_of_data(error->sqlerrcode) ||
 			fluct_sqlstate_may_pass(error->sqlerrcode) ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTERNAL_ERROR)
+			fluct_sqlstate_is_damage(error->sqlerrcode))
 			PG_RE_THROW();
 		FlushErrorState();
 		error->sqlerrcode = ERRCODE_INVALID_TEXT_REPRESENTATION;

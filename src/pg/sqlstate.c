@@ -53,6 +53,13 @@ fluct_sqlstate_is_of_data(int sqlstate)
 		in_classes(sqlstate, classes, lengthof(classes));
 }
 
+bool
+fluct_sqlstate_is_damage(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTERNAL_ERROR &&
+		sqlstate != ERRCODE_INTERNAL_ERROR;
+}
+
 /* The id of a message is not translated. */
 static bool
 has_message(const ErrorData *error, const char *id)

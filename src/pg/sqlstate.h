@@ -20,6 +20,12 @@ extern bool fluct_sqlstate_may_pass(int sqlstate);
 extern bool fluct_sqlstate_is_of_data(int sqlstate);
 
 /*
+ * Whether stored data or an index is damaged.  The rest of its class, XX000, is
+ * also what functions raise that never chose an SQLSTATE.
+ */
+extern bool fluct_sqlstate_is_damage(int sqlstate);
+
+/*
  * Whether a partitioned table has no partition for a row.  Its SQLSTATE is
  * that of a violated CHECK, but a new partition helps, and no new message.
  */

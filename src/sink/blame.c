@@ -4,8 +4,8 @@
  *	  Whether the data is to blame for an error of the tables.
  *
  * The SQLSTATE tells (sqlstate.c), but not of what a user's trigger raises:
- * any of its errors is about the row, unless it may pass or is a bug.  Nor of
- * what the rollup's triggers do on tables of their own: whatever is wrong
+ * any of its errors is about the row, unless it may pass or storage is damaged.
+ * Nor of what the rollup's triggers do on tables of their own: whatever is wrong
  * there, no row is to blame.
  *
  *-------------------------------------------------------------------------
@@ -49,6 +49,18 @@ fluct_blame_end(ErrorContextCallback *callback)
 	error_context_stack = callback->previous;
 }
 
+/*
+ * Statements were parsed before there was any data.  So what has a wrong syntax
+ * now is a value that an expression of the table reads, such as a generated
+ * column that casts a text to tsvector or ltree.
+ */
+static bool
+is_unreadable(int sqlstate)
+{
+	return sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION ||
+		sqlstate == ERRCODE_SYNTAX_ERROR || sqlstate == ERRCODE_INVALID_NAME;
+}
+
 /* The reason for an error of the data that no trigger raised. */
 static FluctReason
 reason_of(int sqlstate)
@@ -56,7 +68,7 @@ reason_of(int sqlstate)
 	if (sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION ||
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		return FLUCT_TOO_LONG;
-	if (sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION)
+	if (is_unreadable(sqlstate))
 		return FLUCT_WRONG_TYPE;
 	if (sqlstate == ERRCODE_INVALID_DATETIME_FORMAT)
 		return FLUCT_BAD_TIMESTAMP;
@@ -70,13 +82,14 @@ fluct_blame_data(const ErrorData *error, FluctReason *reason)
 {
 	int			sqlstate = error->sqlerrcode;
 	bool		of_data = fluct_sqlstate_is_row_security(error) ||
+	is_unreadable(sqlstate) ||
 	(fluct_sqlstate_is_of_data(sqlstate) &&
 	 !fluct_sqlstate_is_missing_partition(error));
 	bool		violation = ERRCODE_TO_CATEGORY(sqlstate) ==
 	ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
 
 	if (fluct_sqlstate_may_pass(sqlstate) || rollup_at_error ||
-		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTERNAL_ERROR)
+		fluct_sqlstate_is_damage(sqlstate))
 		return false;
 	if (sqlstate == ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION)
 	{

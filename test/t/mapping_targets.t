@@ -353,27 +353,39 @@ etl(q{
 	CREATE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
 		IF NEW.n = 2 THEN RAISE SQLSTATE '42P01'; END IF;
+		IF NEW.n = 5 THEN RAISE SQLSTATE 'XX000'; END IF;
 		IF NEW.n = 3 THEN RAISE SQLSTATE '53100'; END IF;
 		RETURN NEW;
 	END $$;
 	CREATE TRIGGER moody BEFORE INSERT ON moody
 		FOR EACH ROW EXECUTE FUNCTION moody();
 });
-fill('moody', [ '{"n": 1}', '{"n": 2}' ]);
-is(letters('moody'), '1 trigger', "class 42 in a trigger is the message's fault");
+fill('moody', [ '{"n": 1}', '{"n": 2}', '{"n": 5}' ]);
+is(letters('moody'), '1 trigger, 2 trigger', "class 42 and XX000 in a trigger are the message's fault");
 foreach my $state ('53100', '40001', '57014')
 {
 	sql("CREATE OR REPLACE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS
 		\$\$ BEGIN RAISE SQLSTATE '$state'; END \$\$");
 	$kafka->produce('moody', ['{"n": 4}'], partition => 0);
 	ok(await_state($node, 'moody', 'backing_off'), "$state in it is waited out");
-	is(sql("SELECT count(*) FROM fluct.dead_letters WHERE stream = 'moody'"), 1,
+	is(sql("SELECT count(*) FROM fluct.dead_letters WHERE stream = 'moody'"), 2,
 		'without a dead letter');
 	sql("CREATE OR REPLACE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS
 		\$\$ BEGIN RETURN NEW; END \$\$");
 	ok(caught_up($node, 'moody'), 'and the message goes in when it is over');
 }
 is(sql('SELECT count(*) FROM moody'), 4, 'with nothing lost or doubled');
+
+# what an expression of the table cannot read
+etl(q{
+	CREATE TABLE words (n int, t text, v tsvector GENERATED ALWAYS AS (t::tsvector) STORED);
+	CREATE TABLE names (n int, t text, CHECK (cardinality(parse_ident(t)) > 0))});
+fill('words', [ '{"n": 1, "t": "a b"}', q({"n": 2, "t": "it's ' odd"}), '{"n": 3}' ]);
+is(letters('words'), '1 wrong_type', 'a syntax error in a generated column');
+fill('names', [ '{"n": 1, "t": "a.b"}', '{"n": 2, "t": "1.."}' ]);
+is(letters('names'), '1 out_of_range', 'and what a CHECK cannot read');
+is(sql('SELECT count(*) FROM words') . sql('SELECT count(*) FROM names'), 21, 'the others are stored');
+etl("SELECT fluct.drop_stream('words'), fluct.drop_stream('names')");
 
 # what only the operator can give is nobody's fault either, and fails the stream
 etl(q{
