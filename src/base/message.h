@@ -74,6 +74,12 @@ typedef enum FluctOutcome
 } FluctOutcome;
 
 /*
+ * The time of a message that was kept without one: it had none, or one beyond
+ * PostgreSQL's.
+ */
+#define FLUCT_TIME_NOT_KEPT	(-2)
+
+/*
  * A message as Kafka delivered it, in the batch's memory.  One that is longer
  * than fluct.max_message_bytes, with its key and headers, is cut: full_len is
  * then its true length, and else value_len.

@@ -51,7 +51,7 @@ fluct_dead_letters_take(const char *stream, ArrayType *ids, int64 **found,
 	*count = (int) fluct_query_run(&query,
 								   "SELECT id, partition, \"offset\", key, headers, value,"
 								   " coalesce((1000 * extract(epoch FROM"
-								   "  message_time))::int8, -1),"
+								   "  message_time))::int8, " CppAsString2(FLUCT_TIME_NOT_KEPT) "),"
 								   " coalesce(reason = 'too_large'"
 								   "  AND $3 IN (length(key), length(value)), false), topic"
 								   " FROM fluct.dead_letters"

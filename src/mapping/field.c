@@ -331,6 +331,8 @@ fluct_field_of_message(FluctMapping *mapping, const FluctColumn *column,
 		case FLUCT_KAFKA_SCHEMA_ID:
 			return append_number(mapping, column, mapping->schema_id, out);
 		case FLUCT_KAFKA_TIMESTAMP:
+			if (message->time_ms == FLUCT_TIME_NOT_KEPT)
+				return FLUCT_OUT_OF_RANGE;
 			if (message->time_ms == -1)
 				return append_value(mapping, column, &value, out);
 			reason = append_number(mapping, column, message->time_ms, out);

@@ -146,7 +146,7 @@ read_raw(Chunk *chunk, FunctionCallInfo fcinfo, Oid owner, MemoryContext context
 									   "SELECT topic, ingested_at, partition::int8,"
 									   " \"offset\"::int8, key, headers, value,"
 									   " coalesce((1000 * extract(epoch FROM"
-									   "  message_time))::int8, -1)"
+									   "  message_time))::int8, " CppAsString2(FLUCT_TIME_NOT_KEPT) ")"
 									   " FROM sales.raw_messages"
 									   " WHERE stream = $1 AND ($2 IS NULL OR ingested_at >= $2)"
 									   "  AND ingested_at < $3"

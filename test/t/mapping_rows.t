@@ -84,6 +84,9 @@ is(sql(q(SELECT count(*), count(message_time) FROM sales.raw_messages WHERE stre
 stream('mapped', ['{}'], q(target => 'mapped', mapping => '{"columns": {"off": "kafka.offset", "at": "kafka.timestamp"}}'),
 	timestamp => 1_700_000_000_000_000_000);
 is(letters('mapped'), '0 out_of_range kafka.timestamp', 'and refused where it is mapped');
+is(etl(q(SELECT status, reason FROM fluct.retry_dead_letters(stream => 'mapped'))), 'open|out_of_range', 'also when it is retried');
+etl("SELECT fluct.pause_stream('mapped'); CALL fluct.reprocess_stream('mapped', force => true)");
+is(sql('SELECT count(*) FROM mapped'), 0, 'and when it is stored again');
 
 # ----- keys with a typmod -----
 
