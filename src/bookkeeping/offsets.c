@@ -197,7 +197,7 @@ static const char advance[] =
 " tombstones = o.tombstones + u.tombstones,"
 " filtered = o.filtered + u.filtered,"
 " last_message_time = CASE WHEN u.ms >= 0"
-"  THEN to_timestamp(u.ms / 1000.0)"
+"  THEN least(to_timestamp(u.ms / 1000.0), clock_timestamp())"
 "  ELSE o.last_message_time END,"
 " log_start_offset = CASE WHEN u.log_start >= 0"
 "  THEN u.log_start ELSE o.log_start_offset END,"
