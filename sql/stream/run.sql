@@ -93,22 +93,23 @@ AS $$
 			closed_by = pg_get_userbyid(fluct._caller())
 		FROM done WHERE d.id = done.letter AND d.status = 'open'
 			AND (done.outcome = 'stored' OR done.outcome = 'duplicate' AND (s).on_conflict <> 'error')
-	), still_open AS (
-		UPDATE fluct.dead_letters d SET reason = done.reason, sqlstate = done.sqlstate,
-			path = nullif(done.path, ''), detail = done.detail
-		FROM done WHERE d.id = done.letter AND d.status = 'open' AND done.outcome = 'refused'
+	), opened AS (
+		-- what was stored once, and is refused now, has no row
+		UPDATE fluct.dead_letters d SET status = 'open', closed_at = NULL, closed_by = NULL, reason = done.reason,
+			sqlstate = done.sqlstate, path = nullif(done.path, ''), detail = done.detail
+		FROM done WHERE d.id = done.letter AND done.outcome = 'refused'
 	)
 	SELECT jsonb_build_object('messages', count(*), 'rows', coalesce(sum(done.rows), 0),
 			'duplicates', count(*) FILTER (WHERE done.outcome = 'duplicate'),
 			'refused', count(*) FILTER (WHERE done.outcome = 'refused'),
 			'skipped', count(*) FILTER (WHERE done.outcome = 'skipped'),
-			'opened', count(*) FILTER (WHERE done.outcome = 'refused' AND done.letter IS NULL)),
+			'opened', count(*) FILTER (WHERE done.outcome = 'refused' AND d.status IS DISTINCT FROM 'open')),
 		(SELECT jsonb_build_object('at', l.ingested_at, 'topic', l.topic, 'partition', l.partition, 'offset', l."offset", 'more', l.more)
 		 FROM done l ORDER BY l.ingested_at DESC, l.topic DESC, l.partition DESC, l."offset" DESC LIMIT 1)
-	FROM done
+	FROM done LEFT JOIN fluct.dead_letters d ON d.id = done.letter
 $$;
 COMMENT ON FUNCTION fluct._store_chunk(fluct.streams, jsonb, timestamptz, boolean) IS
-'Stores the raw messages after a place, up to window_end, and closes the dead letters that are stored now; returns what became of them, and the last one''s place, NULL where there was none.';
+'Stores the raw messages after a place, up to window_end, closes the dead letters that are stored now, and opens those that are refused again; returns what became of them, and the last one''s place, NULL where there was none.';
 
 CREATE OR REPLACE FUNCTION fluct._check_refused(s fluct.streams, progress jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -413,6 +413,12 @@ sql('TRUNCATE sales.orders');
 like($said, qr/, 0 refused, 0 skipped/, 'a corrected message');
 is(sql("SELECT count(*) FROM sales.orders WHERE order_id = 'corrected'"), 1,
 	'is stored as corrected');
+sql("TRUNCATE sales.orders; ALTER TABLE sales.orders ADD CONSTRAINT other CHECK (order_id <> 'corrected')");
+($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
+is(sql('SELECT reason, status, closed_at IS NULL FROM fluct.dead_letters'), 'constraint|open|t', 'or its dead letter is open again');
+sql('ALTER TABLE sales.orders DROP CONSTRAINT other');
+($ok, $said) = shown("CALL fluct.reprocess_stream('orders')");
+is(sql('SELECT status, retried_value IS NULL FROM fluct.dead_letters'), 'retried|f', 'until it can be stored');
 sql("UPDATE fluct.dead_letters SET status = 'open', retried_value = NULL;
 	 DELETE FROM sales.orders WHERE order_id = 'corrected'");
 sql("SELECT * FROM fluct.discard_dead_letters((SELECT array_agg(id) FROM fluct.dead_letters), 'no use')");
