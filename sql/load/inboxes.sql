@@ -199,7 +199,7 @@ RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT fluct._name_matches(name, i.pattern) AND (NOT fluct._name_matches(name, u.unfinished) OR fluct._name_matches(i.pattern, u.unfinished))
-  FROM (SELECT '*.part,*.partial,*.filepart,*.crdownload,*.tmp,*.temp,*.swp,~$*,.*,Thumbs.db,desktop.ini') u(unfinished)
+  FROM (SELECT '*.part,*.partial,*.filepart,*.crdownload,*.download,*._COPYING_,*.tmp,*.temp,*.swp,*~,~$*,.*,Thumbs.db,desktop.ini') u(unfinished)
 $$;
 COMMENT ON FUNCTION fluct._is_wanted(fluct.inboxes, text) IS
 'whether scans load a file of that name: it matches the inbox''s pattern, and is not one that other programs use while they write';
