@@ -146,6 +146,33 @@ EXCEPTION
 	WHEN invalid_text_representation THEN RETURN 'invalid_json';
 END $$;
 
+-- Whether it has a fault of JSON before its first byte that is no UTF-8.
+CREATE FUNCTION model.is_invalid_before(value bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	beginning	text;
+	ending		text;
+	said		text;
+BEGIN
+	FOR n IN REVERSE length(value) - 1 .. 0 LOOP
+		BEGIN
+			beginning := convert_from(substr(value, 1, n), 'UTF8');
+			EXIT;
+		EXCEPTION WHEN character_not_in_repertoire THEN
+		END;
+	END LOOP;
+	-- in a string or outside it may only have ended too soon
+	FOREACH ending IN ARRAY ARRAY['', '"'] LOOP
+		BEGIN
+			PERFORM (beginning || ending)::json;
+			RETURN false;
+		EXCEPTION WHEN invalid_text_representation THEN
+			GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL;
+			IF said = 'The input string ended unexpectedly.' THEN RETURN false; END IF;
+		END;
+	END LOOP;
+	RETURN true;
+END $$;
+
 CREATE FUNCTION model.read(value bytea, OUT reason text, OUT j json) LANGUAGE plpgsql AS $$
 BEGIN
 	IF length(value) = 0 THEN
@@ -158,7 +185,8 @@ BEGIN
 			CASE WHEN json_typeof(j) <> 'object' THEN 'not_an_object' END);
 	END IF;
 EXCEPTION
-	WHEN character_not_in_repertoire THEN reason := 'invalid_encoding';
+	WHEN character_not_in_repertoire THEN
+		reason := CASE WHEN model.is_invalid_before(value) THEN 'invalid_json' ELSE 'invalid_encoding' END;
 	WHEN invalid_text_representation THEN reason := 'invalid_json';
 END $$;
 
@@ -284,11 +312,13 @@ END $$;
 
 -- ----- values -----
 
-CREATE FUNCTION model.state_of(statement text, OUT state text) LANGUAGE plpgsql AS $$
+-- How a statement fails; NULL if it does not.  What it did is undone.
+CREATE FUNCTION model.state_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE statement;
+	RAISE SQLSTATE 'UNDO0';
 EXCEPTION WHEN OTHERS THEN
-	state := SQLSTATE;
+	RETURN nullif(SQLSTATE, 'UNDO0');
 END $$;
 
 CREATE FUNCTION model.is_input(value text, type text, OUT state text) LANGUAGE plpgsql AS $$
@@ -433,7 +463,8 @@ BEGIN
 			reason := CASE WHEN model.is_input(value, c.class) IS NOT NULL THEN 'wrong_type' END;
 			IF c.class = 'bytea' AND reason IS NULL AND c.key AND value::bytea = '' THEN reason := 'empty_key'; END IF;
 		WHEN c.class = 'time without time zone' THEN
-			reason := CASE WHEN value !~ '^(\d|$)' THEN 'bad_timestamp' END;
+			-- of brackets its input function tells
+			reason := CASE WHEN value !~ '^([\d{[(]|$)' THEN 'bad_timestamp' END;
 		ELSE
 			NULL;
 	END CASE;
@@ -726,8 +757,10 @@ DECLARE
 	type	text := (SELECT c.type FROM unnest(t[1].columns) c WHERE c.name = 'id');
 	same	boolean;
 BEGIN
+	-- a cast would cut a key that is too long
+	IF model.state_of(format('DO $do$ DECLARE v %s := %s; BEGIN END $do$', type, records[n].id)) IS NOT NULL THEN RETURN false; END IF;
 	FOR i IN n + 1 .. cardinality(records) LOOP
-		EXECUTE format('SELECT CAST(%s AS %3$s) = CAST(%s AS %3$s)', records[n].id, records[i].id, type) INTO same;
+		EXECUTE format('SELECT CAST(%s AS %s) = CAST(%s AS %2$s)', records[n].id, type, records[i].id) INTO same;
 		IF same THEN RETURN NOT w.keep; END IF;
 	END LOOP;
 	RETURN false;
@@ -785,7 +818,9 @@ BEGIN
 					EXECUTE s.casts[i];
 				END LOOP;
 				FOR i IN 1 .. cardinality(s.records) LOOP
-					CONTINUE WHEN on_conflict = 'update' AND cardinality(s.records) > 1 AND model.is_replaced(t, w, s.records, i);
+					-- what a later record replaces need not be written; where the message was refused, its fault may be the reason
+					CONTINUE WHEN on_conflict = 'update' AND cardinality(s.records) > 1 AND model.is_replaced(t, w, s.records, i)
+						AND NOT EXISTS (SELECT FROM fluct.dead_letters l WHERE l.stream = name AND l."offset" = m."offset");
 					went_in := model.store(t, w, s.records[i], on_conflict);
 					new := new OR went_in;
 				END LOOP;
@@ -793,7 +828,8 @@ BEGIN
 			EXCEPTION WHEN OTHERS THEN
 				s.reason := model.reason_of(SQLSTATE);
 				s.path := NULL;
-				others := ARRAY(SELECT DISTINCT model.reason_of(model.state_of(c)) FROM unnest(s.casts) c);
+				others := ARRAY(SELECT DISTINCT model.reason_of(model.state_of(c)) FROM unnest(s.casts
+					|| ARRAY(SELECT r.parent || CASE on_conflict WHEN 'error' THEN '' ELSE ' ON CONFLICT DO NOTHING' END FROM unnest(s.records) r)) c);
 			END;
 		END IF;
 		IF s.reason IS NOT NULL THEN
