@@ -144,7 +144,7 @@ fluct_streams_wanted(MemoryContext context)
 	add_place(&query);
 	n = fluct_query_run(&query,
 						"SELECT s.name, w.n, s.starts,"
-						" CASE WHEN st.since >= pg_postmaster_start_time()"
+						" CASE WHEN st.since BETWEEN pg_postmaster_start_time() AND clock_timestamp()"
 						"  THEN coalesce(ceil(1000 * extract(epoch FROM"
 						"   st.next_start - clock_timestamp())), 0)"
 						"  ELSE 0 END::int8, s.owner, s.owner_oid, s.system_identifier,"

@@ -411,7 +411,8 @@ fluct_shmem_may_log(FluctSlot *slot)
 		if (!is_of(other, slot->database, slot->stream))
 			continue;
 		for (int j = 0; j < FLUCT_LINES_PER_MINUTE; j++)
-			if (other->logged_at[j] > now - USECS_PER_MINUTE)
+			if (other->logged_at[j] > now - USECS_PER_MINUTE &&
+				other->logged_at[j] <= now)
 				lines++;
 	}
 	if (lines < FLUCT_LINES_PER_MINUTE)

@@ -146,7 +146,9 @@ fluct_worker_commit(void)
 long
 fluct_worker_ms_since(TimestampTz then)
 {
-	return TimestampDifferenceMilliseconds(then, GetCurrentTimestamp());
+	TimestampTz now = GetCurrentTimestamp();
+
+	return now < then ? INT_MAX : TimestampDifferenceMilliseconds(then, now);
 }
 
 void

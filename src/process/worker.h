@@ -41,6 +41,7 @@ extern void fluct_worker_pin_settings(void);
 extern void fluct_worker_begin(void);
 extern void fluct_worker_commit(void);
 
+/* As after a long time, where the clock has been set back since. */
 extern long fluct_worker_ms_since(TimestampTz then);
 
 /* For a process that has others to serve: it waits 1 s for a lock, not more. */
