@@ -59,6 +59,27 @@ fluct_routed_is(SPIPlanPtr plan)
 }
 
 bool
+fluct_routed_stays_here(SPIPlanPtr plan)
+{
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	bool		here = false;
+
+	if (cached == NULL)
+		return false;
+	if (list_length(cached->stmt_list) == 1)
+	{
+		PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
+		ListCell   *lc;
+
+		here = stmt->planTree && IsA(stmt->planTree, ModifyTable);
+		foreach(lc, stmt->subplans)
+			here |= lfirst(lc) && IsA(lfirst(lc), ModifyTable);
+	}
+	ReleaseCachedPlan(cached, CurrentResourceOwner);
+	return here;
+}
+
+bool
 fluct_routed_table(Oid relid)
 {
 	char	   *name = fluct_relation_name(relid);

@@ -23,6 +23,12 @@ extern NodeTag fluct_routed_root(SPIPlanPtr plan);
 extern bool fluct_routed_is(SPIPlanPtr plan);
 
 /*
+ * Whether PostgreSQL itself carries out the one writing part of a statement, be
+ * it in a WITH; false also where rules make several statements of it.
+ */
+extern bool fluct_routed_stays_here(SPIPlanPtr plan);
+
+/*
  * Whether one carries out what writes to the table; planned with the rights at
  * hand, and SPI must be connected.
  */

@@ -34,6 +34,10 @@
  * to commit, after deferred triggers: they see the settings as they are, and
  * what they set themselves holds.
  *
+ * Nor where another extension stores rows on other nodes (sink.c): these make
+ * their part permanent as soon as this server has committed, so a crash would
+ * take back the offsets alone.  There, synchronous_commit = off waits as well.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

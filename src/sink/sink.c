@@ -62,6 +62,7 @@
 #include "pg/pins.h"
 #include "pg/relation.h"
 #include "pg/rights.h"
+#include "pg/routed.h"
 #include "pg/unixtime.h"
 #include "process/worker.h"
 #include "sink/delete.h"
@@ -90,6 +91,7 @@ struct FluctSink
 	size_t		most_bytes;		/* of the messages of a batch */
 	Oid			raw;			/* sales.raw_messages, or invalid */
 	SPIPlanPtr	insert_raw;		/* NULL where COPY stores it */
+	bool		elsewhere;		/* rows may go to other nodes */
 	FluctMapping *mapping;
 	int			ntargets;
 	FluctStatements *statements;	/* by target */
@@ -114,6 +116,13 @@ check_relations(FluctSink *sink)
 										  sink->raw, true));
 }
 
+/* NULL: COPY stores the rows, which is done here. */
+static bool
+goes_elsewhere(SPIPlanPtr insert)
+{
+	return insert && !fluct_routed_stays_here(insert);
+}
+
 static void
 prepare_targets(FluctSink *sink, bool again)
 {
@@ -122,12 +131,16 @@ prepare_targets(FluctSink *sink, bool again)
 											  sizeof(FluctStatements) *
 											  sink->mapping->ntargets);
 	for (int t = 0; t < sink->mapping->ntargets; t++)
+	{
 		fluct_store_prepare(&sink->mapping->targets[t], sink->update, &sink->statements[t]);
+		sink->elsewhere |= goes_elsewhere(sink->statements[t].insert);
+	}
 	fluct_delete_prepare(sink->mapping, sink->statements);
 	if (sink->update && again)
 		fluct_unchanged_prepare(sink->mapping, sink->statements);
 	if (OidIsValid(sink->raw))
 		sink->insert_raw = fluct_raw_prepare(sink->raw);
+	sink->elsewhere |= goes_elsewhere(sink->insert_raw);
 }
 
 /*
@@ -396,6 +409,8 @@ fluct_sink_store(FluctSink *sink, FluctMessage *messages, int count)
 	MemoryContext old;
 
 	fluct_pins_set_here();
+	if (sink->elsewhere)
+		ForceSyncCommit();		/* the nodes keep what a crash takes back here */
 	MemoryContextReset(sink->batch);
 	old = MemoryContextSwitchTo(sink->batch);
 	sink->taken = limit_input(sink, messages, count);
@@ -562,7 +577,7 @@ fluct_sink_commit(FluctSink *sink, int worker, FluctMessage *messages,
 	fluct_skipped_store(sink->stream, positions, npositions);
 	if (first)
 		fluct_states_count_success(sink->stream, worker);
-	fluct_flush_commit(more);
+	fluct_flush_commit(more && !sink->elsewhere);
 	for (int i = 0; i < npositions; i++)
 		positions[i].next_offset = positions[i].read_offset;
 	return FLUCT_COMMITTED;

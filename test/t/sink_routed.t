@@ -10,6 +10,7 @@ use Test::More;
 my $kafka = fluct_broker();
 my $module = "$ENV{PWD}/test/build/routed.so";
 my $node = fluct_node('main', kafka => $kafka, 'routed.tables' => '',
+	'synchronous_commit' => 'off', 'wal_writer_delay' => '10s', 'wal_writer_flush_after' => '1GB',
 	shared_preload_libraries => "fluct,pg_cron,$module",
 	'fluct.inbox_root' => PostgreSQL::Test::Utils::tempdir());
 my $dir = sql('SHOW fluct.inbox_root');
@@ -133,6 +134,36 @@ is(sql("SELECT string_agg(id || name, ' ' ORDER BY id) FROM sales.news"),
 	'1a 3c', 'with all but what a node refuses');
 is(sql("SELECT reason || ' ' || sqlstate FROM fluct.dead_letters WHERE stream = 'news'"),
 	'constraint 23514', 'which is a dead letter');
+
+# Nodes make their part of a batch permanent once this server has committed, so
+# it is on disk then, whatever synchronous_commit says.  A trigger holds up the
+# next batch, whose commit would flush this one.
+etl('CREATE TABLE sales.held (id int, name text)');
+route('order_lines', 'raw_messages', 'items', 'news', 'held');
+etl(q{
+	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE new.id = 101 AND NOT pg_try_advisory_xact_lock(13) LOOP
+			PERFORM pg_sleep(0.02);
+		END LOOP;
+		RETURN new;
+	END $$;
+	CREATE TRIGGER hold BEFORE INSERT ON sales.held_shard FOR EACH ROW EXECUTE FUNCTION hold()});
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('SELECT pg_advisory_lock(13)');
+$kafka->create_topic('held');
+$kafka->produce('held', items(map { [ $_, 'a' ] } 1 .. 300));
+etl("SELECT fluct.create_stream('held', 'shop', 'held', 'sales.held', on_conflict => 'error', batch_size => 100, start => true)");
+ok(poll($node, 'SELECT count(*) FROM sales.held', 100), 'a batch is visible');
+sql('ALTER SYSTEM SET fluct.enabled = off');
+crash_server($node);
+is(sql('SELECT count(*) FROM sales.held'), 100, 'and survives a crash');
+eval { $holder->quit };
+sql('ALTER SYSTEM RESET fluct.enabled');
+$node->reload;
+ok(caught_up($node, 'held'), 'the stream goes on');
+is(sql('SELECT count(*), count(DISTINCT id) FROM sales.held'), '300|300', 'with nothing lost or doubled');
+etl("SELECT fluct.drop_stream('held')");
 
 # ----- again -----
 
