@@ -233,7 +233,7 @@ COMMENT ON COLUMN fluct.batches.bytes IS 'of the messages, with keys and headers
 COMMENT ON COLUMN fluct.batches.ms IS 'milliseconds from the beginning of the transaction to its commit';
 COMMENT ON COLUMN fluct.batches.ended IS 'what ended it: batch_size, batch_bytes or batch_interval (as create_stream sets them; also that all of Kafka''s messages were in hand), row_bytes (the rows made of the messages came to 64 MB), markers (offsets without messages)';
 COMMENT ON COLUMN fluct.batches.partitions IS 'partitions whose position moved';
-COMMENT ON COLUMN fluct.batches.offsets IS 'of the first eight of these, {"partition": [from, to]} (text, may be cast to jsonb): offsets from <= offset < to';
+COMMENT ON COLUMN fluct.batches.offsets IS 'of the first eight of these, {"partition": [from, to]} (text, may be cast to jsonb): offsets from <= offset < to; of a stream of several topics {"topic": {"partition": [from, to]}}, as far as they take 500 bytes';
 
 CREATE OR REPLACE VIEW fluct.open_dead_letters AS
 SELECT d.id, format('%s[%s]@%s', fluct._printable(d.topic), d.partition, d."offset") AS at,

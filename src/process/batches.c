@@ -23,6 +23,7 @@
 #define MAX_KEPT		4096	/* of all databases */
 #define MAX_SHOWN		1000	/* of one */
 #define MAX_PARTITIONS	8		/* of a batch, whose offsets are kept */
+#define OFFSETS_LEN		512		/* of these; one with a topic of any name fits */
 
 PG_FUNCTION_INFO_V1(fluct_batches_kept);
 
@@ -39,9 +40,7 @@ typedef struct Batch
 	int64		dead_letters;
 	int64		bytes;
 	int			partitions;		/* that moved */
-	int32		partition[MAX_PARTITIONS];
-	int64		from[MAX_PARTITIONS];
-	int64		to[MAX_PARTITIONS];
+	char		offsets[OFFSETS_LEN];	/* JSON, as far as there is room */
 	char		ended[16];
 } Batch;
 
@@ -71,8 +70,7 @@ fluct_batches_init(void)
 }
 
 static void
-describe(Batch *batch, const FluctPosition *moved, int nmoved,
-		 const FluctPosition *before)
+add_up(Batch *batch, const FluctPosition *moved, int nmoved)
 {
 	batch->partitions = nmoved;
 	for (int i = 0; i < nmoved; i++)
@@ -81,21 +79,54 @@ describe(Batch *batch, const FluctPosition *moved, int nmoved,
 		batch->rows += moved[i].rows;
 		batch->duplicates += moved[i].duplicates;
 		batch->dead_letters += moved[i].dead_letters;
-		if (i >= MAX_PARTITIONS)
-			continue;
-		while (before->partition != moved[i].partition)
-			before++;
-		batch->partition[i] = moved[i].partition;
-		batch->from[i] = before->next_offset;
-		batch->to[i] = moved[i].next_offset;
 	}
+}
+
+/*
+ * {"PARTITION": [FROM, TO], ...}, or {"TOPIC": {...}, ...} of them.  Both
+ * arrays are in the order of topics and partitions.
+ */
+static void
+describe_offsets(Batch *batch, const FluctPosition *moved, int nmoved,
+				 const FluctPosition *before, bool many_topics)
+{
+	StringInfoData text;
+	const char *topic = NULL;
+
+	initStringInfo(&text);
+	for (int i = 0; i < Min(nmoved, MAX_PARTITIONS); i++)
+	{
+		int			len = text.len;
+
+		while (before->topic != moved[i].topic ||
+			   before->partition != moved[i].partition)
+			before++;
+		if (many_topics && topic != moved[i].topic)
+			appendStringInfo(&text, "%s\"%s\": {", topic ? "}, " : "",
+							 moved[i].topic);
+		else if (topic)
+			appendStringInfoString(&text, ", ");
+		appendStringInfo(&text, "\"%d\": [" INT64_FORMAT ", " INT64_FORMAT "]",
+						 moved[i].partition, before->next_offset,
+						 moved[i].next_offset);
+		if (text.len + sizeof("{}}") > OFFSETS_LEN)
+		{
+			text.data[len] = '\0';
+			break;
+		}
+		topic = moved[i].topic;
+	}
+	snprintf(batch->offsets, OFFSETS_LEN, "{%s%s}", text.data,
+			 many_topics && topic ? "}" : "");
+	pfree(text.data);
 }
 
 void
 fluct_batches_note(const FluctSlot *slot, TimestampTz since,
 				   const FluctMessage *messages, int count,
 				   const FluctPosition *moved, int nmoved,
-				   const FluctPosition *before, const char *ended)
+				   const FluctPosition *before, bool many_topics,
+				   const char *ended)
 {
 	if (ring == NULL)
 		return;
@@ -107,7 +138,8 @@ fluct_batches_note(const FluctSlot *slot, TimestampTz since,
 	last.ms = TimestampDifferenceMilliseconds(since, last.committed_at);
 	for (int i = 0; i < count; i++)
 		last.bytes += fluct_message_bytes(&messages[i]);
-	describe(&last, moved, nmoved, before);
+	add_up(&last, moved, nmoved);
+	describe_offsets(&last, moved, nmoved, before, many_topics);
 	strlcpy(last.ended, ended, sizeof(last.ended));
 }
 
@@ -120,22 +152,6 @@ fluct_batches_show(void)
 	ring->batches[ring->noted % MAX_KEPT] = last;
 	ring->noted++;
 	LWLockRelease(ring->lock);
-}
-
-/* {"PARTITION": [FROM, TO], …} as text */
-static char *
-offsets_of(const Batch *batch)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	appendStringInfoChar(&text, '{');
-	for (int i = 0; i < Min(batch->partitions, MAX_PARTITIONS); i++)
-		appendStringInfo(&text, "%s\"%d\": [" INT64_FORMAT ", " INT64_FORMAT "]",
-						 i > 0 ? ", " : "", batch->partition[i],
-						 batch->from[i], batch->to[i]);
-	appendStringInfoChar(&text, '}');
-	return text.data;
 }
 
 static void
@@ -155,7 +171,7 @@ put(ReturnSetInfo *rsinfo, const Batch *batch)
 	values[8] = Int64GetDatum(batch->ms);
 	values[9] = CStringGetTextDatum(batch->ended);
 	values[10] = Int32GetDatum(batch->partitions);
-	values[11] = CStringGetTextDatum(offsets_of(batch));
+	values[11] = CStringGetTextDatum(batch->offsets);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

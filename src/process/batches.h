@@ -24,13 +24,14 @@ extern void fluct_batches_init(void);
 /*
  * A batch of these messages is committed, which began to be written at `since`.
  * The positions that moved, each with its new next_offset, are `moved`; those
- * before, of which they are some, `before`; both by partition.  It is shown
- * from fluct_batches_show on.  Without a preload both do nothing.
+ * before, of which they are some, `before`; both by topic and partition.
+ * `many_topics`: the stream may have several.  It is shown from
+ * fluct_batches_show on.  Without a preload both do nothing.
  */
 extern void fluct_batches_note(const FluctSlot *slot, TimestampTz since,
 							   const FluctMessage *messages, int count,
 							   const FluctPosition *moved, int nmoved,
-							   const FluctPosition *before,
+							   const FluctPosition *before, bool many_topics,
 							   const char *ended);
 extern void fluct_batches_show(void);
 

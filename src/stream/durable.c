@@ -7,8 +7,8 @@
  * (sink/flush.c).  The worker's own positions move with the commit, and the
  * next batch begins there.  Everybody else hears of it when a crash can no
  * longer take it back: the group's offsets at Kafka, fluct.batches, the lag in
- * shared memory, what run_stream counts; and wait_for_stream is served only
- * while nothing is untold.
+ * shared memory, what run_stream counts, and the end of wait_for_stream: who
+ * waits has the batch flushed that he waits for.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +16,7 @@
 
 #include "utils/memutils.h"
 
+#include "bookkeeping/topics.h"
 #include "process/batches.h"
 #include "sink/flush.h"
 #include "stream/durable.h"
@@ -63,7 +64,8 @@ fluct_durable_note(TimestampTz since, const FluctMessage *messages, int count,
 {
 	tell();
 	fluct_batches_note(fluct_slot, since, messages, count, moved, nmoved,
-					   fluct_position_all(), ended);
+					   fluct_position_all(),
+					   fluct_topics_are_many(fluct_stream->topic), ended);
 	fluct_position_settle(moved, nmoved);
 	remember(moved, nmoved);
 	if (!fluct_flush_is_pending())

@@ -65,6 +65,10 @@ is(etl("SELECT topic, partition, current_offset, lag FROM fluct.stat_partitions"
 	"de|0|50|0\nde|1|50|0\nfr|0|20|0\nfr|1|20|0", 'stat_partitions by topic');
 is(etl("SELECT topic, sum(offsets), sum(stored), sum(unexplained) FROM fluct.reconcile_stream('list') GROUP BY 1 ORDER BY 1"),
 	"de|100|100|0\nfr|40|40|0", 'the account by topic');
+is(sql(q(SELECT string_agg(concat_ws('|', topic, partition, first, last), ', ' ORDER BY topic, partition)
+		FROM (SELECT t.key AS topic, p.key AS partition, min((p.value->>0)::int) AS first, max((p.value->>1)::int) AS last
+			FROM fluct.batches, jsonb_each(offsets::jsonb) t, jsonb_each(t.value) p GROUP BY 1, 2) moved)),
+	'de|0|0|50, de|1|0|50, fr|0|0|20, fr|1|0|20', 'batches by topic');
 is(sql("SELECT count(*) FROM fluct._live() WHERE stream = 'list'"), 2, 'two workers');
 
 # kill -9 between batches
