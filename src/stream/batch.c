@@ -365,7 +365,7 @@ why_it_ends(bool drained)
 	return NULL;
 }
 
-void
+bool
 fluct_batch_commit_if_ended(bool drained)
 {
 	batch.ended = why_it_ends(drained);
@@ -373,4 +373,5 @@ fluct_batch_commit_if_ended(bool drained)
 		commit();
 	if (drained)
 		fluct_durable_tell();
+	return batch.ended != NULL;
 }

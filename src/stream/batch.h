@@ -29,10 +29,11 @@ extern long fluct_batch_wait(void);
 
 /*
  * Commits what was gathered if it is time.  `drained`: the client's queue is
- * empty, so what is committed is to be on disk.  Returns when it is committed;
- * an error of the database is waited out, or fails the stream.
+ * empty, so what is committed is to be on disk.  Returns when it is committed,
+ * and whether there was something; an error of the database is waited out, or
+ * fails the stream.
  */
-extern void fluct_batch_commit_if_ended(bool drained);
+extern bool fluct_batch_commit_if_ended(bool drained);
 
 /* Drops the messages; positions are to be read again. */
 extern void fluct_batch_forget(void);

@@ -14,6 +14,7 @@
 #include "kafka/consumer.h"
 #include "pg/unixtime.h"
 #include "process/worker.h"
+#include "stream/durable.h"
 #include "stream/position.h"
 #include "stream/stand.h"
 #include "stream/state.h"
@@ -146,6 +147,7 @@ fluct_position_serve_waiters(void)
 	if (fluct_stand.sync_ticket == 0 &&
 		wanted > pg_atomic_read_u64(&fluct_slot->sync_done))
 	{
+		fluct_durable_tell();	/* Kafka may not answer at once */
 		ends = fluct_position_ask_ends();
 		if (ends == NULL)
 			return;
@@ -159,6 +161,7 @@ fluct_position_serve_waiters(void)
 	for (int i = 0; i < fluct_stand.npositions; i++)
 		if (fluct_stand.positions[i].next_offset < fluct_stand.sync_target[i])
 			return;
+	fluct_durable_tell();
 	pg_atomic_write_u64(&fluct_slot->sync_done, fluct_stand.sync_ticket);
 	fluct_stand.sync_ticket = 0;
 	ConditionVariableBroadcast(&fluct_shared->progress);

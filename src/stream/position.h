@@ -75,8 +75,8 @@ extern FluctOffset *fluct_position_ask_ends(void);
 
 /*
  * wait_for_stream: notes where the log ends, and reports when it is reached.
- * Asking Kafka may stand behind a fetch that waits for messages: not to be
- * called with a batch in hand.
+ * Asking Kafka may stand behind a fetch that waits for messages: to be called
+ * without a batch in hand, or, by a worker that is behind, after each.
  */
 extern void fluct_position_serve_waiters(void);
 

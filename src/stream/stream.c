@@ -238,6 +238,7 @@ consume(void)
 	for (;;)
 	{
 		bool		drained;
+		bool		committed = false;
 
 		MemoryContextReset(loop);
 		MemoryContextSwitchTo(loop);
@@ -250,13 +251,11 @@ consume(void)
 		if (fluct_kafka_in_doubt())
 			drop_doubtful();
 		else
-			fluct_batch_commit_if_ended(drained);
+			committed = fluct_batch_commit_if_ended(drained);
 		if (fluct_durable_is_told())
-		{
 			fluct_position_observe();
-			if (gathered() == 0)
-				fluct_position_serve_waiters();
-		}
+		if (committed || gathered() == 0)
+			fluct_position_serve_waiters();
 		fluct_retention_note();
 		if (fluct_watch)
 			report_or_finish();

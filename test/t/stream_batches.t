@@ -120,4 +120,43 @@ ok(caught_up($node, 'said'), 'committed');
 after_crash();
 is(numbers_of('said'), '5003|5003|5003', 'what was said to be committed survives a crash');
 
+go_on();
+
+# A worker that is behind all the time answers once it has what Kafka held at
+# the call: the messages that are produced later are held up.
+my @stops = (201, 401, 1501);
+$kafka->create_topic('late');
+$kafka->produce('late', [ numbers(1 .. 1000) ]);
+number_stream('late', start => 0, more => ', batch_size => 100');
+etl(sprintf(q{
+	CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE new.n IN (%s) AND NOT pg_try_advisory_xact_lock(new.n) LOOP
+			PERFORM pg_sleep(0.02);
+		END LOOP;
+		RETURN new;
+	END $$;
+	CREATE TRIGGER stop BEFORE INSERT ON late FOR EACH ROW EXECUTE FUNCTION stop()},
+		join(', ', @stops)));
+$holder = $node->background_psql('postgres', on_error_stop => 0);
+$holder->query("SELECT pg_advisory_lock($_)") foreach @stops;
+etl(q{SELECT fluct.start_stream('late')});
+ok(poll($node, 'SELECT count(*) FROM late', 200), 'a worker that is behind');
+my $waiter = $node->background_psql('postgres', on_error_stop => 0);
+$waiter->query_until(qr/begun/, q{\echo begun
+SELECT 'answer: ' || fluct.wait_for_stream('late', '1 minute');
+});
+ok(poll($node, q{SELECT count(*) = 1 FROM pg_stat_activity
+		WHERE query LIKE '%answer: %wait_for_stream%' AND wait_event_type = 'Extension'}), 'is waited for');
+$holder->query('SELECT pg_advisory_unlock(201)');
+ok(poll($node, 'SELECT count(*) FROM late', 400), 'it goes on');
+$kafka->produce('late', [ numbers(1001 .. 2000) ]);
+$holder->query('SELECT pg_advisory_unlock(401)');
+ok(poll($node, 'SELECT count(*) FROM late', 1500), 'and on');
+like($waiter->query('SELECT 1'), qr/answer: true/, 'and says when it has what Kafka held at the call');
+is(sql('SELECT count(*) FROM late'), 1500, 'while it is behind');
+$waiter->quit;
+$holder->quit;
+ok(caught_up($node, 'late'), 'then it has all');
+
 done_testing();
