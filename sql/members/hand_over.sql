@@ -182,6 +182,10 @@ BEGIN
 	IF h.topic IS NOT NULL AND h.id IS NULL THEN
 		PERFORM fluct._ask_to_take(to_member, NULL::pg_catalog.uuid, stream, h.topic, partition, NULL::pg_catalog.jsonb);
 		SELECT g.* INTO h FROM fluct._give_away(hand_over.stream, hand_over.partition, hand_over.to_member, true) g;
+		-- a crash must not take back here what is taken there
+		IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off' THEN
+			PERFORM pg_catalog.set_config('synchronous_commit', 'on', true);
+		END IF;
 		COMMIT;
 	END IF;
 	IF h.topic IS NULL THEN

@@ -212,7 +212,10 @@ quote_setting(const char *value)
 	return quoted.data;
 }
 
-/* The times in an answer's texts are read in the zone of whoever asks. */
+/*
+ * The times in an answer's texts are read in the zone of whoever asks, and what
+ * a member has answered holds there after a crash.
+ */
 static void
 add_ours(FluctLogin *login, List *options, bool writes)
 {
@@ -221,7 +224,7 @@ add_ours(FluctLogin *login, List *options, bool writes)
 	add(login, "client_encoding", GetDatabaseEncodingName());
 	add(login, "fallback_application_name", "fluct");
 	add(login, "options",
-		psprintf("%s -c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=%s"
+		psprintf("-c synchronous_commit=on %s -c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=%s"
 				 " -c default_transaction_read_only=%s -c default_transaction_isolation=%s"
 				 " -c statement_timeout=%d",
 				 theirs ? theirs : "",
