@@ -23,7 +23,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "common/hashfn.h"
@@ -56,6 +55,21 @@ version_of(HeapTuple tuple)
 	version.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	version.tid = tuple->t_self;
 	return hash_bytes((const unsigned char *) &version, sizeof(version));
+}
+
+/* Asked before the server is read: a change in between is a newer version. */
+static uint32
+server_version(const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNSERVERNAME, CStringGetDatum(name));
+	uint32		version = 0;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		version = version_of(tuple);
+		ReleaseSysCache(tuple);
+	}
+	return version;
 }
 
 static ForeignServer *
@@ -238,23 +252,19 @@ add_ours(FluctLogin *login, List *options, bool writes)
 FluctLogin *
 fluct_login_find(const char *name, Oid role, bool writes)
 {
+	uint32		version = server_version(name);
 	ForeignServer *server = find_server(name);
 	HeapTuple	tuple = find_mapping(server, role, writes);
 	Form_pg_user_mapping form = (Form_pg_user_mapping) GETSTRUCT(tuple);
 	Oid			mapped = form->umuser;
 	UserMapping *mapping = GetUserMapping(role, server->serverid);
 	FluctLogin *login = palloc0(sizeof(FluctLogin));
-	HeapTuple	server_tuple;
 	int			most = list_length(server->options) +
 	list_length(mapping->options) + MOST_OF_OURS;
 
 	login->mapping = form->oid;
-	login->version = version_of(tuple);
+	login->version = hash_combine(version, version_of(tuple));
 	ReleaseSysCache(tuple);
-	server_tuple = SearchSysCache1(FOREIGNSERVEROID,
-								   ObjectIdGetDatum(server->serverid));
-	login->version = hash_combine(login->version, version_of(server_tuple));
-	ReleaseSysCache(server_tuple);
 	login->password = needs_password(mapping->options);
 	if (login->password)
 		check_password(server, mapping->options, mapped);
