@@ -257,7 +257,8 @@ sub part_server
 		$self->set('fsync', 'on') if $setting eq 'fsync';
 		$self->set('synchronous_commit', 'off') if $setting eq 'off';
 		$self->await_running if $self->number(10) < 8;
-		$load->ask_share if $i < $kills - 1;
+		# the last share comes when it is off
+		$load->ask_share if $i < $kills - 2 || $i == $kills;
 		sleep($self->seconds(0.5));
 		$taken_back{$setting}++ if $self->kill_server;
 		$self->progress($i, 'kills of the server');
