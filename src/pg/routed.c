@@ -30,22 +30,26 @@
 PG_FUNCTION_INFO_V1(fluct_is_routed);
 PG_FUNCTION_INFO_V1(fluct_routed_among);
 
+/* NULL, where rules make several statements of it, or none. */
+static const PlannedStmt *
+only_statement(const CachedPlan *cached)
+{
+	return list_length(cached->stmt_list) == 1 ?
+		linitial_node(PlannedStmt, cached->stmt_list) : NULL;
+}
+
 NodeTag
 fluct_routed_root(SPIPlanPtr plan)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	const PlannedStmt *stmt;
 	NodeTag		root = T_Invalid;
 
 	if (cached == NULL)
 		return T_Invalid;
-	/* none, where a rule does nothing instead */
-	if (list_length(cached->stmt_list) == 1)
-	{
-		PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
-
-		if (stmt->planTree != NULL)
-			root = nodeTag(stmt->planTree);
-	}
+	stmt = only_statement(cached);
+	if (stmt && stmt->planTree)
+		root = nodeTag(stmt->planTree);
 	ReleaseCachedPlan(cached, CurrentResourceOwner);
 	return root;
 }
@@ -62,19 +66,17 @@ bool
 fluct_routed_stays_here(SPIPlanPtr plan)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	bool		here = false;
+	const PlannedStmt *stmt;
+	bool		here;
+	ListCell   *lc;
 
 	if (cached == NULL)
 		return false;
-	if (list_length(cached->stmt_list) == 1)
-	{
-		PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
-		ListCell   *lc;
-
-		here = stmt->planTree && IsA(stmt->planTree, ModifyTable);
+	stmt = only_statement(cached);
+	here = stmt && stmt->planTree && IsA(stmt->planTree, ModifyTable);
+	if (stmt)
 		foreach(lc, stmt->subplans)
 			here |= lfirst(lc) && IsA(lfirst(lc), ModifyTable);
-	}
 	ReleaseCachedPlan(cached, CurrentResourceOwner);
 	return here;
 }
