@@ -147,22 +147,31 @@ check_kind(FluctCsv *csv, FluctCsvRefusal *refusal)
 	return refusal->reason == FLUCT_CSV_OK;
 }
 
-/* A decoder passes it on only where it stands in a file of another encoding. */
+/* Whether there was one. */
 static bool
-skip_byte_order_mark(FluctCsv *csv, FluctCsvRefusal *refusal)
+skip_byte_order_mark(FluctCsv *csv)
 {
-	const char *encoding = fluct_csv_options(csv)->encoding;
 	size_t		len;
 	const char *p = fluct_csv_peek(csv, 3, &len);
 
 	if (len < 3 || memcmp(p, "\xEF\xBB\xBF", 3) != 0)
-		return true;
-	if (encoding != NULL)
-		fluct_csv_refuse(refusal, FLUCT_CSV_BAD_ENCODING, 1,
-						 "the file begins with the mark of UTF-8, expected CSV"
-						 " in %s", encoding);
+		return false;
 	fluct_csv_skip(csv, 3);
-	return encoding == NULL;
+	return true;
+}
+
+/* A decoder passes a mark on only where it stands in a file of another encoding. */
+static bool
+check_byte_order_mark(FluctCsv *csv, FluctCsvRefusal *refusal)
+{
+	const char *encoding = fluct_csv_options(csv)->encoding;
+
+	if (!skip_byte_order_mark(csv) || encoding == NULL)
+		return true;
+	fluct_csv_refuse(refusal, FLUCT_CSV_BAD_ENCODING, 1,
+					 "the file begins with the mark of UTF-8, expected CSV"
+					 " in %s", encoding);
+	return false;
 }
 
 /*
@@ -183,9 +192,7 @@ take_separator_line(FluctCsv *csv)
 	if (!fluct_csv_skip_line(csv))
 		return false;
 	/* the line was put before a file that has a mark */
-	p = fluct_csv_peek(csv, 3, &len);
-	if (len >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0)
-		fluct_csv_skip(csv, 3);
+	(void) skip_byte_order_mark(csv);
 	return true;
 }
 
@@ -274,7 +281,7 @@ fluct_csv_read_header(FluctCsv *csv, const char *const *names, int count,
 	FluctCsvStatus status;
 
 	refusal->reason = FLUCT_CSV_OK;
-	if (!check_kind(csv, refusal) || !skip_byte_order_mark(csv, refusal))
+	if (!check_kind(csv, refusal) || !check_byte_order_mark(csv, refusal))
 		return false;
 	skip_preamble(csv);
 	status = fluct_csv_next(csv, &record, refusal);
