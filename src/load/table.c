@@ -18,7 +18,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -33,6 +32,7 @@
 #include "load/lines.h"
 #include "load/progress.h"
 #include "pg/alloc.h"
+#include "pg/query.h"
 #include "sink/sink.h"
 
 #define ROWS_AT_ONCE	1000
@@ -382,6 +382,20 @@ open_file(TableLoad *load, FunctionCallInfo fcinfo)
 }
 
 /*
+ * Checked before the load by the tables' names, which the owner of a schema can
+ * give to others since; these here are locked.
+ */
+static void
+refuse_superuser_writer(Oid relid)
+{
+	FluctQuery	query = {0};
+
+	fluct_query_add(&query, OIDOID, ObjectIdGetDatum(GetUserId()), false);
+	fluct_query_add(&query, REGCLASSOID, ObjectIdGetDatum(relid), false);
+	fluct_query_run(&query, "SELECT fluct._refuse_superuser_writer($1, $2)");
+}
+
+/*
  * fluct._load_rows(path bytea, sha256 bytea, target text, mapping jsonb,
  *					on_conflict text, csv boolean, needed text[],
  *					booleans text[], strict_end boolean, delimiter text,
@@ -411,7 +425,8 @@ fluct_load_table(PG_FUNCTION_ARGS)
 	if (!load.ended)
 	{
 		SPI_connect();
-		sink = fluct_sink_open(&stream, GetUserId(), CurrentMemoryContext);
+		sink = fluct_sink_open_held(&stream, GetUserId(), CurrentMemoryContext);
+		fluct_sink_each_target(sink, refuse_superuser_writer);
 		store(&load, sink);
 		fluct_sink_close(sink);
 		SPI_finish();

@@ -260,6 +260,13 @@ fluct_sink_close(FluctSink *sink)
 	MemoryContextDelete(sink->context);
 }
 
+void
+fluct_sink_each_target(const FluctSink *sink, void (*visit) (Oid relid))
+{
+	for (int t = 0; t < sink->mapping->ntargets; t++)
+		visit(sink->mapping->targets[t].relid);
+}
+
 bool
 fluct_sink_stale(const FluctSink *sink)
 {

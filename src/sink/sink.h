@@ -41,6 +41,10 @@ extern FluctSink *fluct_sink_open_held(const FluctStream *stream, Oid owner,
 									   MemoryContext parent);
 extern void fluct_sink_close(FluctSink *sink);
 
+/* Runs a function with each table that rows are written into. */
+extern void fluct_sink_each_target(const FluctSink *sink,
+								   void (*visit) (Oid relid));
+
 /* Whether a table of the mapping may have changed since it was compiled. */
 extern bool fluct_sink_stale(const FluctSink *sink);
 
