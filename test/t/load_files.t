@@ -2,7 +2,7 @@
 # meanwhile: it is loaded once, wholly, or not at all.
 #
 # FLUCT_FILE_KILLS (10) kills; FLUCT_FILE_MB (4) the size of the large file;
-# FLUCT_FILE_SEED what is random.
+# FLUCT_FILE_SEED (1) what is random.
 use strict;
 use warnings;
 use Fluct;
@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep time);
 
 my $kills = $ENV{FLUCT_FILE_KILLS} // 10;
 my $mb = $ENV{FLUCT_FILE_MB} // 4;
-my $seed = $ENV{FLUCT_FILE_SEED} // int(time());
+my $seed = $ENV{FLUCT_FILE_SEED} // 1;
 my $root = PostgreSQL::Test::Utils::tempdir();
 my $node = fluct_node('files', operator => 1, 'fluct.inbox_root' => $root);
 my $header = "customer_id,company_name,specialized_industries\n";

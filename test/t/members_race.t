@@ -2,7 +2,7 @@
 # while streams are altered, paused and started and servers killed: each call says
 # what it did or why not, and every order is stored once.
 #
-# FLUCT_SEED repeats the choices, FLUCT_ROUNDS makes more of them.
+# FLUCT_SEED makes other choices (default 1), FLUCT_ROUNDS more of them (3).
 use strict;
 use warnings;
 use lib 'test/t/lib';
@@ -11,7 +11,7 @@ use Fluct::Members;
 use IPC::Run;
 use Test::More;
 
-my $seed = $ENV{FLUCT_SEED} // int(rand(1e6));
+my $seed = $ENV{FLUCT_SEED} // 1;
 my $rounds = $ENV{FLUCT_ROUNDS} // 3;
 
 my $kafka = fluct_broker();
