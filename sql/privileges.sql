@@ -133,8 +133,8 @@ SELECT l.grantee, l.kind, n.name
 	_load_products _load_result _load_table _lock _lock_hint _lock_shared _maintain_partitions _make_job _map_column
 	_mark_complete _may_trim _may_trim_stream _move_at_commit _move_file _move_position _moves _name_matches _named_in
 	_next_epoch _next_step _next_window _normal_start _open_inbox _own_dropped_stream _own_inbox _own_stream _owner_role
-	_parse_schedule _pause_stream _place_in_mapping _preload_lines _preloaded _preview_stream _privileges _qualified _raw_growth
-	_real_directory _rebuild_rollup _reconcile_stream _record _record_fluctuations _record_load _refusal _refuse_schedule
+	_parse_schedule _pause_stream _place_in_mapping _preload_lines _preloaded _preview_stream _privileges _published_without_identity _qualified
+	_raw_growth _real_directory _rebuild_rollup _reconcile_stream _record _record_fluctuations _record_load _refusal _refuse_schedule
 	_reload_file _remove_job _report _reprocess _require_orders_owner _require_owner _require_rest _retry _retry_dead_letters
 	_routed_among _save_report _say_idle_workers _schedule_fluctuations _schedule_inbox _seek_stream _served _settle_constraints
 	_skip_file _slots _slots_of_day _start_of _start_stream _store _store_chunk _stream_hint _stream_owner _sync _sync_done

@@ -127,6 +127,24 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_raw(text) IS 'Raises an error where the raw copy cannot be stored for its columns: undefined_column, not_null_violation.';
 
+-- PostgreSQL refuses the UPDATE and DELETE of such tables (55000).
+CREATE OR REPLACE FUNCTION fluct._published_without_identity(targets text[])
+RETURNS TABLE (relation regclass, publication name)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT DISTINCT ON (t.place) c.oid::regclass, p.pubname
+	  FROM unnest(targets) WITH ORDINALITY t(name, place)
+	  JOIN pg_class c ON c.oid = to_regclass(t.name) AND c.relkind = 'r'
+	  JOIN pg_publication_tables pt ON pt.schemaname = c.relnamespace::regnamespace::name AND pt.tablename = c.relname
+	  JOIN pg_publication p ON p.pubname = pt.pubname AND (p.pubupdate OR p.pubdelete)
+	 WHERE c.relreplident <> 'f'
+	   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid
+						  AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END)
+	 ORDER BY t.place, p.pubname
+$$;
+COMMENT ON FUNCTION fluct._published_without_identity(text[]) IS
+'those of the tables of which a publication has updates or deletes, and by which it knows no row';
+
 CREATE OR REPLACE FUNCTION fluct._check_here(s fluct.streams)
 RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -135,6 +153,7 @@ AS $$
 DECLARE
 	owner oid := fluct._stream_owner(s);
 	targets text[];
+	published record;
 BEGIN
 	BEGIN
 		item := 'columns'; status := 'ok';
@@ -143,6 +162,14 @@ BEGIN
 			PERFORM fluct._check_raw(s.name);
 		END IF;
 		detail := array_to_string(targets, ', ');
+		IF s.on_conflict = 'update' OR fluct._deletes(s.mapping, s.on_tombstone) THEN
+			FOR published IN SELECT * FROM fluct._published_without_identity(targets) LIMIT 1 LOOP
+				status := 'fail';
+				detail := format('publication %I has updates and deletes of %s, which has no replica identity',
+								 published.publication, published.relation);
+				hint := format('ALTER TABLE %s REPLICA IDENTITY FULL; or give it a primary key.', published.relation);
+			END LOOP;
+		END IF;
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';
 		GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;

@@ -250,6 +250,20 @@ is(statuses($check), 'tls=skipped login=skipped columns=fail privileges=skipped'
 	'a mapped column is gone') or diag(explain($check));
 like($check->{columns}[1], qr/has no column "page"/, 'which');
 
+sql('CREATE TABLE sales.priced (id bigint UNIQUE NOT NULL, price numeric); ALTER TABLE sales.priced OWNER TO etl; CREATE PUBLICATION prices FOR TABLE sales.priced');
+etl("SELECT fluct.create_stream('priced', 'shop', 'orders', target => 'sales.priced', on_conflict => 'update')");
+is(join('|', @{ check('priced')->{columns} }), 'fail|publication prices has updates and deletes of sales.priced, which has no replica identity|ALTER TABLE sales.priced REPLICA IDENTITY FULL; or give it a primary key.',
+	'a publication that forbids what the stream does');
+foreach my $way ('ALTER TABLE sales.priced REPLICA IDENTITY FULL', 'ALTER TABLE sales.priced REPLICA IDENTITY USING INDEX priced_id_key',
+	'ALTER TABLE sales.priced REPLICA IDENTITY DEFAULT, ADD PRIMARY KEY (id)')
+{
+	etl('ALTER TABLE sales.priced REPLICA IDENTITY NOTHING');
+	is(check('priced')->{columns}[0], 'fail', 'nothing is no identity');
+	etl($way);
+	is(check('priced')->{columns}[0], 'ok', $way);
+}
+sql('DROP PUBLICATION prices');
+
 etl('ALTER TABLE sales.raw_messages RENAME headers TO head');
 like(check('part')->{columns}[1], qr/^sales\.raw_messages lacks headers$/, 'a column of the raw copy is gone');
 etl('ALTER TABLE sales.raw_messages RENAME head TO headers; ALTER TABLE sales.raw_messages ADD mine int NOT NULL, ADD his int NOT NULL DEFAULT 1');
