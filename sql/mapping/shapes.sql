@@ -75,12 +75,14 @@ AS $$
 			AND k <@ (epochs || '{boolean,integer,number,decimal,uuid,timestamp,date,string}') THEN 'text'
 		WHEN 'boolean' = ANY (k) AND k && (epochs || '{integer,number,decimal}')
 			AND k <@ (epochs || '{boolean,integer,number,decimal}') THEN 'text' END
-	FROM (SELECT array_remove(kinds, 'null') AS k, '{epoch_s,epoch_ms,epoch_us,epoch_ns}'::text[] AS epochs,
+	FROM (SELECT array_replace(array_remove(kinds, 'null'), 'decimal', CASE WHEN path ~ label THEN 'string' ELSE 'decimal' END) AS k,
+				 '{epoch_s,epoch_ms,epoch_us,epoch_ns}'::text[] AS epochs,
 				 '([tT]ime|[dD]ate|_at|At|^at|\.at|[tT]s|_ms|Ms|_us|[cC]reated|[uU]pdated|[mM]odified|[eE]xpires)[^.]*$' AS time_name,
-				 '(amount|price|total|cost|tax|fee|rate|balance|discount)[^.]*$' AS money) o
+				 '(amount|price|total|cost|tax|fee|rate|balance|discount)[^.]*$' AS money
+		  FROM (SELECT '([vV]ersion|[rR]elease|[cC]ode|[nN]umber|(\m|_)id|Id|ID)("\])?$' AS label) l) o
 $$;
 COMMENT ON FUNCTION fluct._type_of(text[], text) IS
-'the type of a column that holds all of these kinds (of _nodes), with the format of the mapping; an integer is a time only by its path, an amount is numeric';
+'the type of a column that holds all of these kinds (of _nodes), with the format of the mapping; an integer is a time only by its path, an amount is numeric, digits in a string that is a version or an id are text';
 
 CREATE OR REPLACE FUNCTION fluct._path_text(keys text[]) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp

@@ -52,6 +52,10 @@ is(sql(q{SELECT string_agg(concat_ws(' ', parcels_id, line_number, sku, n, id), 
 	'1 1 s1 1 9, 1 2 t 2, 2 1 s2 1 9, 2 2 t 2', 'and its rows');
 is(sql(q{SELECT string_agg(concat_ws(' ', parcels_id, items_line_number, line_number, k), ', ' ORDER BY parcels_id) FROM sales.parcels_items_attributes}), '1 1 1 1, 2 1 1 1, 3 1 1 1, 4 1 1 1', 'so is one in it');
 
+# digits and a point in a string are a number, but not where the name says that they are none
+suggested('releases', '{"id": 1, "version": "2.1", "user_id": "12.50", "appVersion": "1.0", "paid": "7.50", "lib": {"code": "1.5"}}');
+is(columns('releases'), 'id bigint, "appVersion" text, lib_code text, paid numeric, user_id text, version text, extra jsonb' =~ tr/"//dr, 'versions, ids and codes are texts');
+
 # without an id: the place in Kafka; a table and a stream of that name are there
 etl('CREATE TABLE sales.visits (x int)');
 like(suggested('visits', '{"user_id": 1, "page": "a", "order_lines": [{"n": 1}]}', '{"user_id": 1, "page": "b"}'), qr/^-- no field is an id that differs/m, 'no key');
