@@ -173,6 +173,39 @@ BEGIN
 	RETURN true;
 END $$;
 
+-- Whether it has another fault before the one for which it is no JSON: the
+-- longest beginning that could go on is completed, and read.
+CREATE FUNCTION model.fault_before(value text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	beginning	text;
+	ending		text;
+	open		text;
+	said		text;
+BEGIN
+	FOR n IN REVERSE length(value) .. 0 LOOP
+		beginning := left(value, n);
+		BEGIN
+			PERFORM beginning::json;
+			EXIT;
+		EXCEPTION WHEN invalid_text_representation THEN
+			GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL;
+			EXIT WHEN said = 'The input string ended unexpectedly.';
+		END;
+	END LOOP;
+	open := regexp_replace(regexp_replace(beginning, '"([^"\\]|\\.)*"', '', 'g'), '[^][{}]', '', 'g');
+	WHILE open ~ '\{\}|\[\]' LOOP
+		open := regexp_replace(open, '\{\}|\[\]', '', 'g');
+	END LOOP;
+	open := translate(reverse(open), '{[', '}]');
+	FOREACH ending IN ARRAY ARRAY['', '0', ':0', '"~":0'] LOOP
+		BEGIN
+			RETURN model.check_value((beginning || ending || open)::json, 0);
+		EXCEPTION WHEN invalid_text_representation THEN
+		END;
+	END LOOP;
+	RETURN NULL;
+END $$;
+
 CREATE FUNCTION model.read(value bytea, OUT reason text, OUT j json) LANGUAGE plpgsql AS $$
 BEGIN
 	IF length(value) = 0 THEN
@@ -187,7 +220,7 @@ BEGIN
 EXCEPTION
 	WHEN character_not_in_repertoire THEN
 		reason := CASE WHEN model.is_invalid_before(value) THEN 'invalid_json' ELSE 'invalid_encoding' END;
-	WHEN invalid_text_representation THEN reason := 'invalid_json';
+	WHEN invalid_text_representation THEN reason := coalesce(model.fault_before(convert_from(value, 'UTF8')), 'invalid_json');
 END $$;
 
 -- Whether it is an envelope: an "op" beside an object that is one of its three.

@@ -414,10 +414,13 @@ sub end_round
 	$reasons{filtered} += $filtered;
 	$reasons{$_}++ foreach split(/\n/, sql("SELECT reason FROM model.verdicts WHERE stream = '$name'"));
 
-	# the same from the raw copy
+	# the same from the raw copy, message by message if the stream did so
+	my @windows = $round->{batch} == 1
+	  ? map { "since => '$_', until => '$_'::timestamptz + '1 us'," } split(/\n/, sql("SELECT ingested_at FROM sales.raw_messages WHERE stream = '$name' ORDER BY 1"))
+	  : ('');
 	etl("SELECT fluct.pause_stream('$name');
-		TRUNCATE " . join(', ', $name, map { "${name}_$_" } 1 .. keys(%{ $round->{rows} // {} })) . ";
-		CALL fluct.reprocess_stream('$name', force => true)");
+		TRUNCATE " . join(', ', $name, map { "${name}_$_" } 1 .. keys(%{ $round->{rows} // {} })) . ';'
+		  . join(';', map { "CALL fluct.reprocess_stream('$name', $_ force => true)" } @windows));
 	$told->(is(sql("SELECT model.differences('$name')"), '', "$name: reprocessed"));
 	$told->(is(sql("SELECT model.letters('$name', $updates)"), '', "$name: dead letters as before"));
 	etl("SELECT fluct.drop_stream('$name')");
