@@ -127,23 +127,29 @@ END
 $$;
 COMMENT ON FUNCTION fluct._check_raw(text) IS 'Raises an error where the raw copy cannot be stored for its columns: undefined_column, not_null_violation.';
 
--- PostgreSQL refuses the UPDATE and DELETE of such tables (55000).
-CREATE OR REPLACE FUNCTION fluct._published_without_identity(targets text[])
+-- PostgreSQL refuses the UPDATE and DELETE of such tables (55000).  Rows are
+-- changed where they are stored: each partition has its own replica identity.
+CREATE OR REPLACE FUNCTION fluct._published_without_identity(s fluct.streams, targets text[])
 RETURNS TABLE (relation regclass, publication name)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT DISTINCT ON (t.place) c.oid::regclass, p.pubname
+	SELECT c.oid::regclass, p.pubname
 	  FROM unnest(targets) WITH ORDINALITY t(name, place)
-	  JOIN pg_class c ON c.oid = to_regclass(t.name) AND c.relkind = 'r'
-	  JOIN pg_publication_tables pt ON pt.schemaname = c.relnamespace::regnamespace::name AND pt.tablename = c.relname
-	  JOIN pg_publication p ON p.pubname = pt.pubname AND (p.pubupdate OR p.pubdelete)
-	 WHERE c.relreplident <> 'f'
+	 CROSS JOIN LATERAL (SELECT t.name::regclass UNION SELECT x.relid FROM pg_partition_tree(t.name::regclass) x) l(relation)
+	  JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r' AND c.relreplident <> 'f'
+	  JOIN pg_publication p ON p.puballtables OR EXISTS (
+			SELECT FROM pg_class a
+			 WHERE (a.oid = c.oid OR a.oid IN (SELECT x.relid FROM pg_partition_ancestors(c.oid) x))
+			   AND (EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = a.oid)
+					OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = a.relnamespace)))
+	 CROSS JOIN (SELECT s.on_conflict = 'update', fluct._deletes(s.mapping, s.on_tombstone)) d(updates, deletes)
+	 WHERE (p.pubupdate AND t.place = 1 AND (d.updates OR d.deletes) OR p.pubdelete AND (d.deletes AND t.place = 1 OR d.updates AND t.place > 1))
 	   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid
 						  AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END)
-	 ORDER BY t.place, p.pubname
+	 ORDER BY t.place, c.oid::regclass::text, p.pubname
 $$;
-COMMENT ON FUNCTION fluct._published_without_identity(text[]) IS
-'those of the tables of which a publication has updates or deletes, and by which it knows no row';
+COMMENT ON FUNCTION fluct._published_without_identity(fluct.streams, text[]) IS
+'those of the stream''s tables in which a publication has what the stream updates or deletes, and by which it knows no row';
 
 CREATE OR REPLACE FUNCTION fluct._check_here(s fluct.streams)
 RETURNS TABLE (item text, status text, detail text, hint text)
@@ -162,14 +168,12 @@ BEGIN
 			PERFORM fluct._check_raw(s.name);
 		END IF;
 		detail := array_to_string(targets, ', ');
-		IF s.on_conflict = 'update' OR fluct._deletes(s.mapping, s.on_tombstone) THEN
-			FOR published IN SELECT * FROM fluct._published_without_identity(targets) LIMIT 1 LOOP
-				status := 'fail';
-				detail := format('publication %I has updates and deletes of %s, which has no replica identity',
-								 published.publication, published.relation);
-				hint := format('ALTER TABLE %s REPLICA IDENTITY FULL; or give it a primary key.', published.relation);
-			END LOOP;
-		END IF;
+		FOR published IN SELECT * FROM fluct._published_without_identity(s, targets) LIMIT 1 LOOP
+			status := 'fail';
+			detail := format('publication %I has updates and deletes of %s, which has no replica identity',
+							 published.publication, published.relation);
+			hint := format('ALTER TABLE %s REPLICA IDENTITY FULL; or give it a primary key.', published.relation);
+		END LOOP;
 	EXCEPTION WHEN OTHERS THEN
 		status := 'fail';
 		GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;

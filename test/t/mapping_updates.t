@@ -226,6 +226,23 @@ sql("ALTER TABLE published REPLICA IDENTITY FULL; SELECT fluct.start_stream('pub
 ok(caught_up($node, 'published'), '... it goes on');
 is(sql('SELECT v FROM published'), 2, '... and updates');
 
+my $columns_of_bare = q{SELECT CASE status WHEN 'ok' THEN 'ok' ELSE detail END FROM fluct.check_stream('bare') WHERE item = 'columns'};
+mapped_stream('bare', 'CREATE TABLE bare (id int NOT NULL UNIQUE, v int); CREATE TABLE bare_kids (id int, v int) PARTITION BY LIST (id); CREATE TABLE bare_kids_1 PARTITION OF bare_kids FOR VALUES IN (1)',
+	'{"columns": {"id": "$.id", "v": "$.v"}, "children": [{"target": "bare_kids", "rows": "$.kids[*]", "columns": {"id": "$.id", "v": "@"}}]}',
+	q{, on_conflict => 'update'}, '{"id": 1, "v": 1, "kids": [1]}');
+is(etl($columns_of_bare), 'ok', 'in no publication');
+sql('SET client_min_messages = error; CREATE PUBLICATION parent FOR TABLE bare; CREATE PUBLICATION kids FOR TABLE bare_kids');
+is(etl($columns_of_bare), 'publication parent has updates and deletes of public.bare, which has no replica identity', 'check_stream: no replica identity');
+$kafka->produce('bare', ['{"id": 1, "v": 2, "kids": [2]}']);
+ok(await_state($node, 'bare', 'backing_off/error'), '... without which the update waits');
+like(detail('bare'), qr/replica identity and publishes .*\(SQLSTATE 55000\)\. To enable .*set REPLICA IDENTITY/, '... and says for what');
+sql('ALTER TABLE bare REPLICA IDENTITY FULL');
+is(etl($columns_of_bare), 'publication kids has updates and deletes of public.bare_kids_1, which has no replica identity', '... nor has a partition of a child');
+sql('ALTER TABLE bare_kids_1 REPLICA IDENTITY FULL');
+is(etl($columns_of_bare), 'ok', '... with both all is well');
+ok(caught_up($node, 'bare'), '... and it goes on by itself');
+is(sql('SELECT b.v, k.v FROM bare b JOIN bare_kids k USING (id)'), '2|2', '... and updates');
+
 # ----- a file -----
 
 write_file("$root/u.jsonl", qq({"id": 1, "v": 2, "a": "new"}\n{"id": 1, "v": 1, "b": 5}\n{"id": 1, "v": 3, "b": 6}\n));
