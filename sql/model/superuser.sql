@@ -37,13 +37,14 @@ COMMENT ON FUNCTION fluct._refuse_superuser(oid, text, text) IS
 -- Not by SET ROLE, either: what is deferred to the commit could become the
 -- session's user again.
 -- Rows for one relation may end in others: partitions, inheritors, what a view
--- or a rule leads to.
+-- or a rule leads to.  And whoever owns a schema can give its name, and so that
+-- of a table, to another: what follows this finds tables by their names.
 CREATE OR REPLACE FUNCTION fluct._refuse_superuser_writer(role oid, target regclass)
 RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	owner oid;
+	worst record;
 BEGIN
 	WITH RECURSIVE reached AS (
 		SELECT target::oid AS relation
@@ -54,11 +55,19 @@ BEGIN
 			SELECT d.refobjid FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
 			 WHERE w.ev_class = r.relation AND d.refclassid = 'pg_class'::regclass) n(relation)
 	)
-	SELECT c.relowner INTO owner FROM reached r JOIN pg_class c ON c.oid = r.relation
-	 ORDER BY c.relowner = role, c.oid = target DESC LIMIT 1;
-	IF role <> owner AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = role AND r.rolsuper)
+	SELECT w.* INTO worst
+	  FROM reached x
+	  JOIN pg_class c ON c.oid = x.relation
+	  JOIN pg_namespace n ON n.oid = c.relnamespace
+	  JOIN pg_roles s ON s.oid = CASE WHEN n.nspowner = 'pg_database_owner'::regrole
+									  THEN (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()) ELSE n.nspowner END
+	  JOIN pg_roles r ON r.oid = role
+	 CROSS JOIN LATERAL (VALUES ('tables', c.relowner, NOT r.rolsuper OR c.relowner = role), ('schema', s.oid, NOT r.rolsuper OR s.rolsuper))
+			w(what, owner, is_safe)
+	 ORDER BY w.is_safe, w.what DESC, c.oid = target DESC LIMIT 1;
+	IF NOT worst.is_safe
 	   OR role <> (SELECT r.oid FROM pg_roles r WHERE r.rolname = session_user AND r.rolsuper) THEN
-		RAISE EXCEPTION 'a superuser cannot load into the tables of role "%"', pg_get_userbyid(owner)
+		RAISE EXCEPTION 'a superuser cannot load into the % of role "%"', worst.what, pg_get_userbyid(worst.owner)
 			USING ERRCODE = 'insufficient_privilege',
 			      DETAIL = format('Code on the tables runs with the rights of the session, and this one is of role "%s".', session_user),
 			      HINT = fluct._operator_statements();
@@ -66,7 +75,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fluct._refuse_superuser_writer(oid, regclass) IS
-'raises insufficient_privilege, with the statements that make an operator, where the role, or the session of a role that is set, is a superuser and does not own each relation that the rows may end in';
+'raises insufficient_privilege, with the statements that make an operator, where the role, or the session of a role that is set, is a superuser and does not own each relation that the rows may end in, or where somebody else can make its name another relation''s';
 
 -- What changes everybody's answers is left to the owner of the orders.
 CREATE OR REPLACE FUNCTION fluct._require_orders_owner(permission text)
