@@ -68,8 +68,8 @@ SELECT l.grantee, l.kind, n.name
 	_ask_to_take _end_hand_over _give_away _take_over_1 add_member hand_over remove_member'),
 ('nobody', 'routine', '
 	__end_hand_over __give_away __member_explain_1 __member_orders_1 __member_spend_1 __member_state_1 __member_unattributed_1
-	__take_over_1 __try_member _add_member _begin_hand_over _check_members _known_member _remove_member _set_partitions
-	_shared_orders _try_member'),
+	__take_over_1 __try_member _add_member _begin_hand_over _check_members _known_member _refuse_under_way _remove_member
+	_set_partitions _shared_orders _take_back _try_member'),
 ('operator', 'routine', '
 	alter_inbox alter_stream apply_retention check_stream create_inbox create_or_alter_stream create_stream create_tables discard_dead_letters
 	drop_inbox drop_stream ensure_partitions load_customers load_industries load_orders load_products maintain_partitions

@@ -15,10 +15,44 @@
 -- Whatever fails in between, the next call continues.  Orders stay where they are.
 
 CREATE OR REPLACE VIEW fluct._handovers_under_way AS
-SELECT h.*
-  FROM fluct.handovers h LEFT JOIN fluct.streams s ON s.name = h.stream
- WHERE h.to_member IS NOT NULL AND h.taken_at IS NULL AND (s.name IS NULL OR h.partition <> ALL (s.partitions));
-COMMENT ON VIEW fluct._handovers_under_way IS 'hand-overs of which it is not known whether the other member has the partition, unless the stream has got it back since; also of dropped streams';
+SELECT h.* FROM fluct.handovers h WHERE h.to_member IS NOT NULL AND h.taken_at IS NULL;
+COMMENT ON VIEW fluct._handovers_under_way IS 'hand-overs of which it is not known whether the other member has the partition; also of dropped streams';
+
+CREATE OR REPLACE FUNCTION fluct._take_back(name text)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	h fluct.handovers;
+BEGIN
+	FOR h IN DELETE FROM fluct.handovers d USING fluct.streams s
+			  WHERE s.name = _take_back.name AND d.stream = s.name AND d.to_member IS NOT NULL AND d.taken_at IS NULL
+				AND (d.partition = ANY (s.partitions)) IS NOT FALSE RETURNING d.* LOOP
+		RAISE WARNING 'stream "%" takes back partition %, which member "%" may have taken', h.stream, h.partition, h.to_member
+			USING DETAIL = 'Where both have it, an order counts twice.', HINT = 'SELECT * FROM fluct.check_members();';
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION fluct._take_back(text) IS 'ends the hand-overs under way of partitions that the stream consumes again, with a WARNING each';
+
+CREATE OR REPLACE FUNCTION fluct._refuse_under_way(name text)
+RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	h fluct.handovers;
+BEGIN
+	SELECT w.* INTO h FROM fluct._handovers_under_way w WHERE w.stream = _refuse_under_way.name ORDER BY w.partition LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'partition % of stream "%" is being handed over to member "%"', h.partition, h.stream, h.to_member
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			      DETAIL = 'Nobody but this server knows at which offset it continues.',
+			      HINT = format('CALL fluct.hand_over(%L, %s, %L); completes that, or a stream of that name takes it back: partitions => ''{%s}''.',
+								h.stream, h.partition, h.to_member, h.partition);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION fluct._refuse_under_way(text) IS 'raises object_not_in_prerequisite_state where a hand-over of the stream is under way';
 
 CREATE OR REPLACE FUNCTION fluct._set_partitions(s fluct.streams, partitions int[], because text)
 RETURNS void
@@ -147,6 +181,11 @@ BEGIN
 			fluct._own_dropped_stream(h.stream)
 	   FROM fluct.handovers h WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
 	UPDATE fluct.handovers h SET taken_at = clock_timestamp() WHERE h.id = __end_hand_over.id AND h.to_member IS NOT NULL;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'the partition was taken back here while the other member took it'
+			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Where both have it, an order counts twice.',
+			      HINT = 'SELECT * FROM fluct.check_members();';
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION fluct.__end_hand_over(uuid) IS '_end_hand_over, as the extension''s owner';
@@ -216,8 +255,9 @@ AS $$
 DECLARE
 	s fluct.streams := fluct._own_stream(stream);
 	o fluct.stream_offsets;
+	taken timestamptz := (SELECT h.begun_at FROM fluct.handovers h WHERE h.id = __take_over_1.id AND h.stream = s.name);
 BEGIN
-	IF NOT EXISTS (SELECT FROM fluct.handovers h WHERE h.id = __take_over_1.id AND h.stream = s.name) THEN
+	IF taken IS NULL THEN
 		IF s.topic <> topic THEN
 			RAISE EXCEPTION 'its stream "%" consumes topic "%"', stream, s.topic USING ERRCODE = 'object_not_in_prerequisite_state';
 		ELSIF s.partitions IS NULL OR partition = ANY (s.partitions) THEN
@@ -237,7 +277,16 @@ BEGIN
 			VALUES (id, s.name, partition, positions, pg_get_userbyid(fluct._caller()), clock_timestamp());
 			PERFORM fluct._set_partitions(s, ARRAY(SELECT p FROM unnest(s.partitions || partition) p ORDER BY p),
 										  format('It takes over partition %s.', partition));
+			-- the other member has it from here, whether or not its answer came
+			UPDATE fluct.handovers h SET taken_at = clock_timestamp()
+			 WHERE h.stream = s.name AND h.partition = __take_over_1.partition AND h.to_member IS NOT NULL AND h.taken_at IS NULL;
 		END IF;
+	ELSIF partition <> ALL (s.partitions) AND NOT EXISTS (
+			SELECT FROM fluct.handovers h
+			 WHERE h.stream = s.name AND h.partition = __take_over_1.partition AND h.to_member IS NOT NULL AND h.begun_at > taken) THEN
+		RAISE EXCEPTION 'its stream "%" took partition % and does not consume it any more', stream, partition
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			      HINT = format('SELECT fluct.alter_stream(%L, partitions => ...);', stream);
 	END IF;
 	RETURN (SELECT v.state FROM fluct._stream_state v WHERE v.stream = s.name);
 END

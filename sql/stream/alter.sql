@@ -80,6 +80,7 @@ BEGIN
 	PERFORM fluct._announce_change(
 		format('stream "%s" was altered by role "%s"', name, pg_get_userbyid(fluct._caller())),
 		'It has another ' || fluct._changed_options(s, altered) || '.');
+	PERFORM fluct._take_back(s.name);
 	PERFORM fluct._say_idle_workers(s.name) WHERE workers > s.workers OR partitions IS NOT NULL;
 END
 $$;

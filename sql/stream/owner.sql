@@ -83,12 +83,18 @@ AS $$
 DECLARE
 	stream fluct.streams;
 	caller oid := fluct._caller();
+	locked boolean;
 BEGIN
-	IF lock THEN
-		PERFORM FROM fluct.streams s WHERE s.name = _own_stream.name FOR UPDATE;
-	END IF;
-	SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
-	IF NOT FOUND THEN
+	LOOP
+		IF lock THEN
+			PERFORM FROM fluct.streams s WHERE s.name = _own_stream.name FOR UPDATE;
+			locked := FOUND;
+		END IF;
+		SELECT * INTO stream FROM fluct.streams s WHERE s.name = _own_stream.name;
+		-- dropped and created again while the lock was waited for
+		EXIT WHEN locked OR NOT lock OR NOT FOUND;
+	END LOOP;
+	IF stream.name IS NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 			MESSAGE = format('stream %s does not exist', coalesce('"' || name || '"', 'NULL')), HINT = fluct._stream_hint(name);
 	END IF;

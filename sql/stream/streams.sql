@@ -79,6 +79,7 @@ BEGIN
 		server, topic, fluct._qualified(target), fluct._with_schemas(target, whole), on_conflict, fluct._normal_start(start_at),
 		on_bad_message, on_data_loss, max_dead_letters, error_window, batch_size, batch_bytes,
 		batch_interval, workers, keep_raw, fluct._as_set(partitions), framing, on_tombstone);
+	PERFORM fluct._take_back(name);
 	DELETE FROM fluct.stream_states st WHERE st.stream = name;
 	IF start THEN
 		PERFORM fluct._start_stream(name);
@@ -269,7 +270,7 @@ COMMENT ON FUNCTION fluct._pause_stream(text, text) IS 'pause_stream, as the ext
 CREATE OR REPLACE FUNCTION fluct.drop_stream(name text, forget boolean DEFAULT false) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'fluct_call_as_owner';
 COMMENT ON FUNCTION fluct.drop_stream(text, boolean) IS
-'Drops a stream. Its targets, raw copy, dead letters and gaps stay, and so do its last offsets: a new stream of that name with start_at NULL goes on there. The name stays its owner''s. forget: all of these but the targets and the raw copy go, also those of a stream that was dropped before, and the name is free. Errors: undefined_object, insufficient_privilege.';
+'Drops a stream. Its targets, raw copy, dead letters and gaps stay, and so do its last offsets: a new stream of that name with start_at NULL goes on there. The name stays its owner''s. forget: all of these but the targets and the raw copy go, also those of a stream that was dropped before, and the name is free. Errors: undefined_object, insufficient_privilege, object_not_in_prerequisite_state where a partition is to be forgotten while it is handed over.';
 
 CREATE OR REPLACE FUNCTION fluct._own_dropped_stream(name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -303,6 +304,11 @@ BEGIN
 		PERFORM fluct._own_dropped_stream(name);
 	ELSE
 		s := fluct._own_stream(name);
+	END IF;
+	IF forget THEN
+		PERFORM fluct._refuse_under_way(name);
+	END IF;
+	IF s.name IS NOT NULL THEN
 		DELETE FROM fluct.dropped_streams d WHERE d.name = s.name;
 		INSERT INTO fluct.dropped_streams (name, owner, owner_oid, system_identifier)
 		VALUES (s.name, s.owner, s.owner_oid, s.system_identifier);
@@ -318,7 +324,6 @@ BEGIN
 		DELETE FROM fluct.skipped_offsets t WHERE t.stream = name;
 		DELETE FROM fluct.dead_letters t WHERE t.stream = name;
 		DELETE FROM fluct.gaps t WHERE t.stream = name;
-		DELETE FROM fluct.handovers t WHERE t.stream = name AND t.to_member IS NOT NULL AND t.taken_at IS NULL;
 		DELETE FROM fluct.dropped_streams t WHERE t.name = _drop_stream.name;
 	END IF;
 	PERFORM fluct._announce_event('state', name, 'dropped', clock_timestamp());

@@ -51,10 +51,13 @@ sub whole
 }
 
 $kafka->create_topic('orders', 4);
-etl($a, "$stream, start => true)");
 etl($b, "$stream, partitions => '{}', start => true)");
 meet($a, %node);
 meet($b, %node);
+ok(await_state($b, 'orders', 'running'), 'a stream without partitions runs');
+is(sql($a, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'partitions'}, as => 'etl'), '|fail|each of the 4 partitions of topic orders is with no member',
+	'check_members(): nobody has a partition');
+etl($a, "$stream, start => true)");
 produce(50);
 ok(caught_up($a, 'orders'), 'one member has all');
 ok(caught_up($b, 'orders'), 'the other none, and runs');
@@ -219,6 +222,60 @@ hand_over('a', 1, 'b');
 is(sql($a, $under_way) . partitions('b'), '{1,2,3}', 'created again, it hands it over');
 produce(50);
 whole('completed by the next stream of that name');
+
+# ----- forgotten, or taken back, while it is under way -----
+
+# Given away by the first, and the other one is killed before it has it.
+sub leave_under_way
+{
+	my ($call, $end) = call_until('given away');
+
+	crash_server($b);
+	eval { $end->quit };
+	return $call->finish;
+}
+
+my $forget = q{SELECT fluct.drop_stream('orders', forget => true)};
+my $refused = qr/55000: partition 1 of stream "orders" is being handed over to member "b".*CALL fluct\.hand_over\('orders', 1, 'b'\); completes that/s;
+
+hand_over('b', 1, 'a');
+leave_under_way();
+fails_like($a, $forget, $refused, 'a stream is not forgotten then', as => 'etl');
+etl($a, q{SELECT fluct.drop_stream('orders')});
+fails_like($a, $forget, $refused, 'nor when it is dropped', as => 'etl');
+like(said($a, "$stream, partitions => '{0,1}', start => true)", as => 'etl'), qr/WARNING:  stream "orders" takes back partition 1, which member "b" may have taken/,
+	'created again with that partition, it takes it back');
+is(sql($a, $under_way), '', 'which ends the hand-over');
+produce(50);
+whole('taken back');
+hand_over('a', 1, 'b');
+is(partitions('a') . partitions('b'), '{0}{1,2,3}', 'and it can be handed over again');
+produce(50);
+whole('handed over again');
+hand_over('b', 1, 'a');
+
+# the other one has it, and has forgotten it when it is asked again
+my ($asking, $end) = call_until('taken');
+
+crash_server($a);
+eval { $end->quit };
+eval { $asking->finish };
+is(partitions('b'), '{1,2,3}', 'taken, which this server does not know');
+etl($b, q{SELECT fluct.alter_stream('orders', partitions => '{2,3}')});
+like(hand_over('a', 1, 'b'), qr/member "b" does not take partition 1 .*its stream "orders" took partition 1 and does not consume it any more/s,
+	'given up by the other one meanwhile: not called a success');
+etl($b, q{SELECT fluct.alter_stream('orders', partitions => '{1,2,3}')});
+like(hand_over('a', 1, 'b'), qr/NOTICE:  member "b" has partition 1/, 'but when that has it again');
+produce(50);
+whole('given up and taken up there');
+
+# taken back here while the other one takes it
+hand_over('b', 1, 'a');
+($asking, $end) = call_until('given away');
+like(said($a, q{SELECT fluct.alter_stream('orders', partitions => '{0,1}')}, as => 'etl'), qr/WARNING:  stream "orders" takes back partition 1/, 'taken back meanwhile');
+$end->quit;
+ok(!$asking->finish, 'the call fails');
+is(sql($a, q{SELECT member, status, detail FROM fluct.check_members() WHERE item = 'partitions'}, as => 'etl'), 'a, b|fail|partition 1 of topic orders is with 2 members', 'check_members() says that both have it');
 
 $_->stop foreach $a, $b;
 done_testing();

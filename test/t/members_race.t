@@ -1,5 +1,5 @@
 # Partitions go to and fro between members by calls that come at the same time,
-# while streams are altered, paused and started and servers killed: each call says
+# while streams are altered, dropped and made again, paused and started, and servers killed: each call says
 # what it did or why not, and every order is stored once.
 #
 # FLUCT_SEED makes other choices (default 1), FLUCT_ROUNDS more of them (3).
@@ -20,6 +20,13 @@ my @names = sort keys %node;
 my @nodes = @node{@names};
 my $partitions = 6;
 my $produced = 0;
+my $again = q{DO $$ DECLARE p int[]; BEGIN
+	PERFORM fluct.alter_stream('orders', batch_size => 50);
+	SELECT s.partitions INTO p FROM fluct.streams s;
+	PERFORM fluct.drop_stream('orders');
+	SET LOCAL client_min_messages = warning;
+	PERFORM fluct.create_stream('orders', 'shop', 'orders', batch_interval => '10 ms', keep_raw => false, partitions => p, start => true);
+END $$};
 my $known = qr/^(|NOTICE:  00000: member .* has partition .*|ERROR:  55000: (partition|stream) .*|ERROR:  08006: member .* does not take partition .*)$/s;
 
 sub pick { return $_[ rand(@_) ] }
@@ -39,7 +46,7 @@ sub begin
 	my $what = pick(
 		("CALL fluct.hand_over('orders', ${\ int(rand($partitions))}, '${\ pick(@names)}')") x 8,
 		"SELECT fluct.alter_stream('orders', batch_size => ${\ (1 + int(rand(100)))})",
-		q{SELECT fluct.pause_stream('orders')},
+		q{SELECT fluct.pause_stream('orders')}, $again,
 		(q{SELECT fluct.start_stream('orders')}) x 2);
 	my $err = '';
 	my $run = IPC::Run::start([ 'psql', '-XqAt', '-v', 'VERBOSITY=verbose', '-U', 'etl', '-c', $what, $at->connstr('postgres') ],
