@@ -54,6 +54,14 @@ fluct_sqlstate_is_of_data(int sqlstate)
 }
 
 bool
+fluct_sqlstate_is_raised(int sqlstate)
+{
+	static const char *const classes[] = {"20", "2F", "38", "39", "P0"};
+
+	return in_classes(sqlstate, classes, lengthof(classes));
+}
+
+bool
 fluct_sqlstate_is_damage(int sqlstate)
 {
 	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTERNAL_ERROR &&

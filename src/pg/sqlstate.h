@@ -20,6 +20,12 @@ extern bool fluct_sqlstate_may_pass(int sqlstate);
 extern bool fluct_sqlstate_is_of_data(int sqlstate);
 
 /*
+ * Whether procedural code raised it, as RAISE does: a function that a CHECK, a
+ * domain or another expression of the table calls.
+ */
+extern bool fluct_sqlstate_is_raised(int sqlstate);
+
+/*
  * Whether stored data or an index is damaged.  The rest of its class, XX000, is
  * also what functions raise that never chose an SQLSTATE.
  */

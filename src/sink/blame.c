@@ -5,6 +5,7 @@
  *
  * The SQLSTATE tells (sqlstate.c), but not of what a user's trigger raises:
  * any of its errors is about the row, unless it may pass or storage is damaged.
+ * The same goes for what a function raises that an expression of the table calls.
  * Nor of what the rollup's triggers do on tables of their own: whatever is wrong
  * there, no row is to blame.
  *
@@ -58,7 +59,8 @@ static bool
 is_unreadable(int sqlstate)
 {
 	return sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION ||
-		sqlstate == ERRCODE_SYNTAX_ERROR || sqlstate == ERRCODE_INVALID_NAME;
+		sqlstate == ERRCODE_SYNTAX_ERROR || sqlstate == ERRCODE_INVALID_NAME ||
+		sqlstate == ERRCODE_NAME_TOO_LONG;
 }
 
 /* The reason for an error of the data that no trigger raised. */
@@ -66,6 +68,7 @@ static FluctReason
 reason_of(int sqlstate)
 {
 	if (sqlstate == ERRCODE_STRING_DATA_RIGHT_TRUNCATION ||
+		sqlstate == ERRCODE_NAME_TOO_LONG ||
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		return FLUCT_TOO_LONG;
 	if (is_unreadable(sqlstate))
@@ -82,7 +85,7 @@ fluct_blame_data(const ErrorData *error, FluctReason *reason)
 {
 	int			sqlstate = error->sqlerrcode;
 	bool		of_data = fluct_sqlstate_is_row_security(error) ||
-	is_unreadable(sqlstate) ||
+	is_unreadable(sqlstate) || fluct_sqlstate_is_raised(sqlstate) ||
 	(fluct_sqlstate_is_of_data(sqlstate) &&
 	 !fluct_sqlstate_is_missing_partition(error));
 	bool		violation = ERRCODE_TO_CATEGORY(sqlstate) ==

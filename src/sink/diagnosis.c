@@ -21,6 +21,7 @@
 #include "mapping/column.h"
 #include "mapping/place.h"
 #include "pg/attempt.h"
+#include "pg/sqlstate.h"
 #include "sink/blame.h"
 #include "sink/diagnosis.h"
 
@@ -114,6 +115,7 @@ static bool
 is_of_value(const ErrorData *error)
 {
 	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		fluct_sqlstate_is_raised(error->sqlerrcode) ||
 		error->datatype_name != NULL;
 }
 

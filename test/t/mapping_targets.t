@@ -377,15 +377,39 @@ foreach my $state ('53100', '40001', '57014')
 is(sql('SELECT count(*) FROM moody'), 4, 'with nothing lost or doubled');
 
 # what an expression of the table cannot read
+sql('CREATE EXTENSION ltree');
 etl(q{
+	CREATE TABLE paths (n int, t text, p ltree GENERATED ALWAYS AS (t::ltree) STORED);
 	CREATE TABLE words (n int, t text, v tsvector GENERATED ALWAYS AS (t::tsvector) STORED);
 	CREATE TABLE names (n int, t text, CHECK (cardinality(parse_ident(t)) > 0))});
 fill('words', [ '{"n": 1, "t": "a b"}', q({"n": 2, "t": "it's ' odd"}), '{"n": 3}' ]);
 is(letters('words'), '1 wrong_type', 'a syntax error in a generated column');
 fill('names', [ '{"n": 1, "t": "a.b"}', '{"n": 2, "t": "1.."}' ]);
 is(letters('names'), '1 out_of_range', 'and what a CHECK cannot read');
+fill('paths', [ '{"n": 1, "t": "a.b"}', '{"n": 2, "t": "a..b"}', '{"n": 3, "t": "' . 'x' x 2000 . '"}' ]);
+is(letters('paths'), '1 wrong_type, 2 too_long', 'a syntax error of ltree, and a label that is too long');
 is(sql('SELECT count(*) FROM words') . sql('SELECT count(*) FROM names'), 21, 'the others are stored');
-etl("SELECT fluct.drop_stream('words'), fluct.drop_stream('names')");
+etl("SELECT fluct.drop_stream('words'), fluct.drop_stream('names'), fluct.drop_stream('paths')");
+
+# what a function raises that a CHECK or a domain calls
+etl(q{
+	CREATE FUNCTION picky(n int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+	BEGIN
+		CASE n WHEN 1, 4 THEN RETURN true; WHEN 2 THEN RAISE 'not two'; END CASE;
+	END $$;
+	CREATE DOMAIN picked_int AS int CHECK (picky(VALUE));
+	CREATE TABLE picky (n int, CHECK (picky(n)));
+	CREATE TABLE picked (n picked_int)});
+foreach my $case ([ 'picky', '' ], [ 'picked', ' $.n' ])
+{
+	my ($name, $path) = @$case;
+
+	fill($name, [ map { qq({"n": $_}) } 1 .. 4 ]);
+	is(letters($name), "1 constraint$path, 2 constraint$path", "$name: what its function raises");
+	is(sql("SELECT string_agg(sqlstate, ' ' ORDER BY sqlstate) FROM fluct.dead_letters WHERE stream = '$name'"), '20000 P0001', '  with the SQLSTATE');
+	is(sql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM $name"), '1 4', '  the others are stored');
+	etl("SELECT fluct.drop_stream('$name')");
+}
 
 # what only the operator can give is nobody's fault either, and fails the stream
 etl(q{
