@@ -240,13 +240,22 @@ sub begin_resolver
 	return;
 }
 
+# What /proc has; empty for a thread that has ended meanwhile.
+sub name_of_thread
+{
+	my ($file) = @_;
+
+	open(my $comm, '<', $file) or return '';
+	return <$comm> // '';
+}
+
 # Inside getaddrinfo, for a random part of its time.
 sub ready_resolver
 {
 	my ($soak) = @_;
 	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 
-	until (grep { slurp_file($_) eq "slowdns\n" }
+	until (grep { name_of_thread($_) eq "slowdns\n" }
 		map { glob("/proc/$_/task/*/comm") } worker_pids($soak->{node}))
 	{
 		die 'the resolver is not asked' if time() > $end;
