@@ -31,15 +31,27 @@ fluct_arrays_type(const FluctColumn *column)
 	return column->as_text ? TEXTARRAYOID : get_array_type(column->base);
 }
 
-char *
-fluct_arrays_element(const FluctColumn *column, const char *element)
+static char *
+as_base(const FluctColumn *column, const char *value)
 {
-	if (!column->as_text)
-		return pstrdup(element);
-	return psprintf("CAST(%s AS %s)", element,
+	return psprintf("CAST(%s AS %s)", value,
 					format_type_extended(column->base, -1,
 										 FORMAT_TYPE_TYPEMOD_GIVEN |
 										 FORMAT_TYPE_FORCE_QUALIFY));
+}
+
+char *
+fluct_arrays_element(const FluctColumn *column, const char *element)
+{
+	return column->as_text ? as_base(column, element) : pstrdup(element);
+}
+
+char *
+fluct_arrays_operand(const FluctColumn *column, const char *alias)
+{
+	char	   *name = psprintf("%s.%s", alias, quote_identifier(column->name));
+
+	return column->type == column->base ? name : as_base(column, name);
 }
 
 const char *

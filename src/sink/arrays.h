@@ -53,6 +53,12 @@ extern Oid	fluct_arrays_type(const FluctColumn *column);
 /* An element of such an array, as SQL of the base type. */
 extern char *fluct_arrays_element(const FluctColumn *column, const char *element);
 
+/*
+ * A column of the relation that goes by this alias, as SQL of the base type:
+ * a domain over an enum has none of the enum's operators.
+ */
+extern char *fluct_arrays_operand(const FluctColumn *column, const char *alias);
+
 /* `OPERATOR(schema.name)`, wherever it is. */
 extern const char *fluct_arrays_operator(Oid operator);
 

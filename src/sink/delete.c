@@ -36,7 +36,7 @@
 static void
 append_equality(StringInfo sql, const FluctColumn *column, int k)
 {
-	appendStringInfo(sql, " AND c.%s %s %s", quote_identifier(column->name),
+	appendStringInfo(sql, " AND %s %s %s", fluct_arrays_operand(column, "c"),
 					 fluct_arrays_operator(lookup_type_cache(column->base,
 															 TYPECACHE_EQ_OPR)->eq_opr),
 					 fluct_arrays_element(column, psprintf("u.k%d", k)));
@@ -121,15 +121,15 @@ append_filters(StringInfo sql, const FluctTarget *child, int nkeys, bool exact,
 			   const char *operator)
 {
 	for (int k = 0; k < nkeys - is_by_time(child, nkeys); k++)
-		appendStringInfo(sql, " AND c.%s %s ANY ($%d)",
-						 quote_identifier(child->columns[child->parent_keys[k]].name),
+		appendStringInfo(sql, " AND %s %s ANY ($%d)",
+						 fluct_arrays_operand(&child->columns[child->parent_keys[k]], "c"),
 						 operator, k + 1);
 	if (!exact || nkeys == 1)
 		return;
 	appendStringInfoString(sql, " AND ((");
 	for (int k = 0; k < nkeys; k++)
-		appendStringInfo(sql, "%sc.%s", k == 0 ? "" : ", ",
-						 quote_identifier(child->columns[child->parent_keys[k]].name));
+		appendStringInfo(sql, "%s%s", k == 0 ? "" : ", ",
+						 fluct_arrays_operand(&child->columns[child->parent_keys[k]], "c"));
 	appendStringInfo(sql, ") %s ANY (SELECT ", operator);
 	for (int k = 0; k < nkeys; k++)
 		appendStringInfo(sql, "%su.k%d", k == 0 ? "" : ", ", k);

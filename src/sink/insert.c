@@ -77,12 +77,13 @@ static void
 append_version(StringInfo sql, const FluctTarget *target)
 {
 	const FluctColumn *column = &target->columns[target->version];
-	const char *name = quote_identifier(column->name);
+	const char *old = fluct_arrays_operand(column, "c");
 
-	appendStringInfo(sql, " WHERE c.%s IS NULL OR NOT excluded.%s %s c.%s", name, name,
+	appendStringInfo(sql, " WHERE %s IS NULL OR NOT %s %s %s", old,
+					 fluct_arrays_operand(column, "excluded"),
 					 fluct_arrays_operator(lookup_type_cache(column->base,
 															 TYPECACHE_LT_OPR)->lt_opr),
-					 name);
+					 old);
 }
 
 /* With a key: RETURNING it, of the rows that went in or were updated. */

@@ -44,6 +44,22 @@ my $now = sql('TABLE webhooks; TABLE webhook_lines');
 etl("SELECT fluct.pause_stream('webhooks'); CALL fluct.reprocess_stream('webhooks')");
 is(sql('TABLE webhooks; TABLE webhook_lines'), $now, 'reprocess_stream changes nothing');
 
+# ----- domains over types whose operators are not theirs: as key, as version and in deletes -----
+
+etl(q{CREATE TYPE step AS ENUM ('first', 'second', 'third'); CREATE DOMAIN one_step AS step; CREATE DOMAIN few AS int[] CHECK (cardinality(VALUE) < 3)});
+stream('steps', 'CREATE TABLE steps (k one_step, ks few, v one_step, note text, PRIMARY KEY (k, ks)); CREATE TABLE steps_lines (k one_step, ks few, n int)',
+	'{"columns": {"k": "$.k", "ks": "$.ks", "v": "$.v", "note": "$.note"}, "version": "v", "delete": {"where": {"$.op": "d"}},
+		"children": [{"target": "steps_lines", "rows": "$.lines[*]", "columns": {"k": "$.k", "ks": "$.ks", "n": "@"}}]}',
+	'{"k": "first", "ks": [1], "v": "second", "note": "a", "lines": [1, 2]}', '{"k": "first", "ks": [2], "v": "first", "note": "b", "lines": [3]}');
+more_messages('steps', '{"k": "first", "ks": [1], "v": "first", "note": "older", "lines": []}', '{"k": "first", "ks": [2], "v": "third", "note": "c", "lines": [4]}');
+my $steps = q(SELECT string_agg(concat_ws(' ', s.k, s.ks, s.v, note, n), ', ' ORDER BY s.ks, n) FROM steps s LEFT JOIN steps_lines l ON (l.k::step, l.ks) = (s.k::step, s.ks));
+is(sql($steps), 'first {1} second a 1, first {1} second a 2, first {2} third c 4', 'a domain over an enum is the version, and of the key; so is one over an array');
+etl("SELECT fluct.pause_stream('steps'); CALL fluct.reprocess_stream('steps'); SELECT fluct.start_stream('steps')");
+is(sql($steps), 'first {1} second a 1, first {1} second a 2, first {2} third c 4', '... reprocess_stream changes nothing');
+more_messages('steps', '{"k": "first", "ks": [1], "op": "d"}');
+is(sql($steps), 'first {2} third c 4', '... and what is deleted goes, with its lines');
+is(letters('steps'), '', '... no dead letters');
+
 # ----- stored again: what is there as it is stays -----
 
 stream('again', 'CREATE TABLE again (id int PRIMARY KEY, v numeric, note text, seen int); CREATE TABLE again_lines (id int, sku text, "50%" int)',
