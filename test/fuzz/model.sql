@@ -413,6 +413,8 @@ BEGIN
 		-- a timestamp without time zone is the one in UTC
 		IF reason IS NULL THEN value := (value::timestamptz AT TIME ZONE 'UTC')::text || CASE c.base WHEN 'timestamp with time zone' THEN '+00' ELSE '' END; END IF;
 	-- a number, also in quotes
+	ELSIF kind = 'string' AND value ~* '^nan$|^[-+]?inf' THEN
+		reason := 'not_finite';
 	ELSIF kind <> 'number' AND NOT (kind = 'string' AND value ~ '^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$') THEN
 		reason := 'wrong_type';
 	ELSE
@@ -771,7 +773,11 @@ BEGIN
 	ELSE
 		EXECUTE regexp_replace(r.parent, '^(INSERT INTO \S+) ', '\1 AS c ') || format(' ON CONFLICT (%s) DO UPDATE SET %s %s RETURNING c.id::text', keys,
 			(SELECT string_agg(format('%1$I = excluded.%1$I', c.name), ', ') FROM unnest(t[1].columns) c WHERE NOT (w.keep AND c.name = ANY (r.absent))),
-			CASE WHEN w.version IS NOT NULL THEN format('WHERE c.%1$I IS NULL OR excluded.%1$I >= c.%1$I', w.version) END) INTO old;
+			CASE WHEN w.version IS NOT NULL THEN
+				-- a domain over an enum has none of its operators
+				format('WHERE c.%1$I IS NULL OR excluded.%1$I%2$s >= c.%1$I%2$s', w.version,
+					(SELECT CASE y.typtype WHEN 'e' THEN '::' || c.base END
+					   FROM unnest(t[1].columns) c JOIN pg_type y ON y.oid = c.base::regtype WHERE c.name = w.version)) END) INTO old;
 		IF old IS NULL THEN RETURN false; END IF;
 		FOREACH x IN ARRAY t[2:] LOOP
 			CONTINUE WHEN w.keep AND x.n = ANY (r.kept);
